@@ -1,0 +1,54 @@
+"""What importing costs, and that the rooms do not lean on each other."""
+
+import json
+import subprocess
+import sys
+
+import grimp
+
+ROOMS = ("importance", "stream", "trainer", "storage", "monitoring", "weir")
+
+
+def modules_after(statement: str) -> set[str]:
+    """The modules that a fresh interpreter has loaded after ``statement``."""
+    code = f"{statement}; import json, sys; print(json.dumps(sorted(sys.modules)))"
+    return set(json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout))
+
+
+def test_importing_importance_loads_neither_torch_nor_faust() -> None:
+    loaded = modules_after("import importance, importance.attribution, importance.reservoir, importance.quality")
+    assert not loaded & {"torch", "faust", "transformers", "sqlalchemy", "prometheus_client", "kafka"}
+
+
+def test_the_command_line_starts_without_the_heavy_libraries() -> None:
+    loaded = modules_after("import weir.cli")
+    assert not loaded & {"torch", "faust", "transformers", "sqlalchemy"}
+
+
+def test_there_is_no_import_cycle() -> None:
+    graph = grimp.build_graph(*ROOMS, cache_dir=None)
+    cycles = []
+    for module in sorted(graph.modules):
+        for imported in graph.find_modules_directly_imported_by(module):
+            if module in graph.find_downstream_modules(module) or graph.find_shortest_chain(imported, module):
+                cycles.append((module, imported))
+    assert cycles == []
+
+
+def test_heavy_libraries_stay_in_their_rooms() -> None:
+    graph = grimp.build_graph(*ROOMS, include_external_packages=True, cache_dir=None)
+    allowed = {
+        "torch": ("importance.estimators", "trainer"),
+        "transformers": ("trainer",),
+        "sqlalchemy": ("storage",),
+        "faust": ("stream",),
+        "prometheus_client": ("monitoring",),
+    }
+    strays = [
+        (library, importer)
+        for library, rooms in allowed.items()
+        if library in graph.modules
+        for importer in graph.find_modules_that_directly_import(library)
+        if not importer.startswith(rooms)
+    ]
+    assert strays == []
