@@ -1,0 +1,45 @@
+"""Uniform numbers that belong to an id: the same in every process, and unknown to whoever lacks the salt.
+
+Everything random about where a sample goes is drawn here. Knows nothing of samples or buffers.
+"""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from importance.errors import InvalidInput
+
+
+def check_salt(salt: str) -> None:
+    """Refuse a salt that blake2b cannot take as its key."""
+    size = len(salt.encode())
+    if not 1 <= size <= blake2b.MAX_KEY_SIZE:
+        raise InvalidInput(f"the salt has {size} bytes; it must have 1 to {blake2b.MAX_KEY_SIZE}: choose another one")
+
+
+def uniforms(ids: Iterable[str], salt: str, purpose: str) -> NDArray[np.float64]:
+    """One number in the open interval (0, 1) for each id, independent between purposes.
+
+    u = ((h >> 12) + ½) / 2⁵², h = blake2b-64 of the id, keyed by the salt and personalised by the purpose, read
+    big-endian. 52 bits, because with 53 the largest value rounds to 1. Keyed, so that nobody can aim an id at the
+    buffer; purposes (at most 16 bytes) keep the draw apart from the holdout and the holdout from the control arm.
+
+    >>> uniforms(["a", "b", "a"], salt="s", purpose="draw").round(4).tolist()
+    [0.8294, 0.7867, 0.8294]
+    """
+    prepared = blake2b(digest_size=8, key=salt.encode(), person=purpose.encode())
+    digests = []
+    for text in ids:
+        state = prepared.copy()
+        state.update(text.encode())
+        digests.append(state.digest())
+    words = np.frombuffer(b"".join(digests), dtype=">u8")
+    # Both steps are exact in float64: 53 bits hold the half, and the divisor is a power of two.
+    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) / 2.0**52
+
+
+def uniform(text: str, salt: str, purpose: str) -> float:
+    """The number of one id; see `uniforms`."""
+    return float(uniforms((text,), salt, purpose)[0])

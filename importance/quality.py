@@ -1,0 +1,147 @@
+"""How good predictions were, from counts that add up: predictions by label and bin, 1,000 bins of equal width.
+
+Counts add over workers, restarts and spans of time, so no prediction has to be kept. Figures are exact up to a bin.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from importance.errors import InvalidInput
+from importance.sample import Sample
+from importance.scores import Scores
+
+BINS = 1_000
+BLOCK_OFFSETS = 1_000
+_CENTRES = (np.arange(BINS) + 0.5) / BINS
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_MS = 86_400_000
+
+Counts = NDArray[np.int64]  # [2 labels, BINS]
+
+
+class CountKey(msgspec.Struct, frozen=True, order=True):
+    """Whose predictions, and of which samples, an array of counts holds.
+
+    ``span`` is ``week:2011-01-03`` (its Monday, UTC, event time) or ``block:41`` (offsets 41,000 to 41,999 of the
+    partition); ``predictor`` is serving, frozen or reference; ``slice`` is all, or known: items the first model knew.
+    """
+
+    partition: int
+    span: str
+    predictor: str
+    version: str
+    slice: str
+
+
+def empty_counts() -> Counts:
+    """No predictions yet: zeros [2, BINS]."""
+    return np.zeros((2, BINS), dtype=np.int64)
+
+
+def bin_of(prediction: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The bin of each probability; 1 falls into the last one.
+
+    >>> bin_of(np.array([0.0, 0.0005, 0.5, 1.0])).tolist()
+    [0, 0, 500, 999]
+    """
+    if not bool(np.all((prediction >= 0) & (prediction <= 1))):
+        raise InvalidInput("a prediction lies outside [0, 1]; only probabilities can be counted")
+    return np.minimum((prediction * BINS).astype(np.int64), BINS - 1)
+
+
+def week_of(time_ms: int) -> str:
+    """The span of the week, Monday to Sunday in UTC, that an event time lies in.
+
+    >>> week_of(1_294_012_800_000), week_of(1_294_012_799_999)
+    ('week:2011-01-03', 'week:2010-12-27')
+    """
+    return _week(_week_index(np.array([time_ms]))[0])
+
+
+def block_of(offset: int) -> str:
+    """The span of the thousand offsets that an offset lies in."""
+    return f"block:{offset // BLOCK_OFFSETS}"
+
+
+def _week_index(times_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Weeks since the Monday before the epoch, which was a Thursday."""
+    return (times_ms // _DAY_MS + 3) // 7
+
+
+def _week(index: int) -> str:
+    return f"week:{_EPOCH + timedelta(days=7 * int(index) - 3):%Y-%m-%d}"
+
+
+def tally(samples: Sequence[Sample], labels: Sequence[int], scores: Scores) -> dict[CountKey, Counts]:
+    """Count a batch's predictions by partition, span, predictor and slice; only keys with a count appear.
+
+    ``labels`` are those at the windows' close. A reference of NaN (the sample brings none) is not counted.
+    """
+    count = len(samples)
+    if not count == len(labels) == len(scores):
+        raise InvalidInput(f"{count} samples, {len(labels)} labels and {len(scores)} scores; there must be one each")
+    partitions = np.fromiter((sample.partition for sample in samples), np.int64, count)
+    weeks = _week_index(np.fromiter((sample.time_ms for sample in samples), np.int64, count))
+    blocks = np.fromiter((sample.offset for sample in samples), np.int64, count) // BLOCK_OFFSETS
+    predictors = (
+        ("serving", scores.model, scores.prediction),
+        ("frozen", scores.control_model or "", scores.control),
+        ("reference", "", scores.reference),
+    )
+    row = np.asarray(labels, dtype=np.int64) * BINS
+    tallied: dict[CountKey, Counts] = {}
+    for partition in np.unique(partitions).tolist():
+        here = partitions == partition
+        spans = [(_week(week), here & (weeks == week)) for week in np.unique(weeks[here])]
+        spans += [(f"block:{block}", here & (blocks == block)) for block in np.unique(blocks[here])]
+        for predictor, version, prediction in predictors:
+            if prediction is None:
+                continue
+            present = ~np.isnan(prediction) if predictor == "reference" else np.ones(count, dtype=bool)
+            cells = row + bin_of(np.where(present, prediction, 0.0))
+            slices = [("all", present)] + ([("known", present & scores.known)] if scores.known is not None else [])
+            for span, inside in spans:
+                for slice_, chosen in slices:
+                    counts = np.bincount(cells[inside & chosen], minlength=2 * BINS)
+                    if counts.any():
+                        tallied[CountKey(partition, span, predictor, version, slice_)] = counts.reshape(2, BINS)
+    return tallied
+
+
+def samples(counts: Counts) -> int:
+    """How many predictions were counted."""
+    return int(counts.sum())
+
+
+def auc(counts: Counts) -> float:
+    """P(a positive's prediction > a negative's) + ½ P(equal bins); NaN where a class is missing.
+
+    >>> counts = empty_counts(); counts[0, [100, 200]] = 1; counts[1, [200, 300]] = 1
+    >>> auc(counts)
+    0.875
+    """
+    negatives, positives = counts.astype(np.float64)
+    pairs = negatives.sum() * positives.sum()
+    below = np.cumsum(negatives) - negatives
+    return float(positives @ (below + negatives / 2) / pairs) if pairs else float("nan")
+
+
+def log_loss(counts: Counts) -> float:
+    """Mean −ln P(label), in nats, with every prediction moved to the centre of its bin; NaN of nothing."""
+    total = counts.sum()
+    nats = -(counts[0] @ np.log1p(-_CENTRES) + counts[1] @ np.log(_CENTRES))
+    return float(nats / total) if total else float("nan")
+
+
+def calibration_error(counts: Counts, groups: int = 10) -> float:
+    """Expected calibration error: Σ over equal-width groups of n_g/n·|mean label − mean prediction|; NaN of nothing.
+
+    Guo et al. 2017, equation 3. Coarser groups than the bins, or the noise of a bin would count as error.
+    """
+    total = counts.sum()
+    gaps = (counts[1] - counts.sum(axis=0) * _CENTRES).reshape(groups, -1).sum(axis=1)
+    return float(np.abs(gaps).sum() / total) if total else float("nan")
