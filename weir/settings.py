@@ -1,0 +1,388 @@
+"""Every ``WEIR_*`` setting: its default, its bound, its meaning. Read once, here; handed on as plain values.
+
+A value comes from the environment, else from the file ``.env`` of the working folder, else it is the default. An empty
+variable counts as not set. All that is wrong is reported in one line, before anything starts.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import unquote, urlsplit
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from importance.errors import InvalidInput
+
+PREFIX = "WEIR_"
+ENV_FILE = ".env"
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+
+Source = Literal["default", "environment", ".env"]
+
+Folder = Annotated[Path, AfterValidator(lambda folder: folder.expanduser().absolute())]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=10 * 365 * 86_400)]  # ten years: key arithmetic is tested that far
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+class Settings(BaseSettings):
+    """All settings. Frozen; nothing outside ``weir`` sees this object."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        hide_input_in_errors=True,
+    )
+
+    # Places
+    home: Folder = Field(default=Path(".weir"), description="the local stack's data, logs and stack.json")
+    kafka_bootstrap: str = Field(
+        default="",
+        pattern=r"^$|^[^\s:,/]+:\d+(,[^\s:,/]+:\d+)*$",
+        description="host:port of an existing Kafka, several with commas; empty: a local one is started",
+    )
+    database_url: str = Field(
+        default="",
+        repr=False,
+        pattern=r"^$|^postgres(ql)?(\+psycopg)?://",
+        json_schema_extra={"secret": "password"},
+        description="postgresql://user:password@host:port/name of an existing Postgres; empty: a local one is started",
+    )
+    artifacts_url: str = Field(
+        default_factory=lambda known: str(known["home"] / "artifacts") if "home" in known else "",
+        repr=False,
+        json_schema_extra={"secret": "password"},
+        description="fsspec URL or folder of model files; default: a folder under WEIR_HOME",
+    )
+    data_dir: Folder | None = Field(default=None, description="folder of data sets; empty: the usual places")
+
+    # Pages and logs
+    api_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="where the role api listens; loopback only, as there are no tokens yet",
+    )
+    api_port: Port = Field(default=8787, description="port of the role api; 0 takes a free one")
+    metrics_host: str = Field(
+        default="127.0.0.1", min_length=1, description="where worker and trainer serve /metrics, /healthz and /readyz"
+    )
+    metrics_port: Port = Field(default=0, description="port of that page; 0 takes a free one, and the log says which")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least severity that is logged"
+    )
+
+    # Kafka
+    partitions: int = Field(
+        default=4,
+        ge=1,
+        le=10_000,
+        description="partitions of a topic when it is made; an existing topic is never altered",
+    )
+    replication: int = Field(default=1, ge=1, le=9, description="replicas of a topic when it is made")
+    consumer_group: str = Field(
+        default="weir", pattern=r"^[A-Za-z0-9._-]{1,200}$", description="consumer group of the workers"
+    )
+    max_held: Count = Field(
+        default=200_000,
+        description="records of a partition held before no more are asked for; more than the attribution window brings",
+    )
+
+    # The join
+    attribution_window_seconds: Seconds = Field(
+        default=1800.0, gt=0, description="how long an impression waits for its actions, in event time"
+    )
+    deduplication_seconds: Seconds = Field(
+        default_factory=lambda known: known.get("attribution_window_seconds", 1800.0),
+        description="how long ids are remembered, in event time; default: the attribution window",
+    )
+    idle_seconds: Seconds = Field(
+        default=30.0,
+        gt=0,
+        description="a partition read to its end for so long lets event time run with the wall clock",
+    )
+    max_waiting: Count = Field(
+        default=100_000,
+        description="impressions that may wait in a partition; past it the oldest are decided early, and counted",
+    )
+    max_waiting_bytes: int = Field(
+        default=268_435_456, ge=65_536, le=2**40, description="the same bound in bytes of what waits"
+    )
+    max_remembered: Count = Field(default=500_000, description="records of a partition that may stay unacknowledged")
+
+    # The buffer
+    buffer_capacity: int = Field(
+        default=10_000, ge=1, le=1_000_000_000, description="samples the buffer holds, over all strata"
+    )
+    half_life_seconds: float = Field(
+        default=14 * 86_400.0,
+        ge=0,
+        le=1e10,
+        description="event time in which a sample's weight halves; 0: no decay, else at least 60",
+    )
+    holdout_share: Share = Field(default=0.1, description="share of subjects whose samples never train, chosen by hash")
+    uniform_share: Share = Field(
+        default=0.2, description="share of the other samples that are kept by chance alone, chosen by hash"
+    )
+    holdout_capacity_share: Share = Field(default=0.2, description="share of the capacity for the stratum holdout")
+    uniform_capacity_share: Share = Field(default=0.2, description="share of the capacity for the stratum uniform")
+    positive_capacity_share: Share = Field(
+        default=0.3, description="share of the capacity for the stratum positive; negative gets the rest"
+    )
+    positive_from: Literal["rating", "click", "add_to_cart", "purchase"] = Field(
+        default="click", description="weakest outcome that makes a label 1"
+    )
+    salt: str = Field(
+        default="weir",
+        min_length=1,
+        max_length=64,
+        repr=False,
+        json_schema_extra={"secret": "whole"},
+        description="key of the sampling hashes; choose your own, or ids can be aimed at the buffer; never change it",
+    )
+
+    # Importance
+    estimator: Literal[
+        "uniform", "entropy", "confidence", "margin", "loss", "output_norm", "last_layer_norm", "gradient_output"
+    ] = Field(default="last_layer_norm", description="what a sample is worth")
+    selection: Literal["proportional"] = Field(default="proportional", description="how worth becomes a weight")
+    selection_floor: float = Field(
+        default=0.25,
+        gt=0,
+        le=1,
+        description="least weight of a sample, as a share of the mean; bounds training weights at about 1 / floor",
+    )
+
+    # The model
+    model: str = Field(
+        default="builtin", min_length=1, description="base model: builtin, a Hugging Face name, or a folder"
+    )
+    device: str = Field(
+        default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps"
+    )
+    threads: int = Field(default=1, ge=1, le=1024, description="CPU threads of a role's tensor arithmetic")
+    seed: int = Field(
+        default=0, ge=0, le=2**32 - 1, description="seed of training, simulation and replay; never of the buffer's keys"
+    )
+    score_batch: int = Field(default=256, ge=1, le=65_536, description="samples of one forward pass")
+    models_poll_seconds: Seconds = Field(
+        default=2.0, gt=0, description="how often a worker looks for another active version by itself"
+    )
+
+    # Training
+    train_after_samples: Count | None = Field(
+        default=None, description="new samples that start a fine-tune; empty: by the base model"
+    )
+    train_after_seconds: Seconds = Field(
+        default=86_400.0, gt=0, description="a fine-tune starts at the latest after so long, if there is anything new"
+    )
+    train_cooldown_seconds: Seconds = Field(default=5.0, description="least time between two fine-tunes")
+    train_least_samples: Count = Field(
+        default=200, description="samples that may train which the buffer must hold before any fine-tune"
+    )
+    train_steps: int = Field(default=32, ge=1, le=1_000_000, description="optimizer steps of a fine-tune")
+    train_batch: int = Field(default=64, ge=1, le=65_536, description="samples of one step")
+    train_fresh_share: Share = Field(
+        default=0.5,
+        description="share of a batch from samples newer than the last cut; the rest is replay from the buffer",
+    )
+    learning_rate: float = Field(default=1e-3, gt=0, le=1, description="of AdamW")
+
+    # The gate
+    gate_margin: float = Field(
+        default=0.01, ge=0, le=0.5, description="AUC that a candidate may at most be worse than the serving model"
+    )
+    gate_alpha: float = Field(default=0.05, gt=0, lt=0.5, description="one-sided level of that test")
+    gate_least_samples: Count = Field(default=200, description="holdout samples the test needs at least")
+
+    # Patience
+    watchdog_seconds: Seconds = Field(
+        default=120.0, ge=5, description="a worker ends when something is due and nothing moves for so long"
+    )
+    retry_first_seconds: Seconds = Field(
+        default=0.2,
+        gt=0,
+        description="first pause before a dependency that does not answer is tried again; doubles each time",
+    )
+    retry_limit_seconds: Seconds = Field(default=10.0, gt=0, description="longest such pause")
+    stop_seconds: Seconds = Field(
+        default=20.0, gt=0, description="time a role has to end in order, before it ends at once"
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if problems := list(_disagreements(self)):
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def negative_capacity_share(self) -> float:
+        """What the other strata leave of the capacity."""
+        return 1 - self.holdout_capacity_share - self.uniform_capacity_share - self.positive_capacity_share
+
+
+def _disagreements(settings: Settings) -> Iterator[str]:
+    """What no single bound can say: settings that are wrong together."""
+    if 0 < settings.half_life_seconds < 60:
+        yield f"WEIR_HALF_LIFE_SECONDS is {settings.half_life_seconds:g}; it must be 0 (no decay) or at least 60"
+    if settings.holdout_share == 1:
+        yield "WEIR_HOLDOUT_SHARE is 1; it must be less, or nothing is left to train on"
+    if settings.negative_capacity_share <= 0:
+        taken = 1 - settings.negative_capacity_share
+        yield f"the shares WEIR_*_CAPACITY_SHARE add up to {taken:g}; it must be less than 1: the rest is for negative"
+    if settings.retry_limit_seconds < settings.retry_first_seconds:
+        bound = f"at least WEIR_RETRY_FIRST_SECONDS, {settings.retry_first_seconds:g}"
+        yield f"WEIR_RETRY_LIMIT_SECONDS is {settings.retry_limit_seconds:g}; it must be {bound}"
+    if settings.max_remembered < settings.max_waiting:
+        bound = f"at least WEIR_MAX_WAITING, {settings.max_waiting}"
+        yield f"WEIR_MAX_REMEMBERED is {settings.max_remembered}; it must be {bound}"
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field.
+
+    >>> variable("buffer_capacity")
+    'WEIR_BUFFER_CAPACITY'
+    """
+    return PREFIX + field.upper()
+
+
+def read() -> Settings:
+    """The settings of this process; ``InvalidInput`` with one line that names all that is wrong."""
+    given = _given()
+    problems = [_unknown(name) for name in sorted(given) if name not in _VARIABLES]
+    settings = None
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        problems += [_problem(detail) for detail in error.errors() if detail["type"] != "default_factory_not_called"]
+    if settings is None or problems:
+        raise InvalidInput("; ".join(problems))
+    return settings
+
+
+@dataclass(frozen=True)
+class SettingSource:
+    """One setting as ``weir settings`` shows it; ``value`` is masked where it is secret."""
+
+    variable: str
+    value: str
+    source: Source
+    meaning: str
+
+
+def sources(settings: Settings) -> list[SettingSource]:
+    """Every setting, its value, where it came from and what it means, in the order of this file."""
+    given = _given()
+    return [
+        SettingSource(
+            variable=variable(name),
+            value=shown(name, getattr(settings, name)),
+            source=given.get(variable(name), "default"),
+            meaning=field.description or "",
+        )
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def shown(name: str, value: object) -> str:
+    """A field's value as text that may be printed: secrets and passwords inside a URL are ``***``."""
+    if value is None:
+        return ""
+    match _secrecy(name):
+        case "whole":
+            return "***" if value != Settings.model_fields[name].default else str(value)
+        case "password":
+            return masked_url(str(value))
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+_URL_PASSWORD = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^\s/@:]*:)[^\s/]*(?=@)", re.IGNORECASE)
+_QUERY_PASSWORD = re.compile(r"(?P<before>[?&\s](?:password|sslpassword|secret|token)=)[^&\s]+", re.IGNORECASE)
+
+
+def masked_url(text: str) -> str:
+    """``text`` with the password of every URL or connection string in it masked.
+
+    >>> masked_url("postgresql://weir:secret@db:5432/weir?sslmode=require&password=other")
+    'postgresql://weir:***@db:5432/weir?sslmode=require&password=***'
+    """
+    return _QUERY_PASSWORD.sub(r"\g<before>***", _URL_PASSWORD.sub(r"\g<before>***", text))
+
+
+def secrets(settings: Settings) -> list[str]:
+    """The secret values themselves, for what has to keep them out of logs; an untouched default is none."""
+    found = []
+    for name, field in Settings.model_fields.items():
+        value = str(getattr(settings, name))
+        if _secrecy(name) == "whole" and value != field.default:
+            found.append(value)
+        elif _secrecy(name) == "password" and (password := urlsplit(value).password):
+            found += [password, unquote(password)]
+    return found
+
+
+_VARIABLES = frozenset(variable(name) for name in Settings.model_fields)
+
+
+def _secrecy(name: str) -> str | None:
+    extra = Settings.model_fields[name].json_schema_extra
+    return str(extra["secret"]) if isinstance(extra, dict) and "secret" in extra else None
+
+
+def _given() -> dict[str, Source]:
+    """Which ``WEIR_*`` variables are set and not empty, and where; the environment goes before the file."""
+    found: dict[str, Source] = {}
+    for name, value in dotenv_values(ENV_FILE).items():
+        if name.upper().startswith(PREFIX) and value:
+            found[name.upper()] = ".env"
+    for name, value in os.environ.items():
+        if name.upper().startswith(PREFIX) and value:
+            found[name.upper()] = "environment"
+    return found
+
+
+def _unknown(name: str) -> str:
+    close = get_close_matches(name, _VARIABLES, n=1, cutoff=0.6)
+    hint = f"did you mean {close[0]}?" if close else "see: weir settings"
+    return f"{name} is no setting of Weir; {hint}"
+
+
+_BOUNDS = {
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing_size": "a smaller whole number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "literal_error": "one of {expected}",
+    "string_too_short": "at least {min_length} long",
+    "string_too_long": "at most {max_length} long",
+}
+
+
+def _problem(detail: ErrorDetails) -> str:
+    """One error of pydantic as a sentence: what, the value, the bound, the remedy."""
+    if not detail["loc"]:  # from the validator of settings that are wrong together
+        return str(detail["msg"]).removeprefix("Value error, ")
+    name = str(detail["loc"][0])
+    value = "***" if _secrecy(name) else repr(detail["input"])
+    bound = _BOUNDS.get(detail["type"])
+    must = f"it must be {bound.format(**detail.get('ctx', {}))}" if bound else "expected"
+    return f"{variable(name)} is {value}; {must}: {Settings.model_fields[name].description}"
