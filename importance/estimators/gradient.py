@@ -1,0 +1,43 @@
+"""Estimators that cost a forward pass and one backward pass to activations, never to weights."""
+
+import torch
+from torch import Tensor
+
+from importance.errors import InvalidInput
+from importance.estimators.base import Forward, row_norm
+from importance.estimators.forward import two_or_more
+
+
+def gradient_output(forward: Forward) -> Tensor:
+    """‖∂ŷ/∂x‖_F · ŷ, x the word-embedding output over unmasked tokens; ŷ = max p, or σ for one logit.
+
+    The article's example, a scalar input: gradient 0.2 times output 0.8.
+
+    >>> x = torch.zeros(1, 1, 1, requires_grad=True)
+    >>> logits = (torch.logit(torch.tensor(0.8)) + 1.25 * x).view(1, 1)  # σ' = 0.8 · 0.2, times 1.25 = 0.2
+    >>> gradient_output(Forward(logits, embeddings=x))
+    tensor([0.1600])
+    """
+    logits, x = forward.logits, forward.embeddings
+    assert x is not None
+    if not x.requires_grad or not logits.requires_grad:
+        raise InvalidInput(
+            "gradient_output needs logits computed, with gradients on, from embeddings that require grad"
+        )
+    output, by_logits = _output(logits.detach())
+    # One pass for the whole batch: a row's output depends on that row's embeddings only.
+    (gradient,) = torch.autograd.grad(logits, x, grad_outputs=by_logits.to(logits.dtype), retain_graph=True)
+    if forward.mask is not None:
+        gradient = gradient.masked_fill(~forward.mask.bool().unsqueeze(-1), 0.0)
+    return row_norm(gradient) * output
+
+
+def _output(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """ŷ [n] and ∂ŷ/∂z [n, C] in closed form: autograd's (1 − σ)σ is 0 in float32 from z = 17 on."""
+    if logits.shape[1] == 1:
+        z = two_or_more(logits)[:, 1:]
+        return torch.sigmoid(z).squeeze(1), torch.sigmoid(z) * torch.sigmoid(-z)
+    p = torch.softmax(two_or_more(logits), dim=1)
+    largest, top = p.max(dim=1, keepdim=True)
+    others = p.scatter(1, top, 0.0)
+    return largest.squeeze(1), (-largest * others).scatter(1, top, largest * others.sum(dim=1, keepdim=True))
