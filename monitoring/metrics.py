@@ -1,0 +1,168 @@
+"""Every metric of Weir, with its labels, unit and meaning. Knows nothing of where the figures come from.
+
+Seconds and ratios, never milliseconds or percent; no ids as labels, but for model versions, of which there are few.
+A worker counts what it does, a trainer what it does; a figure about shared state (buffer, models, quality) is exported
+by the role api alone, so that sums over roles are right.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+_SCORING_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_TRAINING_SECONDS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+_ROLLBACK_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+_IMPORTANCE = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+
+
+def new_registry() -> CollectorRegistry:
+    """An empty registry that also tells CPU seconds, memory and open files of this process."""
+    registry = CollectorRegistry(auto_describe=True)
+    ProcessCollector(registry=registry)
+    return registry
+
+
+class WorkerMetrics:
+    """What a worker counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.events = Counter(
+            "weir_events_total", "events read, by what became of them", ("type", "outcome"), registry=registry
+        )
+        self.ingest_lag_records = Gauge(
+            "weir_ingest_lag_records", "end of the partition minus read position", ("partition",), registry=registry
+        )
+        self.join_pending = Gauge("weir_join_pending", "impressions that wait for their actions", registry=registry)
+        self.samples = Counter("weir_samples_total", "impressions decided", ("surface", "label"), registry=registry)
+        self.scoring_seconds = Histogram(
+            "weir_scoring_seconds", "time to score a batch", buckets=_SCORING_SECONDS, registry=registry
+        )
+        self.batch_size = Histogram(
+            "weir_batch_size", "samples of a scored batch", buckets=_BATCH_SIZES, registry=registry
+        )
+        self.importance = Histogram(
+            "weir_importance", "raw importance of a sample", buckets=_IMPORTANCE, registry=registry
+        )
+        self.buffer_offers = Counter(
+            "weir_buffer_offers_total", "samples offered to the buffer: kept, or rejected at the door", ("decision",),
+            registry=registry,
+        )  # fmt: skip
+        self.dead_letters = Counter(
+            "weir_dead_letters_total", "messages that are no event, by reason", ("reason",), registry=registry
+        )
+        self.rollback_seconds = Histogram(
+            "weir_rollback_seconds", "from a rollback's entry in the log to this worker's swap",
+            buckets=_ROLLBACK_SECONDS, registry=registry,
+        )  # fmt: skip
+        self.drift_statistic = Gauge(
+            "weir_drift_statistic", "current value of a drift test", ("test", "feature"), registry=registry
+        )
+        self.drift_threshold = Gauge(
+            "weir_drift_threshold", "value past which that test alarms", ("test", "feature"), registry=registry
+        )
+        self._partitions: set[int] = set()
+
+    def standing(self, lag_records: Mapping[int, int], waiting: int) -> None:
+        """Show the lag of each assigned partition and what waits; a partition that was lost shows no lag any more."""
+        for lost in self._partitions - lag_records.keys():
+            self.ingest_lag_records.remove(str(lost))
+        for partition, records in lag_records.items():
+            self.ingest_lag_records.labels(str(partition)).set(records)
+        self._partitions = set(lag_records)
+        self.join_pending.set(waiting)
+
+
+class TrainerMetrics:
+    """What a trainer counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.training_runs = Counter(
+            "weir_training_runs_total", "fine-tunes that ended, by result", ("result",), registry=registry
+        )
+        self.training_seconds = Histogram(
+            "weir_training_seconds", "a fine-tune from draw to gate", buckets=_TRAINING_SECONDS, registry=registry
+        )
+        self.selection_advantage = Gauge(
+            "weir_selection_advantage", "AUC of selection minus uniform on the holdout; NaN until measured",
+            registry=registry,
+        )  # fmt: skip
+        self.selection_advantage.set(math.nan)
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """Places and samples of one stratum of the buffer."""
+
+    name: str
+    capacity: int
+    items: int
+
+
+@dataclass(frozen=True)
+class SharedState:
+    """The figures that all roles share, at one moment. Times in seconds since the epoch."""
+
+    strata: tuple[Stratum, ...] = ()
+    effective_sample_size: float | None = None
+    active_version: str | None = None
+    activated_seconds: float | None = None
+    training_frozen: bool = False
+    quality: Mapping[tuple[str, str, str], float] = field(default_factory=dict)  # by metric, version, slice
+    rollbacks: Mapping[str, int] = field(default_factory=dict)  # by result
+
+
+class SharedStateCollector(Collector):
+    """Exports what ``read`` returns at each scrape; nothing, when it returns ``None`` because the store is away."""
+
+    def __init__(self, read: Callable[[], SharedState | None]) -> None:
+        self._read = read
+
+    def describe(self) -> Iterable[Metric]:
+        """The families without figures, so that registering one reads nothing."""
+        return list(_families(SharedState()))
+
+    def collect(self) -> Iterable[Metric]:
+        """The families with the figures of now."""
+        state = self._read()
+        return () if state is None else list(_families(state))
+
+
+def _families(state: SharedState) -> Iterator[Metric]:
+    items = GaugeMetricFamily("weir_buffer_items", "samples in the buffer", labels=["stratum"])
+    capacity = GaugeMetricFamily("weir_buffer_capacity", "places of the buffer", labels=["stratum"])
+    for stratum in state.strata:
+        items.add_metric([stratum.name], stratum.items)
+        capacity.add_metric([stratum.name], stratum.capacity)
+    yield items
+    yield capacity
+
+    size = GaugeMetricFamily(
+        "weir_buffer_effective_sample_size", "uniform samples the weighted buffer is worth in training"
+    )
+    info = GaugeMetricFamily("weir_model_info", "1 for the version that serves", labels=["version"])
+    activated = GaugeMetricFamily("weir_model_activated_timestamp_seconds", "when the serving version became it")
+    frozen = GaugeMetricFamily("weir_training_frozen", "1 while training is frozen", value=state.training_frozen)
+    if state.effective_sample_size is not None:
+        size.add_metric([], state.effective_sample_size)
+    if state.active_version is not None:
+        info.add_metric([state.active_version], 1)
+    if state.activated_seconds is not None:
+        activated.add_metric([], state.activated_seconds)
+    yield from (size, info, activated, frozen)
+
+    quality = GaugeMetricFamily(
+        "weir_model_quality", "prequential quality of a version", labels=["metric", "version", "slice"]
+    )
+    for labels, value in state.quality.items():
+        quality.add_metric(list(labels), value)
+    yield quality
+
+    rollbacks = CounterMetricFamily("weir_rollbacks", "rollbacks asked for, by result", labels=["result"])
+    for result, number in state.rollbacks.items():
+        rollbacks.add_metric([result], number)
+    yield rollbacks

@@ -1,0 +1,96 @@
+"""Every metric is documented, and shows what it was told."""
+
+import re
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from monitoring.metrics import SharedState, SharedStateCollector, Stratum, TrainerMetrics, WorkerMetrics
+
+DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
+
+CONTRACT = """
+weir_events_total{type,outcome} weir_ingest_lag_records{partition} weir_join_pending weir_samples_total{surface,label}
+weir_scoring_seconds weir_batch_size weir_importance weir_buffer_items{stratum} weir_buffer_capacity{stratum}
+weir_buffer_effective_sample_size weir_buffer_offers_total{decision} weir_training_runs_total{result}
+weir_training_seconds weir_model_info{version} weir_model_activated_timestamp_seconds
+weir_model_quality{metric,version,slice} weir_selection_advantage weir_drift_statistic{test,feature}
+weir_drift_threshold{test,feature} weir_rollbacks_total{result} weir_rollback_seconds weir_training_frozen
+weir_dead_letters_total{reason}
+"""
+
+STATE = SharedState(
+    strata=(Stratum("holdout", 20, 7), Stratum("uniform", 30, 30)),
+    effective_sample_size=31.5,
+    active_version="v3",
+    activated_seconds=1_700_000_000.0,
+    training_frozen=True,
+    quality={("auc", "v3", "all"): 0.84},
+    rollbacks={"done": 2},
+)
+
+
+def shared(state: SharedState | None) -> str:
+    registry = CollectorRegistry()
+    registry.register(SharedStateCollector(lambda: state))
+    return generate_latest(registry).decode()
+
+
+def defined() -> dict[str, str]:
+    """Every metric as ``name{labels}`` with its help text, over all roles."""
+    worker, trainer, api = CollectorRegistry(), CollectorRegistry(), CollectorRegistry()
+    everything = {**vars(WorkerMetrics(worker)), **vars(TrainerMetrics(trainer))}
+    labels = {metric._name: metric._labelnames for name, metric in everything.items() if not name.startswith("_")}
+    api.register(SharedStateCollector(lambda: STATE))
+    found = {}
+    for registry in (worker, trainer, api):
+        for family in registry.collect():
+            names = labels.get(family.name) or tuple(family.samples[0].labels if registry is api else ())
+            name = family.name + ("_total" if family.type == "counter" else "")
+            found[name + (f"{{{','.join(names)}}}" if names else "")] = family.documentation
+    return found
+
+
+def test_every_metric_of_the_contract_exists_with_its_labels() -> None:
+    assert set(CONTRACT.split()) <= set(defined())
+
+
+def test_every_metric_has_its_line_in_the_docs_and_every_line_its_metric() -> None:
+    documented = dict(re.findall(r"^\| `(weir_[^`]+)` \|(?:[^|]*\|){2} ([^|]+) \|$", DOCS.read_text(), re.MULTILINE))
+    assert documented == defined()
+
+
+def test_the_shared_state_is_exported_as_it_is_read() -> None:
+    lines = shared(STATE).splitlines()
+    assert 'weir_buffer_items{stratum="holdout"} 7.0' in lines
+    assert 'weir_buffer_capacity{stratum="uniform"} 30.0' in lines
+    assert "weir_buffer_effective_sample_size 31.5" in lines
+    assert 'weir_model_info{version="v3"} 1.0' in lines
+    assert 'weir_model_quality{metric="auc",slice="all",version="v3"} 0.84' in lines
+    assert 'weir_rollbacks_total{result="done"} 2.0' in lines
+    assert "weir_training_frozen 1.0" in lines
+
+
+def test_what_is_not_known_is_not_exported() -> None:
+    figures = [line for line in shared(SharedState()).splitlines() if not line.startswith("#")]
+    assert figures == ["weir_training_frozen 0.0"]
+
+
+def test_a_store_that_is_away_leaves_the_page_standing_without_its_figures() -> None:
+    assert shared(None) == ""
+
+
+def test_registering_the_shared_state_reads_nothing() -> None:
+    reads = []
+    CollectorRegistry(auto_describe=True).register(SharedStateCollector(lambda: reads.append(1) or STATE))
+    assert reads == []
+
+
+def test_a_partition_that_was_lost_shows_no_lag_any_more() -> None:
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
+    metrics.standing({0: 5, 1: 7}, waiting=12)
+    metrics.standing({1: 6}, waiting=3)
+    assert registry.get_sample_value("weir_ingest_lag_records", {"partition": "0"}) is None
+    assert registry.get_sample_value("weir_ingest_lag_records", {"partition": "1"}) == 6
+    assert registry.get_sample_value("weir_join_pending") == 3
