@@ -30,7 +30,7 @@ def class_index(labels: Tensor, classes: int) -> Tensor:
 
 
 def _relative(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The logits beside the largest: d = z − max z and exp(d), [n, C]; S = Σ exp(d) of the others and its place, [n, 1]."""
+    """Beside the largest logit: d = z − max z and exp(d), [n, C]; S = Σ exp(d) of the others and its place, [n, 1]."""
     top = logits.argmax(dim=1, keepdim=True)
     below = logits - logits.gather(1, top)
     ratio = below.exp()
