@@ -1,0 +1,81 @@
+"""The topic ``models``: which version serves now, told to every worker.
+
+Postgres is the truth and this a wake-up. An announcement that is older than one already seen is ignored.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError as AioKafkaError
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from importance.errors import Unavailable
+
+KEY = b"active"
+
+
+class Announcement(msgspec.Struct, frozen=True):
+    """A version became the active one; ``sequence`` is its number in the promotion log."""
+
+    sequence: int
+    version: str
+    previous: str | None
+    actor: str
+    reason: str
+    time: datetime
+    sha256: str
+
+
+_DECODER = msgspec.json.Decoder(Announcement)
+
+
+def announce(bootstrap: str, topic: str, announcement: Announcement, timeout_seconds: float = 10.0) -> None:
+    """Tell it, and wait until the broker has it. Raises :class:`Unavailable` otherwise."""
+    milliseconds = int(timeout_seconds * 1000)
+    try:
+        producer = KafkaProducer(
+            bootstrap_servers=bootstrap.split(","),
+            acks="all",
+            bootstrap_timeout_ms=milliseconds,
+            max_block_ms=milliseconds,
+        )
+        try:
+            producer.send(topic, msgspec.json.encode(announcement), KEY).get(timeout=timeout_seconds)
+        finally:
+            producer.close(timeout=timeout_seconds)
+    except KafkaError as error:
+        raise Unavailable(f"Kafka at {bootstrap} did not take the announcement: {error}") from error
+
+
+async def follow(bootstrap: str, topic: str, after: int = 0) -> AsyncIterator[Announcement]:
+    """Yield each announcement with a sequence above ``after`` and above all that came before; never ends by itself.
+
+    Reads the topic from its beginning, without a group. Raises :class:`Unavailable` when Kafka cannot be reached at
+    the start; later absences are waited out.
+    """
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False)
+    try:
+        await consumer.start()
+    except AioKafkaError as error:
+        await consumer.stop()
+        raise Unavailable(f"Kafka at {bootstrap} does not answer: {error}") from error
+    try:
+        consumer.assign([TopicPartition(topic, 0)])
+        async for record in consumer:
+            announcement = _parse(record.value)
+            if announcement is not None and announcement.sequence > after:
+                after = announcement.sequence
+                yield announcement
+    finally:
+        await consumer.stop()
+
+
+def _parse(value: bytes | None) -> Announcement | None:
+    """None for what is no announcement: whatever else lies in the topic must not stop a worker."""
+    try:
+        return _DECODER.decode(value or b"")
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None

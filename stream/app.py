@@ -1,0 +1,190 @@
+"""The Faust application, by a factory, and the worker that runs it until told to stop, or until something is wrong.
+
+Nothing happens at import or construction. A worker ends in one of three ways: told to stop (status 0, everything
+acknowledged is committed), by an exception or a hang (status 70), or by the clock, when stopping takes longer than
+its grace because the broker is away (75 when stopped, 70 when it failed).
+"""
+
+import asyncio
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from importance.attribution import Policy
+
+from importance.errors import Unavailable
+from stream.agent import Pipeline
+from stream.chunks import ChunkApp, ChunkSchema
+from stream.lane import Effects, Limits
+from stream.publishing import Publisher
+from stream.reports import KAFKA, Failed
+from stream.topics import Topics
+from stream.watchdog import Watchdog
+
+STATUS_STOPPED = 0
+STATUS_FAILED = 70
+STATUS_GRACE_EXCEEDED = 75
+
+_LOOK_SECONDS = 1.0
+_ANSWER_SECONDS = 5.0
+_MEGABYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """How a worker reads. ``bootstrap`` is "host:port[,host:port…]"; ``data_dir`` a folder that Faust may write to.
+
+    With an ``instance_id``, the same at each start and different for each worker of the group, a worker that is
+    killed takes its partitions up again without a rebalance. ``max_undecoded_records`` bounds what a partition may
+    hold unread in memory (some 600 bytes each).
+    """
+
+    bootstrap: str
+    group: str
+    data_dir: Path
+    topics: Topics = field(default_factory=Topics)
+    instance_id: str | None = None
+    max_poll_records: int = 2_000
+    max_undecoded_records: int = 20_000
+    commit_interval_seconds: float = 1.0
+    session_timeout_seconds: float = 10.0
+    request_timeout_seconds: float = 30.0
+    idle_seconds: float = 30.0
+    watchdog_seconds: float = 120.0
+    grace_seconds: float = 15.0
+
+
+def create_app(settings: StreamSettings) -> ChunkApp:
+    """The application, without agents. Faust's conveniences that reach out on their own are off."""
+    app = ChunkApp(
+        settings.group,
+        broker=[f"kafka://{address}" for address in settings.bootstrap.split(",")],
+        datadir=str(settings.data_dir),
+        store="memory://",
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        logging_config=None,
+        stream_wait_empty=False,  # what is not acknowledged is read again; waiting for it would hold a rebalance
+        stream_buffer_maxsize=settings.max_undecoded_records,
+        broker_commit_interval=settings.commit_interval_seconds,
+        broker_max_poll_records=settings.max_poll_records,
+        broker_session_timeout=settings.session_timeout_seconds,
+        broker_heartbeat_interval=settings.session_timeout_seconds / 4,
+        broker_request_timeout=max(settings.request_timeout_seconds, settings.session_timeout_seconds),
+        consumer_group_instance_id=settings.instance_id,
+        consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=3_000,  # a topic made later, or a partition added, is seen within seconds
+        producer_acks=-1,
+        producer_request_timeout=settings.request_timeout_seconds,
+        producer_max_batch_size=_MEGABYTE // 2,
+        producer_max_request_size=4 * _MEGABYTE,
+    )
+    app.max_undecoded_records = settings.max_undecoded_records
+    return app
+
+
+class Worker:
+    """One application with its agent and pipeline. Make it inside the event loop that is to run it."""
+
+    def __init__(
+        self, settings: StreamSettings, policy: Policy, effects: Effects, limits: Limits | None = None
+    ) -> None:
+        self.app = create_app(settings)
+        publisher = Publisher(self._producer, settings.topics.importance, settings.topics.dead)
+        self.pipeline = Pipeline(policy, effects, publisher.publish, limits or Limits(), settings.idle_seconds)
+        self._settings = settings
+        self._report = effects.report
+        self._loop = asyncio.get_running_loop()
+        self._marks: dict[str, object] = {}
+        topic = self.app.topic(
+            settings.topics.interactions, acks=False, schema=ChunkSchema(), key_type=bytes, value_type=bytes
+        )
+        self.app.agent(topic, name="interactions")(self.pipeline.consume)
+        self.app.on_partitions_revoked.connect(self._revoked, weak=False)
+
+    @property
+    def away(self) -> dict[str, str]:
+        """Dependency → why it counts as away; empty when the worker can take events."""
+        return self.pipeline.availability.reasons
+
+    async def run(self, stop: asyncio.Event) -> int:
+        """Work until ``stop`` is set or something fails; the process's exit status.
+
+        Raises :class:`Unavailable` when Kafka does not answer at the start.
+        """
+        try:
+            await self.app.start()
+        except KafkaError as error:
+            self.pipeline.close()
+            raise Unavailable(f"Kafka at {self._settings.bootstrap} does not answer: {error}") from error
+        looking = asyncio.create_task(self._look())
+        watchdog = Watchdog(lambda: self._marks, self._stalled, self._settings.watchdog_seconds)
+        watchdog.start()
+        failure = await self._until_stop_or_failure(stop, looking)
+        watchdog.end()
+        looking.cancel()
+        status = STATUS_STOPPED if failure is None else STATUS_FAILED
+        if failure is not None:
+            self._report(Failed(failure))
+        timer = self._end_by_the_clock(STATUS_GRACE_EXCEEDED if failure is None else STATUS_FAILED)
+        await self.pipeline.stop() if failure is None else self.pipeline.close()
+        await self.app.stop()
+        timer.cancel()
+        return status
+
+    async def _until_stop_or_failure(self, stop: asyncio.Event, looking: asyncio.Task[None]) -> BaseException | None:
+        stopped, crashed = asyncio.create_task(stop.wait()), asyncio.create_task(self.app._crashed.wait())
+        await asyncio.wait({stopped, crashed, looking, self.pipeline.failed}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        crashed.cancel()
+        if self.pipeline.failed.done():
+            return self.pipeline.failed.exception()
+        if self.app._crashed.is_set():
+            return self.app._crash_reason or RuntimeError("Faust crashed without a reason")
+        return looking.exception() if looking.done() else None
+
+    async def _look(self) -> None:
+        """Ask the broker every second how far its partitions go, and leave marks for the watchdog."""
+        for look in range(1 << 62):
+            try:
+                positions = await self.app.consumer.positions(_ANSWER_SECONDS)
+            except Unavailable as error:
+                self.pipeline.availability.away(KAFKA, self, str(error))
+                positions = {}
+            else:
+                self.pipeline.availability.back(KAFKA, self)
+                self.pipeline.stand(positions, time.monotonic())
+            behind = {f"reading {number}": at for number, (at, end) in positions.items() if at < end}
+            beats = self.pipeline.beats()
+            # A partition whose lane has work may be full; then the lane's own beats tell.
+            reading = {name: at for name, at in behind.items() if name.replace("reading", "partition") not in beats}
+            self._marks = {"event loop": look, **beats, **reading}
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def _stalled(self, name: str) -> None:
+        """Called by the watchdog's thread."""
+        seconds = self._settings.watchdog_seconds
+        error = RuntimeError(f"{name} has not moved for {seconds:g} s although there is work; the worker starts anew")
+        self._loop.call_soon_threadsafe(self.pipeline.fail, error)
+        # Not cancelled by anybody: a thread that hangs would keep the interpreter from ending.
+        self._end_by_the_clock(STATUS_FAILED)
+
+    def _end_by_the_clock(self, status: int) -> threading.Timer:
+        """With the broker away Faust's stop waits for ever, and swallows a cancellation; nothing is lost by leaving."""
+        timer = threading.Timer(self._settings.grace_seconds, os._exit, (status,))
+        timer.daemon = True
+        timer.start()
+        return timer
+
+    async def _revoked(self, _: Any, revoked: Any, **__: Any) -> None:
+        self.pipeline.drop([tp.partition for tp in revoked])
+
+    async def _producer(self) -> AIOKafkaProducer:
+        producer = await self.app.maybe_start_producer()
+        return producer._producer

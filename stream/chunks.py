@@ -1,0 +1,379 @@
+"""A fetch of one partition is one Faust message, a chunk; a ledger counts whole chunks, exactly.
+
+Stock Faust makes an object, an event and an acknowledgement of every record, and its ledger sorts offsets one by one.
+Here each fetch becomes a single message whose value is a :class:`Chunk`. What may be committed to Kafka is the end of
+the longest prefix of acknowledged chunks, whatever the order of acknowledgements.
+
+Only subclasses, no patches: ``ChunkThread`` fetches in the driver's own thread and event loop, ``ChunkConsumer`` keeps
+the ledgers on the application's loop, ``ChunkTransport`` and ``ChunkApp`` make Faust use them. Topics must be made with
+``acks=False``: then Faust's own ledger of single offsets is never touched.
+
+Knows nothing of what records mean.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import faust
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from faust.events import Event
+from faust.transport.consumer import ensure_TP
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+from mode import Service
+
+from importance.errors import Unavailable
+
+_POLL_SECONDS = 1.0  # far below any sensible broker_max_poll_interval
+_REVOKE_COMMIT_SECONDS = 2.0  # a rebalance must not wait for a broker that is away
+
+
+class Chunk:
+    """A contiguous slice of one partition, offsets ``first`` to ``end`` (exclusive), read in one generation.
+
+    ``records`` are the raw records until :meth:`release` drops them; ``count`` remains. The next chunk may begin past
+    ``end``: compaction and transaction markers leave holes.
+    """
+
+    __slots__ = ("_ledger", "acknowledged", "count", "end", "first", "records")
+
+    def __init__(self, ledger: "Ledger", first: int, end: int, records: Sequence[ConsumerRecord]) -> None:
+        self._ledger = ledger
+        self.first = first
+        self.end = end
+        self.records = records
+        self.count = len(records)
+        self.acknowledged = False
+
+    @property
+    def partition(self) -> int:
+        """The partition's number."""
+        return int(self._ledger.tp.partition)
+
+    @property
+    def generation(self) -> int:
+        """The group generation in which it was read."""
+        return self._ledger.generation
+
+    @property
+    def live(self) -> bool:
+        """False once the partition was revoked or assigned anew: nothing done with this chunk counts any more."""
+        return self._ledger.live
+
+    def release(self) -> None:
+        """Drop the raw records: they are decoded. Makes room for the next fetch."""
+        if self.records:
+            self.records = ()
+            self._ledger.on_release(self)
+
+    def acknowledge(self) -> bool:
+        """Say that all of it is durable. True when it counted; False for a repeat or a lost generation."""
+        return self._ledger.acknowledge(self)
+
+
+class Ledger:
+    """The chunks of one partition in one generation, delivered in order, acknowledged in any order.
+
+    ``committable`` is the end of the longest acknowledged prefix, None while nothing was delivered and nothing was
+    ever committed. ``undecoded_records`` bounds memory: a partition at its bound is not fetched.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_on_room",
+        "committable",
+        "committed",
+        "end",
+        "generation",
+        "hole",
+        "late",
+        "live",
+        "tp",
+        "undecoded_records",
+    )
+
+    def __init__(self, tp: TP, generation: int, start: int | None, on_room: Callable[[], None]) -> None:
+        self.tp = tp
+        self.generation = generation
+        self.live = True
+        self.committable = self.committed = self.end = start
+        self.undecoded_records = 0
+        self.late = 0  # acknowledgements that came after the generation was lost
+        self.hole: int | None = None  # where a gap was met and asked for once more
+        self._chunks: deque[Chunk] = deque()
+        self._on_room = on_room
+
+    def add(self, first: int, end: int, records: Sequence[ConsumerRecord]) -> Chunk:
+        """Deliver the next chunk."""
+        if self.committable is None:
+            self.committable = first  # where auto_offset_reset decided to begin; of itself never committed
+        chunk = Chunk(self, first, end, records)
+        self._chunks.append(chunk)
+        self.undecoded_records += chunk.count
+        self.end = end
+        return chunk
+
+    def on_release(self, chunk: Chunk) -> None:
+        """Count a chunk's records as decoded."""
+        self.undecoded_records -= chunk.count
+        self._on_room()
+
+    def acknowledge(self, chunk: Chunk) -> bool:
+        """Mark a chunk as durable and move ``committable`` over the acknowledged prefix."""
+        if not self.live:
+            self.late += 1
+            return False
+        if chunk.acknowledged:
+            return False
+        chunk.acknowledged = True
+        while self._chunks and self._chunks[0].acknowledged:
+            self.committable = self._chunks.popleft().end
+        return True
+
+    def drop(self) -> None:
+        """The partition was revoked: acknowledgements that still come count for nothing."""
+        self.live = False
+        self._chunks.clear()
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is an offset to commit."""
+        return self.committable is not None and self.committable != self.committed
+
+
+class ChunkThread(driver.AIOKafkaConsumerThread):
+    """The driver's thread: runs aiokafka's consumer on an event loop of its own."""
+
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: set[TP],
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> tuple[int, Mapping[TP, list[ConsumerRecord]]]:
+        records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        # Nothing is awaited between draining and this line, so the generation is the one the records belong to.
+        return consumer._coordinator.generation, records
+
+    def touch(self) -> None:
+        """Tell aiokafka that somebody polls (max.poll.interval), without fetching."""
+        self.thread_loop.call_soon_threadsafe(self._touch)
+
+    def _touch(self) -> None:
+        if self._consumer is not None:
+            with self._consumer._subscription.fetch_context():
+                pass
+
+    async def positions(self, timeout_seconds: float) -> dict[int, tuple[int, int]]:
+        """Ask the broker for the end of each assigned partition: partition → (next offset to read, end).
+
+        Raises :class:`Unavailable` when no answer comes in time. Goes past the driver's method queue, whose two
+        workers may both be waiting for the broker.
+        """
+        future = asyncio.run_coroutine_threadsafe(self._positions(timeout_seconds), self.thread_loop)
+        return await asyncio.wrap_future(future)
+
+    async def _positions(self, timeout_seconds: float) -> dict[int, tuple[int, int]]:
+        consumer = self._consumer
+        assigned = consumer.assignment() if consumer is not None else frozenset()
+        if not assigned:
+            return {}
+        try:
+            ends = await asyncio.wait_for(consumer.end_offsets(assigned), timeout_seconds)
+        except (KafkaError, TimeoutError) as error:
+            raise Unavailable(f"Kafka does not answer within {timeout_seconds:g} s ({type(error).__name__})") from error
+        known = consumer._subscription.subscription.assignment
+        found = {}
+        for tp, end in ends.items():
+            state = known.state_value(tp) if known is not None else None
+            if state is not None and state.has_valid_position:
+                found[tp.partition] = (state.position, end)
+        return found
+
+
+class ChunkConsumer(driver.Consumer):
+    """Fetches chunks and commits by the ledgers."""
+
+    ledgers: dict[TP, Ledger]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.ledgers = {}
+        self.stale_fetches = 0
+        self.holes = 0
+        self._max_undecoded_records: int = self.app.max_undecoded_records
+        self._room = asyncio.Event()
+
+    def _new_consumer_thread(self) -> ChunkThread:
+        return ChunkThread(self, loop=self.loop, beacon=self.beacon)
+
+    @Service.task  # type: ignore[untyped-decorator]  # mode publishes no types
+    async def _poll_alive(self) -> None:
+        # While every partition is at its bound, or the flow is stopped, nobody calls getmany. After
+        # broker_max_poll_interval aiokafka would leave the group and Faust never join again: alive, without partitions.
+        while not self.should_stop:
+            await self.sleep(_POLL_SECONDS)
+            if not self.should_stop:
+                self._thread.touch()
+
+    async def positions(self, timeout_seconds: float) -> dict[int, tuple[int, int]]:
+        """Partition → (next offset to read, end), by a fresh answer of the broker."""
+        found: dict[int, tuple[int, int]] = await self._thread.positions(timeout_seconds)
+        return found
+
+    # -- fetching
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """Fetch once and yield a message, holding a chunk, for each partition that had records."""
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        wanted = {tp for tp in self._get_active_partitions() if self._has_room(tp)}
+        if not wanted:  # an empty set would mean all partitions to aiokafka
+            self._room.clear()
+            await self.wait_first(self._room.wait(), timeout=min(timeout, _POLL_SECONDS))
+            return
+        generation, fetched = await self._thread.getmany(wanted, timeout)
+        if self.should_stop:
+            return
+        for tp, records in fetched.items():
+            ledger = self.ledgers.get(tp)
+            current = self.flow_active and generation == self.app.consumer_generation_id
+            if ledger is None or ledger.generation != generation or not current:
+                self.stale_fetches += 1  # a rebalance came between the fetch and here, and resets the positions
+                return
+            fresh = await self._after_end(ledger, records)
+            if fresh:
+                yield tp, self._message(ledger, fresh)
+
+    def _has_room(self, tp: TP) -> bool:
+        ledger = self.ledgers.get(tp)
+        return ledger is not None and ledger.undecoded_records < self._max_undecoded_records
+
+    async def _after_end(self, ledger: Ledger, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
+        """Hold the records against what was delivered: cut repeats, ask once more at a gap."""
+        if ledger.end is None or records[0].offset == ledger.end:
+            return records
+        if records[0].offset < ledger.end:  # fetched again within the generation
+            return [record for record in records if record.offset >= ledger.end]
+        if ledger.hole == ledger.end:  # the same gap again: compaction or a transaction marker, nothing is missing
+            return records
+        ledger.hole = ledger.end
+        self.holes += 1
+        await self._thread.seek_wait({ledger.tp: ledger.end})
+        return []
+
+    def _message(self, ledger: Ledger, records: list[ConsumerRecord]) -> ConsumerMessage:
+        last = records[-1]
+        chunk = ledger.add(records[0].offset, last.offset + 1, records)
+        self.app.monitor.track_tp_end_offset(ledger.tp, self.highwater(ledger.tp))
+        return ConsumerMessage(
+            ledger.tp.topic,
+            ledger.tp.partition,
+            last.offset,
+            (last.timestamp or 0) / 1000.0,
+            last.timestamp_type,
+            None,  # headers
+            None,  # key
+            chunk,
+            None,  # checksum
+            0,
+            sum(record.serialized_value_size for record in records),
+            ledger.tp,
+            generation_id=ledger.generation,
+        )
+
+    # -- acknowledging and committing: Faust's own ledger of offsets is replaced, step by step
+
+    def ack(self, message: Any) -> bool:
+        """Acknowledge by Faust's message; the same as ``chunk.acknowledge()``."""
+        message.acked = True
+        counted: bool = message.value.acknowledge()
+        return counted
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Gaps need no bookkeeping: a chunk covers its offsets whole."""
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> list[TP]:
+        chosen = self.ledgers.items()
+        return [tp for tp, ledger in chosen if ledger.pending and (not topics or tp in topics or tp.topic in topics)]
+
+    def _new_offset(self, tp: TP) -> int | None:
+        ledger = self.ledgers.get(tp)
+        return ledger.committable if ledger else None
+
+    def _should_commit(self, tp: TP, offset: int) -> bool:
+        ledger = self.ledgers.get(tp)
+        return ledger is not None and (ledger.committed is None or offset > ledger.committed)
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        before = {tp: self.ledgers.get(tp) for tp in offsets}
+        done: bool = await super()._commit_offsets(offsets, start_new_transaction)
+        for tp, ledger in before.items() if done else ():
+            if ledger is not None and ledger.live:
+                ledger.committed = offsets[tp]
+        return done
+
+    # -- rebalances: aiokafka's are eager, so every partition is revoked and read again from its committed offset
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Commit what is acknowledged while the generation is still ours, then forget the partitions."""
+        try:
+            await asyncio.wait_for(self.commit(), _REVOKE_COMMIT_SECONDS)
+        except (KafkaError, TimeoutError) as error:
+            self.log.warning("no commit before the partitions were revoked: %r", error)
+        self._drop(revoked)
+        await super().on_partitions_revoked(revoked)  # sends the signal app.on_partitions_revoked
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Begin a generation with empty ledgers."""
+        self._drop(list(self.ledgers))
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    def _drop(self, tps: Iterable[TP]) -> None:
+        for tp in tps:
+            ledger = self.ledgers.pop(ensure_TP(tp), None)
+            if ledger is not None:
+                ledger.drop()
+
+    async def perform_seek(self) -> None:
+        """Open the ledgers at the committed offsets; Faust calls it after an assignment, before the flow resumes."""
+        generation = self.app.consumer_generation_id
+        committed: Mapping[TopicPartition, int | None] = await self.seek_to_committed()
+        for aiokafka_tp, offset in committed.items():
+            tp, start = ensure_TP(aiokafka_tp), offset or None
+            self._read_offset[tp] = self._committed_offset[tp] = start
+            ledger = self.ledgers.get(tp)
+            if ledger is None or ledger.generation != generation:
+                self.ledgers[tp] = Ledger(tp, generation, start, self._room.set)
+            elif ledger.end is not None:  # the same generation: do not go back over what was delivered
+                await self._thread.seek_wait({tp: ledger.end})
+
+
+class ChunkTransport(driver.Transport):
+    """Faust's aiokafka transport, consuming by chunks."""
+
+    Consumer = ChunkConsumer
+
+
+class ChunkSchema(faust.Schema):
+    """Passes a chunk through undecoded: a message that cannot be read must not end the agent."""
+
+    def compile(self, app: Any, **_: Any) -> Callable[..., Awaitable[Event]]:
+        """The function that Faust calls for each message."""
+
+        async def pass_through(message: Any, **_: Any) -> Event:
+            return Event(app, None, message.value, None, message)
+
+        return pass_through
+
+
+class ChunkApp(faust.App):
+    """A Faust application over the chunk transport."""
+
+    max_undecoded_records: int = 20_000  # a partition; about 600 bytes each
+
+    def _new_transport(self) -> ChunkTransport:
+        return ChunkTransport(self.conf.broker_consumer, self)

@@ -1,0 +1,157 @@
+"""Dead letters: what could not be read, why, and the way back.
+
+A dead letter is the record as it was received, key, value and headers, in the topic ``interactions.dead``, with four
+more headers that say why and from where. :func:`read` lists them, :func:`redrive` sends them, mended or not, to where
+they came from. A repeat is possible after a crash; source topic, partition and offset tell it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from aiokafka import ConsumerRecord
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
+
+from importance.errors import NotFound, Unavailable
+
+REASON, TOPIC, PARTITION, OFFSET = "weir-reason", "weir-topic", "weir-partition", "weir-offset"
+HEADERS = frozenset((REASON, TOPIC, PARTITION, OFFSET))
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A record that is no event: as received, and ``topic``, ``partition``, ``offset`` of where it lay."""
+
+    reason: str
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    received_headers: Headers = ()
+
+    @property
+    def headers(self) -> Headers:
+        """The headers as received, then ours."""
+        return (
+            *(pair for pair in self.received_headers if pair[0] not in HEADERS),
+            (REASON, self.reason.encode()),
+            (TOPIC, self.topic.encode()),
+            (PARTITION, str(self.partition).encode()),
+            (OFFSET, str(self.offset).encode()),
+        )
+
+    @classmethod
+    def of(cls, record: ConsumerRecord, reason: str) -> "DeadLetter":
+        """The letter for a record of the interactions topic."""
+        return cls(
+            reason,
+            record.topic,
+            record.partition,
+            record.offset,
+            record.key,
+            record.value,
+            tuple(record.headers),
+        )
+
+    @classmethod
+    def parse(cls, key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> "DeadLetter | None":
+        """Read a record of the dead-letter topic back; None when it is not one of ours.
+
+        >>> letter = DeadLetter("not json", "interactions", 3, 17, b"ann", b"{")
+        >>> DeadLetter.parse(letter.key, letter.value, letter.headers) == letter
+        True
+        """
+        received = tuple(headers)
+        ours = {name: text for name, text in received if name in HEADERS}
+        if len(ours) < len(HEADERS):
+            return None
+        return cls(
+            ours[REASON].decode(),
+            ours[TOPIC].decode(),
+            int(ours[PARTITION]),
+            int(ours[OFFSET]),
+            key,
+            value,
+            tuple(pair for pair in received if pair[0] not in HEADERS),
+        )
+
+
+Choose = Callable[[DeadLetter], bool]
+Mend = Callable[[DeadLetter], bytes | None]
+
+
+def _every(_: DeadLetter) -> bool:
+    return True
+
+
+def _as_it_is(letter: DeadLetter) -> bytes | None:
+    return letter.value
+
+
+def read(bootstrap: str, topic: str, choose: Choose = _every, timeout_seconds: float = 30.0) -> Iterator[DeadLetter]:
+    """Yield the chosen letters, once per source record, partition by partition, up to the end as it is now.
+
+    Raises :class:`NotFound` when there is no such topic, :class:`Unavailable` when Kafka is away.
+    """
+    seen: set[tuple[str, int, int]] = set()
+    for letter in _records(bootstrap, topic, timeout_seconds):
+        source = (letter.topic, letter.partition, letter.offset)
+        if source not in seen and choose(letter):
+            seen.add(source)
+            yield letter
+
+
+def _records(bootstrap: str, topic: str, timeout_seconds: float) -> Iterator[DeadLetter]:
+    try:
+        consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")
+    except KafkaError as error:
+        raise Unavailable(f"Kafka at {bootstrap} does not answer: {error}") from error
+    try:
+        numbers = consumer.partitions_for_topic(topic)
+        if not numbers:
+            raise NotFound(f"there is no topic {topic}: make it with weir topics")
+        partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
+        ends = consumer.end_offsets(partitions)
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        while any(consumer.position(partition) < ends[partition] for partition in partitions):
+            fetched = consumer.poll(timeout_ms=int(timeout_seconds * 1000))
+            if not fetched:
+                raise Unavailable(f"topic {topic} sent nothing for {timeout_seconds:g} s before its end was read")
+            for partition, records in fetched.items():
+                for record in records:
+                    letter = DeadLetter.parse(record.key, record.value, record.headers)
+                    if letter is not None and record.offset < ends[partition]:
+                        yield letter
+    except KafkaError as error:
+        raise Unavailable(f"Kafka at {bootstrap} does not answer: {error}") from error
+    finally:
+        consumer.close()
+
+
+def redrive(bootstrap: str, letters: Iterable[DeadLetter], mend: Mend = _as_it_is) -> int:
+    """Send letters back to the topic they came from, with the key and headers as received; how many were sent.
+
+    ``mend`` gives the bytes to send, or None to leave the letter where it is. Order is kept. Every send is awaited:
+    a failure raises :class:`Unavailable`, and nothing after it was sent.
+    """
+    sent = 0
+    try:
+        producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
+    except KafkaError as error:
+        raise Unavailable(f"Kafka at {bootstrap} does not answer: {error}") from error
+    try:
+        for letter in letters:
+            value = mend(letter)
+            if value is not None:
+                future = producer.send(letter.topic, value, letter.key, headers=list(letter.received_headers))
+                future.get(timeout=30)
+                sent += 1
+    except KafkaError as error:
+        raise Unavailable(f"after {sent} letters Kafka at {bootstrap} took no more: {error}") from error
+    finally:
+        producer.close()
+    return sent

@@ -1,0 +1,313 @@
+"""One partition's way in one generation: chunks in, durable effects out, strictly in offset order.
+
+A lane holds the join of its partition and walks the same path again and again: feed what was fetched to the join,
+score what that decided, publish, remember, report, acknowledge. Nothing is acknowledged before it is durable. What
+is slow runs in threads; the event loop only waits.
+"""
+
+import asyncio
+import itertools
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from importance.attribution import Decisions, Join, Policy, Progress
+
+from importance.errors import Fenced, Unavailable
+from importance.flush import Flush
+from importance.quality import CountKey, Counts
+from importance.sample import Correction, Sample
+from importance.scores import Offer, Scores
+from stream.chunks import Chunk
+from stream.dead_letters import DeadLetter
+from stream.reports import KAFKA, STORAGE, Availability, Lost, Report, Turn
+
+T = TypeVar("T")
+Publish = Callable[[Sequence[Offer], Sequence[DeadLetter]], Awaitable[None]]
+
+BEGINNING_OF_TIME_MS = -(2**63)
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What a lane needs of the rest of the world. All but ``report`` may block, and run in threads.
+
+    ``claim(partition, generation)`` gives the epoch and the progress stored, None for a new partition.
+    ``tally`` turns scored samples into quality counts. ``remember`` stores a flush, once, however often it is given.
+    They raise :class:`Unavailable` to be called again with the same arguments, :class:`Fenced` to end the lane;
+    anything else ends the process.
+    """
+
+    claim: Callable[[int, int], tuple[int, Progress | None]]
+    score: Callable[[Sequence[Sample]], Scores]
+    admit: Callable[[Sequence[Sample], Scores], Sequence[Offer]]
+    tally: Callable[[Sequence[Sample], Scores], Mapping[CountKey, Counts]]
+    remember: Callable[[Flush], None]
+    report: Callable[[Report], None]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much is done in one step, and how long a lane waits before it tries again.
+
+    What lies ready is merged until a turn has ``batch_samples`` decided or ``batch_records`` read; the scorer gets at
+    most ``batch_samples`` at once. Retries wait from ``retry_seconds`` on, doubling up to ``retry_most_seconds``.
+    """
+
+    batch_samples: int = 1_000
+    batch_records: int = 20_000
+    retry_seconds: float = 0.1
+    retry_most_seconds: float = 5.0
+
+    def delays(self) -> Iterator[float]:
+        """The waits before each further attempt.
+
+        >>> list(itertools.islice(Limits().delays(), 8))
+        [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+        """
+        return (
+            min(self.retry_seconds * 2 ** min(attempt, 30), self.retry_most_seconds) for attempt in itertools.count()
+        )
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Where a worker's lanes run what is slow: ``computing`` is one thread, for one model takes one batch at a time."""
+
+    computing: Executor
+    storing: Executor
+
+
+@dataclass
+class Batch:
+    """What one turn read and decided, merged over chunks."""
+
+    samples: list[Sample] = field(default_factory=list)
+    corrections: list[Correction] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    chunks: list[Chunk] = field(default_factory=list)
+    records: int = 0
+
+    def add(self, decisions: Decisions, chunk: Chunk | None = None) -> None:
+        """Take over what the join decided; ``chunk`` still holds its raw records, for the dead letters."""
+        self.samples.extend(decisions.samples)
+        self.corrections.extend(decisions.corrections)
+        self.counts.update(decisions.counts)
+        if chunk is None:
+            return
+        self.chunks.append(chunk)
+        self.records += chunk.count
+        if decisions.dead:
+            by_offset = {record.offset: record for record in chunk.records}
+            self.letters.extend(DeadLetter.of(by_offset[dead.offset], dead.reason) for dead in decisions.dead)
+
+
+@dataclass
+class Worth:
+    """What scoring made of a batch's samples."""
+
+    offers: list[Offer] = field(default_factory=list)
+    quality: dict[CountKey, Counts] = field(default_factory=dict)
+    scored: list[tuple[int, float]] = field(default_factory=list)
+
+
+class Lane:
+    """The work on one partition in one generation.
+
+    ``beats`` grows with every step that went on, and with every retry while a dependency is known to be away: work
+    that lies there while it stands still is a hang.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        generation: int,
+        policy: Policy,
+        effects: Effects,
+        publish: Publish,
+        limits: Limits,
+        availability: Availability,
+        threads: "Threads",
+    ) -> None:
+        self.partition = partition
+        self.generation = generation
+        self.beats = 0
+        self.busy = False
+        self._policy = policy
+        self._effects = effects
+        self._publish = publish
+        self._limits = limits
+        self._availability = availability
+        self._threads = threads
+        self._queue: deque[Chunk] = deque()
+        self._unacknowledged: deque[Chunk] = deque()
+        self._event_time_ms: int | None = None  # to which the wall clock has moved an idle partition
+        self._called = asyncio.Event()
+        self._stopping = False
+        self._epoch = 0
+        self._join: Join | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Impressions whose window is open."""
+        return self._join.waiting if self._join is not None else 0
+
+    @property
+    def event_time_ms(self) -> int | None:
+        """How far the partition's event time got; None before its first record was read."""
+        if self._join is None or self._join.event_time_ms == BEGINNING_OF_TIME_MS:
+            return None
+        return self._join.event_time_ms
+
+    @property
+    def has_work(self) -> bool:
+        """Whether something was fetched, or is being worked on, that is not durable yet."""
+        return self.busy or bool(self._queue)
+
+    def accept(self, chunk: Chunk) -> None:
+        """Queue a chunk; it must be the next one of the partition."""
+        self._queue.append(chunk)
+        self._called.set()
+
+    def advance(self, event_time_ms: int) -> None:
+        """Let event time run to ``event_time_ms``: nothing more is to be read, and the wall clock goes on."""
+        self._event_time_ms = event_time_ms
+        self._called.set()
+
+    def stop(self) -> None:
+        """End after the turn that is under way."""
+        self._stopping = True
+        self._called.set()
+
+    async def run(self) -> None:
+        """Work until stopped, cancelled or fenced; any other exception is for the process to end with."""
+        try:
+            while await self._work_came():
+                self.busy = True
+                await self._turn(await self._opened())
+                self.busy = False
+        except Fenced as error:
+            # Another worker's now. What is still delivered stays untouched; Kafka will revoke the partition, and
+            # should it not, the watchdog sees that chunks lie here and nothing moves.
+            self.busy = False
+            self._join = None
+            self._effects.report(Lost(self.partition, str(error)))
+        finally:
+            self._availability.forget(self)
+
+    async def _work_came(self) -> bool:
+        while not self._stopping:
+            if self._queue or (self._event_time_ms is not None and self._join is not None):
+                return True
+            self._called.clear()
+            await self._called.wait()
+        return False
+
+    async def _opened(self) -> Join:
+        """The join, made at the first chunk: reading begins at what the last owner acknowledged."""
+        if self._join is None:
+            claim = self._effects.claim
+            self._epoch, progress = await self._until_done(
+                STORAGE, partial(self._in, self._threads.storing, claim, self.partition, self.generation)
+            )
+            first = self._queue[0].first
+            start = progress or Progress(first, BEGINNING_OF_TIME_MS, first, BEGINNING_OF_TIME_MS)
+            self._join = Join(self._policy, self.partition, start)
+        return self._join
+
+    async def _turn(self, join: Join) -> None:
+        """One step: everything from the bytes to the acknowledgement."""
+        before = join.progress
+        batch = await self._in(self._threads.computing, self._read, join)
+        for chunk in batch.chunks:
+            chunk.release()
+        self._unacknowledged.extend(batch.chunks)
+        worth = await self._weigh(batch.samples)
+        if worth.offers or batch.letters:
+            await self._until_done(KAFKA, partial(self._publish, worth.offers, batch.letters))
+        flush = Flush(
+            partition=self.partition,
+            epoch=self._epoch,
+            old_next=before.next,
+            progress=join.progress,
+            offers=worth.offers,
+            corrections=batch.corrections,
+            quality=worth.quality,
+            samples=len(batch.samples),
+        )
+        if join.progress != before or batch.corrections:
+            await self._until_done(STORAGE, partial(self._in, self._threads.storing, self._effects.remember, flush))
+        self._effects.report(
+            Turn(
+                partition=self.partition,
+                counts=batch.counts,
+                offers=worth.offers,
+                corrections=len(batch.corrections),
+                dead=[letter.reason for letter in batch.letters],
+                scored=worth.scored,
+            )
+        )
+        self._acknowledge(join.progress.acknowledged)
+
+    def _read(self, join: Join) -> Batch:
+        """Feed the join until the turn is full or nothing is left to read. Runs in a thread."""
+        batch = Batch()
+        while self._queue and batch.records < self._limits.batch_records:
+            chunk = self._queue.popleft()
+            records = [(record.offset, record.timestamp, record.value) for record in chunk.records]
+            batch.add(join.feed(chunk.first, chunk.end, records), chunk)
+            if len(batch.samples) >= self._limits.batch_samples:
+                return batch
+        event_time_ms, self._event_time_ms = self._event_time_ms, None
+        if event_time_ms is not None and not batch.chunks:  # whatever was read has ended the idling
+            batch.add(join.advance(event_time_ms))
+        return batch
+
+    async def _weigh(self, samples: Sequence[Sample]) -> Worth:
+        """Score in slices: between two of them another lane, or a new model, gets its turn."""
+        worth = Worth()
+        for start in range(0, len(samples), self._limits.batch_samples):
+            part = samples[start : start + self._limits.batch_samples]
+            await self._until_done(STORAGE, partial(self._in, self._threads.computing, self._score, part, worth))
+        return worth
+
+    def _score(self, samples: Sequence[Sample], worth: Worth) -> None:
+        """Score one slice. Runs in a thread."""
+        began = time.perf_counter()
+        scores = self._effects.score(samples)
+        seconds = time.perf_counter() - began
+        offers = self._effects.admit(samples, scores)
+        quality = self._effects.tally(samples, scores)
+        worth.offers.extend(offers)
+        worth.scored.append((len(samples), seconds))
+        for key, counts in quality.items():
+            known = worth.quality.get(key)
+            worth.quality[key] = counts if known is None else known + counts
+
+    def _acknowledge(self, acknowledged: int) -> None:
+        while self._unacknowledged and self._unacknowledged[0].end <= acknowledged:
+            self._unacknowledged.popleft().acknowledge()
+
+    async def _in(self, executor: Executor, function: Callable[..., T], *arguments: object) -> T:
+        result = await asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
+        self.beats += 1
+        return result
+
+    async def _until_done(self, dependency: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Try the same again while its dependency is away."""
+        for delay in self._limits.delays():
+            try:
+                result = await attempt()
+            except Unavailable as error:
+                self._availability.away(dependency, self, str(error))
+                self.beats += 1
+                await asyncio.sleep(delay)
+            else:
+                self._availability.back(dependency, self)
+                return result
+        raise AssertionError("the delays never end")

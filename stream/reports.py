@@ -1,0 +1,101 @@
+"""What the worker tells about itself: plain frozen values, handed to one ``report`` callable.
+
+Knows nothing of metrics, logs or routes; whoever assembles the worker turns these into them.
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+from importance.scores import Offer
+
+KAFKA = "kafka"
+STORAGE = "storage"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One durable step of one partition.
+
+    ``counts``: (event type, outcome) → records. ``dead``: the reason of each dead letter. ``scored``: for each call of
+    the scorer (samples, seconds). ``corrections`` may repeat an earlier one; they are idempotent.
+    """
+
+    partition: int
+    counts: Mapping[tuple[str, str], int]
+    offers: Sequence[Offer]
+    corrections: int
+    dead: Sequence[str]
+    scored: Sequence[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where the assigned partitions stand; a partition that is missing here is not this worker's.
+
+    ``lag``: end − next offset to read, in records. ``waiting``: impressions whose window is open.
+    """
+
+    lag: Mapping[int, int]
+    waiting: Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A dependency (``kafka``, ``storage``) went away, or came back. Sent once per change; ``reason`` is one line."""
+
+    dependency: str
+    available: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A partition is another worker's now, found out by being fenced; nothing of the last step was stored."""
+
+    partition: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The worker ends with a status other than 0 because of ``error``, so that its supervisor starts it anew."""
+
+    error: BaseException
+
+
+Report = Turn | Standing | Change | Lost | Failed
+
+
+class Availability:
+    """Turns many failures and successes into one :class:`Change` when a dependency goes, and one when it is back.
+
+    Several tasks see the same dependency; it is away while at least one of them says so.
+    """
+
+    def __init__(self, report: Callable[[Report], None]) -> None:
+        self._report = report
+        self._complaints: dict[str, dict[Hashable, str]] = {}
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Dependency → why it counts as away; empty when all is well."""
+        return {name: next(iter(reasons.values())) for name, reasons in self._complaints.items() if reasons}
+
+    def away(self, dependency: str, witness: Hashable, reason: str) -> None:
+        """``witness`` cannot reach ``dependency``."""
+        complaints = self._complaints.setdefault(dependency, {})
+        first = not complaints
+        complaints[witness] = reason
+        if first:
+            self._report(Change(dependency, available=False, reason=reason))
+
+    def back(self, dependency: str, witness: Hashable) -> None:
+        """``witness`` reached ``dependency``, or no longer tries to."""
+        complaints = self._complaints.get(dependency)
+        if complaints and complaints.pop(witness, None) is not None and not complaints:
+            self._report(Change(dependency, available=True, reason=f"{dependency} answers again"))
+
+    def forget(self, witness: Hashable) -> None:
+        """``witness`` is gone."""
+        for dependency in self._complaints:
+            self.back(dependency, witness)

@@ -1,0 +1,187 @@
+"""Topics: their names, and how they are made, checked, measured and told apart.
+
+A topic that exists is never altered silently: what differs from the plan is told, and adding partitions is a call of
+its own. All functions block; they are for commands and for the start of a role.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import ConfigResource, OffsetSpec
+from kafka.errors import InvalidPartitionsError, KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+
+from importance.errors import InvalidInput, NotFound, Unavailable
+
+_BROKER_DEFAULT_MESSAGE_BYTES = 1_048_588
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The names of the four topics."""
+
+    interactions: str = "interactions"
+    dead: str = "interactions.dead"
+    importance: str = "importance"
+    models: str = "models"
+
+
+@dataclass(frozen=True)
+class TopicPlan:
+    """What a topic should be; ``config`` names only what matters here, the rest is the broker's choice."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str] = field(default_factory=dict)
+
+    def differences(self, found: "TopicPlan") -> tuple[str, ...]:
+        """What another topic has otherwise, one line each.
+
+        >>> TopicPlan("models", 1, 1, {"cleanup.policy": "compact"}).differences(TopicPlan("models", 2, 1))
+        ('models has 2 partitions, not 1', 'models has cleanup.policy= , not compact')
+        """
+        lines = []
+        if found.partitions != self.partitions:
+            lines.append(f"{self.name} has {found.partitions} partitions, not {self.partitions}")
+        if found.replication != self.replication:
+            lines.append(f"{self.name} has {found.replication} replicas, not {self.replication}")
+        for key, value in self.config.items():
+            if found.config.get(key) != value:
+                lines.append(f"{self.name} has {key}={found.config.get(key, ' ')}, not {value}")
+        return tuple(lines)
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """A topic after provisioning or checking. ``id`` is None where it is missing."""
+
+    name: str
+    id: UUID | None
+    created: bool
+    differences: tuple[str, ...]
+
+
+def planned(topics: Topics, partitions: int, replication: int) -> tuple[TopicPlan, ...]:
+    """The four topics: three of ``partitions``, and a compacted one for the announcements of models."""
+    return (
+        TopicPlan(topics.interactions, partitions, replication),
+        # A dead letter is the record as received and four headers more, so it may be larger than what was accepted.
+        TopicPlan(topics.dead, partitions, replication, {"max.message.bytes": str(2 * _BROKER_DEFAULT_MESSAGE_BYTES)}),
+        TopicPlan(topics.importance, partitions, replication),
+        TopicPlan(topics.models, 1, replication, {"cleanup.policy": "compact"}),
+    )
+
+
+def check(bootstrap: str, plans: Sequence[TopicPlan]) -> list[TopicState]:
+    """Hold existing topics against the plan; nothing is changed."""
+    with _admin(bootstrap) as admin:
+        return _check(admin, plans)
+
+
+def provision(bootstrap: str, plans: Sequence[TopicPlan]) -> list[TopicState]:
+    """Make what is missing and wait until it can be used; what exists is only checked."""
+    with _admin(bootstrap) as admin:
+        missing = {state.name for state in _check(admin, plans) if state.id is None}
+        for plan in plans:
+            if plan.name in missing:
+                _create(admin, plan)
+        if missing:
+            admin.wait_for_topics(sorted(missing))
+        states = _check(admin, plans)
+    return [TopicState(state.name, state.id, state.name in missing, state.differences) for state in states]
+
+
+def add_partitions(bootstrap: str, topic: str, total: int) -> None:
+    """Let a topic have ``total`` partitions. Keys move: a subject's later events may lie elsewhere than its earlier."""
+    with _admin(bootstrap) as admin:
+        try:
+            admin.create_partitions({topic: total})
+        except UnknownTopicOrPartitionError as error:
+            raise _no_such_topic(topic) from error
+        except InvalidPartitionsError as error:
+            raise InvalidInput(f"{topic} cannot have {total} partitions: give more than it has now") from error
+
+
+def topic_id(bootstrap: str, topic: str) -> UUID:
+    """The UUID that the cluster gave the topic; one that is deleted and made again has another."""
+    with _admin(bootstrap) as admin:
+        return _described(admin, [topic])[topic][0]
+
+
+def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
+    """Partition → the offset that the next record will have."""
+    with _admin(bootstrap) as admin:
+        count = _described(admin, [topic])[topic][1].partitions
+        specs = {TopicPartition(topic, partition): OffsetSpec.LATEST for partition in range(count)}
+        return {tp.partition: found.offset for tp, found in admin.list_partition_offsets(specs).items()}
+
+
+def committed_offsets(bootstrap: str, group: str, topic: str) -> dict[int, int]:
+    """Partition → the offset that the group committed; partitions without one are left out."""
+    with _admin(bootstrap) as admin:
+        found = admin.list_group_offsets(group)[group]
+        return {tp.partition: at.offset for tp, at in found.items() if tp.topic == topic and at.offset >= 0}
+
+
+@contextmanager
+def _admin(bootstrap: str, timeout_seconds: float = 10.0) -> Iterator[KafkaAdminClient]:
+    milliseconds = int(timeout_seconds * 1000)
+    try:
+        client = KafkaAdminClient(
+            bootstrap_servers=bootstrap.split(","),
+            bootstrap_timeout_ms=milliseconds,
+            request_timeout_ms=milliseconds,
+        )
+        try:
+            yield client
+        finally:
+            client.close()
+    except KafkaError as error:
+        raise Unavailable(
+            f"Kafka at {bootstrap} does not do what was asked: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _no_such_topic(topic: str) -> NotFound:
+    return NotFound(f"there is no topic {topic}: make it with weir topics")
+
+
+def _create(admin: KafkaAdminClient, plan: TopicPlan) -> None:
+    wanted = {"num_partitions": plan.partitions, "replication_factor": plan.replication, "configs": dict(plan.config)}
+    try:
+        admin.create_topics({plan.name: wanted})
+    except TopicAlreadyExistsError:
+        return  # another role made it at the same moment
+
+
+def _check(admin: KafkaAdminClient, plans: Sequence[TopicPlan]) -> list[TopicState]:
+    there = set(admin.list_topics())
+    found = _described(admin, [plan.name for plan in plans if plan.name in there])
+    states = []
+    for plan in plans:
+        if plan.name in found:
+            identity, state = found[plan.name]
+            states.append(TopicState(plan.name, identity, created=False, differences=plan.differences(state)))
+        else:
+            states.append(TopicState(plan.name, None, created=False, differences=(f"{plan.name} is missing",)))
+    return states
+
+
+def _described(admin: KafkaAdminClient, names: Sequence[str]) -> dict[str, tuple[UUID, TopicPlan]]:
+    if not names:
+        return {}
+    resources = [ConfigResource("TOPIC", name) for name in names]
+    configs: dict[str, Any] = admin.describe_configs(resources, config_filter="all").get("topic", {})
+    found = {}
+    for topic in admin.describe_topics(list(names)):
+        name, partitions = topic["name"], topic["partitions"]
+        if topic["error_code"] or not partitions:
+            raise _no_such_topic(name)
+        config = {key: entry["value"] for key, entry in configs.get(name, {}).items()}
+        replication = min(len(partition["replica_nodes"]) for partition in partitions)
+        found[name] = (UUID(str(topic["topic_id"])), TopicPlan(name, len(partitions), replication, config))
+    return found
