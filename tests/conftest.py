@@ -1,0 +1,70 @@
+"""Real servers for the tests: one Kafka and one Postgres a session, started by the first test that asks for them.
+
+``own_kafka`` and ``own_postgres`` are a test's own, to be killed and started again.
+"""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from weir.local.install import Tools, install
+from weir.local.kafka import KafkaServer
+from weir.local.postgres import PostgresServer
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let other people's deprecations pass; our own stay errors."""
+    config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
+
+
+class TestPostgres(PostgresServer):
+    """A server that hands out empty databases."""
+
+    __test__ = False
+
+    def database(self) -> str:
+        """The URL of a new and empty database."""
+        return self.create_database(f"test_{secrets.token_hex(6)}")
+
+
+@pytest.fixture(scope="session")
+def tools() -> Tools:
+    """The servers' programs, fetched when they are missing."""
+    return install()
+
+
+@pytest.fixture(scope="session")
+def kafka(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The bootstrap address of the session's broker. Tests share it: give topics and groups names of their own."""
+    server = KafkaServer(tmp_path_factory.mktemp("kafka"), tools)
+    server.start()
+    yield server.bootstrap
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPostgres]:
+    """The session's server; ``postgres.database()`` is the URL of a new, empty database."""
+    server = TestPostgres(tmp_path_factory.mktemp("postgres"), tools, durable=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_kafka(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A broker that runs and may be killed and started again."""
+    server = KafkaServer(tmp_path_factory.mktemp("own_kafka"), tools)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_postgres(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPostgres]:
+    """A server that runs and may be killed and started again."""
+    server = TestPostgres(tmp_path_factory.mktemp("own_postgres"), tools)
+    server.start()
+    yield server
+    server.stop()

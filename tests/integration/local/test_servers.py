@@ -1,0 +1,57 @@
+"""The servers of the local stack: they start, survive a kill with their data, and come back on the same port."""
+
+import psycopg
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic
+
+from weir.local.kafka import KafkaServer
+from weir.local.postgres import PostgresServer
+
+
+def connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
+    return psycopg.connect(url.replace("postgresql+psycopg", "postgresql"))
+
+
+def test_acknowledged_records_survive_a_kill_of_the_broker(own_kafka: KafkaServer) -> None:
+    bootstrap = own_kafka.bootstrap
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    admin.create_topics([NewTopic("kept", num_partitions=1, replication_factor=1)])
+    admin.close()
+    producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all")
+    for number in range(100):
+        producer.send("kept", str(number).encode())
+    producer.flush()
+    producer.close()
+
+    own_kafka.kill()
+    assert not own_kafka.answers()
+    own_kafka.start()
+
+    assert own_kafka.bootstrap == bootstrap
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", consumer_timeout_ms=20_000)
+    consumer.assign([TopicPartition("kept", 0)])
+    values = [next(consumer).value for _ in range(100)]
+    consumer.close()
+    assert values == [str(number).encode() for number in range(100)]
+
+
+def test_committed_rows_survive_a_kill_of_postgres(own_postgres: PostgresServer) -> None:
+    url = own_postgres.url
+    with connect(url) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT generate_series(1, 1000) AS number")
+
+    own_postgres.kill()
+    assert not own_postgres.answers()
+    own_postgres.start()
+
+    assert own_postgres.url == url
+    with connect(url) as connection:
+        assert connection.execute("SELECT count(*) FROM kept").fetchone() == (1000,)
+
+
+def test_each_database_of_a_test_is_empty(postgres: PostgresServer) -> None:
+    first, second = postgres.database(), postgres.database()
+    with connect(first) as connection:
+        connection.execute("CREATE TABLE mine (number int)")
+    with connect(second) as connection:
+        assert connection.execute("SELECT to_regclass('mine')").fetchone() == (None,)

