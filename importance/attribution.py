@@ -1,0 +1,380 @@
+"""Join impressions with the actions that answer them: one partition's records in, decided samples out.
+
+Pure: a function of the records in offset order, whatever the chunks they come in. No I/O, no clock; the state is
+rebuilt by reading again from :attr:`Progress.acknowledged`.
+
+Event time T of a partition is the largest min(event's time, Kafka timestamp) read so far. For each record T advances
+first, then what is due is decided, then the record itself is applied: so a decision never sees where a chunk ends.
+"""
+
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Sequence
+from itertools import islice
+from operator import itemgetter
+from typing import Final
+
+import msgspec
+
+from importance.decisions import DeadRecord, Decisions, later
+from importance.errors import InvalidEvent, InvalidInput
+from importance.events import ActionEvent, Heartbeat, Impression, Rated, decode
+from importance.progress import BEGINNING_OF_TIME_MS, Acknowledgements, Progress
+from importance.sample import Correction, Rating, Sample
+
+__all__ = [
+    "BEGINNING_OF_TIME_MS",
+    "DeadRecord",
+    "Decisions",
+    "Join",
+    "Policy",
+    "Progress",
+    "Record",
+    "Replayed",
+    "replay_partition",
+]
+
+Record = tuple[int, int, bytes | None]
+"""Offset, Kafka timestamp in milliseconds, value."""
+
+_NEVER: Final = 2**63
+_offset_of = itemgetter(0)
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """How long things wait and are remembered (in event time), and how much of it at most.
+
+    ``window_ms``: an impression waits so long for its actions, and an action for its impression.
+    ``deduplication_ms``: an id is remembered until event time has passed its own time by so much.
+    ``max_waiting``, ``max_waiting_bytes``: impressions that wait; past either, the oldest are decided early.
+    ``max_remembered``: ids remembered; and offsets, apart from the last chunk, that are read but not acknowledged.
+    """
+
+    window_ms: int
+    deduplication_ms: int
+    max_waiting: int = 200_000
+    max_waiting_bytes: int = 256 * 2**20
+    max_remembered: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if getattr(self, name) < 1:
+                raise InvalidInput(f"the join's {name} is {getattr(self, name)}; it must be at least 1")
+
+
+class _Waiting(msgspec.Struct, gc=False):
+    """An impression that is not decided. ``before_ms`` is event time just before it, ``size`` its bytes on the wire."""
+
+    impression: Impression
+    offset: int
+    before_ms: int
+    size: int
+    actions: int = 0
+    rating: Rating | None = None
+
+
+class _Orphan(msgspec.Struct, gc=False):
+    """An action whose impression is not there; looked up in the buffer again when ``due_ms`` has come."""
+
+    impression: str
+    offset: int
+    due_ms: int
+    actions: int
+    rating: Rating | None
+    taken: bool = False
+
+
+class Join:
+    """The join of one partition, from ``start`` on.
+
+    >>> join = Join(Policy(window_ms=1000, deduplication_ms=1000), partition=0, start=Progress.beginning(0))
+    >>> shown = b'''{"id": "i1", "type": "impression", "time": 5000, "subject": "s", "surface": "search",
+    ...              "query": "lamp", "item": "p1", "text": "A lamp"}'''
+    >>> clicked = b'{"id": "c1", "type": "click", "time": 5500, "subject": "s", "impression": "i1"}'
+    >>> join.feed(0, 2, [(0, 5000, shown), (1, 5500, clicked)]).samples
+    []
+    >>> [(sample.id, sample.actions) for sample in join.advance(6000).samples]
+    [('i1', 1)]
+    """
+
+    def __init__(self, policy: Policy, partition: int, start: Progress) -> None:
+        self._policy = policy
+        self._partition = partition
+        self._position = start.acknowledged
+        self._event_time_ms = start.acknowledged_event_time_ms
+        self._resume = start  # below start.next everything is decided already
+        # Half of the bound for what waits, half for what was decided and is still to be remembered.
+        self._reach = max(policy.max_remembered // 2, 1)
+        self._acknowledgements = Acknowledgements(start, self._reach)
+        self._ids: dict[str, int] = {}  # id -> own time
+        self._ids_sweep = 1024
+        self._waiting: deque[_Waiting] = deque()  # in offset order
+        self._waiting_by_id: dict[str, _Waiting] = {}
+        self._waiting_bytes = 0
+        self._orphans: deque[_Orphan] = deque()  # in offset order, and so in order of due_ms
+        self._orphans_of: dict[str, list[_Orphan]] = {}
+        self._alarm_ms = self._alarm_offset = _NEVER  # nothing is due before
+        self.progress = start
+
+    @property
+    def position(self) -> int:
+        """The offset to be read next."""
+        return self._position
+
+    @property
+    def event_time_ms(self) -> int:
+        """Event time; ``BEGINNING_OF_TIME_MS`` before the first event."""
+        return self._event_time_ms
+
+    @property
+    def waiting(self) -> int:
+        """Impressions that are not decided."""
+        return len(self._waiting)
+
+    @property
+    def oldest_due_ms(self) -> int | None:
+        """The event time at which the next impression will be decided."""
+        return self._waiting[0].impression.time_ms + self._policy.window_ms if self._waiting else None
+
+    def feed(self, first_offset: int, end_offset: int, records: Sequence[Record]) -> Decisions:
+        """Read a chunk: the partition's records from ``first_offset`` up to ``end_offset``, ordered by offset.
+
+        Offsets without a record are gaps (compaction, transaction markers). What was read before is skipped.
+        """
+        decisions = Decisions(self.progress)
+        start = max(self._position, first_offset)
+        if end_offset <= start:
+            return decisions
+        begin = bisect_left(records, start, key=_offset_of)
+        fresh = bisect_left(records, self._resume.next, lo=begin, key=_offset_of)
+        newest_ms = self._read(records[begin:fresh], decisions, refill=True)
+        self._position = end_offset
+        if end_offset >= self._resume.next:
+            self._move(self._resume.event_time_ms, decisions)  # idle time that the records do not show
+            newest_ms = max(newest_ms, self._read(records[fresh:], decisions, refill=False))
+        self._acknowledgements.add(end_offset, self._event_time_ms, self._forgotten_ms(newest_ms))
+        return self._conclude(decisions)
+
+    def advance(self, event_time_ms: int) -> Decisions:
+        """Move event time from outside: the partition is read to its end, and the wall clock goes on."""
+        decisions = Decisions(self.progress)
+        if self._position >= self._resume.next:
+            self._move(event_time_ms, decisions)
+        return self._conclude(decisions)
+
+    def _forgotten_ms(self, newest_ms: int) -> int:
+        """The event time from which a chunk has no effect on what comes, when ``newest_ms`` is its latest own time.
+
+        Its actions wait a window from now at most; its ids are remembered for the horizon, and until then decide which
+        later actions are repeats, which wait a window in turn: hence the sum.
+        """
+        if newest_ms == BEGINNING_OF_TIME_MS:
+            return BEGINNING_OF_TIME_MS
+        return max(newest_ms + self._policy.deduplication_ms, self._event_time_ms) + self._policy.window_ms
+
+    def _move(self, event_time_ms: int, decisions: Decisions) -> None:
+        self._event_time_ms = max(self._event_time_ms, event_time_ms)
+        if self._event_time_ms >= self._alarm_ms:
+            self._settle(self._event_time_ms, -1, decisions)
+
+    def _conclude(self, decisions: Decisions) -> Decisions:
+        if self._waiting:
+            head = self._waiting[0]
+            progress = self._acknowledgements.at(head.offset, head.before_ms)
+        elif self._position < self._resume.next:
+            progress = self._acknowledgements.at(self._resume.next, self._resume.event_time_ms)
+        else:
+            progress = self._acknowledgements.at(self._position, self._event_time_ms)
+        self.progress = decisions.progress = progress
+        return decisions
+
+    def _read(self, records: Sequence[Record], decisions: Decisions, refill: bool) -> int:
+        """Apply records one by one; returns the latest time that an event with an id names. The hot loop."""
+        horizon_ms, counts, now_ms = self._policy.deduplication_ms, decisions.counts, self._event_time_ms
+        newest_ms = BEGINNING_OF_TIME_MS
+        for offset, kafka_time_ms, value in records:
+            try:
+                event = decode(value, kafka_time_ms)
+            except InvalidEvent as error:
+                if not refill:
+                    decisions.dead.append(DeadRecord(offset, error.reason, str(error)))
+                    counts["invalid", "dead"] += 1
+                continue
+            own_ms, before_ms = event.time_ms, now_ms
+            seen_ms = own_ms if own_ms < kafka_time_ms else kafka_time_ms
+            if seen_ms > now_ms:
+                self._event_time_ms = now_ms = seen_ms
+            if now_ms >= self._alarm_ms or offset >= self._alarm_offset:
+                self._settle(now_ms, offset, decisions)
+            outcome = "accepted"
+            if not isinstance(event, Heartbeat):
+                newest_ms = max(newest_ms, own_ms)
+                if self._is_repeat(event.id, own_ms, now_ms - horizon_ms):
+                    outcome = "duplicate"
+                elif isinstance(event, ActionEvent):
+                    self._act(event, offset, now_ms, decisions, refill)
+                elif own_ms <= now_ms - horizon_ms:
+                    outcome = "late"
+                else:
+                    self._show(event, offset, before_ms, len(value or b""), decisions, refill)
+            if not refill:
+                counts[event.kind, outcome] += 1
+        return newest_ms
+
+    def _is_repeat(self, event_id: str, own_ms: int, forgotten_ms: int) -> bool:
+        """Whether the id is remembered; from now on it is, unless its time is past already.
+
+        Of several times the latest counts, a repeat's too: so the memory at an offset is a function of the events
+        behind it within the horizon, and reading these again restores it.
+        """
+        known_ms = self._ids.get(event_id)
+        if own_ms > forgotten_ms and (known_ms is None or own_ms > known_ms):
+            self._ids[event_id] = own_ms
+            if len(self._ids) >= self._ids_sweep:
+                self._sweep(forgotten_ms)
+        return known_ms is not None and known_ms > forgotten_ms
+
+    def _sweep(self, forgotten_ms: int) -> None:
+        """Drop the ids whose time is past; and the oldest, past the bound. Rare, so that an id costs O(1)."""
+        ids = {event_id: own_ms for event_id, own_ms in self._ids.items() if own_ms > forgotten_ms}
+        room = self._policy.max_remembered * 7 // 8
+        if len(ids) > room:
+            ids = dict(islice(ids.items(), len(ids) - room, None))
+        self._ids = ids
+        self._ids_sweep = min(len(ids) * 3 // 2 + 1024, self._policy.max_remembered + 1)
+
+    def _show(
+        self, impression: Impression, offset: int, before_ms: int, size: int, decisions: Decisions, refill: bool
+    ) -> None:
+        """An impression begins to wait, with the actions that came before it. (Refilling, it is decided already.)"""
+        orphans = self._orphans_of.pop(impression.id, ())
+        for orphan in orphans:
+            orphan.taken = True
+        if refill:
+            return
+        record = _Waiting(impression, offset, before_ms, size)
+        for orphan in orphans:
+            record.actions |= orphan.actions
+            record.rating = later(record.rating, orphan.rating)
+        if not self._waiting:
+            self._alarm_ms = min(self._alarm_ms, impression.time_ms + self._policy.window_ms)
+            self._alarm_offset = min(self._alarm_offset, offset + self._reach)
+        self._waiting.append(record)
+        self._waiting_by_id[impression.id] = record
+        self._waiting_bytes += size
+        while len(self._waiting) > self._policy.max_waiting or self._waiting_bytes > self._policy.max_waiting_bytes:
+            self._decide(decisions)
+            decisions.counts["impression", "early"] += 1
+
+    def _act(self, event: ActionEvent, offset: int, now_ms: int, decisions: Decisions, refill: bool) -> None:
+        """An action joins its impression if that waits; else it is looked up in the buffer, and waits itself."""
+        rating = Rating(event.time_ms, event.id, event.value) if isinstance(event, Rated) else None
+        record = self._waiting_by_id.get(event.impression)
+        if record is not None:
+            record.actions |= event.action
+            record.rating = later(record.rating, rating)
+            return
+        if not refill:
+            decisions.correct(Correction(event.impression, event.action, rating))
+        orphan = _Orphan(event.impression, offset, now_ms + self._policy.window_ms, event.action, rating)
+        if not self._orphans:
+            self._alarm_ms = min(self._alarm_ms, orphan.due_ms)
+            self._alarm_offset = min(self._alarm_offset, offset + self._reach)
+        self._orphans.append(orphan)
+        self._orphans_of.setdefault(event.impression, []).append(orphan)
+
+    def _settle(self, now_ms: int, offset: int, decisions: Decisions) -> None:
+        """Decide what is due, strictly in offset order, and end the waits of actions."""
+        window_ms, out_of_reach = self._policy.window_ms, offset - self._reach
+        while self._waiting:
+            head = self._waiting[0]
+            if head.impression.time_ms + window_ms > now_ms:
+                if head.offset > out_of_reach:
+                    break
+                decisions.counts["impression", "early"] += 1
+            self._decide(decisions)
+        while self._orphans:
+            orphan = self._orphans[0]
+            if orphan.due_ms > now_ms:
+                if orphan.offset > out_of_reach:
+                    break
+                decisions.counts["action", "early"] += not orphan.taken
+            self._orphans.popleft()
+            if not orphan.taken:
+                self._give_up(orphan, decisions)
+        dues = [(head.impression.time_ms + window_ms, head.offset) for head in islice(self._waiting, 1)]
+        dues += [(orphan.due_ms, orphan.offset) for orphan in islice(self._orphans, 1)]
+        self._alarm_ms = min((due_ms for due_ms, _ in dues), default=_NEVER)
+        self._alarm_offset = min((first + self._reach for _, first in dues), default=_NEVER)
+
+    def _give_up(self, orphan: _Orphan, decisions: Decisions) -> None:
+        decisions.correct(Correction(orphan.impression, orphan.actions, orphan.rating))
+        orphans = self._orphans_of[orphan.impression]
+        orphans.pop(0)  # the oldest of its impression: they end in the order in which they came
+        if not orphans:
+            del self._orphans_of[orphan.impression]
+
+    def _decide(self, decisions: Decisions) -> None:
+        """Make a sample of the oldest impression and the actions gathered."""
+        head = self._waiting.popleft()
+        shown = head.impression
+        if self._waiting_by_id[shown.id] is head:
+            del self._waiting_by_id[shown.id]
+        self._waiting_bytes -= head.size
+        decisions.decide(
+            Sample(
+                id=shown.id,
+                subject=shown.subject,
+                surface=shown.surface,
+                query=shown.query,
+                item=shown.item,
+                text=shown.text,
+                time_ms=shown.time_ms,
+                partition=self._partition,
+                offset=head.offset,
+                actions=head.actions,
+                rating=head.rating,
+                position=shown.position,
+                propensity=shown.propensity,
+                value=shown.value,
+                attributes=shown.attributes,
+            )
+        )
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """What a partition's content comes to: ``samples`` as they were decided, and what corrections made of them.
+
+    ``actions`` and ``ratings`` are final, by sample id.
+    """
+
+    samples: list[Sample]
+    actions: dict[str, int]
+    ratings: dict[str, Rating | None]
+    dead: list[DeadRecord]
+    counts: Counter[tuple[str, str]]
+    progress: Progress
+
+
+def replay_partition(
+    records: Sequence[Record], policy: Policy, partition: int = 0, until_ms: int | None = None
+) -> Replayed:
+    """Read a partition's whole content at once; then, if ``until_ms`` is given, let event time run to it."""
+    begin, end = (records[0][0], records[-1][0] + 1) if records else (0, 0)
+    join = Join(policy, partition, Progress.beginning(begin))
+    decisions = join.feed(begin, end, records)
+    if until_ms is not None:
+        decisions.extend(join.advance(until_ms))
+    final = {sample.id: (sample.actions, sample.rating) for sample in decisions.samples}
+    for correction in decisions.corrections:
+        if correction.sample_id in final:
+            actions, rating = final[correction.sample_id]
+            final[correction.sample_id] = actions | correction.actions, later(rating, correction.rating)
+    return Replayed(
+        samples=decisions.samples,
+        actions={sample_id: actions for sample_id, (actions, _) in final.items()},
+        ratings={sample_id: rating for sample_id, (_, rating) in final.items()},
+        dead=decisions.dead,
+        counts=decisions.counts,
+        progress=decisions.progress,
+    )

@@ -1,0 +1,69 @@
+"""What reading a partition decided: samples, corrections of older samples, dead records. Knows nothing of the join."""
+
+from collections import Counter
+
+import msgspec
+
+from importance.progress import Progress
+from importance.sample import Correction, Rating, Sample
+
+
+class DeadRecord(msgspec.Struct, frozen=True):
+    """A record that is no event, and why."""
+
+    offset: int
+    reason: str
+    detail: str
+
+
+class Decisions:
+    """What reading some records decided, in order.
+
+    ``counts`` are of (event type or ``invalid``, outcome): ``accepted``; ``duplicate`` (its id is remembered);
+    ``late`` (an impression past the horizon); ``early`` (decided, or given up, because of a bound); ``dead``.
+    """
+
+    __slots__ = ("_corrections", "counts", "dead", "progress", "samples")
+
+    def __init__(self, progress: Progress) -> None:
+        self.samples: list[Sample] = []
+        self.dead: list[DeadRecord] = []
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.progress = progress
+        self._corrections: dict[str, Correction] = {}
+
+    @property
+    def corrections(self) -> list[Correction]:
+        """At most one a sample; to be applied after the samples are stored."""
+        return list(self._corrections.values())
+
+    def decide(self, sample: Sample) -> None:
+        """Add a sample. A correction from before it has found nothing to correct."""
+        self.samples.append(sample)
+        if self._corrections:
+            self._corrections.pop(sample.id, None)
+
+    def correct(self, correction: Correction) -> None:
+        """Add a correction, to the one that is there for its sample if any."""
+        known = self._corrections.get(correction.sample_id)
+        if known is not None:
+            actions, rating = known.actions | correction.actions, later(known.rating, correction.rating)
+            correction = Correction(correction.sample_id, actions, rating)
+        self._corrections[correction.sample_id] = correction
+
+    def extend(self, later: "Decisions") -> None:
+        """Add what was decided next: the same as if all had been read as one chunk."""
+        for sample in later.samples:
+            self.decide(sample)
+        for correction in later.corrections:
+            self.correct(correction)
+        self.dead.extend(later.dead)
+        self.counts.update(later.counts)
+        self.progress = later.progress
+
+
+def later(one: Rating | None, other: Rating | None) -> Rating | None:
+    """The rating that counts: the latest by time, then by id."""
+    if one is None or other is None:
+        return one or other
+    return max(one, other)
