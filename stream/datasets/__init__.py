@@ -1,0 +1,35 @@
+"""Data sets to replay: history that trains the first model, and a stream of events in order of time.
+
+Read `shop` for how order lines become interactions, `dataset` for what a data set gives, `online_retail` for the real
+shop (`download` and `workbook` fetch it), `simulation` for the made-up one.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from importance.errors import NotFound
+from stream.datasets import online_retail, simulation
+from stream.datasets.dataset import Dataset, Record
+
+NAMES = (online_retail.NAME, simulation.NAME)
+
+__all__ = ["NAMES", "Dataset", "Record", "open_dataset"]
+
+
+def open_dataset(
+    name: str,
+    seed: int = 0,
+    data_dir: Path | None = None,
+    home: Path = Path(".weir"),
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Dataset:
+    """Find a data set by name; a real one is looked for in ``data_dir`` (or the usual places), else downloaded.
+
+    ``progress`` is told what is being done, how far it is, and how far it goes.
+    """
+    if name == online_retail.NAME:
+        table = online_retail.locate(data_dir, home, progress)
+        return Dataset(name, online_retail.ABOUT, online_retail.mapping(seed), lambda: online_retail.lines(table))
+    if name == simulation.NAME:
+        return Dataset(name, simulation.ABOUT, simulation.mapping(seed), lambda: simulation.lines(seed))
+    raise NotFound(f"data set is {name!r}; it must be one of {', '.join(NAMES)}: see weir replay --help")

@@ -1,0 +1,199 @@
+"""From a shop's order lines to interactions: what was shown a moment before, what was bought, what came back.
+
+A shop records sales, not impressions. Each bought product becomes an impression that a purchase answers, beside
+products that were in the catalogue and not in the order, drawn with a recorded probability. Price and text come for
+both from the catalogue as it was known before that day; taken from the order line, they would give the label away.
+
+Pure: knows nothing of files or of Kafka. Everything random is drawn from the seed and the order's number, so that one
+order's draws do not depend on the orders before it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from random import Random
+from typing import NamedTuple
+
+DAY_MS = 86_400_000
+MINUTE_MS = 60_000
+HESITATION_MS = 3_000  # between an impression and its purchase; less than half a place's time in the minute
+DRAWN_PER_BOUGHT = 2
+CONTEXT_PRODUCTS = 3
+HALF_LIFE_DAYS = 14.0
+
+
+class Line(NamedTuple):
+    """One line of an order or, with ``cancels``, of a cancellation. ``customer`` is empty where none is known."""
+
+    order: str
+    item: str
+    text: str
+    price: float
+    time_ms: int
+    customer: str
+    country: str
+    cancels: bool = False
+
+
+class Product(NamedTuple):
+    """A catalogue entry, as last seen before a day. ``price`` in the shop's currency."""
+
+    text: str
+    price: float
+
+
+class Shown(NamedTuple):
+    """A product shown in an order; ``time_ms`` is when.
+
+    ``propensity``: 1 for a bought product (shown by construction), else the chance of being among those drawn. It
+    separates the classes, so it is a weight for estimates and never a feature. ``popularity``: orders that held the
+    product, each halved every 14 days, as counted just before this order.
+    """
+
+    id: str
+    time_ms: int
+    subject: str
+    query: str
+    item: str
+    product: Product
+    position: int
+    propensity: float
+    popularity: float
+    country: str
+    bought: bool
+
+
+class Answer(NamedTuple):
+    """What a customer did about a shown product: ``kind`` is ``purchase`` or ``return``."""
+
+    impression: str
+    kind: str
+    time_ms: int
+    subject: str
+
+
+class Mapping(NamedTuple):
+    """How lines become interactions. ``prefix`` begins every id; days before ``stream_start_ms`` are history."""
+
+    prefix: str
+    seed: int
+    stream_start_ms: int
+    shown_per_order: int = 3
+    shown_per_order_in_history: int = 8
+
+
+def interactions(lines: Iterable[Line], mapping: Mapping) -> Iterator[Shown | Answer]:
+    """Turn lines, given in order of time, into what was shown and how it was answered, in order of time.
+
+    Each day is sorted by itself; sorting is stable, so a slate's products stay together, in order of position.
+    """
+    known = _Known()
+    bought: dict[tuple[str, str], Shown] = {}
+    for _, of_day in groupby(lines, key=lambda line: line.time_ms // DAY_MS):
+        orders: dict[str, list[Line]] = {}
+        for line in of_day:
+            orders.setdefault(line.order, []).append(line)
+        events: list[Shown | Answer] = []
+        for basket in orders.values():
+            if basket[0].cancels:
+                events.extend(_returns(basket, bought))
+                continue
+            for shown in _slates(basket, known, mapping):
+                events.append(shown)
+                if shown.bought:
+                    events.append(Answer(shown.id, "purchase", shown.time_ms + HESITATION_MS, shown.subject))
+                    if shown.time_ms >= mapping.stream_start_ms:  # a return could not name what is not in the stream
+                        bought[shown.subject, shown.item] = shown
+            known.count(basket)
+        known.learn(line for basket in orders.values() for line in basket if not line.cancels)
+        yield from sorted(events, key=lambda event: event.time_ms)
+
+
+@dataclass
+class _Known:
+    """What the shop knows: yesterday's catalogue, and order counts up to this moment."""
+
+    catalogue: dict[str, Product] = field(default_factory=dict)
+    items: list[str] = field(default_factory=list)
+    counts: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    landmark_ms: int | None = None
+
+    def learn(self, lines: Iterable[Line]) -> None:
+        for line in lines:
+            if line.item not in self.catalogue:
+                self.items.append(line.item)
+            self.catalogue[line.item] = Product(line.text, line.price)
+
+    def count(self, basket: Sequence[Line]) -> None:
+        growth = self._growth(basket[0].time_ms)
+        for item in {line.item for line in basket}:
+            self.counts[item] += growth
+
+    def popularity(self, item: str, time_ms: int) -> float:
+        return round(self.counts.get(item, 0.0) / self._growth(time_ms), 4)
+
+    def _growth(self, time_ms: int) -> float:
+        """2^(t / half-life): counting forward with growing weights is the same as letting old counts decay."""
+        if self.landmark_ms is None:
+            self.landmark_ms = time_ms
+        return float(2.0 ** ((time_ms - self.landmark_ms) / (HALF_LIFE_DAYS * DAY_MS)))
+
+
+def _slates(basket: Sequence[Line], known: _Known, mapping: Mapping) -> Iterator[Shown]:
+    """For some of an order's known products: the product and those drawn beside it, in the order's minute."""
+    order, _, _, _, start_ms, customer, country, _ = basket[0]
+    places = mapping.shown_per_order if start_ms >= mapping.stream_start_ms else mapping.shown_per_order_in_history
+    put_in = list(dict.fromkeys(line.item for line in basket))
+    candidates = [index for index, item in enumerate(put_in) if item in known.catalogue]
+    rng = Random(f"{mapping.seed}/{order}")  # noqa: S311 - a draw to repeat, not a secret
+    chosen = sorted(rng.sample(candidates, min(places, len(candidates))))
+    texts = {line.item: line.text for line in basket}
+    slot_ms = MINUTE_MS // places
+    delay_ms = rng.randrange(slot_ms // 2)
+    for number, index in enumerate(chosen):
+        drawn, chance = _draw(known.items, put_in, len(known.items) - len(candidates), rng)
+        slate = [put_in[index], *drawn]
+        rng.shuffle(slate)
+        context = put_in[max(0, index - CONTEXT_PRODUCTS) : index]
+        query = ", ".join(known.catalogue[item].text if item in known.catalogue else texts[item] for item in context)
+        shown_ms = start_ms + number * slot_ms + delay_ms
+        for position, item in enumerate(slate, start=1):
+            is_bought = item == put_in[index]
+            yield Shown(
+                id=f"{mapping.prefix}-{mapping.seed}-{order}-{number + 1}-{position}",
+                time_ms=shown_ms,
+                subject=customer or order,
+                query=query,
+                item=item,
+                product=known.catalogue[item],
+                position=position,
+                propensity=1.0 if is_bought else chance,
+                popularity=known.popularity(item, start_ms),
+                country=country,
+                bought=is_bought,
+            )
+
+
+def _draw(items: Sequence[str], basket: Sequence[str], free: int, rng: Random) -> tuple[list[str], float]:
+    """Draw products outside the basket, uniformly without replacement: their codes, and the chance of each.
+
+    ``free`` is how many there are to draw from; the chance is draws / free.
+    """
+    draws = min(DRAWN_PER_BOUGHT, free)
+    taken = set(basket)
+    drawn: list[str] = []
+    while len(drawn) < draws:
+        item = items[rng.randrange(len(items))]
+        if item not in taken:
+            taken.add(item)
+            drawn.append(item)
+    return drawn, draws / free if free else 1.0
+
+
+def _returns(basket: Sequence[Line], bought: dict[tuple[str, str], Shown]) -> Iterator[Answer]:
+    """Name the latest purchase of each cancelled product by this customer; once each, and only when it was shown."""
+    for line in basket:
+        purchase = bought.pop((line.customer, line.item), None)
+        if purchase is not None:
+            yield Answer(purchase.id, "return", line.time_ms, line.customer)
