@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import unquote, urlsplit
@@ -22,7 +23,6 @@ from importance.errors import InvalidInput
 
 PREFIX = "WEIR_"
 ENV_FILE = ".env"
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Source = Literal["default", "environment", ".env"]
 
@@ -69,6 +69,9 @@ class Settings(BaseSettings):
         description="fsspec URL or folder of model files; default: a folder under WEIR_HOME",
     )
     data_dir: Folder | None = Field(default=None, description="folder of data sets; empty: the usual places")
+    tools_dir: Folder | None = Field(
+        default=None, description="folder of the local stack's programs; empty: .tools in the checkout"
+    )
 
     # Pages and logs
     api_host: str = Field(
@@ -91,6 +94,9 @@ class Settings(BaseSettings):
         ge=1,
         le=10_000,
         description="partitions of a topic when it is made; an existing topic is never altered",
+    )
+    topic_prefix: str = Field(
+        default="", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="put before the name of every topic"
     )
     replication: int = Field(default=1, ge=1, le=9, description="replicas of a topic when it is made")
     consumer_group: str = Field(
@@ -236,6 +242,8 @@ class Settings(BaseSettings):
 
 def _disagreements(settings: Settings) -> Iterator[str]:
     """What no single bound can say: settings that are wrong together."""
+    if not is_loopback(settings.api_host):
+        yield f"WEIR_API_HOST is {settings.api_host!r}; without tokens it must be a loopback address: use 127.0.0.1"
     if 0 < settings.half_life_seconds < 60:
         yield f"WEIR_HALF_LIFE_SECONDS is {settings.half_life_seconds:g}; it must be 0 (no decay) or at least 60"
     if settings.holdout_share == 1:
@@ -249,6 +257,18 @@ def _disagreements(settings: Settings) -> Iterator[str]:
     if settings.max_remembered < settings.max_waiting:
         bound = f"at least WEIR_MAX_WAITING, {settings.max_waiting}"
         yield f"WEIR_MAX_REMEMBERED is {settings.max_remembered}; it must be {bound}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address reaches this machine only.
+
+    >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "db.example")]
+    [True, True, True, False, False]
+    """
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def variable(field: str) -> str:
@@ -356,9 +376,9 @@ def _given() -> dict[str, Source]:
 
 
 def _unknown(name: str) -> str:
-    close = get_close_matches(name, _VARIABLES, n=1, cutoff=0.6)
-    hint = f"did you mean {close[0]}?" if close else "see: weir settings"
-    return f"{name} is no setting of Weir; {hint}"
+    close = get_close_matches(name.removeprefix(PREFIX).lower(), Settings.model_fields, n=1)
+    hint = f"did you mean {variable(close[0])}?" if close else "unset it; docs/settings.md lists them all"
+    return f"{name} is no setting of Weir: {hint}"
 
 
 _BOUNDS = {
