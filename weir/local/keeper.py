@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 PR_SET_PDEATHSIG = 1
+GRACE_SECONDS = 5.0  # Postgres gives its backends as long on SIGQUIT
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -97,9 +98,9 @@ def drain(output: int, log: Log) -> None:
             log.write(data)
 
 
-def end(program: int, death_signal: int, grace_seconds: float) -> None:
+def end(program: int, death_signal: int) -> None:
     """The parent is gone: signal the program, give it a moment, then kill the whole group, this keeper included."""
-    deadline = time.monotonic() + grace_seconds
+    deadline = time.monotonic() + GRACE_SECONDS
     with contextlib.suppress(ProcessLookupError, ChildProcessError):
         os.kill(program, death_signal)
         while time.monotonic() < deadline and not os.waitpid(program, os.WNOHANG)[0]:
@@ -125,7 +126,7 @@ def main() -> int:
     os.write(1, f"{program}\n".encode())
     status = keep(program, output, log, wakeup)
     if status == -1:
-        end(program, orders["death_signal"], orders["grace_seconds"])
+        end(program, orders["death_signal"])
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +21,11 @@ from psycopg import sql
 from importance.errors import Unavailable
 from weir.local.install import Tools
 from weir.local.ports import LOOPBACK, free_port, until
-from weir.local.process import Child
+from weir.local.process import Child, Ending
 
 START_SECONDS = 90  # under a second is usual, and 4 s after a kill; a loaded machine may need many times that
-STOP_SECONDS = 30
+INITDB_SECONDS = 120
+BACKENDS_SECONDS = 30
 USER = "weir"
 NOBODY = 65534
 NAMESPACE = ("unshare", "-U", "--map-user=1000", "--map-group=1000", "--")
@@ -49,7 +50,7 @@ def account() -> Account:
     return Account(user=NOBODY)
 
 
-class PostgresServer:
+class PostgresServer(Child):
     """A server whose data lies in ``folder``; started again there, it has what it had.
 
     ``durable=False`` leaves out the waits for the disk: what is committed then survives the server, not the machine.
@@ -62,15 +63,31 @@ class PostgresServer:
         *,
         log: Path | None = None,
         durable: bool = True,
+        held: Sequence[int] = (),
         find_account: Callable[[], Account] = account,
     ) -> None:
         self.account = find_account()
-        self.folder = folder.absolute() if self.account.user is None else _reachable_by_nobody(folder)
+        self.folder = folder.absolute() if self.account.user is None else reachable_by_nobody(folder)
+        self.data = self.folder / "data"
         self.port = free_port()
-        self.log = log or self.folder / "postgres.log"
-        self._programs = tools.postgres_programs
-        self._durable = durable
-        self.child: Child | None = None
+        self._installed = tools.postgres_programs
+        self._programs = self._installed if self.account.user is None else self.folder / "programs" / "bin"
+        options = {
+            "listen_addresses": LOOPBACK,
+            "port": self.port,
+            "unix_socket_directories": "",  # the path of a socket is bounded to some 100 bytes
+            "fsync": "on" if durable else "off",
+        }
+        settings = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
+        super().__init__(
+            "postgres",
+            [*self.account.prefix, str(self._programs / "postgres"), "-D", str(self.data), *settings],
+            log or self.folder / "postgres.log",
+            # A "fast" shutdown closes the connections that are open; an "immediate" one ends the backends at once.
+            ending=Ending(signal.SIGINT, 30, orphaned=signal.SIGQUIT),
+            user=self.account.user,
+            held=held,
+        )
 
     @property
     def url(self) -> str:
@@ -78,36 +95,22 @@ class PostgresServer:
         return self.url_of(USER)
 
     def url_of(self, database: str) -> str:
-        """The URL of a database of this server."""
+        """The URL of a database of this server; the same as long as this object lives."""
         return f"postgresql+psycopg://{USER}@{LOOPBACK}:{self.port}/{database}"
-
-    @property
-    def data(self) -> Path:
-        """Where the databases lie."""
-        return self.folder / "data"
 
     def start(self) -> None:
         """Start the server and wait until it takes queries; the database ``weir`` is made on the first start."""
-        self._prepare()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.account.user is not None:
+            self._copy_programs()
+            os.chown(self.folder, self.account.user, self.account.user)
+        if not self.data.exists():
+            self._initialise()
         _clear_stale_pid_file(self.data)
-        options = {
-            "listen_addresses": LOOPBACK,
-            "port": self.port,
-            "unix_socket_directories": "",  # the path of a socket is bounded to some 100 bytes
-            "fsync": "on" if self._durable else "off",
-        }
-        settings = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
-        command = [*self.account.prefix, str(self._programs / "postgres"), "-D", str(self.data), *settings]
-        # SIGQUIT: should this process vanish, the server ends at once and takes its backends with it.
-        self.child = Child("postgres", command, self.log, user=self.account.user, death_signal=signal.SIGQUIT)
-        self.child.start()
-        child = self.child
-        if not until(self.answers, lambda: not child.alive, START_SECONDS):
-            child.kill()
-            raise Unavailable(
-                f"Postgres did not start within {START_SECONDS} s (exit status {child.status}): "
-                f"{' | '.join(child.log_tail(3))}; see {self.log}"
-            )
+        super().start()
+        if not until(self.answers, lambda: not self.alive, START_SECONDS):
+            self.kill()
+            raise Unavailable(f"Postgres did not start within {START_SECONDS} s: {self.last_words()}")
         self.create_database(USER)
 
     def answers(self) -> bool:
@@ -125,62 +128,38 @@ class PostgresServer:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.url_of(name)
 
-    def stop(self) -> None:
-        """End the server in good order, closing the connections that are open (a "fast" shutdown)."""
-        if self.child is not None:
-            self.child.end(STOP_SECONDS, signal.SIGINT)
-
-    def kill(self) -> None:
-        """Kill (-9) the server, as a fault does. `start` brings it back on the same port with the same data."""
-        if self.child is None:
-            return
-        backends = _descendants(self.child.pid)
-        self.child.kill()
-        # Backends see their parent's end by themselves; a new server cannot start before the last has.
-        psutil.wait_procs(backends, timeout=STOP_SECONDS)
+    def kill(self) -> int:
+        """Kill (-9) the server, as a fault does, and wait until its backends have seen it and are gone."""
+        backends = _descendants(self.pid) if self.alive else []
+        status = super().kill()
+        until(lambda: not any(map(_runs, backends)), lambda: False, BACKENDS_SECONDS)
+        return status
 
     def _conninfo(self, database: str) -> str:
         return f"host={LOOPBACK} port={self.port} user={USER} dbname={database}"
 
-    def _prepare(self) -> None:
-        """Make the folder of an empty server, once."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if self.account.user is not None:
-            self._programs = _copy_of_programs(self._programs, self.folder)
-            os.chown(self.folder, self.account.user, self.account.user)
-        if (self.data / "PG_VERSION").exists() and not (self.folder / "initialising").exists():
-            return
-        shutil.rmtree(self.data, ignore_errors=True)  # one that was killed half way
-        (self.folder / "initialising").touch()
-        command = [*self.account.prefix, str(self._programs / "initdb"), "-D", str(self.data), "-U", USER]
-        done = subprocess.run(
-            [*command, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"],
-            capture_output=True,
-            text=True,
-            check=False,
-            user=self.account.user,
-            group=self.account.user,
-            extra_groups=None if self.account.user is None else [],
-        )
-        if done.returncode:
-            reason = (done.stderr or done.stdout).strip().splitlines()
-            raise Unavailable(f"Postgres' data folder {self.data} cannot be made: {' | '.join(reason[-3:])}")
-        (self.folder / "initialising").unlink()
+    def _initialise(self) -> None:
+        """Make the data folder of an empty server; renamed into place when it is whole."""
+        partial = self.folder / "data.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        command = [*self.account.prefix, str(self._programs / "initdb"), "-D", str(partial), "-U", USER]
+        command += ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+        Child("initdb", command, self.log, user=self.account.user, held=self.held).run(INITDB_SECONDS)
+        partial.rename(self.data)
+
+    def _copy_programs(self) -> None:
+        """The checkout may lie in a closed home: the programs are copied to where ``nobody`` can run them."""
+        copy = self._programs.parent
+        if not copy.exists():
+            partial = self.folder / "programs.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(self._installed.parent, partial, symlinks=True)
+            partial.rename(copy)
 
 
-def _reachable_by_nobody(folder: Path) -> Path:
+def reachable_by_nobody(folder: Path) -> Path:
     """A folder that belongs to one home: named by a hash of its path."""
     return Path("/var/tmp") / f"weir-{hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:12]}"  # noqa: S108
-
-
-def _copy_of_programs(programs: Path, folder: Path) -> Path:
-    """The checkout may lie in a closed home: the programs are copied to where ``nobody`` can run them."""
-    copy = folder / "programs"
-    if not copy.exists():
-        shutil.rmtree(folder / "programs.partial", ignore_errors=True)
-        shutil.copytree(programs.parent, folder / "programs.partial", symlinks=True)
-        (folder / "programs.partial").rename(copy)
-    return copy / programs.name
 
 
 def _clear_stale_pid_file(data: Path) -> None:
@@ -204,3 +183,11 @@ def _descendants(pid: int | None) -> list[psutil.Process]:
         return psutil.Process(pid).children(recursive=True) if pid is not None else []
     except psutil.NoSuchProcess:
         return []
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether a process runs; one that nobody has waited for yet does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -12,19 +12,31 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
+from importance.errors import Unavailable
 from weir.local import keeper
 
-LOG_LIMIT_BYTES = 10_000_000
+
+@dataclass(frozen=True)
+class Ending:
+    """How a program is ended: ``asked`` by a signal, killed ``seconds`` later; ``orphaned`` if its parent vanishes."""
+
+    asked: int = signal.SIGTERM
+    seconds: float = 20
+    orphaned: int = signal.SIGKILL
 
 
 class Child:
-    """A program in a process group of its own, its output in ``log``.
+    """A program in a process group of its own, its output appended to ``log``; it can be started again and again.
 
-    ``death_signal`` is what it gets when its parent is gone, and ``grace_seconds`` later its whole group is killed.
-    ``user`` is a user id to run as (for root only).
+    ``user`` is a user id to run as, for root only. ``held`` are descriptors that the program shall keep open, so that a
+    lock on one of them lasts as long as it does.
     """
+
+    log_limit_bytes = 10_000_000  # and as much again in NAME.log.1
 
     def __init__(
         self,
@@ -33,22 +45,17 @@ class Child:
         log: Path,
         *,
         environment: Mapping[str, str] | None = None,
+        ending: Ending = Ending(),
         user: int | None = None,
-        death_signal: int = signal.SIGKILL,
-        grace_seconds: float = 5,
-        log_limit_bytes: int = LOG_LIMIT_BYTES,
+        held: Sequence[int] = (),
     ) -> None:
         self.name = name
-        self.log = log
-        self.orders = {
-            "command": [str(part) for part in command],
-            "log": str(log.absolute()),
-            "log_limit_bytes": log_limit_bytes,
-            "user": user,
-            "death_signal": int(death_signal),
-            "grace_seconds": grace_seconds,
-        }
+        self.command = list(command)
+        self.log = log.absolute()
         self.environment = None if environment is None else dict(environment)
+        self.ending = ending
+        self.user = user
+        self.held = tuple(held)
         self.pid: int | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
 
@@ -57,11 +64,19 @@ class Child:
         if self.alive:
             raise RuntimeError(f"{self.name} runs already as process {self.pid}")
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        orders = {
+            "command": self.command,
+            "log": str(self.log),
+            "log_limit_bytes": self.log_limit_bytes,
+            "user": self.user,
+            "death_signal": int(self.ending.orphaned),
+        }
         self._keeper = subprocess.Popen(
-            [sys.executable, "-I", "-S", keeper.__file__, json.dumps(self.orders)],
+            [sys.executable, "-I", "-S", keeper.__file__, json.dumps(orders)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=self.environment,
+            pass_fds=self.held,
             start_new_session=True,
         )
         assert self._keeper.stdout is not None
@@ -75,10 +90,8 @@ class Child:
 
     @property
     def status(self) -> int | None:
-        """Exit status of the last run, 128 + signal where it was killed; None while it runs or before the first."""
-        if self._keeper is None:
-            return None
-        code = self._keeper.poll()
+        """Exit status of the last run, 128 + signal where it was killed; None while it runs and before the first."""
+        code = None if self._keeper is None else self._keeper.poll()
         return 128 - code if code is not None and code < 0 else code
 
     def send(self, number: int) -> None:
@@ -95,34 +108,47 @@ class Child:
             self._keeper.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"{self.name} still runs after {timeout_seconds} s") from None
-        self._close()
+        for pipe in (self._keeper.stdin, self._keeper.stdout):
+            if pipe is not None:
+                pipe.close()
         return self.status or 0
 
-    def end(self, grace_seconds: float = 20, number: int = signal.SIGTERM) -> int:
-        """Ask the program to end, and kill it when it has not after ``grace_seconds``; returns the exit status."""
-        self.send(number)
+    def stop(self) -> int:
+        """Ask the program to end, and kill it when it does not in time; returns the exit status."""
+        self.send(self.ending.asked)
+        self.send(signal.SIGCONT)  # one that is stopped could not hear it
         try:
-            return self.wait(grace_seconds)
+            return self.wait(self.ending.seconds)
         except TimeoutError:
             return self.kill()
 
     def kill(self) -> int:
-        """Kill (-9) the program and all of its group, at once."""
-        if self._keeper is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
+        """Kill (-9) the program and all of its group, as a fault does. `start` brings it back."""
+        if self._keeper is not None and self.alive:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._keeper.pid, signal.SIGKILL)
         return self.wait()
 
+    def run(self, timeout_seconds: float) -> Self:
+        """Start a program that ends by itself, and wait for it; raises Unavailable with its last words."""
+        self.start()
+        try:
+            status = self.wait(timeout_seconds)
+        except TimeoutError:
+            status = self.kill()
+        if status:
+            raise Unavailable(self.last_words())
+        return self
+
+    def last_words(self) -> str:
+        """One line for a person: how the program ended, what it said last, and where the rest is."""
+        said = " | ".join(self.log_tail(3))
+        return f"{self.name} ended with exit status {self.status}: {said or 'it said nothing'}; see {self.log}"
+
     def log_tail(self, lines: int = 10) -> list[str]:
-        """The last lines that the program printed."""
+        """The last lines that are not empty in the log."""
         try:
             with self.log.open(encoding="utf-8", errors="replace") as stream:
-                return [line.rstrip() for line in deque(stream, lines)]
+                return list(deque((line.rstrip() for line in stream if line.strip()), lines))
         except FileNotFoundError:
             return []
-
-    def _close(self) -> None:
-        assert self._keeper is not None
-        for pipe in (self._keeper.stdin, self._keeper.stdout):
-            if pipe is not None:
-                pipe.close()
