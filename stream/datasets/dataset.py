@@ -14,11 +14,15 @@ SURFACE = "recommendation"  # the context is what already lies in the basket, no
 
 
 class Record(NamedTuple):
-    """A message before it is sent. ``key`` decides the partition; ``time_ms``, event time, is its Kafka timestamp."""
+    """A message before it is sent; ``time_ms``, its event time, becomes its Kafka timestamp.
+
+    ``key`` decides the partition, unless ``partition`` is given.
+    """
 
     key: bytes | None
     value: bytes | None
     time_ms: int
+    partition: int | None = None
 
 
 @dataclass(frozen=True)
