@@ -1,0 +1,41 @@
+"""What a worker stores in one transaction: how far a partition got, and everything that was decided on the way."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from importance.errors import InvalidInput
+from importance.progress import Progress
+from importance.quality import CountKey, Counts
+from importance.sample import Correction
+from importance.scores import Offer
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Flush:
+    """The effects of deciding the offsets from ``old_next`` to ``progress.next`` of one partition.
+
+    ``epoch`` is that of the assignment. ``samples`` were decided; of their ``offers`` only those kept are written.
+    ``quality`` holds what this flush adds to each array of counts. Storing the same flush twice changes nothing.
+    """
+
+    partition: int
+    epoch: int
+    old_next: int
+    progress: Progress
+    offers: Sequence[Offer] = ()
+    corrections: Sequence[Correction] = ()
+    quality: Mapping[CountKey, Counts] = field(default_factory=dict)
+    samples: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be told from its own repetition: `next` alone says whether it was stored."""
+        moved = self.progress.next - self.old_next
+        if moved < 0:
+            raise InvalidInput(f"partition {self.partition} would go back from {self.old_next} to {self.progress.next}")
+        if not moved and (self.samples or self.offers or self.quality):
+            raise InvalidInput(f"partition {self.partition} decided samples, but stays at offset {self.old_next}")
+        if not len(self.offers) <= self.samples <= moved:
+            raise InvalidInput(
+                f"partition {self.partition} has {len(self.offers)} offers of {self.samples} samples "
+                f"from {moved} offsets; each number must be at most the next one"
+            )

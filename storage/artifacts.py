@@ -1,0 +1,135 @@
+"""Model files, in a folder or any store that fsspec knows, each version with a manifest whose hash the registry keeps.
+
+Knows nothing of what the files mean. Nothing is fetched whose hash is not that of the registry.
+"""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import mkdtemp
+
+import fsspec
+
+from importance.errors import BadArtifact, InvalidInput, Unavailable
+
+MANIFEST = "SHA256SUMS"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_VERSION_CHARACTERS = 64
+_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+
+
+class Artifacts:
+    """The versions' files below ``url``, for example ``/data/models``, ``memory://models`` or ``s3://bucket/models``.
+
+    A version's files lie in a folder named by version and hash, beside a manifest in the format of ``sha256sum``.
+    The manifest is written last: without it the folder does not count.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._files, self._root = fsspec.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise InvalidInput(f"artifacts URL {url!r} cannot be used: {error}: set WEIR_ARTIFACTS_URL") from error
+        self._url = url
+
+    def save(self, version: str, folder: Path) -> tuple[str, str]:
+        """Store a folder's files; returns (artifact, sha256): the name to fetch them by, and the manifest's hash."""
+        if not _NAME.fullmatch(version) or len(version) > _VERSION_CHARACTERS:
+            raise InvalidInput(f"version {version!r} is no name: letters, digits, '.', '_' and '-', at most 64 of them")
+        manifest = manifest_of(folder)
+        sha256 = hashlib.sha256(manifest.encode()).hexdigest()
+        artifact = f"{version}-{sha256[:16]}"
+        with self._reported():
+            for _, name in _entries(manifest):
+                target = self._path(artifact, name)
+                self._files.makedirs(target.rpartition("/")[0], exist_ok=True)
+                self._files.put_file(str(folder / name), target)
+            self._files.pipe_file(self._path(artifact, MANIFEST), manifest.encode())
+        return artifact, sha256
+
+    def fetch(self, artifact: str, sha256: str, into: Path) -> Path:
+        """A local folder with the files of an artifact, below ``into``; raises BadArtifact unless every hash is right.
+
+        What was fetched before is checked, not fetched again.
+        """
+        if not _NAME.fullmatch(artifact):
+            raise BadArtifact(f"artifact {artifact!r} is no name of this store")
+        folder = into / artifact
+        if folder.is_dir() and _is(folder, sha256):
+            return folder
+        into.mkdir(parents=True, exist_ok=True)
+        partial = Path(mkdtemp(prefix=".fetching-", dir=into))
+        try:
+            self._download(artifact, sha256, partial)
+            shutil.rmtree(folder, ignore_errors=True)  # spoiled since it was fetched
+            try:
+                partial.rename(folder)
+            except OSError:  # another process was faster
+                if not _is(folder, sha256):
+                    raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return folder
+
+    def _download(self, artifact: str, sha256: str, into: Path) -> None:
+        with self._reported():
+            try:
+                manifest = self._files.cat_file(self._path(artifact, MANIFEST))
+                if hashlib.sha256(manifest).hexdigest() != sha256:
+                    raise BadArtifact(f"the manifest of artifact {artifact} does not have the registered sha256")
+                for _, name in _entries(manifest.decode()):
+                    (into / name).parent.mkdir(parents=True, exist_ok=True)
+                    self._files.get_file(self._path(artifact, name), str(into / name))
+            except FileNotFoundError as error:
+                raise BadArtifact(f"artifact {artifact} in {self._url} lacks a file: {error}") from error
+        if not _is(into, sha256):
+            raise BadArtifact(f"a file of artifact {artifact} in {self._url} does not have the sha256 of its manifest")
+
+    def _path(self, artifact: str, name: str) -> str:
+        return f"{self._root.rstrip('/')}/{artifact}/{name}"
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise Unavailable(f"the artifact store {self._url} does not answer: {error}") from error
+
+
+def manifest_of(folder: Path) -> str:
+    """A line for each file below a folder, sorted by name: its sha256, two spaces, its name with slashes."""
+    lines = []
+    for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            raise InvalidInput(f"{path} is no plain file: a version consists of plain files only")
+        if path.is_file() and name != MANIFEST:
+            with path.open("rb") as file:
+                lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")
+    manifest = "".join(lines)
+    if not lines:
+        raise InvalidInput(f"{folder} holds no file: there is nothing to store")
+    list(_entries(manifest))
+    return manifest
+
+
+def _entries(manifest: str) -> Iterator[tuple[str, str]]:
+    """The (hash, name) pairs of a manifest; refuses names that would lead out of the folder."""
+    for line in manifest.splitlines():
+        match = _LINE.fullmatch(line)
+        name = match[2] if match else ""
+        path = PurePosixPath(name)
+        if not match or path.is_absolute() or ".." in path.parts or "\\" in name or path.as_posix() != name:
+            raise BadArtifact(f"{line!r} is no line of a manifest: a name must stay below its folder")
+        yield match[1], name
+
+
+def _is(folder: Path, sha256: str) -> bool:
+    """Whether a folder holds exactly the files of a manifest with this hash."""
+    try:
+        return hashlib.sha256(manifest_of(folder).encode()).hexdigest() == sha256
+    except InvalidInput:
+        return False

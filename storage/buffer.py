@@ -1,0 +1,207 @@
+"""The bounded buffer in Postgres: what a worker decided goes in, in one transaction; what is least wanted goes out.
+
+Which sample stays is decided by `importance.reservoir`; reading is in `storage.pool`.
+"""
+
+from collections.abc import Mapping, Sequence
+from threading import Lock
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from importance.flush import Flush
+from importance.reservoir import Door, Threshold
+from importance.sample import Action, Correction, Outcome, Rating, label
+from storage import progress, quality, staging, tables
+from storage.engine import transaction
+from storage.lock import Right, try_for, wait_for
+
+# Sorted by id, so that two workers with the same ids wait for each other instead of locking each other out. An id that
+# is there stays as it is: the first to be stored wins. κ may have risen since the door was asked.
+_INSERT = sa.text("""
+    WITH stored AS (
+        INSERT INTO buffer_keys (id, stratum, key, log_weight)
+        SELECT id, stratum, key, log_weight FROM staged JOIN buffer_strata USING (stratum)
+        WHERE key > threshold ORDER BY id
+        ON CONFLICT (id) DO NOTHING
+        RETURNING id, stratum
+    ), payload AS (
+        INSERT INTO buffer_samples (id, actions, label, rating_time_ms, rating_id, rating_value,
+                                    importance, estimator, model, prediction, sample)
+        SELECT id, actions, label, rating_time_ms, rating_id, rating_value,
+               importance, estimator, model, prediction, sample
+        FROM staged JOIN stored USING (id)
+    ), counted AS (
+        INSERT INTO buffer_intake AS i (topic_id, partition, stratum, inserted)
+        SELECT CAST(:topic AS uuid), :partition, stratum, count(*) FROM stored GROUP BY stratum
+        ON CONFLICT (topic_id, partition, stratum) DO UPDATE SET inserted = i.inserted + excluded.inserted
+    )
+    SELECT count(*) FROM stored
+""")
+
+# Rows are locked in the order of their ids, as everywhere; only those that change are written.
+_CORRECT = sa.text("""
+    WITH late AS (
+        SELECT * FROM unnest(
+            CAST(:ids AS text[]), CAST(:actions AS smallint[]),
+            CAST(:rating_times_ms AS bigint[]), CAST(:rating_ids AS text[]), CAST(:rating_values AS float8[])
+        ) AS late (id, actions, rating_time_ms, rating_id, rating_value)
+    ), locked AS MATERIALIZED (
+        SELECT id FROM buffer_samples WHERE id IN (SELECT id FROM late) ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE buffer_samples AS s SET
+        actions = s.actions | late.actions,
+        label = (CAST(:labels AS smallint[]))[(s.actions | late.actions) + 1],
+        (rating_time_ms, rating_id, rating_value) = (
+            SELECT * FROM (VALUES (s.rating_time_ms, s.rating_id, s.rating_value),
+                                  (late.rating_time_ms, late.rating_id, late.rating_value)) AS r (t, i, v)
+            ORDER BY t DESC NULLS LAST, i COLLATE "C" DESC, v DESC LIMIT 1
+        )
+    FROM locked JOIN late USING (id)
+    WHERE s.id = locked.id AND (
+        s.actions | late.actions <> s.actions
+        OR late.rating_time_ms >= coalesce(s.rating_time_ms, late.rating_time_ms)
+        AND (late.rating_time_ms, late.rating_id, late.rating_value)
+            IS DISTINCT FROM (s.rating_time_ms, s.rating_id, s.rating_value)
+    )
+""")
+
+# One statement, one snapshot: the kept counts and the rows they count agree. The new κ is the surplus-th smallest key.
+_TRIM = sa.text("""
+    WITH cut AS MATERIALIZED (
+        SELECT s.stratum, greatest(s.threshold, (
+            SELECT key FROM buffer_keys k WHERE k.stratum = s.stratum ORDER BY key
+            OFFSET greatest(n.surplus - 1, 0) LIMIT least(n.surplus, 1)
+        )) AS threshold
+        FROM buffer_strata s CROSS JOIN LATERAL (
+            SELECT greatest(0, CAST(coalesce(sum(inserted), 0) AS bigint) - s.deleted - s.capacity) AS surplus
+            FROM buffer_intake i WHERE i.stratum = s.stratum
+        ) n
+    ), gone AS (
+        DELETE FROM buffer_keys k USING cut WHERE k.stratum = cut.stratum AND k.key <= cut.threshold
+        RETURNING k.id, k.stratum
+    ), locked AS MATERIALIZED (
+        SELECT id FROM buffer_samples WHERE id IN (SELECT id FROM gone) ORDER BY id FOR UPDATE
+    ), dropped AS (
+        DELETE FROM buffer_samples s USING locked WHERE s.id = locked.id
+    )
+    UPDATE buffer_strata s SET threshold = cut.threshold, deleted = s.deleted + lost.rows
+    FROM cut JOIN (SELECT stratum, count(*) AS rows FROM gone GROUP BY stratum) lost USING (stratum)
+    WHERE s.stratum = cut.stratum
+    RETURNING lost.rows
+""")
+
+
+class Buffer:
+    """The pool of samples, written by any number of workers.
+
+    ``capacities`` are the places of each stratum; the first use writes them, and they hold for all. Growing keeps a
+    stratum's κ, shrinking raises it at the next trim. ``topic_id`` is that of the topic whose partitions are flushed.
+    Safe to be used by several threads, a partition being flushed by one at a time.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        capacities: Mapping[str, int],
+        topic_id: UUID,
+        positive_from: Outcome = Outcome.CLICK,
+    ) -> None:
+        self._engine = engine
+        self._capacities = dict(capacities)
+        self._topic_id = topic_id
+        self._labels = [label(actions, positive_from) for actions in range(2 * max(Action))]
+        self._door: Door | None = None
+        self._preparing = Lock()
+        self._untrimmed: set[int] = set()
+        self._counts: dict[int, quality.Held] = {}
+
+    def door(self) -> Door:
+        """The thresholds as last seen: at the start, and after each flush and trim."""
+        with self._preparing:
+            if self._door is None:
+                self._door = self._prepare()
+            return self._door
+
+    def remember(self, flush: Flush) -> None:
+        """Store a flush, all of it or nothing, and trim if that is nobody else's work just now.
+
+        Raises Fenced when the partition is another worker's; Unavailable when it may or may not have been stored:
+        try again with the same flush, which is then stored once. The number of queries does not depend on how many
+        samples were offered, and a sample that was not kept costs nothing.
+        """
+        self.door()
+        if flush.partition in self._untrimmed:  # another trim was going on, maybe without our rows: one batch may wait
+            self._trim(wait=True)
+        first = {offer.sample.id: offer for offer in reversed(flush.offers) if offer.kept}
+        with transaction(self._engine) as connection:
+            info = connection.info
+            if first:
+                staging.stage(connection, first.values())
+            new = progress.advance(connection, self._topic_id, flush)
+            if new:
+                if first:
+                    connection.execute(_INSERT, {"topic": self._topic_id, "partition": flush.partition})
+                self._correct(connection, flush.corrections)
+                counts = quality.add(connection, self._topic_id, flush, self._counts.get(flush.partition))
+                self._door = _door(connection)
+        if first:
+            staging.keep(info)
+            self._untrimmed.add(flush.partition)
+        if new:
+            self._counts[flush.partition] = counts
+        if first and self._trim(wait=False) is not None:
+            self._untrimmed.discard(flush.partition)
+
+    def trim(self) -> bool:
+        """Give up all but the largest keys of each stratum; True if any was. Waits for a trim elsewhere.
+
+        With no writer at work the buffer is then a function of all that was offered: see `Reservoir`.
+        """
+        self.door()
+        return bool(self._trim(wait=True))
+
+    def _prepare(self) -> Door:
+        row = tables.strata
+        write = insert(row).values([{"stratum": name, "capacity": n} for name, n in sorted(self._capacities.items())])
+        write = write.on_conflict_do_update(index_elements=[row.c.stratum], set_={"capacity": write.excluded.capacity})
+        with transaction(self._engine) as connection:
+            wait_for(connection, Right.TRIM)
+            connection.execute(write)
+            return _door(connection)
+
+    def _correct(self, connection: sa.Connection, corrections: Sequence[Correction]) -> None:
+        late: dict[str, tuple[int, Rating | None]] = {}
+        for correction in corrections:
+            actions, rating = late.get(correction.sample_id, (0, None))
+            both = [each for each in (rating, correction.rating) if each is not None]
+            late[correction.sample_id] = (actions | correction.actions, max(both, default=None))
+        if not late:
+            return
+        ratings = [rating for _, rating in late.values()]
+        columns = {
+            "ids": list(late),
+            "actions": [actions for actions, _ in late.values()],
+            "rating_times_ms": [rating and rating.time_ms for rating in ratings],
+            "rating_ids": [rating and rating.id for rating in ratings],
+            "rating_values": [rating and rating.value for rating in ratings],
+        }
+        connection.execute(_CORRECT, columns | {"labels": self._labels})
+
+    def _trim(self, *, wait: bool) -> int | None:
+        """Trim, and say how many rows went; None when another worker has the right and ``wait`` is not wanted."""
+        with transaction(self._engine) as connection:
+            if wait:
+                wait_for(connection, Right.TRIM)
+            elif not try_for(connection, Right.TRIM):
+                return None
+            gone = sum(int(rows) for rows in connection.scalars(_TRIM))
+            self._door = _door(connection)
+        return gone
+
+
+def _door(connection: sa.Connection) -> Door:
+    row = tables.strata
+    found = connection.execute(sa.select(row.c.stratum, row.c.threshold, row.c.epoch))
+    return Door({r.stratum: Threshold(r.threshold, r.epoch) for r in found})

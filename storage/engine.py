@@ -1,0 +1,118 @@
+"""Connections to Postgres, and the one place where its failures become ours.
+
+Knows nothing of what is stored. Every other module of this room speaks to the database inside a `transaction`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Literal
+
+import msgspec
+import psycopg
+import sqlalchemy as sa
+from psycopg import errors
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from importance.errors import InvalidInput, Unavailable
+
+DRIVER = "postgresql+psycopg"
+
+# Enough for a transaction that is healthy; what takes longer is ended, reported as Unavailable, and tried again.
+CONNECT_SECONDS = 5
+STATEMENT_SECONDS = 60
+LOCK_SECONDS = 10
+IDLE_IN_TRANSACTION_SECONDS = 60
+
+
+def create_engine(url: str, *, application_name: str = "weir", pool_size: int = 5) -> sa.Engine:
+    """An engine for ``postgresql://user:password@host:port/database``; connects to nothing yet."""
+    try:
+        parsed = sa.make_url(url)
+    except ArgumentError:
+        parsed = None  # the text of a URL may hold a password: it is not repeated
+    if parsed is None or parsed.drivername not in ("postgres", "postgresql", DRIVER):
+        raise InvalidInput("the database URL is not postgresql://user@host:port/database: set WEIR_DATABASE_URL")
+    settings = {
+        "statement_timeout": STATEMENT_SECONDS * 1000,
+        "lock_timeout": LOCK_SECONDS * 1000,
+        "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_SECONDS * 1000,
+        "timezone": "UTC",
+        # A host that vanishes says no goodbye: without these its locks would be held for hours.
+        "tcp_keepalives_idle": 20,
+        "tcp_keepalives_interval": 5,
+        "tcp_keepalives_count": 4,
+    }
+    given = parsed.query.get("options", "")
+    options = " ".join([f"-c {name}={value}" for name, value in settings.items()] + [str(given)])
+    arguments = {
+        "application_name": application_name,
+        "connect_timeout": CONNECT_SECONDS,
+        "tcp_user_timeout": STATEMENT_SECONDS * 1000,  # ms of silence until a sent byte counts as lost
+        "options": options.strip(),  # after the URL's own, which win: Postgres takes the last
+    }
+    return sa.create_engine(
+        parsed.set(drivername=DRIVER).difference_update_query(["options"]),
+        connect_args=arguments,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=CONNECT_SECONDS,
+        json_serializer=_json,
+        pool_pre_ping=True,  # a restart of the server costs nobody a failed transaction
+    )
+
+
+def _json(value: object) -> str:
+    """A value for a JSON column; NaN and infinities, which JSON cannot hold, become null."""
+    return msgspec.json.encode(value).decode()
+
+
+@contextmanager
+def transaction(engine: sa.Engine, isolation: Literal["REPEATABLE READ"] | None = None) -> Iterator[sa.Connection]:
+    """One transaction on a connection of the pool: committed at the end, rolled back by any exception.
+
+    Raises Unavailable when the database does not answer, or refuses for now; whether a COMMIT that failed so took
+    effect is then not known.
+    """
+    with reported(engine), engine.connect() as connection, ending_broken(connection):
+        if isolation is not None:
+            connection = connection.execution_options(isolation_level=isolation)  # noqa: PLW2901 - itself, with an option
+        with connection.begin():
+            yield connection
+
+
+@contextmanager
+def ending_broken(connection: sa.Connection) -> Iterator[None]:
+    """Take a connection out of use when it broke below SQLAlchemy's eyes (COPY goes to the driver itself)."""
+    try:
+        yield
+    except psycopg.OperationalError:
+        with suppress(DBAPIError):
+            connection.invalidate()
+        raise
+
+
+@contextmanager
+def reported(engine: sa.Engine) -> Iterator[None]:
+    """Turn the driver's failures into Unavailable: all that trying again later can mend."""
+    try:
+        yield
+    except PoolTimeout as error:
+        raise Unavailable(f"no free connection to {place(engine)} within {CONNECT_SECONDS} s: try again") from error
+    except (DBAPIError, psycopg.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(cause, errors.UndefinedTable):
+            raise Unavailable(f"{place(engine)} lacks tables of Weir: run 'weir migrate'") from error
+        # Besides lost connections: locks not had in time, deadlocks, a server that starts, stops or is full.
+        if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
+            raise Unavailable(f"{place(engine)} does not answer: {_first_line(cause)}") from error
+        raise
+
+
+def place(engine: sa.Engine) -> str:
+    """Which database, for a person; without user and password."""
+    return f"Postgres at {engine.url.host or 'localhost'}:{engine.url.port or 5432}/{engine.url.database or ''}"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

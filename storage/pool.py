@@ -1,0 +1,232 @@
+"""The buffer as its readers see it: a draw to train on, figures by stratum, one sample explained.
+
+Every answer comes from one snapshot, and rows at or below their stratum's κ, which the next trim deletes, are not seen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from importance.errors import NotFound
+from importance.reservoir import inclusion_probability
+from importance.sample import Outcome, Rating, Sample, outcome
+from importance.strata import HOLDOUT, STRATA
+from storage import tables
+from storage.engine import transaction
+
+TRAINED_ON = tuple(name for name in STRATA if name != HOLDOUT)
+
+_decode = msgspec.json.Decoder(Sample).decode
+
+_keys, _samples, _strata = tables.keys, tables.samples, tables.strata
+_ROWS = sa.select(
+    *_keys.c,
+    *(column for column in _samples.c if column.name not in ("id", "sample")),
+    sa.cast(_samples.c.sample, sa.Text).label("sample"),
+    _strata.c.threshold,
+).select_from(_keys.join(_samples, _keys.c.id == _samples.c.id).join(_strata, _keys.c.stratum == _strata.c.stratum))
+_READABLE = _keys.c.key > _strata.c.threshold
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Draw:
+    """n samples of the buffer, in the order of their ids; every column has n entries, every array shape [n].
+
+    ``label`` and ``outcome`` know the actions that came late. ``probability`` is the chance of being held: a mean over
+    the stream is estimated with weights 1/probability. ``key`` is not among the columns: nothing may depend on it.
+    ``stored`` rises with the time of storing; ``cut`` is its largest value at the moment of the draw, whatever was
+    asked for: what a later draw ``newer_than`` this cut brings is fresh.
+    """
+
+    samples: list[Sample]
+    label: NDArray[np.int64]
+    probability: NDArray[np.float64]
+    log_weight: NDArray[np.float64]
+    importance: NDArray[np.float64]
+    prediction: NDArray[np.float64]  # of the version that served at the time; NaN where it made none
+    time_ms: NDArray[np.int64]
+    stored: NDArray[np.int64]
+    stratum: list[str]
+    estimator: list[str]
+    model: list[str]
+    cut: int
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def ids(self) -> list[str]:
+        """The samples' ids."""
+        return [sample.id for sample in self.samples]
+
+    @property
+    def query(self) -> list[str]:
+        """The search text, or the context of a recommendation or an ad."""
+        return [sample.query for sample in self.samples]
+
+    @property
+    def text(self) -> list[str]:
+        """The items' texts."""
+        return [sample.text for sample in self.samples]
+
+    @property
+    def item(self) -> list[str]:
+        """The items' ids."""
+        return [sample.item for sample in self.samples]
+
+    @property
+    def subject(self) -> list[str]:
+        """To whom they were shown."""
+        return [sample.subject for sample in self.samples]
+
+    @property
+    def surface(self) -> list[str]:
+        """Where they were shown."""
+        return [sample.surface for sample in self.samples]
+
+    @property
+    def outcome(self) -> list[Outcome]:
+        """The strongest action of each, as known now."""
+        return [outcome(sample.actions) for sample in self.samples]
+
+
+@dataclass(frozen=True, slots=True)
+class StratumStats:
+    """A stratum's places, rows and κ (−∞ while nothing was turned away), and (Σ1/p)²/Σ1/p² of its rows."""
+
+    name: str
+    capacity: int
+    items: int
+    threshold: float
+    effective_sample_size: float
+
+
+@dataclass(frozen=True, slots=True)
+class BufferStats:
+    """The whole buffer, and each stratum in the order of `STRATA`."""
+
+    capacity: int
+    items: int
+    effective_sample_size: float
+    strata: tuple[StratumStats, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Why a sample is in the buffer. ``in_buffer`` is False when the next trim will delete it."""
+
+    sample: Sample
+    label: int
+    outcome: Outcome
+    importance: float
+    estimator: str
+    model: str
+    prediction: float | None
+    stratum: str
+    key: float
+    log_weight: float
+    threshold: float
+    probability: float
+    in_buffer: bool
+
+
+class Pool:
+    """Reads the buffer; changes nothing, and waits for nobody."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def draw(self, strata: Sequence[str] = TRAINED_ON, newer_than: int = 0) -> Draw:
+        """All rows of some strata, of which ``stored`` > ``newer_than``; the holdout only when it is named."""
+        wanted = _ROWS.where(_READABLE, _keys.c.stratum.in_(strata), _keys.c.stored > newer_than).order_by(_keys.c.id)
+        with transaction(self._engine, "REPEATABLE READ") as connection:
+            cut = int(connection.scalar(sa.select(sa.func.coalesce(sa.func.max(_keys.c.stored), 0))) or 0)
+            rows = connection.execute(wanted).all()
+
+        def floats(name: str) -> NDArray[np.float64]:
+            return np.array([getattr(row, name) for row in rows], dtype=np.float64)
+
+        samples = [_sample(row) for row in rows]
+        log_weight = floats("log_weight")
+        return Draw(
+            samples=samples,
+            label=np.array([row.label for row in rows], dtype=np.int64),
+            probability=np.exp(np.minimum(np.minimum(0.0, floats("m")), log_weight - floats("threshold"))),
+            log_weight=log_weight,
+            importance=floats("importance"),
+            prediction=floats("prediction"),
+            time_ms=np.array([sample.time_ms for sample in samples], dtype=np.int64),
+            stored=np.array([row.stored for row in rows], dtype=np.int64),
+            stratum=[row.stratum for row in rows],
+            estimator=[row.estimator for row in rows],
+            model=[row.model for row in rows],
+            cut=cut,
+        )
+
+    def stats(self) -> BufferStats:
+        """Places, rows and thresholds. Reads the narrow table only."""
+        one_by = sa.func.exp(-sa.func.least(0.0, _keys.c.m, _keys.c.log_weight - _strata.c.threshold))
+        figures = (
+            sa.select(
+                _strata.c.stratum,
+                _strata.c.capacity,
+                _strata.c.threshold,
+                sa.func.count(_keys.c.id).label("items"),
+                sa.func.coalesce(sa.func.sum(one_by), 0.0).label("weights"),
+                sa.func.coalesce(sa.func.sum(one_by * one_by), 0.0).label("squares"),
+            )
+            .select_from(_strata.outerjoin(_keys, (_keys.c.stratum == _strata.c.stratum) & _READABLE))
+            .group_by(_strata.c.stratum)
+        )
+        with transaction(self._engine) as connection:
+            rows = sorted(connection.execute(figures).all(), key=lambda row: STRATA.index(row.stratum))
+        return BufferStats(
+            capacity=sum(row.capacity for row in rows),
+            items=sum(row.items for row in rows),
+            effective_sample_size=_effective(sum(row.weights for row in rows), sum(row.squares for row in rows)),
+            strata=tuple(
+                StratumStats(row.stratum, row.capacity, row.items, row.threshold, _effective(row.weights, row.squares))
+                for row in rows
+            ),
+        )
+
+    def explain(self, sample_id: str) -> Explained:
+        """One row by its sample's id; NotFound when the buffer never took it, or gave it up."""
+        with transaction(self._engine) as connection:
+            row = connection.execute(_ROWS.where(_keys.c.id == sample_id)).one_or_none()
+        if row is None:
+            raise NotFound(f"sample {sample_id!r} is not in the buffer: it was not kept, given up, or not decided yet")
+        sample = _sample(row)
+        return Explained(
+            sample=sample,
+            label=row.label,
+            outcome=outcome(sample.actions),
+            importance=row.importance,
+            estimator=row.estimator,
+            model=row.model,
+            prediction=row.prediction,
+            stratum=row.stratum,
+            key=row.key,
+            log_weight=row.log_weight,
+            threshold=row.threshold,
+            probability=inclusion_probability(row.log_weight, row.threshold, row.m),
+            in_buffer=row.key > row.threshold,
+        )
+
+
+def _sample(row: Any) -> Sample:
+    """The sample as it was decided, with the actions and the rating that are known now."""
+    rating = None
+    if row.rating_time_ms is not None:
+        rating = Rating(row.rating_time_ms, row.rating_id, row.rating_value)
+    return msgspec.structs.replace(_decode(row.sample), actions=row.actions, rating=rating)
+
+
+def _effective(weights: float, squares: float) -> float:
+    """(Σw)²/Σw²; 0 of nothing."""
+    return weights * weights / squares if squares else 0.0

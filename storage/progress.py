@@ -1,0 +1,146 @@
+"""How far each partition got, and who may say so: the epoch that fences workers which lost their partition."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from importance.errors import Fenced, Unavailable
+from importance.flush import Flush
+from importance.progress import Progress
+from storage import tables
+from storage.engine import place, transaction
+
+# A healthy transaction holds the row for milliseconds. Whoever holds it longer is a stopped process's session.
+_PATIENCE_SECONDS = 1.0
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A partition in our hands: its new epoch, and where to go on; None where nothing was stored yet."""
+
+    partition: int
+    epoch: int
+    progress: Progress | None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A progress row, for people to look at."""
+
+    partition: int
+    epoch: int
+    generation: int
+    backend_pid: int
+    samples: int
+    progress: Progress | None
+
+
+class Progresses:
+    """The progress rows of one topic. A topic that was deleted and made anew has another id, and begins at nothing."""
+
+    def __init__(self, engine: sa.Engine, topic_id: UUID) -> None:
+        self._engine = engine
+        self._topic_id = topic_id
+
+    def claim(self, partition: int, generation: int) -> Assignment:
+        """Raise the partition's epoch: from here on nobody else can store for it.
+
+        ``generation`` is the consumer group's. A later one wins whatever the order of arrival: Fenced when the
+        partition was claimed in it. A session that holds the row for too long is ended.
+        """
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._claim(partition, generation)
+            except Unavailable:
+                if not self._end_holder(partition, generation):
+                    raise
+        raise Unavailable(f"the progress row of partition {partition} is held by others in {place(self._engine)}")
+
+    def _claim(self, partition: int, generation: int) -> Assignment:
+        row = tables.progress
+        pid = sa.func.pg_backend_pid()
+        first = insert(row).values(
+            topic_id=self._topic_id, partition=partition, epoch=1, generation=generation, backend_pid=pid
+        )
+        claim = first.on_conflict_do_update(
+            index_elements=[row.c.topic_id, row.c.partition],
+            set_={"epoch": row.c.epoch + 1, "generation": generation, "backend_pid": pid},
+            where=row.c.generation <= generation,
+        ).returning(row)
+        with transaction(self._engine) as connection:
+            connection.execute(sa.select(sa.func.set_config("lock_timeout", f"{_PATIENCE_SECONDS * 1000:.0f}", True)))
+            claimed = connection.execute(claim).one_or_none()
+        if claimed is None:
+            raise Fenced(f"partition {partition} was claimed in a later generation than {generation}: leave it")
+        return Assignment(partition, claimed.epoch, _progress(claimed))
+
+    def _end_holder(self, partition: int, generation: int) -> bool:
+        """End the session whose transaction holds the row; True when there was one.
+
+        The row's xmax names that transaction, and only a transaction that runs has a session: unlike a remembered
+        process id, it cannot mean somebody else by now.
+        """
+        holder = sa.text("""
+            SELECT pg_terminate_backend(a.pid) FROM progress p JOIN pg_stat_activity a ON a.backend_xid = p.xmax
+            WHERE p.topic_id = :topic AND p.partition = :partition AND p.generation <= :generation
+        """)
+        names = {"topic": self._topic_id, "partition": partition, "generation": generation}
+        with transaction(self._engine) as connection:
+            return bool(connection.scalars(holder, names).all())
+
+    def positions(self) -> list[Position]:
+        """All partitions that were ever claimed, in order."""
+        row = tables.progress
+        with transaction(self._engine) as connection:
+            found = connection.execute(
+                sa.select(row).where(row.c.topic_id == self._topic_id).order_by(row.c.partition)
+            ).all()
+        return [Position(r.partition, r.epoch, r.generation, r.backend_pid, r.samples, _progress(r)) for r in found]
+
+
+def advance(connection: sa.Connection, topic_id: UUID, flush: Flush) -> bool:
+    """Move `next` by compare-and-set; False when this very flush was stored before. Raises Fenced.
+
+    Holds the row until the transaction ends, so that nobody else can store for the partition.
+    """
+    row = tables.progress
+    ours = (row.c.topic_id == topic_id) & (row.c.partition == flush.partition)
+    to = flush.progress
+    moved = connection.execute(
+        sa.update(row)
+        .where(ours, row.c.epoch == flush.epoch, sa.func.coalesce(row.c.next, flush.old_next) == flush.old_next)
+        .values(
+            next=to.next,
+            event_time_ms=to.event_time_ms,
+            acknowledged=to.acknowledged,
+            acknowledged_event_time_ms=to.acknowledged_event_time_ms,
+            samples=row.c.samples + flush.samples,
+            backend_pid=sa.func.pg_backend_pid(),
+        )
+    )
+    if moved.rowcount:
+        return True
+    found = connection.execute(sa.select(row.c.epoch, row.c.next).where(ours)).one_or_none()
+    if found is not None and found.next == to.next != flush.old_next:
+        return False
+    stands = "does not exist" if found is None else f"has epoch {found.epoch} and stands at offset {found.next}"
+    raise Fenced(
+        f"partition {flush.partition} {stands}; this worker has epoch {flush.epoch} and stands at {flush.old_next}: "
+        "it lost the partition, and nothing was stored"
+    )
+
+
+def samples_decided(engine: sa.Engine) -> int:
+    """How many samples were ever decided, over all topics and partitions."""
+    with transaction(engine) as connection:
+        return int(connection.scalar(sa.select(sa.func.coalesce(sa.func.sum(tables.progress.c.samples), 0))) or 0)
+
+
+def _progress(row: sa.Row[Any]) -> Progress | None:
+    if row.next is None:
+        return None
+    return Progress(row.next, row.event_time_ms, row.acknowledged, row.acknowledged_event_time_ms)

@@ -1,0 +1,130 @@
+"""The counts of predictions: one array a row, each written by its partition's owner alone, summed when read.
+
+Shared rows would be fought over by all workers, and deadlock. What the counts mean is `importance.quality`'s.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+from uuid import UUID
+
+import numpy as np
+import sqlalchemy as sa
+
+from importance.flush import Flush
+from importance.quality import BINS, CountKey, Counts, empty_counts
+from storage import tables
+from storage.engine import transaction
+
+BLOCKS_KEPT = 10  # by partition: the last ten thousand offsets
+_STORED = np.dtype("<u4")  # half the bytes of what is counted in; four thousand million predictions fit a bin
+_BLOCK = "block:"
+
+_READ = sa.text("""
+    SELECT span, predictor, version, slice, counts FROM quality_counts
+    JOIN unnest(CAST(:spans AS text[]), CAST(:predictors AS text[]), CAST(:versions AS text[]),
+                CAST(:slices AS text[])) AS wanted (span, predictor, version, slice)
+    USING (span, predictor, version, slice)
+    WHERE topic_id = :topic AND partition = :partition
+""")
+_WRITE = sa.text("""
+    INSERT INTO quality_counts (topic_id, partition, span, predictor, version, slice, counts)
+    SELECT :topic, :partition, * FROM unnest(
+        CAST(:spans AS text[]), CAST(:predictors AS text[]), CAST(:versions AS text[]), CAST(:slices AS text[]),
+        CAST(:counts AS bytea[])
+    )
+    ON CONFLICT (topic_id, partition, span, predictor, version, slice) DO UPDATE SET counts = excluded.counts
+""")
+_FORGET = sa.text("""
+    DELETE FROM quality_counts
+    WHERE topic_id = :topic AND partition = :partition
+      AND CASE WHEN span LIKE 'block:%' THEN CAST(substr(span, 7) AS bigint) <= :block ELSE false END
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The arrays that a flush wrote, as they are while nobody else has written: at this epoch and this `next`."""
+
+    epoch: int
+    next: int
+    counts: dict[CountKey, Counts]
+
+
+def add(connection: sa.Connection, topic_id: UUID, flush: Flush, before: Held | None) -> Held:
+    """Add a flush's counts to the rows of its partition, in the transaction that holds the progress row.
+
+    ``before`` is what this worker wrote last; what it does not cover (all of it after an assignment) is read.
+    """
+    holds = before is not None and (before.epoch, before.next) == (flush.epoch, flush.old_next)
+    known = before.counts if before is not None and holds else {}
+    if not flush.quality:
+        return Held(flush.epoch, flush.progress.next, known)
+    missing = [key for key in flush.quality if key not in known]
+    stored = _read(connection, topic_id, flush.partition, missing) if missing else {}
+    total = {
+        key: counts + (known[key] if key in known else stored.get(key, empty_counts()))
+        for key, counts in flush.quality.items()
+    }
+    names: dict[str, object] = {"topic": topic_id, "partition": flush.partition}
+    arrays = [counts.astype(_STORED).tobytes() for counts in total.values()]
+    connection.execute(_WRITE, names | _columns(list(total)) | {"counts": arrays})
+    blocks = [int(key.span.removeprefix(_BLOCK)) for key in missing if key.span.startswith(_BLOCK)]
+    if blocks:  # a block begins: another one has become too old
+        connection.execute(_FORGET, names | {"block": max(blocks) - BLOCKS_KEPT})
+    return Held(flush.epoch, flush.progress.next, total)
+
+
+class Series(NamedTuple):
+    """What a sum of counts over all partitions is of; the words are those of `importance.quality.CountKey`."""
+
+    span: str
+    predictor: str
+    version: str
+    slice: str
+
+
+class Quality:
+    """The counts, summed over partitions."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def weeks(self) -> dict[Series, Counts]:
+        """By week of event time, predictor, version and slice."""
+        return self._sum("week:%")
+
+    def recent(self) -> dict[Series, Counts]:
+        """Over the last ten thousand offsets of each partition, as far as they are decided; the span is ``recent``."""
+        return self._sum(f"{_BLOCK}%", "recent")
+
+    def _sum(self, pattern: str, span: str | None = None) -> dict[Series, Counts]:
+        row = tables.quality
+        names = (row.c.span, row.c.predictor, row.c.version, row.c.slice)
+        wanted = sa.select(*names, row.c.counts).where(row.c.span.like(pattern)).order_by(*names)
+        total: dict[Series, Counts] = {}
+        with transaction(self._engine) as connection:
+            for found in connection.execute(wanted):
+                series = Series(span or found.span, found.predictor, found.version, found.slice)
+                total[series] = total.get(series, 0) + _counts(found.counts)
+        return total
+
+
+def _read(connection: sa.Connection, topic_id: UUID, partition: int, keys: list[CountKey]) -> dict[CountKey, Counts]:
+    names = _columns(keys) | {"topic": topic_id, "partition": partition}
+    return {
+        CountKey(partition, found.span, found.predictor, found.version, found.slice): _counts(found.counts)
+        for found in connection.execute(_READ, names)
+    }
+
+
+def _columns(keys: list[CountKey]) -> dict[str, list[str]]:
+    return {
+        "spans": [key.span for key in keys],
+        "predictors": [key.predictor for key in keys],
+        "versions": [key.version for key in keys],
+        "slices": [key.slice for key in keys],
+    }
+
+
+def _counts(stored: bytes) -> Counts:
+    return np.frombuffer(stored, _STORED).astype(np.int64).reshape(2, BINS)

@@ -1,0 +1,330 @@
+"""Model versions, which of them serves, and the log of every change of mind. Postgres is the truth about all three.
+
+A change is one transaction that holds the pointer's row: the log grows by one entry, states and pointer follow. The log
+is append-only; a trigger refuses everything else.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from time import time
+from typing import Any
+
+import sqlalchemy as sa
+
+from importance.errors import Conflict, InvalidInput, NotFound
+from storage import tables
+from storage.engine import transaction
+from storage.lock import TrainerLock
+
+REASON_CHARACTERS = 2_000
+ACTOR_CHARACTERS = 200
+
+
+class State(StrEnum):
+    """What became of a version."""
+
+    CANDIDATE = "candidate"
+    ACTIVE = "active"
+    RETIRED = "retired"
+    REJECTED = "rejected"
+    ROLLED_BACK = "rolled_back"
+
+
+class Kind(StrEnum):
+    """What an entry of the log did."""
+
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+    FREEZE = "freeze"
+    UNFREEZE = "unfreeze"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A model version: its files (``artifact``, ``sha256``), its figures, and what a key needs of it.
+
+    ``statistics`` were measured once, at evaluation: the mean importance by estimator, and the like.
+    """
+
+    version: str
+    parent: str | None
+    state: State
+    created: datetime
+    artifact: str
+    sha256: str
+    metrics: Mapping[str, Any]
+    statistics: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """What serves now, as of entry ``sequence`` of the log."""
+
+    sequence: int
+    version: str
+    artifact: str
+    sha256: str
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the promotion log. A freeze moves nothing: its versions are the same, or None before the first."""
+
+    sequence: int
+    kind: Kind
+    from_version: str | None
+    to_version: str | None
+    actor: str
+    reason: str
+    time: datetime
+
+
+def walk_back(log: Iterable[Entry]) -> list[str]:
+    """The versions to walk back through, the serving one last.
+
+    A promotion goes on top; a rollback takes away all above its target. So consecutive rollbacks walk back, and never
+    return to what was rolled back:
+
+    >>> at = datetime(2011, 1, 3, tzinfo=UTC)
+    >>> moves = [("promote", "v1"), ("promote", "v2"), ("promote", "v3"), ("rollback", "v2"), ("promote", "v4")]
+    >>> walk_back(Entry(i, Kind(kind), None, to, "ann", "", at) for i, (kind, to) in enumerate(moves))
+    ['v1', 'v2', 'v4']
+    """
+    stack: list[str] = []
+    for entry in log:
+        if entry.to_version is None:
+            continue
+        if entry.kind is Kind.PROMOTE:
+            stack.append(entry.to_version)
+        elif entry.kind is Kind.ROLLBACK:
+            while stack[-1] != entry.to_version:
+                stack.pop()
+    return stack
+
+
+class Registry:
+    """Versions, pointer and log. ``clock`` gives seconds since the epoch."""
+
+    def __init__(self, engine: sa.Engine, clock: Callable[[], float] = time) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def new_version(self) -> str:
+        """A name that no version has: v1, v2, … A number that is not used is lost."""
+        with transaction(self._engine) as connection:
+            return f"v{connection.scalar(tables.version_number.next_value())}"
+
+    def register(
+        self,
+        version: str,
+        artifact: str,
+        sha256: str,
+        *,
+        parent: str | None = None,
+        metrics: Mapping[str, Any] | None = None,
+        statistics: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add a candidate whose files are stored."""
+        values = {
+            "version": version,
+            "parent": parent,
+            "state": State.CANDIDATE,
+            "created": self._now(),
+            "artifact": artifact,
+            "sha256": sha256,
+            "metrics": dict(metrics or {}),
+            "statistics": dict(statistics or {}),
+        }
+        with transaction(self._engine) as connection:
+            if _find(connection, version) is not None:
+                raise Conflict(f"version {version} is registered already: take a new name")
+            if parent is not None and _find(connection, parent) is None:
+                raise NotFound(f"no version {parent}, which {version} names as its parent")
+            connection.execute(sa.insert(tables.versions).values(values))
+
+    def reject(self, version: str) -> None:
+        """Say that the gate refused a candidate."""
+        with self._changing() as change:
+            found = change.version(version)
+            if found.state is not State.CANDIDATE:
+                raise Conflict(f"version {version} is {found.state}; only a candidate can be rejected")
+            change.mark(version, State.REJECTED)
+
+    def active(self) -> Active | None:
+        """What serves; None before the first promotion. One row by its key: may be asked every second."""
+        pointer, versions = tables.pointer, tables.versions
+        wanted = sa.select(pointer.c.sequence, pointer.c.frozen, versions.c.version, versions.c.artifact,
+                           versions.c.sha256).join(versions, pointer.c.version == versions.c.version)  # fmt: skip
+        with transaction(self._engine) as connection:
+            found = connection.execute(wanted).one_or_none()
+        if found is None:
+            return None
+        return Active(found.sequence, found.version, found.artifact, found.sha256, found.frozen)
+
+    def version(self, version: str) -> Version:
+        """One version; NotFound when there is none of that name."""
+        with transaction(self._engine) as connection:
+            return _known(connection, version)
+
+    def versions(self) -> list[Version]:
+        """All versions, oldest first."""
+        row = tables.versions
+        with transaction(self._engine) as connection:
+            found = connection.execute(sa.select(row).order_by(row.c.created, row.c.version)).all()
+        return [_version(each) for each in found]
+
+    def log(self) -> list[Entry]:
+        """Everything that ever happened, oldest first."""
+        with transaction(self._engine) as connection:
+            return _log(connection)
+
+    def promote(
+        self,
+        version: str,
+        *,
+        expected_sequence: int | None,
+        actor: str,
+        reason: str,
+        lock: TrainerLock | None = None,
+    ) -> Entry:
+        """Let a version serve.
+
+        A trainer gives the ``expected_sequence`` of the log that its fine-tune began with, and its ``lock``: Conflict
+        when the log has grown since (a rollback in between wins) or training is frozen, Unavailable when the lock is
+        lost. An operator gives None: what they say holds now, frozen or not.
+        """
+        with self._changing(lock) as change:
+            found = change.version(version)
+            if expected_sequence is not None:
+                if change.frozen:
+                    raise Conflict(f"training is frozen; version {version} was not promoted: unfreeze first")
+                if change.sequence != expected_sequence:
+                    raise Conflict(
+                        f"the promotion log stands at {change.sequence}, not at {expected_sequence} as when version "
+                        f"{version} was begun: begin anew from the version that serves"
+                    )
+                if found.state is not State.CANDIDATE:
+                    raise Conflict(f"version {version} is {found.state}; only a candidate can be promoted by a trainer")
+            if version == change.active:
+                raise Conflict(f"version {version} serves already: nothing was changed")
+            if change.active is not None:
+                change.mark(change.active, State.RETIRED)
+            change.mark(version, State.ACTIVE)
+            return change.append(Kind.PROMOTE, version, change.frozen, actor, reason)
+
+    def rollback(self, to: str | None, *, actor: str, reason: str) -> Entry:
+        """Go back to an earlier version, by default the one before, and freeze training.
+
+        Otherwise the next fine-tune would undo it. Conflict when there is nothing to go back to.
+        """
+        with self._changing() as change:
+            if to is not None:
+                change.version(to)
+            *below, _ = walk_back(_log(change.connection)) or [""]
+            if not below:
+                raise Conflict("there is no version to roll back to: only one was ever promoted, or none is left below")
+            if to is not None and to not in below:
+                raise Conflict(
+                    f"version {to} is not among those below the serving one ({', '.join(below)}): promote it instead"
+                )
+            target = below[-1] if to is None else to
+            assert change.active is not None
+            change.mark(change.active, State.ROLLED_BACK)
+            change.mark(target, State.ACTIVE)
+            return change.append(Kind.ROLLBACK, target, True, actor, reason)
+
+    def freeze(self, *, actor: str, reason: str) -> Entry:
+        """Stop training: no trainer's candidate is promoted until `unfreeze`."""
+        return self._set_frozen(True, actor, reason)
+
+    def unfreeze(self, *, actor: str, reason: str) -> Entry:
+        """Let training go on."""
+        return self._set_frozen(False, actor, reason)
+
+    def _set_frozen(self, frozen: bool, actor: str, reason: str) -> Entry:
+        with self._changing() as change:
+            if change.frozen == frozen:
+                raise Conflict(f"training is {'frozen already' if frozen else 'not frozen'}: nothing was changed")
+            return change.append(Kind.FREEZE if frozen else Kind.UNFREEZE, change.active, frozen, actor, reason)
+
+    @contextmanager
+    def _changing(self, lock: TrainerLock | None = None) -> Iterator["_Change"]:
+        with transaction(self._engine) if lock is None else lock.transaction() as connection:
+            pointer = connection.execute(sa.select(tables.pointer).with_for_update()).one()
+            yield _Change(connection, pointer.sequence, pointer.version, pointer.frozen, self._now())
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A transaction that holds the pointer, and the pointer as it found it."""
+
+    connection: sa.Connection
+    sequence: int
+    active: str | None
+    frozen: bool
+    now: datetime
+
+    def version(self, version: str) -> Version:
+        return _known(self.connection, version)
+
+    def mark(self, version: str, state: State) -> None:
+        row = tables.versions
+        self.connection.execute(sa.update(row).where(row.c.version == version).values(state=state))
+
+    def append(self, kind: Kind, to: str | None, frozen: bool, actor: str, reason: str) -> Entry:
+        """Grow the log and move the pointer."""
+        entry = Entry(
+            sequence=self.sequence + 1,
+            kind=kind,
+            from_version=self.active,
+            to_version=to,
+            actor=_checked("actor", actor, ACTOR_CHARACTERS),
+            reason=_checked("reason", reason, REASON_CHARACTERS),
+            time=self.now,
+        )
+        values = {name: getattr(entry, name) for name in Entry.__slots__}
+        self.connection.execute(sa.insert(tables.promotions).values(values))
+        self.connection.execute(sa.update(tables.pointer).values(sequence=entry.sequence, version=to, frozen=frozen))
+        return entry
+
+
+def _checked(name: str, text: str, most: int) -> str:
+    if not 1 <= len(text.strip()) <= len(text) <= most:
+        raise InvalidInput(f"the {name} has {len(text.strip())} characters; it must have 1 to {most}: say who and why")
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidInput(f"the {name} holds U+0000 or half a surrogate pair, which cannot be stored: leave it out")
+    return text
+
+
+def _find(connection: sa.Connection, version: str) -> Version | None:
+    row = tables.versions
+    found = connection.execute(sa.select(row).where(row.c.version == version)).one_or_none()
+    return None if found is None else _version(found)
+
+
+def _known(connection: sa.Connection, version: str) -> Version:
+    found = _find(connection, version)
+    if found is None:
+        raise NotFound(f"no version {version}: see 'weir models list'")
+    return found
+
+
+def _version(row: sa.Row[Any]) -> Version:
+    return Version(row.version, row.parent, State(row.state), row.created, row.artifact, row.sha256, row.metrics,
+                   row.statistics)  # fmt: skip
+
+
+def _log(connection: sa.Connection) -> list[Entry]:
+    found: Sequence[sa.Row[Any]] = connection.execute(
+        sa.select(tables.promotions).order_by(tables.promotions.c.sequence)
+    ).all()
+    return [
+        Entry(r.sequence, Kind(r.kind), r.from_version, r.to_version, r.actor, r.reason, r.time) for r in found
+    ]  # fmt: skip

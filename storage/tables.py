@@ -1,0 +1,143 @@
+"""The tables, as SQLAlchemy sees them. Migrations make them; a test holds the two together."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+metadata = sa.MetaData()
+
+# Ids are compared byte by byte: the same order on every server, and a third of the cost of a language's rules.
+Id = sa.Text(collation="C")
+
+progress = sa.Table(
+    "progress",
+    metadata,
+    sa.Column("topic_id", pg.UUID(as_uuid=True), primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("generation", sa.BigInteger, nullable=False),
+    sa.Column("backend_pid", sa.Integer, nullable=False),
+    sa.Column("next", sa.BigInteger),  # NULL until the first flush of a new partition
+    sa.Column("event_time_ms", sa.BigInteger),
+    sa.Column("acknowledged", sa.BigInteger),
+    sa.Column("acknowledged_event_time_ms", sa.BigInteger),
+    sa.Column("samples", sa.BigInteger, nullable=False, server_default="0"),
+)
+
+strata = sa.Table(
+    "buffer_strata",
+    metadata,
+    sa.Column("stratum", sa.Text, primary_key=True),
+    sa.Column("capacity", sa.BigInteger, nullable=False),
+    sa.Column("threshold", pg.DOUBLE_PRECISION, nullable=False, server_default="-Infinity"),
+    sa.Column("epoch", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("deleted", sa.BigInteger, nullable=False, server_default="0"),
+)
+
+# Inserts are counted by partition, each row written by its owner alone: one row a stratum would be fought over.
+intake = sa.Table(
+    "buffer_intake",
+    metadata,
+    sa.Column("topic_id", pg.UUID(as_uuid=True), primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("stratum", sa.Text, primary_key=True),
+    sa.Column("inserted", sa.BigInteger, nullable=False),
+)
+
+# What is churned and searched is narrow; what is wide lies apart and is touched by id only.
+keys = sa.Table(
+    "buffer_keys",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("stored", sa.BigInteger, sa.Identity(always=True), nullable=False),
+    sa.Column("stratum", sa.Text, nullable=False),
+    sa.Column("key", pg.DOUBLE_PRECISION, nullable=False),
+    sa.Column("log_weight", pg.DOUBLE_PRECISION, nullable=False),
+    sa.Column("m", pg.DOUBLE_PRECISION, nullable=False, server_default="0"),
+    sa.Index("buffer_keys_by_key", "stratum", "key"),
+)
+
+# `sample` is the sample as it was decided and never changes; actions, rating and label gain what comes late.
+samples = sa.Table(
+    "buffer_samples",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("actions", sa.SmallInteger, nullable=False),
+    sa.Column("label", sa.SmallInteger, nullable=False),
+    sa.Column("rating_time_ms", sa.BigInteger),
+    sa.Column("rating_id", Id),
+    sa.Column("rating_value", pg.DOUBLE_PRECISION),
+    sa.Column("importance", pg.DOUBLE_PRECISION, nullable=False),
+    sa.Column("estimator", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("prediction", pg.DOUBLE_PRECISION),
+    sa.Column("sample", pg.JSON, nullable=False),
+)
+
+quality = sa.Table(
+    "quality_counts",
+    metadata,
+    sa.Column("topic_id", pg.UUID(as_uuid=True), primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("span", sa.Text, primary_key=True),
+    sa.Column("predictor", sa.Text, primary_key=True),
+    sa.Column("version", sa.Text, primary_key=True),
+    sa.Column("slice", sa.Text, primary_key=True),
+    sa.Column("counts", sa.LargeBinary, nullable=False),
+)
+
+versions = sa.Table(
+    "model_versions",
+    metadata,
+    sa.Column("version", sa.Text, primary_key=True),
+    sa.Column("parent", sa.Text, sa.ForeignKey("model_versions.version")),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("artifact", sa.Text, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("metrics", pg.JSON, nullable=False),
+    sa.Column("statistics", pg.JSON, nullable=False),
+    sa.CheckConstraint(
+        "state IN ('candidate', 'active', 'retired', 'rejected', 'rolled_back')", name="model_versions_state"
+    ),
+)
+
+version_number = sa.Sequence("model_version_number", metadata=metadata)
+
+# Append-only: a trigger refuses everything but INSERT.
+promotions = sa.Table(
+    "promotion_log",
+    metadata,
+    sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("from_version", sa.Text, sa.ForeignKey("model_versions.version")),
+    sa.Column("to_version", sa.Text, sa.ForeignKey("model_versions.version")),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+    sa.CheckConstraint("kind IN ('promote', 'rollback', 'freeze', 'unfreeze')", name="promotion_log_kind"),
+)
+
+# One row: the lock that orders all writers of the log, and the cheap answer to "which version serves".
+pointer = sa.Table(
+    "model_pointer",
+    metadata,
+    sa.Column(
+        "singleton", sa.Boolean, sa.CheckConstraint("singleton", name="model_pointer_singleton"), primary_key=True
+    ),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.Column("version", sa.Text, sa.ForeignKey("model_versions.version")),
+    sa.Column("frozen", sa.Boolean, nullable=False),
+)
+
+training_runs = sa.Table(
+    "training_runs",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("trigger", sa.Text, nullable=False),
+    sa.Column("inputs", pg.JSON, nullable=False),
+    sa.Column("started", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("ended", sa.DateTime(timezone=True)),
+    sa.Column("result", sa.Text),
+    sa.Column("reasons", pg.JSON, nullable=False, server_default="[]"),
+    sa.Column("candidate", sa.Text, sa.ForeignKey("model_versions.version")),
+)
