@@ -35,6 +35,11 @@ def uniforms(ids: Iterable[str], salt: str, purpose: str) -> NDArray[np.float64]
         state = prepared.copy()
         state.update(text.encode())
         digests.append(state.digest())
+    return from_digests(digests)
+
+
+def from_digests(digests: Iterable[bytes]) -> NDArray[np.float64]:
+    """The numbers of 8-byte digests; see `uniforms`."""
     words = np.frombuffer(b"".join(digests), dtype=">u8")
     # Both steps are exact in float64: 53 bits hold the half, and the divisor is a power of two.
     return ((words >> np.uint64(12)).astype(np.float64) + 0.5) / 2.0**52
