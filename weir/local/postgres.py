@@ -21,7 +21,7 @@ from psycopg import sql
 from importance.errors import Unavailable
 from weir.local.install import Tools
 from weir.local.ports import LOOPBACK, free_port, until
-from weir.local.process import Child, Ending
+from weir.local.process import Child, Ending, runs
 
 START_SECONDS = 90  # under a second is usual, and 4 s after a kill; a loaded machine may need many times that
 INITDB_SECONDS = 120
@@ -132,7 +132,7 @@ class PostgresServer(Child):
         """Kill (-9) the server, as a fault does, and wait until its backends have seen it and are gone."""
         backends = _descendants(self.pid) if self.alive else []
         status = super().kill()
-        until(lambda: not any(map(_runs, backends)), lambda: False, BACKENDS_SECONDS)
+        until(lambda: not any(map(runs, backends)), lambda: False, BACKENDS_SECONDS)
         return status
 
     def _conninfo(self, database: str) -> str:
@@ -178,16 +178,8 @@ def _clear_stale_pid_file(data: Path) -> None:
     pid_file.unlink()
 
 
-def _descendants(pid: int | None) -> list[psutil.Process]:
+def _descendants(pid: int | None) -> list[int]:
     try:
-        return psutil.Process(pid).children(recursive=True) if pid is not None else []
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)] if pid is not None else []
     except psutil.NoSuchProcess:
         return []
-
-
-def _runs(process: psutil.Process) -> bool:
-    """Whether a process runs; one that nobody has waited for yet does not."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
