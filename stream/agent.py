@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from importance.attribution import Policy
-
 from stream.chunks import Chunk
 from stream.lane import Effects, Lane, Limits, Publish, Threads
 from stream.reports import Availability, Standing
@@ -109,7 +108,7 @@ class Pipeline:
         for partition, lane in self._lanes.items():
             if lag.get(partition) != 0:
                 self._idle.pop(partition, None)
-            elif not lane.has_work:
+            elif lane.wants_time and not lane.has_work:
                 self._let_idle(partition, lane, now)
 
     def _let_idle(self, partition: int, lane: Lane, now: float) -> None:

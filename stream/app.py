@@ -15,8 +15,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from importance.attribution import Policy
 
+from importance.attribution import Policy
 from importance.errors import Unavailable
 from stream.agent import Pipeline
 from stream.chunks import ChunkApp, ChunkSchema

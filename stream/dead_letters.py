@@ -17,7 +17,7 @@ from importance.errors import NotFound, Unavailable
 REASON, TOPIC, PARTITION, OFFSET = "weir-reason", "weir-topic", "weir-partition", "weir-offset"
 HEADERS = frozenset((REASON, TOPIC, PARTITION, OFFSET))
 
-Headers = tuple[tuple[str, bytes], ...]
+Headers = tuple[tuple[str, bytes | None], ...]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ class DeadLetter:
         )
 
     @classmethod
-    def parse(cls, key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> "DeadLetter | None":
+    def parse(
+        cls, key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes | None]]
+    ) -> "DeadLetter | None":
         """Read a record of the dead-letter topic back; None when it is not one of ours.
 
         >>> letter = DeadLetter("not json", "interactions", 3, 17, b"ann", b"{")
@@ -65,7 +67,7 @@ class DeadLetter:
         True
         """
         received = tuple(headers)
-        ours = {name: text for name, text in received if name in HEADERS}
+        ours = {name: text for name, text in received if name in HEADERS and text is not None}
         if len(ours) < len(HEADERS):
             return None
         return cls(

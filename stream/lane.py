@@ -8,19 +8,18 @@ is slow runs in threads; the event loop only waits.
 import asyncio
 import itertools
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from importance.attribution import Decisions, Join, Policy, Progress
-
+from importance.attribution import BEGINNING_OF_TIME_MS, Decisions, Join, Policy, Progress
 from importance.errors import Fenced, Unavailable
 from importance.flush import Flush
 from importance.quality import CountKey, Counts
-from importance.sample import Correction, Sample
+from importance.sample import Sample
 from importance.scores import Offer, Scores
 from stream.chunks import Chunk
 from stream.dead_letters import DeadLetter
@@ -28,8 +27,6 @@ from stream.reports import KAFKA, STORAGE, Availability, Lost, Report, Turn
 
 T = TypeVar("T")
 Publish = Callable[[Sequence[Offer], Sequence[DeadLetter]], Awaitable[None]]
-
-BEGINNING_OF_TIME_MS = -(2**63)
 
 
 @dataclass(frozen=True)
@@ -86,20 +83,14 @@ class Threads:
 class Batch:
     """What one turn read and decided, merged over chunks."""
 
-    samples: list[Sample] = field(default_factory=list)
-    corrections: list[Correction] = field(default_factory=list)
+    decisions: Decisions
     letters: list[DeadLetter] = field(default_factory=list)
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     chunks: list[Chunk] = field(default_factory=list)
     records: int = 0
 
-    def add(self, decisions: Decisions, chunk: Chunk | None = None) -> None:
-        """Take over what the join decided; ``chunk`` still holds its raw records, for the dead letters."""
-        self.samples.extend(decisions.samples)
-        self.corrections.extend(decisions.corrections)
-        self.counts.update(decisions.counts)
-        if chunk is None:
-            return
+    def add(self, chunk: Chunk, decisions: Decisions) -> None:
+        """Take over what the join decided while it read ``chunk``, which still holds its raw records."""
+        self.decisions.extend(decisions)
         self.chunks.append(chunk)
         self.records += chunk.count
         if decisions.dead:
@@ -169,6 +160,11 @@ class Lane:
         """Whether something was fetched, or is being worked on, that is not durable yet."""
         return self.busy or bool(self._queue)
 
+    @property
+    def wants_time(self) -> bool:
+        """Whether something was read that only the passing of event time lets go."""
+        return bool(self._unacknowledged)
+
     def accept(self, chunk: Chunk) -> None:
         """Queue a chunk; it must be the next one of the partition."""
         self._queue.append(chunk)
@@ -216,8 +212,7 @@ class Lane:
                 STORAGE, partial(self._in, self._threads.storing, claim, self.partition, self.generation)
             )
             first = self._queue[0].first
-            start = progress or Progress(first, BEGINNING_OF_TIME_MS, first, BEGINNING_OF_TIME_MS)
-            self._join = Join(self._policy, self.partition, start)
+            self._join = Join(self._policy, self.partition, progress or Progress.beginning(first))
         return self._join
 
     async def _turn(self, join: Join) -> None:
@@ -227,45 +222,46 @@ class Lane:
         for chunk in batch.chunks:
             chunk.release()
         self._unacknowledged.extend(batch.chunks)
-        worth = await self._weigh(batch.samples)
+        decisions = batch.decisions
+        corrections = decisions.corrections
+        worth = await self._weigh(decisions.samples)
         if worth.offers or batch.letters:
             await self._until_done(KAFKA, partial(self._publish, worth.offers, batch.letters))
-        flush = Flush(
-            partition=self.partition,
-            epoch=self._epoch,
-            old_next=before.next,
-            progress=join.progress,
-            offers=worth.offers,
-            corrections=batch.corrections,
-            quality=worth.quality,
-            samples=len(batch.samples),
-        )
-        if join.progress != before or batch.corrections:
-            await self._until_done(STORAGE, partial(self._in, self._threads.storing, self._effects.remember, flush))
-        self._effects.report(
-            Turn(
+        if (
+            corrections
+            or decisions.progress.next != before.next
+            or decisions.progress.acknowledged != before.acknowledged
+        ):
+            flush = Flush(
                 partition=self.partition,
-                counts=batch.counts,
+                epoch=self._epoch,
+                old_next=before.next,
+                progress=decisions.progress,
                 offers=worth.offers,
-                corrections=len(batch.corrections),
-                dead=[letter.reason for letter in batch.letters],
-                scored=worth.scored,
+                corrections=corrections,
+                quality=worth.quality,
+                samples=len(decisions.samples),
             )
-        )
-        self._acknowledge(join.progress.acknowledged)
+            await self._until_done(STORAGE, partial(self._in, self._threads.storing, self._effects.remember, flush))
+        if batch.chunks or worth.offers or corrections:
+            dead = [letter.reason for letter in batch.letters]
+            self._effects.report(
+                Turn(self.partition, decisions.counts, worth.offers, len(corrections), dead, worth.scored)
+            )
+        self._acknowledge(decisions.progress.acknowledged)
 
     def _read(self, join: Join) -> Batch:
         """Feed the join until the turn is full or nothing is left to read. Runs in a thread."""
-        batch = Batch()
+        batch = Batch(Decisions(join.progress))
         while self._queue and batch.records < self._limits.batch_records:
             chunk = self._queue.popleft()
             records = [(record.offset, record.timestamp, record.value) for record in chunk.records]
-            batch.add(join.feed(chunk.first, chunk.end, records), chunk)
-            if len(batch.samples) >= self._limits.batch_samples:
-                return batch
+            batch.add(chunk, join.feed(chunk.first, chunk.end, records))
+            if len(batch.decisions.samples) >= self._limits.batch_samples:
+                break
         event_time_ms, self._event_time_ms = self._event_time_ms, None
         if event_time_ms is not None and not batch.chunks:  # whatever was read has ended the idling
-            batch.add(join.advance(event_time_ms))
+            batch.decisions.extend(join.advance(event_time_ms))
         return batch
 
     async def _weigh(self, samples: Sequence[Sample]) -> Worth:

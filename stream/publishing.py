@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from importance.errors import Unavailable
 from importance.scores import Offer
-from stream.dead_letters import HEADERS, DeadLetter
+from stream.dead_letters import HEADERS, DeadLetter, Headers
 
 
 class Importance(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -40,7 +40,7 @@ class Message(NamedTuple):
 
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Headers = ()
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -140,14 +140,14 @@ class Publisher:
         try:
             await _send(producer, self._dead_topic, [(partition, message)])
         except MessageSizeTooLargeError:
-            outline = Message(None, None, [pair for pair in message.headers if pair[0] in HEADERS])
+            outline = Message(None, None, tuple(pair for pair in message.headers if pair[0] in HEADERS))
             await _send(producer, self._dead_topic, [(partition, outline)])
 
 
 async def _send(producer: AIOKafkaProducer, topic: str, addressed: Iterable[tuple[int, Message]]) -> None:
     """Send (partition, message) pairs in batches, each partition's in order, and wait for all of them."""
     batches: dict[int, Any] = {}
-    pending = []
+    pending: list[Awaitable[Any]] = []
     for partition, message in addressed:
         batch = batches.get(partition)
         if batch is None:
@@ -164,4 +164,5 @@ async def _send(producer: AIOKafkaProducer, topic: str, addressed: Iterable[tupl
 
 
 def _append(batch: Any, message: Message) -> bool:
-    return batch.append(timestamp=None, key=message.key, value=message.value, headers=message.headers) is not None
+    headers = list(message.headers)  # aiokafka takes no other kind of sequence
+    return batch.append(timestamp=None, key=message.key, value=message.value, headers=headers) is not None

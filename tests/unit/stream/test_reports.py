@@ -1,0 +1,41 @@
+"""One line when a dependency goes, one when it is back, however many tasks notice."""
+
+from stream.reports import Availability, Change, Report
+
+
+def changes(*steps: tuple[str, str]) -> list[Report]:
+    """Play (away or back, witness) steps for one dependency; what was reported."""
+    reported: list[Report] = []
+    availability = Availability(reported.append)
+    for step, witness in steps:
+        if step == "away":
+            availability.away("storage", witness, f"{witness} sees no storage")
+        else:
+            availability.back("storage", witness)
+    return reported
+
+
+def test_many_failures_are_one_change() -> None:
+    assert changes(("away", "lane 0"), ("away", "lane 0"), ("away", "lane 1")) == [
+        Change("storage", available=False, reason="lane 0 sees no storage")
+    ]
+
+
+def test_it_is_back_when_the_last_that_missed_it_reaches_it() -> None:
+    steps = (("away", "lane 0"), ("away", "lane 1"), ("back", "lane 0"))
+    assert len(changes(*steps)) == 1
+    assert [change.available for change in changes(*steps, ("back", "lane 1"))] == [False, True]
+
+
+def test_success_without_a_failure_before_says_nothing() -> None:
+    assert changes(("back", "lane 0")) == []
+
+
+def test_a_witness_that_is_gone_no_longer_complains() -> None:
+    reported: list[Report] = []
+    availability = Availability(reported.append)
+    availability.away("kafka", "lane 0", "no answer")
+    assert availability.reasons == {"kafka": "no answer"}
+    availability.forget("lane 0")
+    assert availability.reasons == {}
+    assert [change.available for change in reported] == [False, True]
