@@ -1,0 +1,88 @@
+"""The command ``weir``: one file a command group, this one for what they share: errors, exit status, ``--debug``.
+
+Exit status: 0 done, 1 failed, 2 wrong usage or setting. An error is one line on standard error. Heavy libraries are
+imported by the command that needs them, so that ``weir --help`` answers at once.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+from typer.main import get_command
+
+from importance.errors import InvalidInput, WeirError
+from weir.cli import buffer, check, dead_letters, migrate, models, replay, roles, settings, topics, up
+
+HELP = "Score live interactions, keep the most instructive, keep the model learning, roll back in seconds."
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and end the process with its exit status."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; its exit status."""
+    logging.getLogger().addHandler(logging.NullHandler())  # a library's complaint is no second error line
+    words, debug = _without_debug(arguments)
+    try:
+        status = get_command(create_app()).main(args=words, prog_name="weir", standalone_mode=False)
+    except typer.TyperException as error:  # wrong usage
+        text = error.format_message().rstrip(".")  # empty after a group without a command: its help was printed
+        return _fail(f"{text}; see {_command(error)} --help", error.exit_code) if text else error.exit_code
+    except typer.Abort:
+        return _fail("aborted", 1)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except WeirError as error:
+        if debug:
+            raise
+        return _fail(str(error), 2 if isinstance(error, InvalidInput) else 1)
+    except Exception as error:
+        if debug:
+            raise
+        return _fail(f"internal error: {type(error).__name__}: {error}; add --debug for the traceback", 1)
+    return status if isinstance(status, int) else 0
+
+
+def create_app() -> typer.Typer:
+    """All commands."""
+    app = typer.Typer(
+        help=HELP,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        epilog="Every command takes --help. --debug shows the traceback of an error.",
+    )
+    app.callback()(_options)
+    for group in (up, roles, migrate, topics, check, settings, replay):
+        group.register(app)
+    app.add_typer(models.app, name="models")
+    app.add_typer(buffer.app, name="buffer")
+    app.add_typer(dead_letters.app, name="dead-letters")
+    return app
+
+
+def _options() -> None:
+    """Nothing of its own: the commands do the work."""
+
+
+def _without_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
+    """``--debug`` may stand anywhere before a ``--``."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    words = [word for word in arguments[:end] if word != "--debug"]
+    return [*words, *arguments[end:]], len(words) < end
+
+
+def _command(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    return context.command_path if context is not None else "weir"
+
+
+def _fail(text: str, status: int) -> int:
+    line = " ".join(text.split())
+    print(f"weir: {line}", file=sys.stderr)
+    return status

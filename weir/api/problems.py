@@ -1,0 +1,109 @@
+"""How the interface says no: problem details of RFC 9457 for every error, also those of the framework."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from importance.errors import BadArtifact, Conflict, InvalidInput, NotFound, Unavailable, WeirError
+
+_log = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+RETRY_SECONDS = "5"
+
+_STATUS: dict[type[WeirError], HTTPStatus] = {
+    InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotFound: HTTPStatus.NOT_FOUND,
+    Conflict: HTTPStatus.CONFLICT,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    BadArtifact: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+class Fault(BaseModel):
+    """One wrong part of a request: where it is, as a JSON pointer into the body or the name of a parameter."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """RFC 9457. ``type`` is always about:blank: the status says the kind, ``detail`` what, value, bound, remedy."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[Fault] | None = None
+
+
+def problem(
+    status: HTTPStatus, detail: str, errors: list[Fault] | None = None, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """The answer for one error."""
+    body = Problem(title=status.phrase, status=status, detail=detail, errors=errors)
+    extra = {"Retry-After": RETRY_SECONDS} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return JSONResponse(
+        body.model_dump(exclude_none=True), status, {**extra, **(headers or {})}, media_type=CONTENT_TYPE
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of ``app`` become a problem."""
+    app.add_exception_handler(WeirError, _weir_error)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _framework_error)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, object]]:
+    """``responses`` of a route for OpenAPI: these problems may come."""
+    content = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status.value: {"description": status.phrase, "model": Problem, "content": content} for status in statuses}
+
+
+async def _weir_error(_request: Request, error: Exception) -> JSONResponse:
+    kinds = [kind for kind in type(error).__mro__ if kind in _STATUS]
+    if not kinds:
+        return await _unexpected(_request, error)
+    return problem(_STATUS[kinds[0]], str(error))
+
+
+async def _malformed(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    faults = [Fault(pointer=_pointer(fault["loc"]), detail=fault["msg"]) for fault in error.errors()]
+    detail = "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults[:3])
+    more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"the request is malformed: {detail}{more}", faults)
+
+
+async def _framework_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    details = {
+        HTTPStatus.NOT_FOUND: f"there is no {request.url.path}; /docs lists what there is",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.url.path} does not take {request.method}; see header Allow, or /docs",
+    }
+    return problem(status, details.get(status, str(error.detail)), headers=error.headers)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an internal error; the log of the role api has its traceback")
+
+
+def _pointer(place: tuple[str | int, ...]) -> str:
+    """A JSON pointer of RFC 6901 into the body; a parameter's own name outside it.
+
+    >>> _pointer(("body", "samples", 3, "text")), _pointer(("path", "id"))
+    ('/samples/3/text', 'id')
+    """
+    if place and place[0] == "body":
+        return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in place[1:]) or "/"
+    return str(place[-1]) if place else "/"

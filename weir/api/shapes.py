@@ -1,0 +1,198 @@
+"""What goes in and out of the interface. Times are RFC 3339 in UTC; a number that is not finite is null."""
+
+import math
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+MAX_ITEMS = 1_000  # of one scoring or ranking request: a few seconds of one CPU
+
+Finite = Annotated[float, PlainSerializer(lambda value: value if math.isfinite(value) else None, when_used="json")]
+Text = Annotated[str, Field(max_length=8_192)]
+Query = Annotated[str, Field(max_length=2_048)]
+Id = Annotated[str, Field(min_length=1, max_length=128)]
+Version = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^/\s]+$")]
+Why = Annotated[str, Field(min_length=1, max_length=1_000, description="why, for the log")]
+Surface = Literal["search", "recommendation", "ad"]
+
+
+class Request(BaseModel):
+    """Base of what comes in: unknown fields are refused, so that a misspelled one is not silently without effect."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=False)
+
+
+class SampleToScore(Request):
+    """One sample; without a ``label`` only estimators that need none can score it."""
+
+    query: Query
+    text: Text
+    label: Literal[0, 1] | None = None
+
+
+class ScoreRequest(Request):
+    """Samples, and the estimators to score them by."""
+
+    samples: Annotated[list[SampleToScore], Field(min_length=1, max_length=MAX_ITEMS)]
+    estimators: Annotated[list[str], Field(min_length=1, max_length=16)]
+
+
+class ScoreAnswer(BaseModel):
+    """The version that scored; for each sample, in order, its score by each estimator."""
+
+    model: str
+    scores: list[dict[str, Finite]]
+
+
+class Item(Request):
+    """One thing to rank."""
+
+    item: Id
+    text: Text
+
+
+class RankRequest(Request):
+    """A query (for recommendation and ads the context) and the items to rank for it."""
+
+    query: Query
+    surface: Surface
+    subject: Id | None = None
+    items: Annotated[list[Item], Field(min_length=1, max_length=MAX_ITEMS)]
+
+
+class Ranked(BaseModel):
+    """An item and the probability of a positive outcome that orders it."""
+
+    item: str
+    score: float
+
+
+class RankAnswer(BaseModel):
+    """The version that ranked; the items, best first."""
+
+    model: str
+    ranking: list[Ranked]
+
+
+class ModelVersion(BaseModel):
+    """A version of the model. ``metrics`` are those of its evaluation and the gate's decision."""
+
+    version: str
+    parent: str | None
+    state: str
+    created: datetime
+    metrics: dict[str, object]
+
+
+class LogEntry(BaseModel):
+    """One entry of the promotion log: who, why, when, from, to."""
+
+    sequence: int
+    kind: Literal["promote", "rollback", "freeze", "unfreeze"]
+    from_version: str | None
+    to_version: str | None
+    actor: str
+    reason: str
+    time: datetime
+
+
+class ModelDetails(ModelVersion):
+    """A version with where its files lie and what the log says of it."""
+
+    artifact: str
+    sha256: str
+    log: list[LogEntry]
+
+
+class Models(BaseModel):
+    """The version that serves, whether training is frozen, and all versions, oldest first."""
+
+    active: str | None
+    frozen: bool
+    versions: list[ModelVersion]
+
+
+class PromoteRequest(Request):
+    """A reason for the log."""
+
+    reason: Why = "asked for over HTTP"
+
+
+class RollbackRequest(Request):
+    """``version``: where to go back to; by default the previous one."""
+
+    version: Version | None = None
+    reason: Why
+
+
+class Serving(BaseModel):
+    """What serves after a promotion or a rollback, and the log's sequence of it."""
+
+    sequence: int
+    version: str
+    frozen: bool
+
+
+class Frozen(BaseModel):
+    """Whether training is frozen now."""
+
+    frozen: bool
+
+
+class TrainingRun(BaseModel):
+    """``coalesced``: a run was asked for already and has not begun; the two become one."""
+
+    state: Literal["accepted", "coalesced"]
+
+
+class StratumState(BaseModel):
+    """One stratum of the buffer; ``threshold`` is null until something was rejected."""
+
+    name: str
+    capacity: int
+    items: int
+    threshold: Finite | None
+    effective_sample_size: float
+
+
+class BufferState(BaseModel):
+    """The bounded buffer."""
+
+    capacity: int
+    items: int
+    strata: list[StratumState]
+
+
+class SampleState(BaseModel):
+    """One sample as the buffer has it, and why it is there: ``probability`` of its inclusion, ``key`` of its draw."""
+
+    id: str
+    subject: str
+    surface: str
+    query: str
+    item: str
+    text: str
+    label: int
+    outcome: str
+    time: datetime
+    importance: float
+    estimator: str
+    model: str
+    stratum: str
+    key: Finite
+    probability: float
+    in_buffer: bool
+
+
+class Health(BaseModel):
+    """The process lives."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Readiness(BaseModel):
+    """Whether the role can work, and why not."""
+
+    ready: bool
+    reasons: list[str]

@@ -1,0 +1,206 @@
+"""``weir check``: one line a dependency, and whether Weir could work with it. Changes nothing, fetches nothing."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import typer
+
+from importance.errors import NotFound, WeirError
+from weir.cli.output import AsJson, print_columns, print_json
+
+if TYPE_CHECKING:
+    from weir.settings import Settings
+
+State = Literal["ok", "note", "wrong"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One dependency. ``note``: not there now, but made or fetched when it is needed. ``wrong``: mend it first."""
+
+    name: str
+    state: State
+    detail: str
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("check")(check)
+
+
+def check(as_json: AsJson = False) -> int:
+    """Look at everything that Weir needs, a line each. Exits 1 when something needed is wrong."""
+    from weir.settings import read
+
+    findings = list(look(read()))
+    if as_json:
+        print_json(findings)
+    else:
+        print_columns(
+            ("dependency", "state", "detail"), [(found.name, found.state, found.detail) for found in findings]
+        )
+    return int(any(found.state == "wrong" for found in findings))
+
+
+def look(settings: "Settings") -> Iterator[Finding]:
+    """Every finding, in the order in which a run would need the dependencies."""
+    from weir.cli.services import located
+
+    yield _finding("packages", _packages)
+    try:
+        placed = located(settings)
+    except WeirError as error:
+        yield Finding("stack.json", "wrong", str(error))
+        placed = settings
+    if not (placed.kafka_bootstrap and placed.database_url):
+        yield from _local_programs(placed)
+    yield _finding("kafka", lambda: _kafka(placed)) if placed.kafka_bootstrap else _local("kafka", "KAFKA_BOOTSTRAP")
+    if placed.kafka_bootstrap:
+        yield _finding("topics", lambda: _topics(placed))
+    yield _finding("postgres", lambda: _postgres(placed)) if placed.database_url else _local("postgres", "DATABASE_URL")
+    yield _finding("artifacts", lambda: _artifacts(placed))
+    yield _finding("data set", lambda: _dataset(placed))
+    yield _finding("model", lambda: _model(placed))
+    yield _finding("salt", lambda: _salt(placed))
+
+
+def _finding(name: str, examine: Callable[[], tuple[State, str]]) -> Finding:
+    try:
+        state, detail = examine()
+    except WeirError as error:
+        state, detail = "wrong", str(error)
+    return Finding(name, state, " ".join(detail.split()))
+
+
+def _local(name: str, setting: str) -> Finding:
+    return Finding(name, "note", f"weir up starts a local one; WEIR_{setting} would name an existing one")
+
+
+def _packages() -> tuple[State, str]:
+    from importlib.metadata import PackageNotFoundError, distribution, version
+
+    from packaging.requirements import Requirement
+
+    package = distribution("weirstream")
+    problems = []
+    for line in package.requires or ():
+        requirement = Requirement(line)
+        if requirement.marker is not None and not requirement.marker.evaluate():
+            continue
+        try:
+            found = version(requirement.name)
+        except PackageNotFoundError:
+            problems.append(f"{requirement.name} is missing")
+            continue
+        if not requirement.specifier.contains(found, prereleases=True):
+            problems.append(f"{requirement.name} is {found}, it must be {requirement.specifier}")
+    if problems:
+        return "wrong", f"{'; '.join(problems)}: run make setup"
+    return "ok", f"weirstream {package.version} and {len(package.requires or ())} packages it needs"
+
+
+def _local_programs(settings: "Settings") -> Iterator[Finding]:
+    from weir.local import install
+
+    def would_fetch(text: str) -> None:
+        raise NotFound(text)
+
+    folder = settings.tools_dir or install.tools_folder()
+    for name, find in (
+        ("java", install.java),
+        ("kafka jars", install.kafka_jars),
+        ("postgres programs", install.postgres_programs),
+    ):
+        try:
+            yield Finding(name, "ok", str(find(folder, would_fetch)))
+        except NotFound as error:
+            yield Finding(name, "note", f"make setup and weir up begin with {error}")
+        except WeirError as error:
+            yield Finding(name, "wrong", str(error))
+
+
+def _kafka(settings: "Settings") -> tuple[State, str]:
+    from stream.topics import check as look_at
+
+    look_at(settings.kafka_bootstrap, ())
+    return "ok", f"answers at {settings.kafka_bootstrap}"
+
+
+def _topics(settings: "Settings") -> tuple[State, str]:
+    from stream.topics import check as look_at
+    from weir.cli.topics import planned_topics
+
+    states = look_at(settings.kafka_bootstrap, planned_topics(settings))
+    missing = [state.name for state in states if state.id is None]
+    if missing:
+        return "wrong", f"{', '.join(missing)} missing: run weir topics"
+    differences = [line for state in states for line in state.differences]
+    return ("note", "; ".join(differences)) if differences else ("ok", ", ".join(state.name for state in states))
+
+
+def _postgres(settings: "Settings") -> tuple[State, str]:
+    from storage.engine import create_engine, place
+    from storage.migrate import current, head
+
+    engine = create_engine(settings.database_url, pool_size=1)
+    try:
+        found, newest = current(engine), head()
+    finally:
+        engine.dispose()
+    if found != newest:
+        return "wrong", f"{place(engine)} is at migration {found}, not {newest}: run weir migrate"
+    return "ok", f"{place(engine)} at migration {newest}"
+
+
+def _artifacts(settings: "Settings") -> tuple[State, str]:
+    from fsspec import url_to_fs
+
+    from weir.settings import masked_url
+
+    place = masked_url(settings.artifacts_url)
+    try:
+        files, root = url_to_fs(settings.artifacts_url)
+        there = files.exists(root)
+    except Exception as error:  # every kind of store raises its own
+        return "wrong", f"{place}: {type(error).__name__}: {error}; set WEIR_ARTIFACTS_URL"
+    if "file" not in files.protocol:
+        return ("ok", place) if there else ("note", f"{place} is empty; it is filled by the first version")
+    folder = Path(root)
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
+        return "wrong", f"{existing} cannot be written to: set WEIR_ARTIFACTS_URL"
+    return ("ok", place) if there else ("note", f"{place} is made when it is needed")
+
+
+def _dataset(settings: "Settings") -> tuple[State, str]:
+    from stream.datasets import online_retail
+
+    folders = [settings.data_dir] if settings.data_dir else [Path("data"), Path("../shared/data")]
+    for folder in (*folders, settings.home / "data"):
+        for name in (*online_retail.TABLES, *online_retail.ORIGINALS):
+            if (path := folder / online_retail.NAME / name).is_file():
+                return "ok", str(path)
+    return "note", f"{online_retail.NAME} is not on this machine: weir up downloads it, or give WEIR_DATA_DIR"
+
+
+def _model(settings: "Settings") -> tuple[State, str]:
+    from huggingface_hub import try_to_load_from_cache
+
+    if settings.model == "builtin":
+        return "ok", "builtin; weir models init trains version 1 on a data set's history"
+    folder = Path(settings.model)
+    if folder.is_dir():
+        lacking = [name for name in ("config.json",) if not (folder / name).is_file()]
+        return ("wrong", f"{folder} lacks {', '.join(lacking)}: set WEIR_MODEL") if lacking else ("ok", str(folder))
+    if isinstance(try_to_load_from_cache(settings.model, "config.json"), str):
+        return "ok", f"{settings.model}, from the cache of Hugging Face"
+    return "note", f"{settings.model} is no folder here; it will be fetched from Hugging Face"
+
+
+def _salt(settings: "Settings") -> tuple[State, str]:
+    if settings.salt == type(settings).model_fields["salt"].default:
+        return "note", "the default, which everybody knows: set WEIR_SALT before real traffic comes, and keep it"
+    return "ok", "your own"

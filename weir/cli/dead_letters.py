@@ -1,0 +1,117 @@
+"""``weir dead-letters``: what could not be read, why, and the way back."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from importance.errors import InvalidInput, NotFound
+from weir.cli.output import AsJson, print_columns, print_json
+
+if TYPE_CHECKING:
+    from stream.dead_letters import DeadLetter
+
+app = typer.Typer(no_args_is_help=True, help="Messages that are no event: list them, send them back.")
+
+Reason = Annotated[str | None, typer.Option(metavar="WORD", help="Only those with this reason.")]
+Partition = Annotated[int | None, typer.Option(min=0, metavar="P", help="Only those that lay in partition P.")]
+Offset = Annotated[int | None, typer.Option(min=0, metavar="O", help="Only the one that lay at offset O.")]
+
+
+@app.command("list")
+def list_(
+    reason: Reason = None,
+    partition: Partition = None,
+    offset: Offset = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most N.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List dead letters: reason, where they lay, and what they say. With --json one object a line."""
+    from itertools import islice
+
+    from stream.dead_letters import read
+    from weir.cli.services import located
+    from weir.cli.topics import named_topics
+    from weir.settings import read as read_settings
+
+    settings = located(read_settings(), kafka=True)
+    chosen = _chooser(reason, partition, offset)
+    letters = islice(read(settings.kafka_bootstrap, named_topics(settings).dead, chosen), limit)
+    if as_json:
+        for letter in letters:
+            print_json(_fields(letter))
+    else:
+        print_columns(
+            ("reason", "topic", "partition", "offset", "value"),
+            [(x.reason, x.topic, x.partition, x.offset, _excerpt(x.value)) for x in letters],
+        )
+
+
+@app.command()
+def redrive(
+    reason: Reason = None,
+    partition: Partition = None,
+    offset: Offset = None,
+    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    value: Annotated[
+        str | None, typer.Option(metavar="JSON", help="Send this instead; needs --partition and --offset.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Send dead letters back to the topic they came from, as they were or mended. A repeat changes nothing."""
+    from stream import dead_letters
+    from weir.cli.services import located
+    from weir.cli.topics import named_topics
+    from weir.settings import read
+
+    if every == any(choice is not None for choice in (reason, partition, offset)):
+        raise InvalidInput("nothing or too much is chosen; give --all, or some of --reason, --partition, --offset")
+    if value is not None and (partition is None or offset is None):
+        raise InvalidInput("--value mends one letter; name it by --partition and --offset")
+    settings = located(read(), kafka=True)
+    letters = dead_letters.read(
+        settings.kafka_bootstrap, named_topics(settings).dead, _chooser(reason, partition, offset)
+    )
+    mended = None if value is None else value.encode()
+    sent = dead_letters.redrive(
+        settings.kafka_bootstrap, letters, lambda letter: letter.value if mended is None else mended
+    )
+    if not sent:
+        raise NotFound("no dead letter is as chosen; see weir dead-letters list")
+    if as_json:
+        print_json({"sent": sent})
+    else:
+        typer.echo(f"sent {sent}")
+    return 0
+
+
+def _chooser(reason: str | None, partition: int | None, offset: int | None) -> "Callable[[DeadLetter], bool]":
+    def chosen(letter: "DeadLetter") -> bool:
+        return (
+            reason in (None, letter.reason)
+            and partition in (None, letter.partition)
+            and offset in (None, letter.offset)
+        )
+
+    return chosen
+
+
+def _fields(letter: "DeadLetter") -> dict[str, object]:
+    """The letter for JSON: bytes that are no text are told in hexadecimal, under another name."""
+    place = {"reason": letter.reason, "topic": letter.topic, "partition": letter.partition, "offset": letter.offset}
+    return {**place, **_readable("key", letter.key), **_readable("value", letter.value)}
+
+
+def _readable(name: str, content: bytes | None) -> dict[str, object]:
+    try:
+        return {name: None if content is None else content.decode()}
+    except UnicodeDecodeError:
+        return {f"{name}_hex": (content or b"").hex()}
+
+
+def _excerpt(content: bytes | None, longest: int = 100) -> str:
+    """The begin of a value on one line, nothing in it that could steer a terminal."""
+    if content is None:
+        return "(no value)"
+    text = ascii(content[: longest * 4].decode(errors="replace"))[1:-1]
+    return text if len(text) <= longest else text[: longest - 1] + "…"

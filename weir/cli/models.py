@@ -1,0 +1,151 @@
+"""``weir models``: the versions, which of them serves, and how to change that."""
+
+import getpass
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from weir.cli.output import AsJson, print_columns, print_facts, print_json
+
+if TYPE_CHECKING:
+    from storage.registry import Entry, Registry
+    from weir.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Model versions: list, promote, roll back, freeze training.")
+
+VersionName = Annotated[str, typer.Argument(metavar="VERSION", help="A version of weir models list.")]
+Why = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the log.")]
+Who = Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Who; default: the user of this shell.")]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List all versions, oldest first, with state and quality; the active one serves."""
+    with _opened() as place:
+        active, versions = place.registry.active(), place.registry.versions()
+    if as_json:
+        frozen = active is not None and active.frozen
+        print_json({"active": active and active.version, "frozen": frozen, "versions": versions})
+    else:
+        header = ("version", "parent", "state", "created", "auc")
+        rows = [
+            (x.version, x.parent, x.state, f"{x.created:%Y-%m-%d %H:%M:%S}Z", x.metrics.get("auc")) for x in versions
+        ]
+        print_columns(header, rows)
+
+
+@app.command()
+def show(version: VersionName, as_json: AsJson = False) -> None:
+    """Show one version: its files, figures, the gate's decision, and what the log says of it."""
+    from dataclasses import asdict
+
+    with _opened() as place:
+        found = place.registry.version(version)
+        log = [entry for entry in place.registry.log() if version in (entry.from_version, entry.to_version)]
+    if as_json:
+        print_json({**asdict(found), "log": log})
+        return
+    print_facts((name, value) for name, value in asdict(found).items())
+    typer.echo()
+    print_columns(
+        ("sequence", "kind", "from", "to", "time", "actor", "reason"),
+        [
+            (x.sequence, x.kind, x.from_version, x.to_version, f"{x.time:%Y-%m-%d %H:%M:%S}Z", x.actor, x.reason)
+            for x in log
+        ],
+    )
+
+
+@app.command()
+def promote(
+    version: VersionName, reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson = False
+) -> None:
+    """Let a version serve, whatever the gate said of it."""
+    with _opened() as place:
+        entry = place.registry.promote(version, expected_sequence=None, actor=actor or _user(), reason=reason)
+        place.announce(entry)
+    _say(entry, f"{entry.to_version} serves", as_json)
+
+
+@app.command()
+def rollback(
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the log.")],
+    to: Annotated[str | None, typer.Option(metavar="VERSION", help="Where to; default: the one before.")] = None,
+    actor: Who = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let an earlier version serve again and freeze training. Repeated, it walks further back."""
+    with _opened() as place:
+        entry = place.registry.rollback(to, actor=actor or _user(), reason=reason)
+        place.announce(entry)
+    _say(entry, f"{entry.to_version} serves again; training is frozen until weir models unfreeze", as_json)
+
+
+@app.command()
+def freeze(reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson = False) -> None:
+    """Stop training: nothing is promoted by itself any more."""
+    with _opened() as place:
+        entry = place.registry.freeze(actor=actor or _user(), reason=reason)
+    _say(entry, "training is frozen", as_json)
+
+
+@app.command()
+def unfreeze(reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson = False) -> None:
+    """Let training go on."""
+    with _opened() as place:
+        entry = place.registry.unfreeze(actor=actor or _user(), reason=reason)
+    _say(entry, "training goes on", as_json)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The registry, and the settings that say where its changes are announced."""
+
+    registry: "Registry"
+    settings: "Settings"
+
+    def announce(self, entry: "Entry") -> None:
+        """Wake the workers; where that fails they find the change by themselves, and the operator is told so."""
+        from weir.announcing import tell
+        from weir.cli.topics import named_topics
+
+        if not self.settings.kafka_bootstrap:
+            problem: str | None = "no Kafka is known"
+        else:
+            problem = tell(self.settings.kafka_bootstrap, named_topics(self.settings).models, self.registry, entry)
+        if problem is not None:
+            wait = f"workers see it within {self.settings.models_poll_seconds:g} s by themselves"
+            print(f"weir: not announced ({problem}); {wait}", file=sys.stderr)
+
+
+@contextmanager
+def _opened() -> Iterator[_Place]:
+    from storage.engine import create_engine
+    from storage.registry import Registry
+    from weir.cli.services import located
+    from weir.settings import read
+
+    settings = located(read(), database=True)
+    engine = create_engine(settings.database_url, pool_size=1)
+    try:
+        yield _Place(Registry(engine), settings)
+    finally:
+        engine.dispose()
+
+
+def _say(entry: "Entry", text: str, as_json: bool) -> None:
+    if as_json:
+        print_json(entry)
+    else:
+        typer.echo(f"{text} (entry {entry.sequence} of the log)")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return "unknown"

@@ -1,0 +1,53 @@
+"""How commands print data: aligned columns for people, JSON for programs. Standard output holds data, nothing else."""
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+import msgspec
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def print_json(value: object) -> None:
+    """One JSON document on one line; times as RFC 3339, what is not finite as null."""
+    typer.echo(msgspec.json.encode(value).decode())
+
+
+def print_columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Aligned columns under a header. The last column is as wide as it likes."""
+    typer.echo(columns(header, rows))
+
+
+def columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Lines of aligned columns.
+
+    >>> print(columns(("name", "items"), [("holdout", 12), ("all", None)]))
+    name     items
+    holdout  12
+    all      -
+    """
+    lines = [tuple(header), *(tuple(map(_cell, row)) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def print_facts(facts: Iterable[tuple[str, object]]) -> None:
+    """A name and a value a line, aligned."""
+    rows = [(name, _cell(value)) for name, value in facts]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        typer.echo(f"{name.ljust(width)}  {value}")
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None | "":
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.6g}"
+    return str(value)

@@ -1,0 +1,68 @@
+"""``weir replay``: send a data set's events to the topic of interactions, at a pace, going on where it stopped."""
+
+import signal
+import sys
+from threading import Event
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from weir.cli.output import AsJson, print_json
+from weir.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from stream.replay import Advance
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("replay")(replay)
+
+
+def replay(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="online_retail or simulation.")],
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most N events.")] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(min=0.001, metavar="X", help="X times the speed of life; default: as fast as it goes."),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Send a data set's events to Kafka. Run again, it goes on where it stopped; Ctrl-C ends it in order."""
+    from stream.datasets import open_dataset
+    from stream.replay import Pace, Target
+    from stream.replay import replay as send
+    from weir.cli.services import located
+    from weir.cli.topics import named_topics
+    from weir.settings import read
+
+    settings = located(read(), kafka=True)
+    progress = Progress(sys.stderr)
+    source = open_dataset(dataset, settings.seed, settings.data_dir, settings.home, progress.show)
+    target = Target(settings.kafka_bootstrap, named_topics(settings).interactions, f"{dataset}-{settings.seed}")
+    pace = Pace(speed=speed, stop=_stopped_by_signals())
+
+    def told(advance: "Advance") -> None:
+        progress.show(f"replaying {dataset}", advance.position, limit or 0)
+
+    ended = send(source.events(limit), target, settings.attribution_window_seconds, pace, told)
+    progress.close()
+    if as_json:
+        print_json({"position": ended.position, "sent": ended.sent, "finished": ended.finished})
+    else:
+        state = "finished" if ended.finished else "stopped; run it again to go on"
+        typer.echo(f"{dataset}: sent {ended.sent} events, {ended.position} are stored; {state}")
+    return 0 if ended.finished else 1
+
+
+def _stopped_by_signals() -> Event:
+    """Set by the first SIGINT or SIGTERM; a second one ends the process at once."""
+    stop = Event()
+
+    def handle(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+    return stop

@@ -1,0 +1,36 @@
+"""``weir up``: the whole stack on this machine, with a replay."""
+
+from typing import Annotated
+
+import typer
+
+DEFAULT_REPLAY = "online_retail"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("up")(up)
+
+
+def up(
+    replay: Annotated[str, typer.Option(metavar="NAME", help="Data set to replay.")] = DEFAULT_REPLAY,
+    no_replay: Annotated[bool, typer.Option("--no-replay", help="Replay nothing; wait for events.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Replay at most N events.")] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(min=0.001, metavar="X", help="X times the speed of life; default: as fast as it goes."),
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="End when the replay is drained and the last training has ended.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run left under WEIR_HOME.")] = False,
+) -> int:
+    """Start Kafka, Postgres, a worker, a trainer and the api on this machine, and replay a real shop through them."""
+    from weir.settings import read
+    from weir.stack import UpOptions, run_up
+
+    options = UpOptions(
+        replay=None if no_replay else replay, limit=limit, speed=speed, once=once, json=as_json, fresh=fresh
+    )
+    return run_up(read(), options)
