@@ -220,14 +220,14 @@ def _fetch_by_jgo(artifacts: tuple[str, ...], scratch: Path, into: Path) -> bool
 def _pip_install(requirement: str, into: Path, *options: str) -> bool:
     """Install one pinned wheel into a folder, by uv where it is found and by pip otherwise."""
     into.mkdir(exist_ok=True)
-    uv = shutil.which("uv", path=os.pathsep.join([os.environ.get("PATH", ""), str(tools_folder() / "bin")]))
-    installer = (
-        [uv, "pip", "install", "-q", "--python", sys.executable] if uv else [sys.executable, "-m", "pip", "install"]
-    )
+    uvs = [str(uv) for uv in (tools_folder() / "uv/bin/uv", shutil.which("uv")) if uv and Path(uv).exists()]
+    installers = [[uv, "pip", "install", "--python", sys.executable] for uv in uvs]
+    installers.append([sys.executable, "-m", "pip", "install"])
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
         requirements.write(requirement)
         requirements.flush()
-        return _runs([*installer, *options, "--target", str(into), "-r", requirements.name])
+        arguments = ["-q", *options, "--target", str(into), "-r", requirements.name]
+        return any(_runs([*installer, *arguments]) for installer in installers)
 
 
 def _runs(command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> bool:

@@ -1,0 +1,58 @@
+# Weir on this machine. Everything lands in this folder (.venv, .tools, .weir); every target may be run again.
+# Plain enough for GNU make 3.81, which macOS has.
+
+UV_VERSION := 0.13.9
+PYTHONS    := python3 python3.13 python3.12 python3.11
+BIN        := .venv/bin
+PYTEST     := $(BIN)/python -m pytest
+
+.PHONY: help setup run test check bench soak
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r target text; do \
+	  printf '  make %-6s  %s\n' "$$target" "$$text"; done
+
+setup: .venv/.synced ## Python packages, Kafka, Java and Postgres, into .venv and .tools
+	@$(BIN)/python -m weir.local.install
+
+run: setup ## the whole stack with a replayed shop: weir up (options by ARGS="--limit 10000")
+	@$(BIN)/weir up $(ARGS)
+
+test: setup ## every test but the soak (options by ARGS="-k buffer")
+	@$(PYTEST) -m "not soak" $(ARGS)
+
+check: setup ## lint, format, types, layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup ## every benchmark, each prints one table
+	@for file in benchmarks/[a-z]*.py; do \
+	  [ -e "$$file" ] || { echo "no benchmark in benchmarks/"; break; }; \
+	  echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+soak: setup ## the same recipes with large counts; hours
+	@$(PYTEST) -m soak --timeout=0 $(ARGS)
+
+# uv is the one on PATH when it can read the lock file, else a pinned one in .tools/uv.
+.venv/.synced: pyproject.toml uv.lock
+	@for name in $(PYTHONS); do \
+	  if "$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; \
+	  then python="$$name"; break; fi; done; \
+	[ -n "$$python" ] || { echo "Python 3.11, 3.12 or 3.13 is missing: install one," \
+	  "e.g. with 'apt-get install python3 python3-venv' or 'brew install python@3.13'" >&2; exit 1; }; \
+	uv=uv; \
+	if ! uv export --frozen -q >/dev/null 2>&1; then \
+	  uv=.tools/uv/bin/uv; \
+	  [ -x $$uv ] || { echo "fetching uv $(UV_VERSION) from PyPI"; \
+	    "$$python" -m venv .tools/uv >/dev/null 2>&1 && .tools/uv/bin/python -m pip install -q uv==$(UV_VERSION); } || { \
+	    rm -rf .tools/uv; echo "uv is missing and could not be installed: check the network, or install it," \
+	      "e.g. with 'apt-get install python3-venv' and again 'make setup', or 'pip install uv'" >&2; exit 1; }; \
+	fi; \
+	echo "installing the Python packages of uv.lock"; \
+	UV_PROJECT_ENVIRONMENT=.venv $$uv sync --frozen --python "$$python" --no-python-downloads -q || { \
+	  echo "the Python packages could not be installed: check the network and the free disk (6 GB), then run 'make setup' again" >&2; \
+	  exit 1; }; \
+	touch $@
