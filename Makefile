@@ -47,7 +47,7 @@ soak: setup ## the same recipes with large counts; hours
 	if ! uv export --frozen -q >/dev/null 2>&1; then \
 	  uv=.tools/uv/bin/uv; \
 	  [ -x $$uv ] || { echo "fetching uv $(UV_VERSION) from PyPI"; \
-	    "$$python" -m venv .tools/uv >/dev/null 2>&1 && .tools/uv/bin/python -m pip install -q uv==$(UV_VERSION); } || { \
+	    "$$python" -m venv .tools/uv >/dev/null 2>&1 && .tools/uv/bin/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION); } || { \
 	    rm -rf .tools/uv; echo "uv is missing and could not be installed: check the network, or install it," \
 	      "e.g. with 'apt-get install python3-venv' and again 'make setup', or 'pip install uv'" >&2; exit 1; }; \
 	fi; \
