@@ -3,6 +3,7 @@
 Shared rows would be fought over by all workers, and deadlock. What the counts mean is `importance.quality`'s.
 """
 
+import zlib
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
@@ -66,7 +67,7 @@ def add(connection: sa.Connection, topic_id: UUID, flush: Flush, before: Held | 
         for key, counts in flush.quality.items()
     }
     names: dict[str, object] = {"topic": topic_id, "partition": flush.partition}
-    arrays = [counts.astype(_STORED).tobytes() for counts in total.values()]
+    arrays = [_stored(counts) for counts in total.values()]
     connection.execute(_WRITE, names | _columns(list(total)) | {"counts": arrays})
     blocks = [int(key.span.removeprefix(_BLOCK)) for key in missing if key.span.startswith(_BLOCK)]
     if blocks:  # a block begins: another one has become too old
@@ -126,5 +127,10 @@ def _columns(keys: list[CountKey]) -> dict[str, list[str]]:
     }
 
 
+def _stored(counts: Counts) -> bytes:
+    """Packed: nearly all is zeros, and 20 µs here spare the server 8 kB of log a row."""
+    return zlib.compress(counts.astype(_STORED).tobytes(), level=1)
+
+
 def _counts(stored: bytes) -> Counts:
-    return np.frombuffer(stored, _STORED).astype(np.int64).reshape(2, BINS)
+    return np.frombuffer(zlib.decompress(stored), _STORED).astype(np.int64).reshape(2, BINS)

@@ -34,9 +34,9 @@ CREATE TABLE quality_counts (
 ) WITH (
     fillfactor = 50,
     -- every update leaves the old array behind: clean up after a thousand, not after a fifth of the table
-    autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 1000,
-    toast.autovacuum_vacuum_scale_factor = 0.0, toast.autovacuum_vacuum_threshold = 1000
+    autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 1000
 );
+ALTER TABLE quality_counts ALTER COLUMN counts SET STORAGE EXTERNAL;  -- it comes packed
 """
 
 BUFFER = """

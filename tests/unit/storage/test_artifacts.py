@@ -1,0 +1,163 @@
+"""Model files are stored whole, fetched only with the right hash, and never outside their folder."""
+
+import hashlib
+from pathlib import Path
+from uuid import uuid4
+
+import fsspec
+import pytest
+
+from importance.errors import BadArtifact, InvalidInput, Unavailable
+from storage.artifacts import MANIFEST, Artifacts, manifest_of
+
+
+@pytest.fixture(params=["folder", "memory"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "store") if request.param == "folder" else f"memory://{uuid4()}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "made"
+    (folder / "tokens").mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(bytes(range(256)) * 40)
+    (folder / "tokens" / "größe.json").write_text('{"a": 1}')
+    return folder
+
+
+def stored(url: str) -> dict[str, bytes]:
+    files, root = fsspec.url_to_fs(url)
+    return {name.removeprefix(root): files.cat_file(name) for name in files.find(root)}
+
+
+def spoil(url: str, ending: str, content: bytes) -> None:
+    files, root = fsspec.url_to_fs(url)
+    (name,) = (name for name in files.find(root) if name.endswith(ending))
+    files.pipe_file(name, content)
+
+
+def test_what_was_saved_is_fetched(url: str, folder: Path, tmp_path: Path) -> None:
+    artifacts = Artifacts(url)
+    artifact, sha256 = artifacts.save("v1", folder)
+    fetched = artifacts.fetch(artifact, sha256, tmp_path / "cache")
+    assert manifest_of(fetched) == manifest_of(folder)
+    assert (fetched / "tokens" / "größe.json").read_text() == '{"a": 1}'
+
+
+def test_saving_the_same_again_gives_the_same_name_and_hash(url: str, folder: Path) -> None:
+    artifacts = Artifacts(url)
+    assert artifacts.save("v1", folder) == artifacts.save("v1", folder)
+
+
+def test_the_hash_is_that_of_a_manifest_which_sha256sum_understands(url: str, folder: Path) -> None:
+    artifact, sha256 = Artifacts(url).save("v1", folder)
+    manifest = next(content for name, content in stored(url).items() if name.endswith(MANIFEST))
+    assert hashlib.sha256(manifest).hexdigest() == sha256
+    model = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    assert manifest.decode().splitlines()[0] == f"{model}  model.safetensors"
+
+
+def test_two_contents_under_one_version_do_not_mix(url: str, folder: Path, tmp_path: Path) -> None:
+    artifacts = Artifacts(url)
+    first = artifacts.save("v1", folder)
+    (folder / "model.safetensors").write_bytes(b"other")
+    second = artifacts.save("v1", folder)
+    assert first != second
+    assert (artifacts.fetch(*first, tmp_path / "cache") / "model.safetensors").stat().st_size == 10_240
+    assert (artifacts.fetch(*second, tmp_path / "cache") / "model.safetensors").read_bytes() == b"other"
+
+
+@pytest.mark.parametrize("spoiled", ["model.safetensors", "größe.json", MANIFEST])
+def test_a_spoiled_file_is_never_handed_out(url: str, folder: Path, tmp_path: Path, spoiled: str) -> None:
+    artifacts = Artifacts(url)
+    artifact, sha256 = artifacts.save("v1", folder)
+    spoil(url, spoiled, b"spoiled")
+    with pytest.raises(BadArtifact, match=artifact):
+        artifacts.fetch(artifact, sha256, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_an_artifact_without_its_manifest_does_not_count(url: str, folder: Path, tmp_path: Path) -> None:
+    artifacts = Artifacts(url)
+    artifact, sha256 = artifacts.save("v1", folder)
+    files, root = fsspec.url_to_fs(url)
+    files.rm_file(f"{root}/{artifact}/{MANIFEST}")
+    with pytest.raises(BadArtifact, match="lacks a file"):
+        artifacts.fetch(artifact, sha256, tmp_path / "cache")
+
+
+def test_a_save_that_stopped_half_way_is_completed_by_the_next_one(url: str, folder: Path, tmp_path: Path) -> None:
+    artifacts = Artifacts(url)
+    artifact, sha256 = artifacts.save("v1", folder)
+    files, root = fsspec.url_to_fs(url)
+    files.rm_file(f"{root}/{artifact}/{MANIFEST}")
+    files.rm_file(f"{root}/{artifact}/model.safetensors")
+    assert artifacts.save("v1", folder) == (artifact, sha256)
+    assert artifacts.fetch(artifact, sha256, tmp_path / "cache").is_dir()
+
+
+def test_what_was_fetched_and_then_spoiled_is_fetched_again(url: str, folder: Path, tmp_path: Path) -> None:
+    artifacts = Artifacts(url)
+    artifact, sha256 = artifacts.save("v1", folder)
+    fetched = artifacts.fetch(artifact, sha256, tmp_path / "cache")
+    (fetched / "model.safetensors").write_bytes(b"spoiled")
+    (fetched / "more").write_text("not ours")
+    again = artifacts.fetch(artifact, sha256, tmp_path / "cache")
+    assert again == fetched
+    assert manifest_of(again) == manifest_of(folder)
+
+
+def test_what_was_fetched_is_not_fetched_again(url: str, folder: Path, tmp_path: Path) -> None:
+    artifacts = Artifacts(url)
+    artifact, sha256 = artifacts.save("v1", folder)
+    artifacts.fetch(artifact, sha256, tmp_path / "cache")
+    files, root = fsspec.url_to_fs(url)
+    files.rm(f"{root}/{artifact}", recursive=True)
+    assert artifacts.fetch(artifact, sha256, tmp_path / "cache").is_dir()
+
+
+@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "a/../../outside", "a\\..\\outside", "./a", "a//b", ""])
+def test_a_manifest_cannot_lead_out_of_its_folder(url: str, tmp_path: Path, name: str) -> None:
+    manifest = f"{hashlib.sha256(b'x').hexdigest()}  {name}\n".encode()
+    sha256 = hashlib.sha256(manifest).hexdigest()
+    files, root = fsspec.url_to_fs(url)
+    files.makedirs(f"{root}/v1", exist_ok=True)
+    files.pipe_file(f"{root}/v1/{MANIFEST}", manifest)
+    files.pipe_file(f"{root}/outside", b"x")
+    with pytest.raises(BadArtifact, match="must stay below"):
+        Artifacts(url).fetch("v1", sha256, tmp_path / "cache")
+    assert not (tmp_path / "outside").exists()
+
+
+@pytest.mark.parametrize("artifact", ["../v1", "/v1", "a/b", "", ".", "..", ".hidden"])
+def test_an_artifact_is_a_plain_name(url: str, tmp_path: Path, artifact: str) -> None:
+    with pytest.raises(BadArtifact, match="no name of this store"):
+        Artifacts(url).fetch(artifact, "0" * 64, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("version", ["../v1", "a/b", "", ".", "v 1", "v" * 65, "v\n"])
+def test_a_version_is_a_plain_name(url: str, folder: Path, version: str) -> None:
+    with pytest.raises(InvalidInput, match="is no name"):
+        Artifacts(url).save(version, folder)
+
+
+def test_a_link_is_not_followed(url: str, folder: Path) -> None:
+    (folder / "passwords").symlink_to("/etc/passwd")
+    with pytest.raises(InvalidInput, match="no plain file"):
+        Artifacts(url).save("v1", folder)
+
+
+def test_an_empty_folder_is_no_version(url: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="holds no file"):
+        Artifacts(url).save("v1", tmp_path)
+
+
+def test_a_store_that_cannot_be_written_is_unavailable(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(Unavailable, match="does not answer"):
+        Artifacts(str(tmp_path / "file")).save("v1", folder)
+
+
+def test_an_unknown_kind_of_store_is_a_wrong_setting() -> None:
+    with pytest.raises(InvalidInput, match="WEIR_ARTIFACTS_URL"):
+        Artifacts("gopher://models")
