@@ -10,8 +10,6 @@ import httpx
 
 from importance.errors import Unavailable
 
-BLOCK_BYTES = 1 << 16
-
 
 class Source(NamedTuple):
     """Where a file is and what it must be. ``size_bytes`` only serves the progress shown."""
@@ -64,7 +62,7 @@ def _continue(source: Source, part: Path, progress: Callable[[str, int, int], No
         is_rest = response.status_code == httpx.codes.PARTIAL_CONTENT
         have = have if is_rest else 0
         with part.open("ab" if is_rest else "wb") as file:
-            for block in response.iter_raw(BLOCK_BYTES):
+            for block in response.iter_raw():  # as received: a bigger block would be lost with the connection
                 file.write(block)
                 have += len(block)
                 if progress:

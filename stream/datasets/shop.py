@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 DAY_MS = 86_400_000
 MINUTE_MS = 60_000
-HESITATION_MS = 3_000  # between an impression and its purchase; less than half a place's time in the minute
+HESITATION_MS = 3_000  # from an impression to its purchase, and on to a return; less than half a place in the minute
 DRAWN_PER_BOUGHT = 2
 CONTEXT_PRODUCTS = 3
 HALF_LIFE_DAYS = 14.0
@@ -196,4 +196,5 @@ def _returns(basket: Sequence[Line], bought: dict[tuple[str, str], Shown]) -> It
     for line in basket:
         purchase = bought.pop((line.customer, line.item), None)
         if purchase is not None:
-            yield Answer(purchase.id, "return", line.time_ms, line.customer)
+            earliest_ms = purchase.time_ms + 2 * HESITATION_MS  # some are cancelled in the minute of the order
+            yield Answer(purchase.id, "return", max(line.time_ms, earliest_ms), line.customer)

@@ -3,7 +3,8 @@
 Reads only what that workbook uses: shared strings, numbers, and dates as days since 1899-12-30.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -44,9 +45,7 @@ def convert(workbook: Path, table: Path, progress: Callable[[str, int, int], Non
 
 
 def _rows(workbook: Path) -> Iterator[Row]:
-    with _open(workbook) as archive:
-        strings = list(_strings(archive))
-        cells = _cells(archive, strings)
+    with _open(workbook) as archive, closing(_cells(archive, list(_strings(archive)))) as cells:
         header = next(cells, {})
         if tuple(header.get(letter) for letter in "ABCDEFGH") != COLUMNS:
             raise ValueError(f"its columns are {', '.join(map(str, header.values()))}")
@@ -81,7 +80,7 @@ def _strings(archive: ZipFile) -> Iterator[str]:
                 element.clear()
 
 
-def _cells(archive: ZipFile, strings: list[str]) -> Iterator[dict[str, str]]:
+def _cells(archive: ZipFile, strings: list[str]) -> Generator[dict[str, str]]:
     """Each row as column letter → text; numbers stay as written."""
     with archive.open("xl/worksheets/sheet1.xml") as file:
         for _, element in ElementTree.iterparse(file):  # noqa: S314 - a file of a compared sha256, or the user's own

@@ -1,0 +1,197 @@
+"""What every data set gives, and what is known of the real one."""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby, islice, pairwise
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from scipy.stats import rankdata
+
+from importance.errors import NotFound
+from importance.events import ActionEvent, Impression, decode
+from importance.sample import Sample, label
+from stream.datasets import NAMES, Dataset, Record, online_retail, open_dataset
+from stream.datasets.dataset import heartbeat
+
+WEEK_MS = 7 * 86_400_000
+MONDAY_MS = 4 * 86_400_000  # the epoch was a Thursday
+FOLDER = next(
+    (place for place in (Path("data"), Path("../shared/data")) if (place / "online_retail").is_dir()),
+    None,
+)
+real = pytest.mark.skipif(FOLDER is None, reason="the data set online_retail is not in data/ or ../shared/data")
+
+
+def opened(name: str, seed: int = 0) -> Dataset:
+    return open_dataset(name, seed, data_dir=FOLDER)
+
+
+@pytest.fixture(scope="module", params=[pytest.param("online_retail", marks=real), "simulation"])
+def dataset(request: pytest.FixtureRequest) -> Dataset:
+    return opened(request.param)
+
+
+@pytest.fixture(scope="module")
+def events(dataset: Dataset) -> list[Record]:
+    return list(dataset.events())
+
+
+@pytest.fixture(scope="module")
+def history(dataset: Dataset) -> list[Sample]:
+    return list(dataset.history())
+
+
+def decoded(events: list[Record]) -> Iterator[Impression | ActionEvent]:
+    for event in events:
+        found = decode(event.value, event.time_ms)
+        assert isinstance(found, Impression | ActionEvent)
+        yield found
+
+
+def test_every_event_is_valid_and_keyed_by_its_subject(events: list[Record]) -> None:
+    for record, event in zip(events, decoded(events), strict=True):
+        assert record.key == event.subject.encode()
+        assert record.time_ms == event.time_ms
+
+
+def test_events_come_in_order_of_time(events: list[Record]) -> None:
+    assert all(before.time_ms <= after.time_ms for before, after in pairwise(events))
+
+
+def test_ids_are_unique_and_name_data_set_and_seed(
+    dataset: Dataset, events: list[Record], history: list[Sample]
+) -> None:
+    ids = [event.id for event in decoded(events)] + [sample.id for sample in history]
+    assert len(set(ids)) == len(ids)
+    assert all(name.startswith(f"{dataset.name}-0-") for name in ids)
+
+
+def test_history_ends_before_the_stream_begins(events: list[Record], history: list[Sample]) -> None:
+    assert max(sample.time_ms for sample in history) < dataset_start(events) == min(event.time_ms for event in events)
+
+
+def dataset_start(events: list[Record]) -> int:
+    return events[0].time_ms
+
+
+def test_an_action_follows_an_impression_of_its_subject(events: list[Record]) -> None:
+    subjects: dict[str, str] = {}
+    bought: set[str] = set()
+    for event in decoded(events):
+        if isinstance(event, Impression):
+            subjects[event.id] = event.subject
+            continue
+        assert subjects[event.impression] == event.subject
+        if event.kind == "purchase":
+            assert event.impression not in bought
+            bought.add(event.impression)
+        else:
+            assert event.kind == "return"
+            assert event.impression in bought
+
+
+def test_a_third_of_the_impressions_is_bought(events: list[Record], history: list[Sample]) -> None:
+    kinds = Counter(type(event).__name__ for event in decoded(events))
+    assert kinds["Impression"] == 3 * kinds["Purchase"]
+    assert kinds["Return"] > 0
+    assert len(history) == 3 * sum(label(sample.actions) for sample in history)
+
+
+def test_the_same_seed_gives_the_same_bytes(dataset: Dataset, events: list[Record]) -> None:
+    assert list(opened(dataset.name).events(5_000)) == events[:5_000]
+    assert list(islice(opened(dataset.name, seed=1).events(), 100)) != events[:100]
+
+
+def test_a_limit_is_the_beginning_of_the_whole(dataset: Dataset, events: list[Record]) -> None:
+    assert list(dataset.events(7)) == events[:7]
+    assert list(dataset.events(0)) == []
+
+
+def test_a_product_has_one_price_and_text_a_day_for_both_classes(events: list[Record]) -> None:
+    impressions = [event for event in decoded(events) if isinstance(event, Impression)]
+    for _, of_day in groupby(impressions, key=lambda event: event.time_ms // 86_400_000):
+        faces: dict[str, tuple[object, ...]] = {}
+        for event in of_day:
+            face = (event.text, event.attributes["price"])
+            assert faces.setdefault(event.item, face) == face
+
+
+def test_what_a_model_may_read_beside_popularity_does_not_give_the_label_away(events: list[Record]) -> None:
+    """Price, the text's length and the position rank bought products hardly better than chance."""
+    table = np.array([row[1:] for row in outcomes(events)], dtype=float)
+    labels = table[:, 0]
+    for column in (2, 3, 4):
+        assert abs(auc(table[:, column], labels) - 0.5) < 0.05
+
+
+def outcomes(events: list[Record]) -> list[tuple[int, int, float, float, int, int, str]]:
+    """Week, label, popularity, price, length of text, position and item of each impression."""
+    bought = {
+        event.impression for event in decoded(events) if isinstance(event, ActionEvent) and event.kind == "purchase"
+    }
+    return [
+        (
+            (event.time_ms - MONDAY_MS) // WEEK_MS,
+            int(event.id in bought),
+            float(event.attributes["popularity"] or 0),
+            float(event.attributes["price"] or 0),
+            len(event.text),
+            event.position or 0,
+        )
+        for event in decoded(events)
+        if isinstance(event, Impression)
+    ]
+
+
+def auc(scores: np.ndarray, labels: np.ndarray) -> float:
+    ranks = rankdata(scores)
+    positives = int(labels.sum())
+    return float((ranks[labels == 1].sum() - positives * (positives + 1) / 2) / (positives * (len(labels) - positives)))
+
+
+def weekly_auc(table: np.ndarray, column: int) -> float:
+    """Mean over weeks, as figures of this stream are quoted."""
+    weeks = [table[table[:, 0] == week] for week in np.unique(table[:, 0])]
+    return float(np.mean([auc(week[:, column], week[:, 1]) for week in weeks if len(week) >= 100]))
+
+
+@real
+def test_the_real_shop_has_the_counts_and_the_reference_that_are_known_of_it() -> None:
+    shop = opened("online_retail")
+    events = list(shop.events())
+    assert sum(1 for _ in shop.history()) == 27_267
+    assert Counter(msgspec.json.decode(event.value or b"")["type"] for event in events) == {
+        "impression": 90_966,
+        "purchase": 30_322,
+        "return": 969,
+    }
+    assert weekly_auc(np.array(outcomes(events), dtype=float), column=2) == pytest.approx(0.840, abs=0.005)
+
+
+def test_a_heartbeat_is_valid_and_has_no_key() -> None:
+    record = heartbeat(1_300_000_000_000)
+    assert record.key is None
+    assert decode(record.value, record.time_ms).time_ms == 1_300_000_000_000
+
+
+def test_an_unknown_name_is_told_with_the_known_ones() -> None:
+    with pytest.raises(NotFound, match=r"^data set is 'x'; it must be one of online_retail, simulation: see"):
+        open_dataset("x")
+    assert NAMES == ("online_retail", "simulation")
+
+
+def test_the_simulation_says_that_it_is_one() -> None:
+    simulated = open_dataset("simulation")
+    assert "simulation" in simulated.about
+    for event in decoded(list(simulated.events(100))):
+        assert event.id.startswith("simulation-")
+        if isinstance(event, Impression):
+            assert event.item.startswith("simulation-")
+
+
+def test_the_real_shop_names_its_origin_and_licence() -> None:
+    assert "CC BY 4.0" in online_retail.ABOUT
+    assert "10.24432/C5BW33" in online_retail.ABOUT
