@@ -24,6 +24,8 @@ STATEMENT_SECONDS = 60
 LOCK_SECONDS = 10
 IDLE_IN_TRANSACTION_SECONDS = 60
 
+_GONE = ("08", "57")  # classes of SQLSTATE: connection exceptions, and a server that stops or starts
+
 
 def create_engine(url: str, *, application_name: str = "weir", pool_size: int = 5) -> sa.Engine:
     """An engine for ``postgresql://user:password@host:port/database``; connects to nothing yet."""
@@ -105,7 +107,8 @@ def reported(engine: sa.Engine) -> Iterator[None]:
             raise Unavailable(f"{place(engine)} lacks tables of Weir: run 'weir migrate'") from error
         # Besides lost connections: locks not had in time, deadlocks, a server that starts, stops or is full.
         if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
-            raise Unavailable(f"{place(engine)} does not answer: {_first_line(cause)}") from error
+            verb = "does not answer" if cause.sqlstate is None or cause.sqlstate[:2] in _GONE else "is busy"
+            raise Unavailable(f"{place(engine)} {verb}: {_first_line(cause)}") from error
         raise
 
 

@@ -170,6 +170,7 @@ class Pool:
 
     def stats(self) -> BufferStats:
         """Places, rows and thresholds. Reads the narrow table only."""
+        present = _keys.c.id.is_not(None)  # a stratum without rows has one without an id
         one_by = sa.func.exp(-sa.func.least(0.0, _keys.c.m, _keys.c.log_weight - _strata.c.threshold))
         figures = (
             sa.select(
@@ -177,8 +178,8 @@ class Pool:
                 _strata.c.capacity,
                 _strata.c.threshold,
                 sa.func.count(_keys.c.id).label("items"),
-                sa.func.coalesce(sa.func.sum(one_by), 0.0).label("weights"),
-                sa.func.coalesce(sa.func.sum(one_by * one_by), 0.0).label("squares"),
+                sa.func.coalesce(sa.func.sum(one_by).filter(present), 0.0).label("weights"),
+                sa.func.coalesce(sa.func.sum(one_by * one_by).filter(present), 0.0).label("squares"),
             )
             .select_from(_strata.outerjoin(_keys, (_keys.c.stratum == _strata.c.stratum) & _READABLE))
             .group_by(_strata.c.stratum)

@@ -50,7 +50,7 @@ def test_saving_the_same_again_gives_the_same_name_and_hash(url: str, folder: Pa
 
 
 def test_the_hash_is_that_of_a_manifest_which_sha256sum_understands(url: str, folder: Path) -> None:
-    artifact, sha256 = Artifacts(url).save("v1", folder)
+    _, sha256 = Artifacts(url).save("v1", folder)
     manifest = next(content for name, content in stored(url).items() if name.endswith(MANIFEST))
     assert hashlib.sha256(manifest).hexdigest() == sha256
     model = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()

@@ -1,0 +1,176 @@
+"""One suite over every buffer: the pure one in memory, and the one in Postgres."""
+
+from collections.abc import Iterator, Sequence
+from math import exp, inf
+from typing import Protocol
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from importance.reservoir import Door, Reservoir
+from importance.sample import Action, Correction, label, outcome
+from importance.scores import Offer
+from importance.strata import STRATA
+from storage import migrate, tables
+from storage.buffer import Buffer
+from storage.engine import create_engine, transaction
+from storage.pool import Pool
+from tests.conftest import TestPostgres
+from tests.integration.storage.harness import TOPIC, Owner, offer
+
+WRITERS = 3
+Row = tuple[str, float, int, float]  # stratum, probability, label, log weight
+
+
+class Pooled(Protocol):
+    """A buffer with several writers, each with a door of its own."""
+
+    def empty(self, capacities: dict[str, int]) -> None: ...
+    def write(self, writer: int, offers: Sequence[Offer], late: Sequence[Correction]) -> None: ...
+    def trimmed(self) -> tuple[Door, dict[str, Row]]: ...
+
+
+class InMemory:
+    """A reservoir; its writers ask old copies of the door, as workers do."""
+
+    def empty(self, capacities: dict[str, int]) -> None:
+        self.reservoir = Reservoir(capacities)
+        self.doors = [self.reservoir.door()] * WRITERS
+
+    def write(self, writer: int, offers: Sequence[Offer], late: Sequence[Correction]) -> None:
+        door = self.doors[writer]
+        self.reservoir.offer(each for each in offers if each.key > door[each.stratum].kappa)
+        self.reservoir.correct(late)
+        self.reservoir.trim()
+        self.doors[writer] = self.reservoir.door()
+
+    def trimmed(self) -> tuple[Door, dict[str, Row]]:
+        self.reservoir.trim()
+        found = {
+            row.sample.id: (row.stratum, row.probability, row.label, row.log_weight) for row in self.reservoir.rows()
+        }
+        return self.reservoir.door(), found
+
+
+class InPostgres:
+    """Workers with engines, doors and partitions of their own, on one database."""
+
+    def __init__(self, url: str) -> None:
+        self.engines = [create_engine(url) for _ in range(WRITERS)]
+        migrate.upgrade(self.engines[0])
+
+    def empty(self, capacities: dict[str, int]) -> None:
+        with transaction(self.engines[0]) as connection:
+            for table in (tables.progress, tables.strata, tables.intake, tables.keys, tables.samples):
+                connection.execute(sa.delete(table))
+        self.owners = [
+            Owner(engine, Buffer(engine, capacities, TOPIC), partition) for partition, engine in enumerate(self.engines)
+        ]
+        for owner in self.owners:
+            owner.buffer.door()
+
+    def write(self, writer: int, offers: Sequence[Offer], late: Sequence[Correction]) -> None:
+        self.owners[writer].flush(offers, late)
+
+    def trimmed(self) -> tuple[Door, dict[str, Row]]:
+        buffer = self.owners[0].buffer
+        buffer.trim()
+        drawn = Pool(self.engines[0]).draw(STRATA)
+        columns = (drawn.stratum, drawn.probability.tolist(), drawn.label.tolist(), drawn.log_weight.tolist())
+        return buffer.door(), dict(zip(drawn.ids, zip(*columns, strict=True), strict=True))
+
+
+@pytest.fixture(scope="module", params=["memory", "postgres"])
+def buffer(request: pytest.FixtureRequest) -> Iterator[Pooled]:
+    if request.param == "memory":
+        yield InMemory()
+        return
+    server: TestPostgres = request.getfixturevalue("postgres")
+    pooled = InPostgres(server.database())
+    yield pooled
+    for engine in pooled.engines:
+        engine.dispose()
+
+
+def top(offers: Sequence[Offer], capacities: dict[str, int]) -> tuple[dict[str, float], set[str]]:
+    """By plain sorting: κ is the (k+1)-th largest key of all offers, and the k largest are held."""
+    thresholds, ids = {}, set()
+    for stratum, capacity in capacities.items():
+        ordered = sorted({(each.key, each.sample.id) for each in offers if each.stratum == stratum}, reverse=True)
+        thresholds[stratum] = ordered[capacity][0] if len(ordered) > capacity else -inf
+        ids |= {id_ for _, id_ in ordered[:capacity]}
+    return thresholds, ids
+
+
+KEYS = st.floats(-50, 50, allow_subnormal=False)
+
+
+@st.composite
+def offered(draw: st.DrawFn) -> list[Offer]:
+    """Offers with ids and keys of their own."""
+    keys = draw(st.lists(KEYS, max_size=40, unique=True))
+    return [
+        offer(f"i{n}", key, draw(st.sampled_from(STRATA)), log_weight=key - draw(st.floats(0, 30)))
+        for n, key in enumerate(keys)
+    ]
+
+
+@st.composite
+def deliveries(draw: st.DrawFn, offers: list[Offer]) -> list[tuple[int, list[Offer]]]:
+    """All offers, some of them twice, in any order, in batches of any size, each by any writer."""
+    again = draw(st.lists(st.sampled_from(offers), max_size=10)) if offers else []
+    order = draw(st.permutations([*offers, *again]))
+    batches = []
+    while order:
+        size = draw(st.integers(1, len(order)))
+        batches.append((draw(st.integers(0, WRITERS - 1)), order[:size]))
+        order = order[size:]
+    return batches
+
+
+quiet = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+@quiet
+@given(st.data())
+def test_buffer_and_thresholds_are_a_function_of_the_set_of_offers(buffer: Pooled, data: st.DataObject) -> None:
+    capacities = {name: data.draw(st.integers(0, 6)) for name in STRATA}
+    offers = data.draw(offered())
+    buffer.empty(capacities)
+    for writer, batch in data.draw(deliveries(offers)):
+        buffer.write(writer, batch, [])
+    door, held = buffer.trimmed()
+    thresholds, ids = top(offers, capacities)
+    assert {name: door[name].kappa for name in STRATA} == thresholds
+    assert set(held) == ids
+    by_id = {each.sample.id: each for each in offers}
+    for id_, (stratum, probability, _, log_weight) in held.items():
+        expected = by_id[id_]
+        assert (stratum, log_weight) == (expected.stratum, expected.log_weight)
+        assert probability == pytest.approx(exp(min(0.0, log_weight - thresholds[stratum])), rel=1e-12)
+
+
+@quiet
+@given(st.data())
+def test_labels_are_a_function_of_the_set_of_late_actions(buffer: Pooled, data: st.DataObject) -> None:
+    offers = data.draw(offered())
+    capacities = dict.fromkeys(STRATA, len(offers))
+    ids = [each.sample.id for each in offers]
+    bits = st.sampled_from([each.value for each in Action])
+    late = data.draw(st.lists(st.builds(Correction, st.sampled_from([*ids, "nobody"]), bits), max_size=20))
+    buffer.empty(capacities)
+    buffer.write(0, offers, [])
+    repeated = data.draw(st.permutations([*late, *late]))
+    half = data.draw(st.integers(0, len(repeated)))
+    buffer.write(1, [], repeated[:half])
+    buffer.write(2, [], repeated[half:])
+    _, held = buffer.trimmed()
+    for each in offers:
+        actions = each.sample.actions
+        for correction in late:
+            actions |= correction.actions if correction.sample_id == each.sample.id else 0
+        assert held[each.sample.id][2] == label(actions), outcome(actions)

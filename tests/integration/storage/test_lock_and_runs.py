@@ -1,0 +1,90 @@
+"""One trainer at a time, and a record of what each training was."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+import sqlalchemy as sa
+
+from importance.errors import Unavailable
+from storage.lock import TrainerLock
+from storage.registry import Registry
+from storage.runs import ABANDONED, Run, Runs
+from tests.integration.storage.harness import rows
+
+OF_TRAINERS = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+
+
+def test_a_second_trainer_takes_over_when_the_first_lets_go(
+    engine: sa.Engine, connect: Callable[[], sa.Engine]
+) -> None:
+    with TrainerLock(engine) as first, TrainerLock(connect()) as second:
+        assert (first.acquire(), first.acquire(), first.held()) == (True, True, True)
+        assert (second.acquire(), second.held()) == (False, False)
+        first.release()
+        assert not first.held()
+        assert second.acquire()
+
+
+def test_a_trainer_whose_session_ended_learns_it_and_another_takes_over(
+    engine: sa.Engine, connect: Callable[[], sa.Engine]
+) -> None:
+    with TrainerLock(engine) as first, TrainerLock(connect()) as second:
+        assert first.acquire()
+        rows(engine, OF_TRAINERS)
+        assert second.acquire()
+        assert not first.held()
+        assert not first.acquire()
+        with pytest.raises(Unavailable, match="right to train"), first.transaction():
+            pass
+
+
+def test_a_failed_transaction_of_the_holder_changes_nothing_and_keeps_the_right(engine: sa.Engine) -> None:
+    freeze = sa.text("UPDATE model_pointer SET frozen = true RETURNING 0")
+    with TrainerLock(engine) as lock:
+        assert lock.acquire()
+        with pytest.raises(ZeroDivisionError), lock.transaction() as connection:
+            print(1 / connection.execute(freeze).scalar_one())
+        assert lock.held()
+        assert rows(engine, "SELECT frozen FROM model_pointer") == [(False,)]
+
+
+def test_a_lock_on_a_server_that_is_not_there_is_unavailable() -> None:
+    from storage.engine import create_engine
+
+    with TrainerLock(create_engine("postgresql://nobody@127.0.0.1:1/none")) as lock:
+        with pytest.raises(Unavailable):
+            lock.acquire()
+        assert not lock.held()
+
+
+def test_a_run_is_noted_from_its_trigger_to_its_result(engine: sa.Engine) -> None:
+    now = [100.0]
+    runs, registry = Runs(engine, clock=lambda: now[0]), Registry(engine)
+    registry.register("v1", "a", "b")
+    first = runs.start("amount", {"samples": 2_000})
+    (going,) = runs.latest()
+    assert (going.id, going.result, going.ended) == (first, None, None)
+    now[0] = 160.0
+    runs.finish(first, "promoted", ["auc +.01"], "v1")
+    second = runs.start("operator", {})
+    assert runs.latest(5)[1] == Run(
+        id=first,
+        trigger="amount",
+        inputs={"samples": 2_000},
+        started=datetime.fromtimestamp(100, UTC),
+        ended=datetime.fromtimestamp(160, UTC),
+        result="promoted",
+        reasons=["auc +.01"],
+        candidate="v1",
+    )
+    assert [run.id for run in runs.latest(5)] == [second, first]
+
+
+def test_what_a_dead_trainer_left_is_ended_by_its_successor(engine: sa.Engine) -> None:
+    runs = Runs(engine)
+    done, left = runs.start("amount", {}), runs.start("time", {})
+    runs.finish(done, "rejected")
+    runs.abandon()
+    after = {run.id: run.result for run in runs.latest(2)}
+    assert after == {done: "rejected", left: ABANDONED}
