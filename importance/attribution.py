@@ -190,15 +190,16 @@ class Join:
 
     def _read(self, records: Sequence[Record], decisions: Decisions, refill: bool) -> int:
         """Apply records one by one; returns the latest time that an event with an id names. The hot loop."""
-        horizon_ms, counts, now_ms = self._policy.deduplication_ms, decisions.counts, self._event_time_ms
+        horizon_ms, now_ms = self._policy.deduplication_ms, self._event_time_ms
         newest_ms = BEGINNING_OF_TIME_MS
+        outcomes: list[tuple[str, str]] = []
         for offset, kafka_time_ms, value in records:
             try:
                 event = decode(value, kafka_time_ms)
             except InvalidEvent as error:
+                outcomes.append(("invalid", "dead"))
                 if not refill:
                     decisions.dead.append(DeadRecord(offset, error.reason, str(error)))
-                    counts["invalid", "dead"] += 1
                 continue
             own_ms, before_ms = event.time_ms, now_ms
             seen_ms = own_ms if own_ms < kafka_time_ms else kafka_time_ms
@@ -217,8 +218,9 @@ class Join:
                     outcome = "late"
                 else:
                     self._show(event, offset, before_ms, len(value or b""), decisions, refill)
-            if not refill:
-                counts[event.kind, outcome] += 1
+            outcomes.append((event.kind, outcome))
+        if not refill:
+            decisions.counts.update(outcomes)
         return newest_ms
 
     def _is_repeat(self, event_id: str, own_ms: int, forgotten_ms: int) -> bool:
@@ -256,10 +258,9 @@ class Join:
         for orphan in orphans:
             record.actions |= orphan.actions
             record.rating = later(record.rating, orphan.rating)
-        if not self._waiting:
-            self._alarm_ms = min(self._alarm_ms, impression.time_ms + self._policy.window_ms)
-            self._alarm_offset = min(self._alarm_offset, offset + self._reach)
         self._waiting.append(record)
+        if len(self._waiting) == 1:
+            self._set_alarm()
         self._waiting_by_id[impression.id] = record
         self._waiting_bytes += size
         while len(self._waiting) > self._policy.max_waiting or self._waiting_bytes > self._policy.max_waiting_bytes:
@@ -277,10 +278,9 @@ class Join:
         if not refill:
             decisions.correct(Correction(event.impression, event.action, rating))
         orphan = _Orphan(event.impression, offset, now_ms + self._policy.window_ms, event.action, rating)
-        if not self._orphans:
-            self._alarm_ms = min(self._alarm_ms, orphan.due_ms)
-            self._alarm_offset = min(self._alarm_offset, offset + self._reach)
         self._orphans.append(orphan)
+        if len(self._orphans) == 1:
+            self._set_alarm()
         self._orphans_of.setdefault(event.impression, []).append(orphan)
 
     def _settle(self, now_ms: int, offset: int, decisions: Decisions) -> None:
@@ -302,10 +302,19 @@ class Join:
             self._orphans.popleft()
             if not orphan.taken:
                 self._give_up(orphan, decisions)
-        dues = [(head.impression.time_ms + window_ms, head.offset) for head in islice(self._waiting, 1)]
-        dues += [(orphan.due_ms, orphan.offset) for orphan in islice(self._orphans, 1)]
-        self._alarm_ms = min((due_ms for due_ms, _ in dues), default=_NEVER)
-        self._alarm_offset = min((first + self._reach for _, first in dues), default=_NEVER)
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        """Spare the hot loop the look at both queues: nothing is due before."""
+        self._alarm_ms = self._alarm_offset = _NEVER
+        if self._waiting:
+            head = self._waiting[0]
+            self._alarm_ms = head.impression.time_ms + self._policy.window_ms
+            self._alarm_offset = head.offset + self._reach
+        if self._orphans:
+            orphan = self._orphans[0]
+            self._alarm_ms = min(self._alarm_ms, orphan.due_ms)
+            self._alarm_offset = min(self._alarm_offset, orphan.offset + self._reach)
 
     def _give_up(self, orphan: _Orphan, decisions: Decisions) -> None:
         decisions.correct(Correction(orphan.impression, orphan.actions, orphan.rating))

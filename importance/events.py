@@ -186,7 +186,7 @@ def decode(value: bytes | None, kafka_time_ms: int) -> Impression | ActionEvent 
         _check_utf8(value)
     if value.count(b"{") + value.count(b"[") > MAX_DEPTH:
         _check_depth(value)
-    if b"\\u" in value:
+    if b"\\" in value:
         _check_escapes(value)
     try:
         event = _decoder.decode(value)
