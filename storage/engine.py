@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Literal
 
 import msgspec
+import numpy as np
 import psycopg
 import sqlalchemy as sa
 from psycopg import errors
@@ -66,7 +67,14 @@ def create_engine(url: str, *, application_name: str = "weir", pool_size: int = 
 
 def _json(value: object) -> str:
     """A value for a JSON column; NaN and infinities, which JSON cannot hold, become null."""
-    return msgspec.json.encode(value).decode()
+    return msgspec.json.encode(value, enc_hook=_plain).decode()
+
+
+def _plain(value: object) -> object:
+    """A figure of numpy as Python's own."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be stored as JSON")
 
 
 @contextmanager

@@ -119,6 +119,12 @@ def held(engine: sa.Engine) -> dict[str, float]:
     return dict(rows(engine, "SELECT id, key FROM buffer_keys"))  # type: ignore[arg-type]
 
 
+def end_holders_of_advisory_locks(engine: sa.Engine) -> None:
+    """End every session of this database that holds one."""
+    own = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    rows(engine, f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND {own}")
+
+
 @contextmanager
 def statements(engine: sa.Engine) -> Iterator[list[str]]:
     """Every statement that goes to the database meanwhile, COPY excepted."""

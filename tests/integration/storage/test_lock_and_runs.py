@@ -10,9 +10,7 @@ from importance.errors import Unavailable
 from storage.lock import TrainerLock
 from storage.registry import Registry
 from storage.runs import ABANDONED, Run, Runs
-from tests.integration.storage.harness import rows
-
-OF_TRAINERS = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+from tests.integration.storage.harness import end_holders_of_advisory_locks, rows
 
 
 def test_a_second_trainer_takes_over_when_the_first_lets_go(
@@ -31,7 +29,7 @@ def test_a_trainer_whose_session_ended_learns_it_and_another_takes_over(
 ) -> None:
     with TrainerLock(engine) as first, TrainerLock(connect()) as second:
         assert first.acquire()
-        rows(engine, OF_TRAINERS)
+        end_holders_of_advisory_locks(engine)
         assert second.acquire()
         assert not first.held()
         assert not first.acquire()

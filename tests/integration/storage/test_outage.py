@@ -44,10 +44,8 @@ def test_a_session_that_ends_in_the_middle_of_a_copy_is_not_used_again(engine: s
 
     def endless() -> Iterator[Offer]:
         yield offer("b", 2.0)
-        rows(
-            other,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND datname = current_database()",
-        )
+        here = "query LIKE 'COPY%' AND datname = current_database()"
+        rows(other, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {here}")
         for number in count():
             yield offer(f"i{number}", 1.0)
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -13,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from importance.errors import Conflict, InvalidInput, NotFound, Unavailable
 from storage.lock import TrainerLock
 from storage.registry import REASON_CHARACTERS, Active, Kind, Registry, State
-from tests.integration.storage.harness import rows
+from tests.integration.storage.harness import end_holders_of_advisory_locks, rows
 
 NOW = 1_300_000_000.0
 
@@ -53,7 +54,11 @@ def test_names_of_new_versions_do_not_repeat(engine: sa.Engine) -> None:
 def test_a_version_is_registered_with_its_figures(engine: sa.Engine) -> None:
     registry = Registry(engine, clock=lambda: NOW)
     registry.register(
-        "v1", "v1-abc", "abc", metrics={"auc": 0.7, "none": float("nan")}, statistics={"mean": {"loss": 1e-9}}
+        "v1",
+        "v1-abc",
+        "abc",
+        metrics={"auc": np.float64(0.7), "none": float("nan")},
+        statistics={"mean": {"loss": 1e-9}},
     )
     version = registry.version("v1")
     assert (version.version, version.parent, version.state) == ("v1", None, State.CANDIDATE)
@@ -211,7 +216,7 @@ def test_the_log_cannot_be_altered(engine: sa.Engine, registry: Registry, statem
 def test_a_trainer_that_lost_its_lock_cannot_promote(engine: sa.Engine, registry: Registry) -> None:
     with TrainerLock(engine) as lock:
         assert lock.acquire()
-        rows(engine, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+        end_holders_of_advisory_locks(engine)
         with pytest.raises(Unavailable):
             registry.promote("v1", expected_sequence=0, actor="trainer", reason="better", lock=lock)
     assert (registry.active(), registry.log()) == (None, [])
