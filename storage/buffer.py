@@ -13,8 +13,9 @@ from sqlalchemy.dialects.postgresql import insert
 from importance.flush import Flush
 from importance.reservoir import Door, Threshold
 from importance.sample import Action, Correction, Outcome, Rating, label
+from importance.scores import Offer
 from storage import progress, quality, staging, tables
-from storage.engine import transaction
+from storage.engine import session, transaction
 from storage.lock import Right, try_for, wait_for
 
 # Sorted by id, so that two workers with the same ids wait for each other instead of locking each other out. An id that
@@ -85,11 +86,14 @@ _TRIM = sa.text("""
         SELECT id FROM buffer_samples WHERE id IN (SELECT id FROM gone) ORDER BY id FOR UPDATE
     ), dropped AS (
         DELETE FROM buffer_samples s USING locked WHERE s.id = locked.id
+    ), lost AS (
+        SELECT stratum, count(*) AS items FROM gone GROUP BY stratum
+    ), raised AS (
+        UPDATE buffer_strata s SET threshold = cut.threshold, deleted = s.deleted + lost.items
+        FROM cut JOIN lost USING (stratum) WHERE s.stratum = cut.stratum
     )
-    UPDATE buffer_strata s SET threshold = cut.threshold, deleted = s.deleted + lost.rows
-    FROM cut JOIN (SELECT stratum, count(*) AS rows FROM gone GROUP BY stratum) lost USING (stratum)
-    WHERE s.stratum = cut.stratum
-    RETURNING lost.rows
+    SELECT stratum, cut.threshold, epoch, coalesce(lost.items, 0) AS items
+    FROM buffer_strata JOIN cut USING (stratum) LEFT JOIN lost USING (stratum)
 """)
 
 
@@ -132,27 +136,18 @@ class Buffer:
         samples were offered, and a sample that was not kept costs nothing.
         """
         self.door()
-        if flush.partition in self._untrimmed:  # another trim was going on, maybe without our rows: one batch may wait
-            self._trim(wait=True)
         first = {offer.sample.id: offer for offer in reversed(flush.offers) if offer.kept}
-        with transaction(self._engine) as connection:
-            info = connection.info
+        with session(self._engine) as connection:
+            if flush.partition in self._untrimmed:  # somebody was trimming, maybe without our rows: one batch may wait
+                self._trim(connection, wait=True)
+                self._untrimmed.discard(flush.partition)
+            with connection.begin():
+                self._store(connection, flush, list(first.values()))
             if first:
-                staging.stage(connection, first.values())
-            new = progress.advance(connection, self._topic_id, flush)
-            if new:
-                if first:
-                    connection.execute(_INSERT, {"topic": self._topic_id, "partition": flush.partition})
-                self._correct(connection, flush.corrections)
-                counts = quality.add(connection, self._topic_id, flush, self._counts.get(flush.partition))
-                self._door = _door(connection)
-        if first:
-            staging.keep(info)
-            self._untrimmed.add(flush.partition)
-        if new:
-            self._counts[flush.partition] = counts
-        if first and self._trim(wait=False) is not None:
-            self._untrimmed.discard(flush.partition)
+                staging.keep(connection)
+                self._untrimmed.add(flush.partition)
+                if self._trim(connection, wait=False) is not None:
+                    self._untrimmed.discard(flush.partition)
 
     def trim(self) -> bool:
         """Give up all but the largest keys of each stratum; True if any was. Waits for a trim elsewhere.
@@ -160,7 +155,23 @@ class Buffer:
         With no writer at work the buffer is then a function of all that was offered: see `Reservoir`.
         """
         self.door()
-        return bool(self._trim(wait=True))
+        with session(self._engine) as connection:
+            return bool(self._trim(connection, wait=True))
+
+    def _store(self, connection: sa.Connection, flush: Flush, offers: Sequence[Offer]) -> None:
+        if offers:
+            staging.stage(connection, offers)
+        if not progress.advance(connection, self._topic_id, flush):
+            return
+        if offers:
+            connection.execute(_INSERT, {"topic": self._topic_id, "partition": flush.partition})
+        self._correct(connection, flush.corrections)
+        # Should the COMMIT fail, the counts held are those of a `next` that never was, and are not used.
+        self._counts[flush.partition] = quality.add(
+            connection, self._topic_id, flush, self._counts.get(flush.partition)
+        )
+        if not offers:  # else a trim follows, and looks
+            self._door = _door(connection)
 
     def _prepare(self) -> Door:
         row = tables.strata
@@ -189,16 +200,16 @@ class Buffer:
         }
         connection.execute(_CORRECT, columns | {"labels": self._labels})
 
-    def _trim(self, *, wait: bool) -> int | None:
+    def _trim(self, connection: sa.Connection, *, wait: bool) -> int | None:
         """Trim, and say how many rows went; None when another worker has the right and ``wait`` is not wanted."""
-        with transaction(self._engine) as connection:
+        with connection.begin():
             if wait:
                 wait_for(connection, Right.TRIM)
             elif not try_for(connection, Right.TRIM):
                 return None
-            gone = sum(int(rows) for rows in connection.scalars(_TRIM))
-            self._door = _door(connection)
-        return gone
+            found = connection.execute(_TRIM).all()
+        self._door = Door({row.stratum: Threshold(row.threshold, row.epoch) for row in found})
+        return sum(int(row.items) for row in found)
 
 
 def _door(connection: sa.Connection) -> Door:

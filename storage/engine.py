@@ -78,15 +78,22 @@ def _plain(value: object) -> object:
 
 
 @contextmanager
-def transaction(engine: sa.Engine, isolation: Literal["REPEATABLE READ"] | None = None) -> Iterator[sa.Connection]:
-    """One transaction on a connection of the pool: committed at the end, rolled back by any exception.
+def session(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection of the pool, for several transactions in a row; begin and end them with ``connection.begin()``.
 
     Raises Unavailable when the database does not answer, or refuses for now; whether a COMMIT that failed so took
     effect is then not known.
     """
     with reported(engine), engine.connect() as connection, ending_broken(connection):
+        yield connection
+
+
+@contextmanager
+def transaction(engine: sa.Engine, isolation: Literal["REPEATABLE READ"] | None = None) -> Iterator[sa.Connection]:
+    """One transaction in a `session`: committed at the end, rolled back by any exception."""
+    with session(engine) as connection:
         if isolation is not None:
-            connection = connection.execution_options(isolation_level=isolation)  # noqa: PLW2901 - itself, with an option
+            connection.execution_options(isolation_level=isolation)
         with connection.begin():
             yield connection
 

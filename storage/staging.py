@@ -48,9 +48,9 @@ def stage(connection: sa.Connection, offers: Iterable[Offer]) -> None:
             copy.write_row(_row(offer))
 
 
-def keep(info: dict[object, object]) -> None:
+def keep(connection: sa.Connection) -> None:
     """Note, once the transaction that made it is committed, that a connection has its staging table."""
-    info[_READY] = True
+    connection.info[_READY] = True
 
 
 def _row(offer: Offer) -> tuple[object, ...]:
