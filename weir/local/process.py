@@ -73,6 +73,7 @@ class Child:
         """Start the program; returns when it has a process id."""
         if self.alive:
             raise RuntimeError(f"{self.name} runs already as process {self.pid}")
+        self._let_go()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         orders = {
             "command": self.command,
@@ -90,7 +91,8 @@ class Child:
             start_new_session=True,
         )
         assert self._keeper.stdout is not None
-        line = self._keeper.stdout.readline()
+        with self._keeper.stdout as report:
+            line = report.readline()
         self.pid = int(line) if line else None
 
     @property
@@ -118,9 +120,7 @@ class Child:
             self._keeper.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"{self.name} still runs after {timeout_seconds} s") from None
-        for pipe in (self._keeper.stdin, self._keeper.stdout):
-            if pipe is not None:
-                pipe.close()
+        self._let_go()
         return self.status or 0
 
     def stop(self) -> int:
@@ -162,3 +162,8 @@ class Child:
                 return list(deque((line.rstrip() for line in stream if line.strip()), lines))
         except FileNotFoundError:
             return []
+
+    def _let_go(self) -> None:
+        """Close the pipe to a keeper that has ended; were it alive, it would end the program."""
+        if self._keeper is not None and self._keeper.stdin is not None:
+            self._keeper.stdin.close()

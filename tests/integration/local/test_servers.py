@@ -1,11 +1,19 @@
 """The servers of the local stack: they start, survive a kill with their data, and come back on the same port."""
 
+from typing import Protocol
+
 import psycopg
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from weir.local.kafka import KafkaServer
 from weir.local.postgres import PostgresServer
+
+
+class Databases(Protocol):
+    """What the fixture ``postgres`` offers to tests."""
+
+    def database(self) -> str: ...
 
 
 def connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
@@ -49,7 +57,7 @@ def test_committed_rows_survive_a_kill_of_postgres(own_postgres: PostgresServer)
         assert connection.execute("SELECT count(*) FROM kept").fetchone() == (1000,)
 
 
-def test_each_database_of_a_test_is_empty(postgres: PostgresServer) -> None:
+def test_each_database_of_a_test_is_empty(postgres: Databases) -> None:
     first, second = postgres.database(), postgres.database()
     with connect(first) as connection:
         connection.execute("CREATE TABLE mine (number int)")
