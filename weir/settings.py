@@ -215,8 +215,8 @@ class Settings(BaseSettings):
     gate_least_samples: Count = Field(default=200, description="holdout samples the test needs at least")
 
     # Patience
-    watchdog_seconds: Seconds = Field(
-        default=120.0, ge=5, description="a worker ends when something is due and nothing moves for so long"
+    watchdog_seconds: float = Field(
+        default=120.0, ge=5, le=86_400, description="a worker ends when something is due and nothing moves for so long"
     )
     retry_first_seconds: Seconds = Field(
         default=0.2,
@@ -237,7 +237,8 @@ class Settings(BaseSettings):
     @property
     def negative_capacity_share(self) -> float:
         """What the other strata leave of the capacity."""
-        return 1 - self.holdout_capacity_share - self.uniform_capacity_share - self.positive_capacity_share
+        taken = self.holdout_capacity_share + self.uniform_capacity_share + self.positive_capacity_share
+        return round(1 - taken, 12)  # 0.2 + 0.2 + 0.6 is not quite 1
 
 
 def _disagreements(settings: Settings) -> Iterator[str]:
@@ -283,7 +284,7 @@ def variable(field: str) -> str:
 def read() -> Settings:
     """The settings of this process; ``InvalidInput`` with one line that names all that is wrong."""
     given = _given()
-    problems = [_unknown(name) for name in sorted(given) if name not in _VARIABLES]
+    problems = [_unknown(name) for name in sorted(given) if name not in VARIABLES]
     settings = None
     try:
         settings = Settings()
@@ -355,7 +356,7 @@ def secrets(settings: Settings) -> list[str]:
     return found
 
 
-_VARIABLES = frozenset(variable(name) for name in Settings.model_fields)
+VARIABLES = frozenset(variable(name) for name in Settings.model_fields)
 
 
 def _secrecy(name: str) -> str | None:

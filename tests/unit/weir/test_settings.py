@@ -1,0 +1,189 @@
+"""Settings: where a value comes from, what is refused, and that the docs say the same."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from importance.errors import InvalidInput
+from weir import settings
+from weir.settings import Settings
+
+DOCS = Path(__file__).parents[3] / "docs" / "settings.md"
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An environment without settings, and a working folder without .env."""
+    for name in settings.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def refused() -> str:
+    with pytest.raises(InvalidInput) as caught:
+        settings.read()
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def source_of(variable: str) -> tuple[str, str]:
+    found = {row.variable: row for row in settings.sources(settings.read())}[variable]
+    return found.value, found.source
+
+
+def test_the_environment_goes_before_the_env_file_which_goes_before_the_default(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert source_of("WEIR_BUFFER_CAPACITY") == ("10000", "default")
+    (tmp_path / ".env").write_text("WEIR_BUFFER_CAPACITY=500\nPATH_OF_SOMEONE_ELSE=1\n")
+    assert source_of("WEIR_BUFFER_CAPACITY") == ("500", ".env")
+    monkeypatch.setenv("WEIR_BUFFER_CAPACITY", "600")
+    assert source_of("WEIR_BUFFER_CAPACITY") == ("600", "environment")
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIR_TRAIN_AFTER_SAMPLES", "")
+    assert settings.read().train_after_samples is None
+    assert source_of("WEIR_TRAIN_AFTER_SAMPLES") == ("", "default")
+
+
+def test_ids_are_remembered_for_the_window_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIR_ATTRIBUTION_WINDOW_SECONDS", "60")
+    assert settings.read().deduplication_seconds == 60
+    monkeypatch.setenv("WEIR_DEDUPLICATION_SECONDS", "90")
+    assert settings.read().deduplication_seconds == 90
+
+
+def test_model_files_go_below_the_home_folder_unless_said_otherwise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WEIR_HOME", "elsewhere")
+    assert settings.read().artifacts_url == str(tmp_path / "elsewhere" / "artifacts")
+    monkeypatch.setenv("WEIR_ARTIFACTS_URL", "s3://bucket/models")
+    assert settings.read().artifacts_url == "s3://bucket/models"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "bound"),
+    [
+        ("WEIR_API_PORT", "65536", "at most 65535"),
+        ("WEIR_METRICS_PORT", "-1", "at least 0"),
+        ("WEIR_PARTITIONS", "0", "at least 1"),
+        ("WEIR_BUFFER_CAPACITY", "many", "a whole number"),
+        ("WEIR_BUFFER_CAPACITY", "1.5", "a whole number"),
+        ("WEIR_ATTRIBUTION_WINDOW_SECONDS", "0", "more than 0"),
+        ("WEIR_IDLE_SECONDS", "nan", "a finite number"),
+        ("WEIR_HALF_LIFE_SECONDS", "59", "0 (no decay) or at least 60"),
+        ("WEIR_HOLDOUT_SHARE", "1.1", "at most 1"),
+        ("WEIR_HOLDOUT_SHARE", "1", "it must be less"),
+        ("WEIR_POSITIVE_CAPACITY_SHARE", "0.6", "add up to 1; it must be less than 1"),
+        ("WEIR_GATE_ALPHA", "0.5", "less than 0.5"),
+        ("WEIR_GATE_MARGIN", "0.6", "at most 0.5"),
+        ("WEIR_ESTIMATOR", "guess", "one of 'uniform', 'entropy'"),
+        ("WEIR_SELECTION", "submodular", "'proportional'"),
+        ("WEIR_POSITIVE_FROM", "none", "'click'"),
+        ("WEIR_DEVICE", "gpu", "auto, cpu, cuda, cuda:N or mps"),
+        ("WEIR_KAFKA_BOOTSTRAP", "kafka", "host:port"),
+        ("WEIR_DATABASE_URL", "mysql://db/weir", "postgresql://"),
+        ("WEIR_LOG_LEVEL", "loud", "'debug', 'info'"),
+        ("WEIR_WATCHDOG_SECONDS", "1", "at least 5"),
+        ("WEIR_RETRY_LIMIT_SECONDS", "0.1", "at least WEIR_RETRY_FIRST_SECONDS, 0.2"),
+        ("WEIR_MAX_REMEMBERED", "10", "at least WEIR_MAX_WAITING, 100000"),
+        ("WEIR_API_HOST", "0.0.0.0", "loopback"),
+        ("WEIR_SALT", "x" * 65, "at most 64 long"),
+        ("WEIR_SEED", "-1", "at least 0"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_bound(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, bound: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    text = refused()
+    assert bound in text
+    assert name in text or "WEIR_*_CAPACITY_SHARE" in text
+
+
+def test_everything_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIR_API_PORT", "x")
+    monkeypatch.setenv("WEIR_SEED", "-1")
+    monkeypatch.setenv("WEIR_SEEED", "1")
+    text = refused()
+    assert all(part in text for part in ("WEIR_API_PORT is 'x'", "WEIR_SEED is '-1'", "WEIR_SEEED is no setting"))
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WEIR_BUFER_CAPACITY", "7")
+    assert refused() == "WEIR_BUFER_CAPACITY is no setting of Weir: did you mean WEIR_BUFFER_CAPACITY?"
+    monkeypatch.delenv("WEIR_BUFER_CAPACITY")
+    (tmp_path / ".env").write_text("WEIR_ZZZ=7\n")
+    assert refused() == "WEIR_ZZZ is no setting of Weir: unset it; docs/settings.md lists them all"
+
+
+def test_a_wrong_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIR_DATABASE_URL", "mysql://ann:hunter22@db/weir")
+    monkeypatch.setenv("WEIR_SALT", "s3cret" * 20)
+    text = refused()
+    assert "hunter22" not in text
+    assert "s3cret" not in text
+
+
+def test_secrets_are_masked_where_settings_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIR_DATABASE_URL", "postgresql://ann:hunter22@db:5432/weir?sslmode=require")
+    monkeypatch.setenv("WEIR_ARTIFACTS_URL", "s3://key:hunter23@bucket/models")
+    monkeypatch.setenv("WEIR_SALT", "pepper and salt")
+    assert source_of("WEIR_DATABASE_URL")[0] == "postgresql://ann:***@db:5432/weir?sslmode=require"
+    assert source_of("WEIR_ARTIFACTS_URL")[0] == "s3://key:***@bucket/models"
+    assert source_of("WEIR_SALT")[0] == "***"
+    assert "hunter" not in repr(settings.read())
+    assert "pepper" not in repr(settings.read())
+
+
+def test_the_secrets_are_known_in_plain_and_as_the_url_writes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIR_DATABASE_URL", "postgresql://ann:p%40ss@db/weir")
+    monkeypatch.setenv("WEIR_SALT", "pepper")
+    assert set(settings.secrets(settings.read())) == {"p%40ss", "p@ss", "pepper"}
+    monkeypatch.delenv("WEIR_SALT")
+    assert "weir" not in settings.secrets(settings.read())
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("postgresql://ann@db/weir", "postgresql://ann@db/weir"),
+        ("postgresql+psycopg://ann:a:b@db/weir", "postgresql+psycopg://ann:***@db/weir"),
+        ("at http://host:80/a@b and postgresql://u:p@h", "at http://host:80/a@b and postgresql://u:***@h"),
+        ("host=db password=hunter22 user=ann", "host=db password=*** user=ann"),
+        ("a sentence: about nothing@all", "a sentence: about nothing@all"),
+    ],
+)
+def test_passwords_are_masked_in_any_text(text: str, masked: str) -> None:
+    assert settings.masked_url(text) == masked
+
+
+def test_settings_cannot_be_changed() -> None:
+    found = settings.read()
+    with pytest.raises(ValueError, match="frozen"):
+        found.seed = 3
+
+
+def test_the_known_estimators_are_those_of_the_registry() -> None:
+    from importance.estimators import names
+
+    assert set(Settings.model_fields["estimator"].annotation.__args__) == set(names())  # type: ignore[union-attr]
+
+
+def documented_default(name: str) -> str:
+    field = Settings.model_fields[name]
+    if field.default_factory is not None:
+        return (field.description or "").rpartition("default: ")[2]
+    return "empty" if field.default in (None, "") else f"`{settings.shown(name, field.default)}`"
+
+
+def test_every_setting_has_its_line_in_the_docs_and_every_line_its_setting() -> None:
+    documented = re.findall(r"^\| `(WEIR_[A-Z_]+)` \| (.*?) \| (.*?) \|$", DOCS.read_text(), re.MULTILINE)
+    assert documented == [
+        (settings.variable(name), documented_default(name), field.description)
+        for name, field in Settings.model_fields.items()
+    ]
