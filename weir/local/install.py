@@ -231,7 +231,7 @@ def _pip_install(requirement: str, into: Path, *options: str) -> bool:
 
 
 def _runs(command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> bool:
-    """Whether ``command`` ended well; its last line is shown when it did not."""
+    """Whether ``command`` ended well; when it did not, the line that says why is shown."""
     try:
         done = subprocess.run(
             command, cwd=cwd, env=env, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False
@@ -241,7 +241,8 @@ def _runs(command: list[str], cwd: Path | None = None, env: dict[str, str] | Non
         return False
     if done.returncode:
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no output"]
-        sys.stderr.write(f"{Path(command[0]).name}: {lines[0]}\n")
+        line = lines[-1] if lines[0].startswith("Traceback") else lines[0]
+        sys.stderr.write(f"{Path(command[0]).name}: {line}\n")
     return done.returncode == 0
 
 
