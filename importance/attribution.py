@@ -101,7 +101,8 @@ class Join:
         self._policy = policy
         self._partition = partition
         self._position = start.acknowledged
-        self._event_time_ms = start.acknowledged_event_time_ms
+        reread = start.acknowledged < start.next
+        self._event_time_ms = start.acknowledged_event_time_ms if reread else start.event_time_ms
         self._resume = start  # below start.next everything is decided already
         # Half of the bound for what waits, half for what was decided and is still to be remembered.
         self._reach = max(policy.max_remembered // 2, 1)
@@ -147,11 +148,14 @@ class Join:
             return decisions
         begin = bisect_left(records, start, key=_offset_of)
         fresh = bisect_left(records, self._resume.next, lo=begin, key=_offset_of)
-        newest_ms = self._read(records[begin:fresh], decisions, refill=True)
+        newest_ms = BEGINNING_OF_TIME_MS
+        if self._position < self._resume.next:
+            stored = Decisions(self.progress)  # with the effects that these records had the first time
+            newest_ms = self._read(records[begin:fresh], stored)
+            if end_offset >= self._resume.next:
+                self._move(self._resume.event_time_ms, stored)  # idle time that the records do not show
         self._position = end_offset
-        if end_offset >= self._resume.next:
-            self._move(self._resume.event_time_ms, decisions)  # idle time that the records do not show
-            newest_ms = max(newest_ms, self._read(records[fresh:], decisions, refill=False))
+        newest_ms = max(newest_ms, self._read(records[fresh:], decisions))
         self._acknowledgements.add(end_offset, self._event_time_ms, self._forgotten_ms(newest_ms))
         return self._conclude(decisions)
 
@@ -178,17 +182,16 @@ class Join:
             self._settle(self._event_time_ms, -1, decisions)
 
     def _conclude(self, decisions: Decisions) -> Decisions:
+        undecided, before_ms = self._position, self._event_time_ms
         if self._waiting:
-            head = self._waiting[0]
-            progress = self._acknowledgements.at(head.offset, head.before_ms)
-        elif self._position < self._resume.next:
-            progress = self._acknowledgements.at(self._resume.next, self._resume.event_time_ms)
-        else:
-            progress = self._acknowledgements.at(self._position, self._event_time_ms)
+            undecided, before_ms = self._waiting[0].offset, self._waiting[0].before_ms
+        if undecided < self._resume.next:
+            undecided, before_ms = self._resume.next, self._resume.event_time_ms
+        progress = self._acknowledgements.at(undecided, before_ms)
         self.progress = decisions.progress = progress
         return decisions
 
-    def _read(self, records: Sequence[Record], decisions: Decisions, refill: bool) -> int:
+    def _read(self, records: Sequence[Record], decisions: Decisions) -> int:
         """Apply records one by one; returns the latest time that an event with an id names. The hot loop."""
         horizon_ms, now_ms = self._policy.deduplication_ms, self._event_time_ms
         newest_ms = BEGINNING_OF_TIME_MS
@@ -198,8 +201,7 @@ class Join:
                 event = decode(value, kafka_time_ms)
             except InvalidEvent as error:
                 outcomes.append(("invalid", "dead"))
-                if not refill:
-                    decisions.dead.append(DeadRecord(offset, error.reason, str(error)))
+                decisions.dead.append(DeadRecord(offset, error.reason, str(error)))
                 continue
             own_ms, before_ms = event.time_ms, now_ms
             seen_ms = own_ms if own_ms < kafka_time_ms else kafka_time_ms
@@ -213,14 +215,13 @@ class Join:
                 if self._is_repeat(event.id, own_ms, now_ms - horizon_ms):
                     outcome = "duplicate"
                 elif isinstance(event, ActionEvent):
-                    self._act(event, offset, now_ms, decisions, refill)
+                    self._act(event, offset, now_ms, decisions)
                 elif own_ms <= now_ms - horizon_ms:
                     outcome = "late"
                 else:
-                    self._show(event, offset, before_ms, len(value or b""), decisions, refill)
+                    self._show(event, offset, before_ms, len(value or b""), decisions)
             outcomes.append((event.kind, outcome))
-        if not refill:
-            decisions.counts.update(outcomes)
+        decisions.counts.update(outcomes)
         return newest_ms
 
     def _is_repeat(self, event_id: str, own_ms: int, forgotten_ms: int) -> bool:
@@ -245,17 +246,11 @@ class Join:
         self._ids = ids
         self._ids_sweep = min(len(ids) * 3 // 2 + 1024, self._policy.max_remembered + 1)
 
-    def _show(
-        self, impression: Impression, offset: int, before_ms: int, size: int, decisions: Decisions, refill: bool
-    ) -> None:
-        """An impression begins to wait, with the actions that came before it. (Refilling, it is decided already.)"""
-        orphans = self._orphans_of.pop(impression.id, ())
-        for orphan in orphans:
-            orphan.taken = True
-        if refill:
-            return
+    def _show(self, impression: Impression, offset: int, before_ms: int, size: int, decisions: Decisions) -> None:
+        """An impression begins to wait, with the actions that came before it."""
         record = _Waiting(impression, offset, before_ms, size)
-        for orphan in orphans:
+        for orphan in self._orphans_of.pop(impression.id, ()):
+            orphan.taken = True
             record.actions |= orphan.actions
             record.rating = later(record.rating, orphan.rating)
         self._waiting.append(record)
@@ -264,10 +259,9 @@ class Join:
         self._waiting_by_id[impression.id] = record
         self._waiting_bytes += size
         while len(self._waiting) > self._policy.max_waiting or self._waiting_bytes > self._policy.max_waiting_bytes:
-            self._decide(decisions)
-            decisions.counts["impression", "early"] += 1
+            self._decide(decisions, early=True)
 
-    def _act(self, event: ActionEvent, offset: int, now_ms: int, decisions: Decisions, refill: bool) -> None:
+    def _act(self, event: ActionEvent, offset: int, now_ms: int, decisions: Decisions) -> None:
         """An action joins its impression if that waits; else it is looked up in the buffer, and waits itself."""
         rating = Rating(event.time_ms, event.id, event.value) if isinstance(event, Rated) else None
         record = self._waiting_by_id.get(event.impression)
@@ -275,8 +269,7 @@ class Join:
             record.actions |= event.action
             record.rating = later(record.rating, rating)
             return
-        if not refill:
-            decisions.correct(Correction(event.impression, event.action, rating))
+        decisions.correct(Correction(event.impression, event.action, rating))
         orphan = _Orphan(event.impression, offset, now_ms + self._policy.window_ms, event.action, rating)
         self._orphans.append(orphan)
         if len(self._orphans) == 1:
@@ -288,11 +281,10 @@ class Join:
         window_ms, out_of_reach = self._policy.window_ms, offset - self._reach
         while self._waiting:
             head = self._waiting[0]
-            if head.impression.time_ms + window_ms > now_ms:
-                if head.offset > out_of_reach:
-                    break
-                decisions.counts["impression", "early"] += 1
-            self._decide(decisions)
+            early = head.impression.time_ms + window_ms > now_ms
+            if early and head.offset > out_of_reach:
+                break
+            self._decide(decisions, early)
         while self._orphans:
             orphan = self._orphans[0]
             if orphan.due_ms > now_ms:
@@ -323,13 +315,17 @@ class Join:
         if not orphans:
             del self._orphans_of[orphan.impression]
 
-    def _decide(self, decisions: Decisions) -> None:
-        """Make a sample of the oldest impression and the actions gathered."""
+    def _decide(self, decisions: Decisions, early: bool) -> None:
+        """Make a sample of the oldest impression and the actions gathered; unless that was done before a restart."""
         head = self._waiting.popleft()
         shown = head.impression
-        if self._waiting_by_id[shown.id] is head:
+        if self._waiting_by_id.get(shown.id) is head:
             del self._waiting_by_id[shown.id]
         self._waiting_bytes -= head.size
+        if head.offset < self._resume.next:
+            return
+        if early:
+            decisions.counts["impression", "early"] += 1
         decisions.decide(
             Sample(
                 id=shown.id,

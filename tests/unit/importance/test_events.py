@@ -58,7 +58,7 @@ def test_the_cases_cover_every_reason() -> None:
 
 
 def test_an_impression_is_read_with_all_its_fields() -> None:
-    attributes = {"category": "lighting", "price": 3.5, "stock": -(2**63), "new": True, "brand": None}
+    attributes: dict[str, Any] = {"category": "lighting", "price": 3.5, "stock": -(2**63), "new": True, "brand": None}
     value = valid_impression("i-1", position=3, propensity=0.25, value=9, attributes=attributes)
     assert decode(value, KAFKA_TIME_MS) == Impression(
         id="i-1",
