@@ -150,7 +150,9 @@ def mcnemar(only_candidate_right: int, only_serving_right: int) -> float:
     """
     n, smaller = only_candidate_right + only_serving_right, min(only_candidate_right, only_serving_right)
     if smaller < 0:
-        raise InvalidInput(f"counts of events are {only_candidate_right} and {only_serving_right}; they cannot be below 0")
+        raise InvalidInput(
+            f"counts of events are {only_candidate_right} and {only_serving_right}; they cannot be below 0"
+        )
     largest = exp(lgamma(n + 1) - lgamma(smaller + 1) - lgamma(n - smaller + 1) - n * log(2))
     # C(n, k − 1) = C(n, k) · k / (n − k + 1): from the largest term of the tail down, none overflows.
     k = np.arange(smaller, 0, -1)

@@ -31,7 +31,11 @@ def test_a_number_belongs_to_its_id_and_not_to_the_batch(ids: list[str]) -> None
 
 def test_the_numbers_of_a_release_are_those_of_the_next() -> None:
     """A change here would give every stored sample another key."""
-    assert uniforms(["", "a", "ü"], "salt", "draw").tolist() == [0.4035681669308594, 0.5245172334823845, 0.15918400588456938]
+    assert uniforms(["", "a", "ü"], "salt", "draw").tolist() == [
+        0.4035681669308594,
+        0.5245172334823845,
+        0.15918400588456938,
+    ]
 
 
 @pytest.mark.parametrize(("word", "expected"), [(b"\x00" * 8, 0.5 / 2**52), (b"\xff" * 8, 1 - 0.5 / 2**52)])
