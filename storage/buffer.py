@@ -68,6 +68,13 @@ _CORRECT = sa.text("""
     )
 """)
 
+# Before a trim: the planner cannot know that κ is near the low end, expects a third of all rows, and reads the tables
+# from end to end (264 ms at 300,000 rows; by index 10 ms, and no more when there are more rows).
+_BY_INDEX = sa.text("""
+    SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+           set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+""")
+
 # One statement, one snapshot: the kept counts and the rows they count agree. The new κ is the surplus-th smallest key.
 _TRIM = sa.text("""
     WITH cut AS MATERIALIZED (
@@ -207,6 +214,7 @@ class Buffer:
                 wait_for(connection, Right.TRIM)
             elif not try_for(connection, Right.TRIM):
                 return None
+            connection.execute(_BY_INDEX)
             found = connection.execute(_TRIM).all()
         self._door = Door({row.stratum: Threshold(row.threshold, row.epoch) for row in found})
         return sum(int(row.items) for row in found)
