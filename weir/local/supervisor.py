@@ -187,7 +187,9 @@ def ended_by_signals(supervisor: Supervisor) -> Iterator[None]:
     heard, tell = os.pipe()
     os.set_blocking(tell, False)
     before_tell = signal.set_wakeup_fd(tell)
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup: it shall outlive its terminal
+        numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     listener = threading.Thread(target=_listen, args=(heard, supervisor, set(numbers)), name="signals", daemon=True)
     listener.start()

@@ -1,13 +1,21 @@
 """The servers of the local stack: they start, survive a kill with their data, and come back on the same port."""
 
+import os
+from pathlib import Path
 from typing import Protocol
 
 import psycopg
+import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
+from importance.errors import Unavailable
+from weir.local.install import Tools
 from weir.local.kafka import KafkaServer
-from weir.local.postgres import PostgresServer
+from weir.local.postgres import NOBODY, Account, PostgresServer
+from weir.local.stack import wipe
+
+AS_NOBODY = Account(user=NOBODY)
 
 
 class Databases(Protocol):
@@ -63,3 +71,33 @@ def test_each_database_of_a_test_is_empty(postgres: Databases) -> None:
         connection.execute("CREATE TABLE mine (number int)")
     with connect(second) as connection:
         assert connection.execute("SELECT to_regclass('mine')").fetchone() == (None,)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_where_namespaces_are_refused_root_runs_postgres_as_nobody(tools: Tools, tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)  # nobody cannot reach this folder
+    server = PostgresServer(tmp_path / "postgres", tools, log=tmp_path / "log", find_account=lambda: AS_NOBODY)
+    try:
+        server.start()
+        with connect(server.url) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+        server.kill()
+        server.start()
+        with connect(server.url) as connection:
+            assert connection.execute("SELECT number FROM kept").fetchone() == (7,)
+    finally:
+        server.stop()
+        wipe(tmp_path)
+    assert not server.folder.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder of another user")
+def test_a_folder_that_somebody_else_put_there_is_refused(tools: Tools, tmp_path: Path) -> None:
+    server = PostgresServer(tmp_path / "postgres", tools, log=tmp_path / "log", find_account=lambda: AS_NOBODY)
+    server.folder.mkdir()
+    os.chown(server.folder, 12345, 12345)
+    try:
+        with pytest.raises(Unavailable, match="belongs to somebody else"):
+            server.start()
+    finally:
+        wipe(tmp_path)

@@ -1,5 +1,7 @@
 """Who is started again and when, and in which order everything ends; with real children."""
 
+import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +12,7 @@ import pytest
 from importance.errors import Unavailable
 from weir.local.ports import until
 from weir.local.process import Child
-from weir.local.supervisor import Restarts, Supervisor
+from weir.local.supervisor import Restarts, Supervisor, ended_by_signals
 
 QUICK = Restarts(first_seconds=0.05, longest_seconds=0.1, stable_seconds=60, limit=3)
 RUNS = "import time; print('up', flush=True); time.sleep(600)"
@@ -166,3 +168,22 @@ def test_an_end_that_is_asked_for_during_a_start_breaks_the_start_off(tmp_path: 
         supervisor.start_server(slow)
     asking.join()
     assert not slow.alive
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_asks_for_the_end(number: signal.Signals, supervisor: Supervisor) -> None:
+    before = signal.getsignal(number)
+    with ended_by_signals(supervisor):
+        os.kill(os.getpid(), number)
+        assert supervisor.wait(30)
+    assert signal.getsignal(number) == before
+
+
+def test_under_nohup_the_end_of_the_terminal_ends_nothing(supervisor: Supervisor) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_by_signals(supervisor):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not supervisor.ending.is_set()
+    finally:
+        signal.signal(signal.SIGHUP, before)
