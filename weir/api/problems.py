@@ -43,6 +43,13 @@ class Problem(BaseModel):
     errors: list[Fault] | None = None
 
 
+DOCUMENTED: dict[str, object] = {
+    "model": Problem,
+    "description": "A problem: what, the value, the bound, the remedy",
+    "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+
 def problem(
     status: HTTPStatus, detail: str, errors: list[Fault] | None = None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
@@ -60,12 +67,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _framework_error)
     app.add_exception_handler(Exception, _unexpected)
-
-
-def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, object]]:
-    """``responses`` of a route for OpenAPI: these problems may come."""
-    content = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status.value: {"description": status.phrase, "model": Problem, "content": content} for status in statuses}
 
 
 async def _weir_error(_request: Request, error: Exception) -> JSONResponse:

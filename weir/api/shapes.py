@@ -11,9 +11,9 @@ MAX_ITEMS = 1_000  # of one scoring or ranking request: a few seconds of one CPU
 Finite = Annotated[float, PlainSerializer(lambda value: value if math.isfinite(value) else None, when_used="json")]
 Text = Annotated[str, Field(max_length=8_192)]
 Query = Annotated[str, Field(max_length=2_048)]
-Id = Annotated[str, Field(min_length=1, max_length=128)]
-Version = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^/\s]+$")]
-Why = Annotated[str, Field(min_length=1, max_length=1_000, description="why, for the log")]
+Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00]+$")]  # Postgres has no text with U+0000
+Version = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
+Why = Annotated[str, Field(min_length=1, max_length=2_000, description="why, for the log")]
 Surface = Literal["search", "recommendation", "ad"]
 
 
@@ -113,7 +113,7 @@ class Models(BaseModel):
     versions: list[ModelVersion]
 
 
-class PromoteRequest(Request):
+class ReasonRequest(Request):
     """A reason for the log."""
 
     reason: Why = "asked for over HTTP"

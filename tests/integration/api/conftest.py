@@ -1,0 +1,143 @@
+"""The interface over a real Postgres, asked over real HTTP."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from importance.errors import Conflict
+from importance.flush import Flush
+from importance.progress import Progress
+from importance.quality import tally
+from importance.reservoir import AdmissionPolicy, admit
+from importance.sample import Action, Sample, label
+from importance.scores import Scores
+from importance.strata import StrataPolicy
+from monitoring.exporter import page
+from monitoring.metrics import SharedStateCollector, new_registry
+from storage.buffer import Buffer
+from storage.engine import create_engine
+from storage.migrate import upgrade
+from storage.pool import Pool
+from storage.progress import Progresses
+from storage.quality import Quality
+from storage.registry import Entry, Registry
+from weir import snapshot
+from weir.api.app import create_api
+from weir.api.context import ApiContext
+from weir.api.figures import shared_state
+from weir.api.server import ApiServer
+
+TIME_MS = 1_294_012_800_000  # 2011-01-03 00:00 UTC, a Monday
+
+
+class World:
+    """A served interface, the tables below it, and what it told others."""
+
+    def __init__(self, database_url: str) -> None:
+        self.engine: sa.Engine = create_engine(database_url)
+        upgrade(self.engine)
+        self.topic = uuid4()
+        self.registry = Registry(self.engine)
+        self.announced: list[Entry] = []
+        self.waiting_requests: list[str] = []
+        self.reasons: list[str] = []
+        registry = new_registry()
+        pool = Pool(self.engine)
+        registry.register(SharedStateCollector(partial(shared_state, self.registry, pool, Quality(self.engine))))
+        context = ApiContext(
+            registry=self.registry,
+            pool=pool,
+            snapshot=partial(snapshot.take, self.engine, self.topic),
+            score=self.score,
+            predict=self.predict,
+            announce=self.announced.append,
+            request_training=self.request_training,
+            not_ready=lambda: self.reasons,
+            page=partial(page, registry),
+        )
+        self.server = ApiServer(create_api(context), "127.0.0.1", 0, context.closing)
+        self.http = httpx.Client(base_url=self.server.url, timeout=30)
+
+    def score(self, samples: Sequence[Sample], estimators: Sequence[str]) -> tuple[str, dict[str, list[float]]]:
+        """As long as its text, and one more when the label is 1."""
+        return "v1", {name: [len(x.text) + label(x.actions) for x in samples] for name in estimators}
+
+    def predict(self, samples: Sequence[Sample]) -> tuple[str, list[float]]:
+        """The share of the query's words that the text has."""
+        return "v1", [np.mean([word in x.text.split() for word in x.query.split() or [""]]).item() for x in samples]
+
+    def request_training(self, actor: str) -> bool:
+        active = self.registry.active()
+        if active is not None and active.frozen:
+            raise Conflict("training is frozen: unfreeze first")
+        self.waiting_requests.append(actor)
+        return len(self.waiting_requests) == 1
+
+    def register(self, *versions: str) -> None:
+        """Register and promote versions, one after the other."""
+        for version in versions:
+            self.registry.register(version, f"{version}-files", "0" * 64, metrics={"auc": 0.8})
+            self.registry.promote(version, expected_sequence=None, actor="test", reason="made for a test")
+
+    def fill(self, count: int = 40, capacity: int = 20, prefix: str = "s") -> list[Sample]:
+        """Let the buffer be offered samples, with predictions; gives all of them, kept or not."""
+        samples = [
+            Sample(
+                f"{prefix}{i}", f"subject {i}", "search", f"query {i}", f"item {i}", f"text {i}", TIME_MS + i, 0, i,
+                actions=int(Action.CLICK if i % 2 else Action.NONE),
+            )
+            for i in range(count)
+        ]  # fmt: skip
+        labels = [label(x.actions) for x in samples]
+        scores = Scores(
+            importance=np.ones(count), estimator="uniform", model="v1", prediction=np.array(labels) * 0.5 + 0.25,
+            control=np.full(count, 0.5), control_model="v0",
+        )  # fmt: skip
+        policy = AdmissionPolicy(strata=StrataPolicy(salt="weir"), salt="weir")
+        buffer = Buffer(self.engine, policy.strata.capacities(capacity), self.topic)
+        offers = admit(samples, scores, policy, buffer.door())
+        assignment = Progresses(self.engine, self.topic).claim(0, 1)
+        done = Progress(count, TIME_MS, count, TIME_MS)
+        counts = tally(samples, labels, scores)
+        buffer.remember(Flush(0, assignment.epoch, 0, done, offers, (), counts, count))
+        buffer.trim()
+        return samples
+
+    def problem(self, answer: httpx.Response, status: int) -> dict[str, Any]:
+        """The answer's problem details, which must be well formed and of that status."""
+        body: dict[str, Any] = answer.json()
+        assert answer.status_code == status, body
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert body["type"] == "about:blank"
+        assert body["status"] == status
+        assert body["title"]
+        assert "\n" not in body["detail"]
+        return body
+
+    def close(self) -> None:
+        self.http.close()
+        self.server.close()
+        self.engine.dispose()
+
+
+@pytest.fixture
+def world(postgres: Any) -> Iterator[World]:
+    world = World(postgres.database())
+    yield world
+    world.close()
+
+
+@pytest.fixture(scope="module")
+def unchanged(postgres: Any) -> Iterator[World]:
+    """A world with two versions, for tests whose requests change nothing."""
+    world = World(postgres.database())
+    world.register("v1", "v2")
+    yield world
+    assert [entry.sequence for entry in world.registry.log()] == [1, 2]
+    world.close()

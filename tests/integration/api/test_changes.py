@@ -1,0 +1,56 @@
+"""What an operator changes over HTTP happens once, is logged, and is told to the workers."""
+
+from .conftest import World
+
+
+def test_a_rollback_lets_the_previous_version_serve_and_freezes_training(world: World) -> None:
+    world.register("v1", "v2")
+    answer = world.http.post("/v1/models/rollback", json={"reason": "clicks fell"})
+    assert answer.json() == {"sequence": 3, "version": "v1", "frozen": True}
+    assert world.http.get("/v1/models").json()["active"] == "v1"
+    (entry,) = world.announced
+    assert (entry.from_version, entry.to_version, entry.reason) == ("v2", "v1", "clicks fell")
+
+
+def test_consecutive_rollbacks_walk_back(world: World) -> None:
+    world.register("v1", "v2", "v3")
+    walked = [world.http.post("/v1/models/rollback", json={"reason": "worse"}).json()["version"] for _ in range(2)]
+    assert walked == ["v2", "v1"]
+    detail = world.problem(world.http.post("/v1/models/rollback", json={"reason": "worse"}), 409)["detail"]
+    assert "no version to roll back to" in detail
+
+
+def test_a_rollback_may_name_its_target(world: World) -> None:
+    world.register("v1", "v2", "v3")
+    asked = {"version": "v1", "reason": "worse"}
+    assert world.http.post("/v1/models/rollback", json=asked).json()["version"] == "v1"
+    world.problem(world.http.post("/v1/models/rollback", json={"version": "v9", "reason": "worse"}), 404)
+
+
+def test_a_rollback_needs_a_reason(world: World) -> None:
+    world.register("v1", "v2")
+    body = world.problem(world.http.post("/v1/models/rollback", json={}), 422)
+    assert body["errors"] == [{"pointer": "/reason", "detail": "Field required"}]
+    assert world.http.get("/v1/models").json()["active"] == "v2"
+
+
+def test_an_operator_promotes_any_version_and_is_told_when_it_serves_already(world: World) -> None:
+    world.register("v1", "v2")
+    assert world.http.post("/v1/models/v1/promote").json() == {"sequence": 3, "version": "v1", "frozen": False}
+    world.problem(world.http.post("/v1/models/v1/promote", json={"reason": "again"}), 409)
+    world.problem(world.http.post("/v1/models/v7/promote"), 404)
+    assert [entry.to_version for entry in world.announced] == ["v1"]
+
+
+def test_training_is_frozen_and_unfrozen_once(world: World) -> None:
+    world.register("v1")
+    assert world.http.post("/v1/training/freeze", json={"reason": "holidays"}).json() == {"frozen": True}
+    world.problem(world.http.post("/v1/training/freeze"), 409)
+    world.problem(world.http.post("/v1/training/run"), 409)
+    assert world.http.post("/v1/training/unfreeze").json() == {"frozen": False}
+    assert [entry.reason for entry in world.registry.log()][1:] == ["holidays", "asked for over HTTP"]
+
+
+def test_requests_to_train_become_one(world: World) -> None:
+    answers = [world.http.post("/v1/training/run") for _ in range(2)]
+    assert [(x.status_code, x.json()["state"]) for x in answers] == [(202, "accepted"), (202, "coalesced")]

@@ -1,0 +1,134 @@
+"""Every route gives what the contract says, by the letter."""
+
+import json
+import re
+from datetime import datetime
+
+from .conftest import World
+
+
+def test_the_buffer_is_described_by_stratum(world: World) -> None:
+    world.fill(count=200, capacity=20)
+    body = world.http.get("/v1/buffer").json()
+    assert body["capacity"] == 20
+    assert body["items"] == sum(stratum["items"] for stratum in body["strata"])
+    assert [stratum["name"] for stratum in body["strata"]] == ["holdout", "uniform", "positive", "negative"]
+    assert set(body) == {"capacity", "items", "strata"}
+    for stratum in body["strata"]:
+        assert set(stratum) == {"name", "capacity", "items", "threshold", "effective_sample_size"}
+        assert stratum["items"] <= stratum["capacity"]
+    assert all(stratum["threshold"] is not None for stratum in body["strata"])
+
+
+def test_a_threshold_is_null_until_something_was_turned_away(world: World) -> None:
+    world.fill(count=2, capacity=1000)
+    assert [stratum["threshold"] for stratum in world.http.get("/v1/buffer").json()["strata"]] == [None] * 4
+
+
+def test_a_sample_is_explained(world: World) -> None:
+    samples = world.fill(count=40, capacity=1000)
+    body = world.http.get(f"/v1/samples/{samples[3].id}").json()
+    assert body["id"] == "s3"
+    assert (body["subject"], body["surface"], body["query"]) == ("subject 3", "search", "query 3")
+    assert (body["item"], body["text"], body["label"], body["outcome"]) == ("item 3", "text 3", 1, "click")
+    assert body["time"] == "2011-01-03T00:00:00.003000Z"
+    assert (body["importance"], body["estimator"], body["model"]) == (1.0, "uniform", "v1")
+    assert body["stratum"] in ("holdout", "uniform", "positive")
+    assert (body["probability"], body["in_buffer"]) == (1.0, True)
+    assert isinstance(body["key"], float)
+
+
+def test_an_id_with_slashes_and_spaces_is_asked_for_in_its_encoded_form(world: World) -> None:
+    world.fill(count=1, capacity=1000, prefix="a/b c/")
+    assert world.http.get("/v1/samples/a%2Fb%20c%2F0").json()["id"] == "a/b c/0"
+    assert (
+        "sample 'no/such one' is not in" in world.problem(world.http.get("/v1/samples/no%2Fsuch%20one"), 404)["detail"]
+    )
+
+
+def test_models_are_listed_with_the_active_one_and_the_freeze(world: World) -> None:
+    assert world.http.get("/v1/models").json() == {"active": None, "frozen": False, "versions": []}
+    world.register("v1", "v2")
+    body = world.http.get("/v1/models").json()
+    assert (body["active"], body["frozen"]) == ("v2", False)
+    assert [set(version) for version in body["versions"]] == [{"version", "parent", "state", "created", "metrics"}] * 2
+    assert [(x["version"], x["state"]) for x in body["versions"]] == [("v1", "retired"), ("v2", "active")]
+    created = body["versions"][0]["created"]
+    assert created.endswith("Z")
+    assert datetime.fromisoformat(created).tzinfo is not None
+
+
+def test_one_model_has_its_files_and_its_history(world: World) -> None:
+    world.register("v1", "v2")
+    body = world.http.get("/v1/models/v1").json()
+    assert (body["artifact"], body["sha256"]) == ("v1-files", "0" * 64)
+    assert [(entry["kind"], entry["from_version"], entry["to_version"]) for entry in body["log"]] == [
+        ("promote", None, "v1"),
+        ("promote", "v1", "v2"),
+    ]
+
+
+def test_samples_are_scored_by_every_estimator_in_order(world: World) -> None:
+    asked = {
+        "samples": [{"query": "q", "text": "abc", "label": 1}, {"query": "q", "text": "a", "label": 0}],
+        "estimators": ["loss", "entropy"],
+    }
+    answer = world.http.post("/v1/score", json=asked)
+    assert answer.json() == {"model": "v1", "scores": [{"loss": 4.0, "entropy": 4.0}, {"loss": 1.0, "entropy": 1.0}]}
+
+
+def test_items_are_ranked_best_first_and_the_subject_is_optional(world: World) -> None:
+    items = [{"item": "a", "text": "green lamp"}, {"item": "b", "text": "red lamp"}, {"item": "c", "text": "red"}]
+    asked = {"query": "red lamp", "surface": "search", "items": items}
+    answer = world.http.post("/v1/rank", json=asked).json()
+    assert answer == {
+        "model": "v1",
+        "ranking": [{"item": "b", "score": 1.0}, {"item": "a", "score": 0.5}, {"item": "c", "score": 0.5}],
+    }
+    assert world.http.post("/v1/rank", json={**asked, "subject": "ann"}).json() == answer
+
+
+def test_health_is_told_apart_from_readiness(world: World) -> None:
+    assert world.http.get("/healthz").json() == {"status": "alive"}
+    assert world.http.get("/readyz").json() == {"ready": True, "reasons": []}
+    world.reasons = ["storage: connection refused"]
+    answer = world.http.get("/readyz")
+    assert (answer.status_code, answer.json()["reasons"]) == (503, ["storage: connection refused"])
+    assert world.http.get("/healthz").status_code == 200
+
+
+def test_the_shared_figures_are_exported(world: World) -> None:
+    world.register("v1")
+    world.fill(count=40, capacity=1000)
+    answer = world.http.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    assert 'weir_model_info{version="v1"} 1.0' in answer.text
+    assert 'weir_model_quality{metric="auc",slice="all",version="v1"} 1.0' in answer.text
+    assert 'weir_model_quality{metric="auc",slice="all",version="v0"} 0.5' in answer.text
+    assert sum(map(float, re.findall(r"^weir_buffer_items\{.*\} (.*)$", answer.text, re.MULTILINE))) == 40
+
+
+def test_the_live_state_is_sent_and_sent_again_when_it_changes(world: World) -> None:
+    world.register("v1")
+    with world.http.stream("GET", "/v1/stream") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        lines = answer.iter_lines()
+        assert next(lines) == "event: state"
+        first = json.loads(next(lines).removeprefix("data: "))
+        assert (first["active"], first["samples"], first["auc"]["weeks"]) == ("v1", 0, [])
+        world.fill(count=40, capacity=1000)
+        second = json.loads(next(line for line in lines if line.startswith("data: ")).removeprefix("data: "))
+    assert (second["samples"], second["buffer"]["items"]) == (40, 40)
+    assert second["auc"]["weeks"] == [{"week": "2011-01-03", "serving": 1.0, "frozen": 0.5}]
+
+
+def test_the_interface_describes_itself(world: World) -> None:
+    paths = world.http.get("/openapi.json").json()["paths"]
+    routes = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+    assert routes == {
+        "GET /healthz", "GET /readyz", "GET /metrics", "POST /v1/score", "POST /v1/rank", "GET /v1/models",
+        "GET /v1/models/{version}", "POST /v1/models/{version}/promote", "POST /v1/models/rollback",
+        "POST /v1/training/freeze", "POST /v1/training/unfreeze", "POST /v1/training/run", "GET /v1/buffer",
+        "GET /v1/samples/{id}", "GET /v1/stream",
+    }  # fmt: skip
+    assert world.http.get("/docs").status_code == 200

@@ -1,0 +1,38 @@
+"""What the interface is given: where it reads, whom it asks. Plain objects and callables, put together by the role."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Event
+
+from importance.sample import Sample
+from storage.pool import Pool
+from storage.registry import Entry, Registry
+from weir.snapshot import Snapshot
+
+Score = Callable[[Sequence[Sample], Sequence[str]], tuple[str, Mapping[str, Sequence[float]]]]
+"""(samples, names of estimators) → (version, each estimator's scores of all samples)."""
+
+Predict = Callable[[Sequence[Sample]], tuple[str, Sequence[float]]]
+"""samples → (version, probability of a positive outcome of each)."""
+
+
+@dataclass(frozen=True)
+class ApiContext:
+    """Everything a route needs.
+
+    ``announce`` tells the workers of an entry of the log. ``request_training`` is given who asks, and says whether the
+    request is new (True) or one with another that waits (False); Conflict while frozen. ``not_ready`` gives the
+    reasons why requests cannot be served now. ``page`` gives the text of /metrics and its content type. ``closing``
+    ends endless answers.
+    """
+
+    registry: Registry
+    pool: Pool
+    snapshot: Callable[[], Snapshot]
+    score: Score
+    predict: Predict
+    announce: Callable[[Entry], None]
+    request_training: Callable[[str], bool]
+    not_ready: Callable[[], Sequence[str]]
+    page: Callable[[], tuple[bytes, str]]
+    closing: Event = field(default_factory=Event)

@@ -1,0 +1,181 @@
+"""What is served, route by route: thin functions between shapes and the rooms, in threads, so they may wait."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Path, Response, status
+
+from importance.errors import InvalidInput
+from importance.sample import Action, Sample
+from storage.registry import Entry, Registry, Version
+from weir.api import shapes
+from weir.api.context import ApiContext
+
+ACTOR = "http"  # there are no tokens yet, so nobody has a name
+
+Reason = Annotated[shapes.ReasonRequest, Body()]
+UNTOLD = shapes.ReasonRequest()
+VersionName = Annotated[shapes.Version, Path(description="a version of GET /v1/models")]
+
+
+def create_router(context: ApiContext) -> APIRouter:
+    """All routes but the live stream."""
+    router = APIRouter()
+    _probes(router, context)
+    _scoring(router, context)
+    _models(router, context)
+    _training(router, context)
+    _buffer(router, context)
+    return router
+
+
+def _probes(router: APIRouter, context: ApiContext) -> None:
+    @router.get("/healthz", tags=["probes"])
+    def healthz() -> shapes.Health:
+        """200 while the process lives."""
+        return shapes.Health()
+
+    @router.get("/readyz", tags=["probes"], responses={503: {"model": shapes.Readiness, "description": "Not ready"}})
+    def readyz(response: Response) -> shapes.Readiness:
+        """200 when requests can be served, else 503 with the reasons."""
+        reasons = list(context.not_ready())
+        if reasons:
+            response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+        return shapes.Readiness(ready=not reasons, reasons=reasons)
+
+    @router.get("/metrics", tags=["probes"], response_class=Response)
+    def metrics() -> Response:
+        """All figures in Prometheus' text format."""
+        body, content_type = context.page()
+        return Response(body, headers={"Content-Type": content_type})
+
+
+def _scoring(router: APIRouter, context: ApiContext) -> None:
+    @router.post("/v1/score", tags=["scoring"])
+    def score(request: shapes.ScoreRequest) -> shapes.ScoreAnswer:
+        """The importance of samples by one or more estimators, by the version that serves."""
+        _check_labels(request)
+        samples = [_sample(str(i), "", "search", x.query, "", x.text, x.label) for i, x in enumerate(request.samples)]
+        model, columns = context.score(samples, list(dict.fromkeys(request.estimators)))
+        rows = [{name: float(column[i]) for name, column in columns.items()} for i in range(len(samples))]
+        return shapes.ScoreAnswer(model=model, scores=rows)
+
+    @router.post("/v1/rank", tags=["scoring"])
+    def rank(request: shapes.RankRequest) -> shapes.RankAnswer:
+        """Items by the probability of a positive outcome, best first; equals keep their order."""
+        samples = [
+            _sample(str(i), request.subject or "", request.surface, request.query, x.item, x.text, None)
+            for i, x in enumerate(request.items)
+        ]
+        model, predictions = context.predict(samples)
+        order = sorted(range(len(samples)), key=lambda i: -float(predictions[i]))
+        ranking = [shapes.Ranked(item=samples[i].item, score=float(predictions[i])) for i in order]
+        return shapes.RankAnswer(model=model, ranking=ranking)
+
+
+def _models(router: APIRouter, context: ApiContext) -> None:
+    registry = context.registry
+
+    @router.get("/v1/models", tags=["models"])
+    def models() -> shapes.Models:
+        """The version that serves, whether training is frozen, and all versions."""
+        active = registry.active()
+        return shapes.Models(
+            active=active.version if active else None,
+            frozen=active.frozen if active else False,
+            versions=[_described(version) for version in registry.versions()],
+        )
+
+    @router.get("/v1/models/{version}", tags=["models"])
+    def model(version: VersionName) -> shapes.ModelDetails:
+        """One version, with its files and what the log says of it."""
+        found = registry.version(version)
+        log = [_entry(entry) for entry in registry.log() if version in (entry.from_version, entry.to_version)]
+        return shapes.ModelDetails(
+            **_described(found).model_dump(), artifact=found.artifact, sha256=found.sha256, log=log
+        )
+
+    @router.post("/v1/models/rollback", tags=["models"])
+    def rollback(request: shapes.RollbackRequest) -> shapes.Serving:
+        """Let an earlier version serve again, and freeze training. Repeated, it walks further back."""
+        entry = registry.rollback(request.version, actor=ACTOR, reason=request.reason)
+        context.announce(entry)
+        return _serving(registry, entry)
+
+    @router.post("/v1/models/{version}/promote", tags=["models"])
+    def promote(version: VersionName, request: Reason = UNTOLD) -> shapes.Serving:
+        """Let a version serve, whatever the gate said of it."""
+        entry = registry.promote(version, expected_sequence=None, actor=ACTOR, reason=request.reason)
+        context.announce(entry)
+        return _serving(registry, entry)
+
+
+def _training(router: APIRouter, context: ApiContext) -> None:
+    @router.post("/v1/training/freeze", tags=["training"])
+    def freeze(request: Reason = UNTOLD) -> shapes.Frozen:
+        """Stop training: nothing is promoted by itself any more."""
+        context.registry.freeze(actor=ACTOR, reason=request.reason)
+        return shapes.Frozen(frozen=True)
+
+    @router.post("/v1/training/unfreeze", tags=["training"])
+    def unfreeze(request: Reason = UNTOLD) -> shapes.Frozen:
+        """Let training go on."""
+        context.registry.unfreeze(actor=ACTOR, reason=request.reason)
+        return shapes.Frozen(frozen=False)
+
+    @router.post("/v1/training/run", tags=["training"], status_code=status.HTTP_202_ACCEPTED)
+    def run() -> shapes.TrainingRun:
+        """Ask for a fine-tune now; 409 while training is frozen."""
+        return shapes.TrainingRun(state="accepted" if context.request_training(ACTOR) else "coalesced")
+
+
+def _buffer(router: APIRouter, context: ApiContext) -> None:
+    @router.get("/v1/buffer", tags=["buffer"])
+    def buffer() -> shapes.BufferState:
+        """Places and samples by stratum."""
+        return shapes.BufferState.model_validate(context.pool.stats(), from_attributes=True)
+
+    @router.get("/v1/samples/{id:path}", tags=["buffer"])
+    def sample(id: Annotated[shapes.Id, Path(description="the sample's id")]) -> shapes.SampleState:  # noqa: A002
+        """One sample, and why the buffer holds it."""
+        found = context.pool.explain(id)
+        shown = found.sample
+        return shapes.SampleState(
+            id=shown.id, subject=shown.subject, surface=shown.surface, query=shown.query, item=shown.item,
+            text=shown.text, label=found.label, outcome=found.outcome, time=_time(shown.time_ms),
+            importance=found.importance, estimator=found.estimator, model=found.model, stratum=found.stratum,
+            key=found.key, probability=found.probability, in_buffer=found.in_buffer,
+        )  # fmt: skip
+
+
+def _check_labels(request: shapes.ScoreRequest) -> None:
+    from importance.estimators import get
+
+    needing = [name for name in request.estimators if "label" in get(name).needs]
+    missing = next((i for i, sample in enumerate(request.samples) if sample.label is None), None)
+    if needing and missing is not None:
+        raise InvalidInput(f"/samples/{missing} has no label, and {needing[0]} needs one: give it, or take entropy")
+
+
+def _sample(id_: str, subject: str, surface: str, query: str, item: str, text: str, label: int | None) -> Sample:
+    """A sample as a model reads it. A purchase is positive whatever the label rule."""
+    actions = Action.PURCHASE if label else Action.NONE
+    return Sample(id_, subject, surface, query, item, text, time_ms=0, partition=0, offset=0, actions=int(actions))
+
+
+def _described(version: Version) -> shapes.ModelVersion:
+    return shapes.ModelVersion.model_validate(version, from_attributes=True)
+
+
+def _entry(entry: Entry) -> shapes.LogEntry:
+    return shapes.LogEntry.model_validate(entry, from_attributes=True)
+
+
+def _serving(registry: Registry, entry: Entry) -> shapes.Serving:
+    active = registry.active()
+    assert entry.to_version is not None
+    return shapes.Serving(sequence=entry.sequence, version=entry.to_version, frozen=bool(active and active.frozen))
+
+
+def _time(time_ms: int) -> datetime:
+    return datetime.fromtimestamp(time_ms / 1_000, UTC)
