@@ -1,0 +1,212 @@
+"""Take a model some steps further on samples from the buffer, and keep Adam's moments for the next time.
+
+Importance was applied when the samples were admitted; here it appears only as the loss weight a that undoes the draw.
+Knows nothing of where the samples come from, nor whether the result will be served.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from threading import Event
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from importance.errors import InvalidInput
+from importance.sample import Sample
+from trainer.folder import Model
+from trainer.model import losses
+from trainer.tokens import Encoded
+
+Progress = Callable[[int, int, float], None]
+"""Called after each step with the steps done, the steps in all, and the step's mean loss in nats."""
+
+Indices = NDArray[np.int64]
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+@dataclass(frozen=True, slots=True)
+class Optimisation:
+    """How a step is made: AdamW over batches of ``batch_size``, gradients clipped to ``clip_norm``."""
+
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot train."""
+        if self.batch_size < 1:
+            raise InvalidInput(f"batch size is {self.batch_size}; it must be at least 1")
+        for name in ("learning_rate", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise InvalidInput(f"{name} is {getattr(self, name)}; it must be above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuning:
+    """An increment: ``steps`` batches, of which ``fresh_share`` is newer than the last cut and the rest older."""
+
+    steps: int = 32
+    fresh_share: float = 0.5
+    optimisation: Optimisation = field(default_factory=Optimisation)
+
+    def __post_init__(self) -> None:
+        """Refuse an increment that is none."""
+        if self.steps < 1:
+            raise InvalidInput(f"steps is {self.steps}; it must be at least 1")
+        if not 0 <= self.fresh_share <= 1:
+            raise InvalidInput(f"fresh share is {self.fresh_share}; it must be from 0 to 1")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TrainingRows:
+    """Samples to learn from, never of the holdout. All [n].
+
+    ``labels`` as they are known now, ``weights`` a ≥ 0 of mean 1 over the buffer, ``fresh`` newer than the last cut.
+    """
+
+    samples: Sequence[Sample]
+    labels: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    fresh: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        """Refuse columns of different length."""
+        if {len(self.samples)} != {len(self.labels), len(self.weights), len(self.fresh)}:
+            raise InvalidInput("training rows need samples, labels, weights and fresh of one length")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Lessons:
+    """Encoded samples with ``labels`` and loss ``weights`` [n], and ``batches``: the row numbers of each step."""
+
+    encoded: Encoded
+    labels: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    batches: Sequence[Indices]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Tuned:
+    """The model after ``steps``; ``finished`` is false when it was told to stop before the last one.
+
+    ``loss`` is the weighted mean over all steps, in nats, of each batch before the step it caused.
+    """
+
+    model: Model
+    steps: int
+    loss: float
+    finished: bool
+
+
+def fine_tune(
+    model: Model,
+    rows: TrainingRows,
+    tuning: FineTuning,
+    seed: int,
+    progress: Progress | None = None,
+    stop: Event | None = None,
+) -> Tuned:
+    """Train ``model``, in place, on ``rows``: half fresh and half older, each drawn uniformly without replacement.
+
+    The same seed, model and rows give the same weights. The seed must not depend on keys of the buffer's draw.
+    """
+    if not len(rows.samples):
+        raise InvalidInput("there is nothing to train on: the buffer holds no training rows")
+    rng = np.random.default_rng(seed)
+    batches = list(mixed_batches(rows.fresh, tuning, rng))
+    used, places = np.unique(np.concatenate(batches), return_inverse=True)
+    encoded = model.tokens.encode([rows.samples[row] for row in used])
+    split = np.split(places, np.cumsum([len(batch) for batch in batches])[:-1])
+    lessons = Lessons(encoded, rows.labels[used], rows.weights[used], split)
+    return train(model, lessons, tuning.optimisation, seed, progress, stop)
+
+
+def mixed_batches(fresh: NDArray[np.bool_], tuning: FineTuning, rng: np.random.Generator) -> Iterator[Indices]:
+    """Row numbers of each batch: ``fresh_share`` of it from fresh rows, the rest from older ones.
+
+    Inside each part the draw is a shuffle, begun anew when it is used up. Where one part is empty, the other fills in.
+    """
+    size = tuning.optimisation.batch_size
+    parts = (np.flatnonzero(fresh), np.flatnonzero(~fresh))
+    fresh_places = round(size * tuning.fresh_share) if len(parts[1]) else size
+    if not len(parts[0]):
+        fresh_places = 0
+    draws = [_endless(part, rng) for part in parts]
+    for _ in range(tuning.steps):
+        taken = [_take(draws[0], fresh_places), _take(draws[1], size - fresh_places)]
+        yield np.concatenate(taken)
+
+
+def train(
+    model: Model,
+    lessons: Lessons,
+    optimisation: Optimisation,
+    seed: int,
+    progress: Progress | None = None,
+    stop: Event | None = None,
+) -> Tuned:
+    """One AdamW step for each batch, on the weighted loss; dropout comes from ``seed``."""
+    network, device = model.network, model.device
+    network.requires_grad_(True)
+    optimizer = _optimizer(model, optimisation)
+    wanted = torch.from_numpy(lessons.labels).to(device)
+    weighted = torch.from_numpy(lessons.weights).float().to(device)
+    total, done = 0.0, 0
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        network.train()
+        for rows in lessons.batches:
+            if stop is not None and stop.is_set():
+                break
+            at = torch.from_numpy(rows).to(device)
+            output = network(lessons.encoded.batch(rows).to(device))
+            loss: Tensor = (losses(output.logits, wanted[at]) * weighted[at]).mean()
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            nn.utils.clip_grad_norm_(network.parameters(), optimisation.clip_norm)
+            optimizer.step()
+            total, done = total + loss.item(), done + 1
+            if progress is not None:
+                progress(done, len(lessons.batches), loss.item())
+    network.eval()
+    moments = _moments(network, optimizer)
+    return Tuned(replace(model, moments=moments), done, total / max(done, 1), done == len(lessons.batches))
+
+
+def _optimizer(model: Model, optimisation: Optimisation) -> torch.optim.AdamW:
+    """AdamW that goes on with the model's moments, where it has them."""
+    optimizer = torch.optim.AdamW(
+        model.network.parameters(), lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay
+    )
+    for name, parameter in model.network.named_parameters():
+        kept = {part: (model.moments or {}).get(f"{name}.{part}") for part in _MOMENTS}
+        if all(value is not None for value in kept.values()):
+            optimizer.state[parameter] = {part: _placed(value, parameter, part) for part, value in kept.items()}
+    return optimizer
+
+
+def _placed(value: Tensor | None, parameter: Tensor, part: str) -> Tensor:
+    """A copy beside its parameter; the count of steps stays on the CPU, as AdamW keeps it."""
+    assert value is not None
+    return value.clone() if part == "step" else value.clone().to(parameter.device)
+
+
+def _moments(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{name}.{part}": optimizer.state[parameter][part].detach()
+        for name, parameter in network.named_parameters()
+        if parameter in optimizer.state
+        for part in _MOMENTS
+    }
+
+
+def _endless(rows: Indices, rng: np.random.Generator) -> Iterator[int]:
+    while True:
+        yield from rng.permutation(rows).tolist()
+
+
+def _take(draw: Iterator[int], count: int) -> Indices:
+    return np.fromiter((next(draw) for _ in range(count)), np.int64, count)

@@ -1,0 +1,186 @@
+"""What a worker asks of the model: predictions and importance of a batch, by a version that can change between two.
+
+Knows nothing of Kafka or of where versions come from: it is given folders.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import inf, nan
+from pathlib import Path
+from threading import Lock
+from time import perf_counter
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from importance import sample as outcomes
+from importance.errors import BadArtifact, InvalidInput
+from importance.estimators import Estimator
+from importance.sample import Outcome, Sample
+from importance.scores import Scores
+from trainer import folder as versions
+from trainer.folder import Model
+from trainer.forward import MICRO_BATCH, Floats, Pass, run
+
+_PROBE = (
+    Sample("probe-1", "probe", "search", "a query", "probe", "an item", 0, 0, 0, attributes={"price": 1.0}),
+    Sample("probe-2", "probe", "recommendation", "", "probe", "another item", 0, 0, 1),
+)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Served:
+    """A version that is ready to score. ``mean_importance`` was measured when it was evaluated."""
+
+    version: str
+    model: Model
+    mean_importance: float
+
+
+class Scorer:
+    """Scores samples by the serving version, and predicts them by the frozen control copy of the first one.
+
+    `score` and `swap` may be called from different threads: a version never changes within a batch, and once `swap`
+    has returned nothing is scored by the one before it.
+    """
+
+    def __init__(
+        self,
+        estimator: Estimator,
+        device: torch.device,
+        positive_from: Outcome = Outcome.CLICK,
+        micro_batch: int = MICRO_BATCH,
+    ) -> None:
+        self._estimator = estimator
+        self._device = device
+        self._positive_from = positive_from
+        self._micro_batch = micro_batch
+        self._scoring = Lock()
+        self._swapping = Lock()
+        self._served: Served | None = None
+        self._previous: Served | None = None
+        self._control: Served | None = None
+        self.non_finite = 0
+        """Samples so far whose score or prediction was no finite number, and was replaced."""
+
+    @property
+    def version(self) -> str | None:
+        """The version that scores the next batch."""
+        return self._served.version if self._served else None
+
+    @property
+    def previous(self) -> str | None:
+        """The version before it, still in memory for an instant way back."""
+        return self._previous.version if self._previous else None
+
+    @property
+    def control(self) -> str | None:
+        """The frozen version whose predictions are shown beside the serving one's."""
+        return self._control.version if self._control else None
+
+    def set_control(self, version: str, folder: Path) -> None:
+        """Load the frozen control copy; `BadArtifact` leaves everything as it was."""
+        with self._swapping:
+            control = self._ready(version, folder, 1.0)
+            with self._scoring:
+                self._control = control
+
+    def swap(self, version: str, folder: Path | Callable[[], Path], mean_importance: float) -> float:
+        """Load, warm up, and let this version score from the next batch on. Returns the seconds that it took.
+
+        ``folder`` may be a callable that fetches it; it is not called for a version that is in memory (the previous
+        one, or the control), which makes the way back instant. `BadArtifact` leaves the served version as it was.
+        """
+        with self._swapping:
+            begun = perf_counter()
+            if self.version == version:
+                return 0.0
+            fresh = self._in_memory(version, mean_importance) or self._ready(version, folder, mean_importance)
+            with self._scoring:
+                self._previous, self._served = self._served, fresh
+            return perf_counter() - begun
+
+    def score(self, samples: Sequence[Sample]) -> Scores:
+        """Importance and predictions of samples, in order."""
+        with self._scoring:
+            served, control = self._served, self._control
+            if served is None:
+                raise InvalidInput("no model is served yet: run weir models init")
+            encoded = served.model.tokens.encode(samples)
+            seen = self._counted(
+                run(served.model, encoded, self._labels(samples), [self._estimator], self._micro_batch)
+            )
+            if control is not None and control.version != served.version:
+                if control.model.tokens.definition != served.model.tokens.definition:
+                    encoded = control.model.tokens.encode(samples)
+                shown = self._counted(run(control.model, encoded, micro_batch=self._micro_batch)).prediction
+            else:  # the first version is its own control: no second pass
+                shown = seen.prediction
+        return Scores(
+            importance=seen.importance[self._estimator.name],
+            estimator=self._estimator.name,
+            model=served.version,
+            mean_importance=served.mean_importance,
+            prediction=seen.prediction,
+            control=shown if control else None,
+            control_model=control.version if control else None,
+            known=_known(samples, (control or served).model.known_items),
+            reference=_references(samples),
+        )
+
+    def estimate(self, samples: Sequence[Sample], chosen: Sequence[Estimator] = ()) -> tuple[str, Pass]:
+        """The serving version, its predictions of samples in order, and their importance by any estimators."""
+        with self._scoring:
+            served = self._served
+            if served is None:
+                raise InvalidInput("no model is served yet: run weir models init")
+            encoded = served.model.tokens.encode(samples)
+            seen = run(served.model, encoded, self._labels(samples), chosen, self._micro_batch)
+            return served.version, self._counted(seen)
+
+    def _labels(self, samples: Sequence[Sample]) -> NDArray[np.int64]:
+        return np.array([outcomes.label(sample.actions, self._positive_from) for sample in samples], np.int64)
+
+    def _counted(self, seen: Pass) -> Pass:
+        """With ½ and 0 (the floor of the weight) in place of what is no finite number, which is counted."""
+        bad = ~np.isfinite(seen.prediction)
+        prediction = np.where(bad, 0.5, seen.prediction)
+        importance: dict[str, Floats] = {}
+        for name, scores in seen.importance.items():
+            bad |= ~np.isfinite(scores)
+            importance[name] = np.where(np.isfinite(scores), scores, 0.0)
+        self.non_finite += int(bad.sum())
+        return Pass(prediction, importance)
+
+    def _in_memory(self, version: str, mean_importance: float) -> Served | None:
+        for candidate in (self._previous, self._control):
+            if candidate is not None and candidate.version == version:
+                return replace(candidate, mean_importance=mean_importance)
+        return None
+
+    def _ready(self, version: str, folder: Path | Callable[[], Path], mean_importance: float) -> Served:
+        """Load and warm up: the first pass allocates, and shows a network that yields no numbers."""
+        path = folder if isinstance(folder, Path) else folder()
+        model = versions.load(path, self._device)
+        model.network.requires_grad_(False)
+        seen = run(model, model.tokens.encode(_PROBE))
+        if not np.isfinite(seen.prediction).all():
+            raise BadArtifact(f"version {version} in {path} predicts no finite numbers")
+        return Served(version, model, mean_importance)
+
+
+def _known(samples: Sequence[Sample], items: frozenset[str]) -> NDArray[np.bool_]:
+    """Whether the first model's data had the item [n]."""
+    return np.fromiter((sample.item in items for sample in samples), np.bool_, len(samples))
+
+
+def _references(samples: Sequence[Sample]) -> Floats:
+    """The attribute ``popularity`` x ≥ 0 as a plain reference score x / (1 + x) [n]; NaN where there is none."""
+    return np.fromiter((_reference(sample.attributes.get("popularity")) for sample in samples), float, len(samples))
+
+
+def _reference(popularity: object) -> float:
+    if isinstance(popularity, bool) or not isinstance(popularity, int | float) or not 0 <= popularity < inf:
+        return nan
+    return popularity / (1 + popularity)
