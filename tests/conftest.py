@@ -5,12 +5,15 @@
 
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from weir.local.install import Tools, install
 from weir.local.kafka import KafkaServer
 from weir.local.postgres import PostgresServer
+from weir.local.stack import wipe
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,10 +49,8 @@ def kafka(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 @pytest.fixture(scope="session")
 def postgres(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPostgres]:
     """The session's server; ``postgres.database()`` is the URL of a new, empty database."""
-    server = TestPostgres(tmp_path_factory.mktemp("postgres"), tools, durable=False)
-    server.start()
-    yield server
-    server.stop()
+    with running_postgres(tools, tmp_path_factory.mktemp("postgres"), durable=False) as server:
+        yield server
 
 
 @pytest.fixture
@@ -64,7 +65,17 @@ def own_kafka(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def own_postgres(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPostgres]:
     """A server that runs and may be killed and started again."""
-    server = TestPostgres(tmp_path_factory.mktemp("own_postgres"), tools)
-    server.start()
-    yield server
-    server.stop()
+    with running_postgres(tools, tmp_path_factory.mktemp("own_postgres"), durable=True) as server:
+        yield server
+
+
+@contextmanager
+def running_postgres(tools: Tools, home: Path, durable: bool) -> Iterator[TestPostgres]:
+    """A server in ``home``; its data, which may lie under ``/var/tmp``, is removed at the end, its log is not."""
+    server = TestPostgres(home / "postgres", tools, log=home / "postgres.log", durable=durable)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        wipe(home)

@@ -102,7 +102,7 @@ class KafkaServer(Child):
             "share.coordinator.state.topic.replication.factor": 1,
             "share.coordinator.state.topic.min.isr": 1,
             # A broker that was killed may join again when its last session has run out: not the usual 9 s.
-            "broker.session.timeout.ms": 3000,
+            "broker.session.timeout.ms": 5000,
             "broker.heartbeat.interval.ms": 500,
             # A replayed event is years old by its own time, and a stack may rest for months between two runs.
             "log.retention.ms": -1,

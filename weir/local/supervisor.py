@@ -6,6 +6,7 @@ together, then the servers, last started first.
 """
 
 import os
+import select
 import signal
 import threading
 import time
@@ -133,7 +134,7 @@ class Supervisor:
             self._starting = None
         with self._changing:
             among.append(Watched(child, self._clock()))
-            if not self._watch.is_alive():
+            if self._watch.ident is None:
                 self._watch.start()
 
     def _run(self) -> None:
@@ -206,10 +207,15 @@ def ended_by_signals(supervisor: Supervisor) -> Iterator[None]:
 
 def _listen(heard: int, supervisor: Supervisor, numbers: set[int]) -> None:
     asked = False
-    while signals := os.read(heard, 64):
+    while True:
+        ready, _, _ = select.select([heard], [], [], 0.1 if asked else None)
+        signals = os.read(heard, 64) if ready else b""
+        if ready and not signals:
+            return
         for _ in numbers.intersection(signals):
             if asked:
                 supervisor.kill()
                 os._exit(INTERRUPTED)
             asked = True
-            supervisor.ask_to_end()
+        if asked:
+            supervisor.ask_to_end()  # again and again: a start may have been just about to begin

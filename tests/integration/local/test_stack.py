@@ -29,8 +29,8 @@ Start = Callable[..., Parent]
 
 
 @pytest.fixture
-def start(tools: Tools) -> Iterator[Start]:
-    """Starts parents; those that still run are killed at the end."""
+def start(tools: Tools, tmp_path: Path) -> Iterator[Start]:
+    """Starts parents in ``tmp_path``; those that still run are killed at the end, and what they made is removed."""
     parents: list[Parent] = []
 
     def start_parent(home: Path, kafka: str = NO_KAFKA, role: str = ROLE) -> Parent:
@@ -42,6 +42,8 @@ def start(tools: Tools) -> Iterator[Start]:
     for parent in parents:
         parent.kill()
         parent.communicate()
+    with locked(tmp_path):
+        wipe(tmp_path)
 
 
 def running(parent: Parent) -> dict[str, Any]:

@@ -170,6 +170,28 @@ def test_an_end_that_is_asked_for_during_a_start_breaks_the_start_off(tmp_path: 
     assert not slow.alive
 
 
+def test_an_end_that_is_asked_for_between_two_starts_is_kept(child: Make) -> None:
+    class Asking(Child):
+        """Somebody asks for the end just before it is up."""
+
+        def start(self) -> None:
+            supervisor.ending.set()
+            assert until(lambda: not watch.is_alive(), lambda: False, 30)
+            super().start()
+
+    supervisor = Supervisor(lambda _: None)
+    first = child("postgres", RUNS)
+    supervisor.start_server(first)
+    (watch,) = (thread for thread in threading.enumerate() if thread.name == "supervisor")
+    second = Asking("kafka", first.command, first.log)
+    supervisor.start_server(second)
+    with pytest.raises(KeyboardInterrupt):
+        supervisor.start_role(child("worker", RUNS))
+    supervisor.stop()
+    assert not first.alive
+    assert not second.alive
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_asks_for_the_end(number: signal.Signals, supervisor: Supervisor) -> None:
     before = signal.getsignal(number)
