@@ -7,9 +7,10 @@ what a killed run's last batch had already stored is found by its numbers and le
 A record's Kafka timestamp is its event time: a topic that stamps, refuses or deletes by the wall clock is turned away.
 """
 
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -26,6 +27,7 @@ from stream.datasets.dataset import Record, heartbeat
 HEADER = "weir-replay"
 BATCH_RECORDS = 500
 PATIENCE_SECONDS = 300.0  # a broker that restarts is waited for so long
+BOOTSTRAP_SECONDS = 10  # one that is not there at the start is not
 _POLL_SECONDS = 0.05  # how often a hold is asked about
 _WORTH_WAITING_SECONDS = 0.01  # shorter gaps are let pass, or each of them would end a batch
 
@@ -104,7 +106,7 @@ def replay(
     """
     remaining = iter(records)
     first = list(islice(remaining, 1))
-    with _kafka_errors(target):
+    with _talking_to(target):
         partitions = _partitions(target)
         for record in first:
             _check_topic(target, record.time_ms)
@@ -116,7 +118,7 @@ def replay(
 
 def position(target: Target) -> int:
     """How many records of the replay are certainly stored: where a run would go on."""
-    with _kafka_errors(target):
+    with _talking_to(target):
         return _stored(target, _partitions(target)).position
 
 
@@ -206,8 +208,8 @@ class _Run:
     def _close(self, total: int, window_ms: int) -> bool:
         """One heartbeat per partition, where an earlier run has not sent it.
 
-        It lies a window past the last record and not a moment more: that closes its window, and makes nothing late
-        that a longer replay would add.
+        It lies a window past the last record and not a moment more: that closes its window, and makes nothing late of
+        what a longer replay would add, save impressions of that very millisecond.
         """
         for partition in range(self._partitions):
             if self._stored.ends.get(partition, -1) < total:
@@ -228,7 +230,7 @@ def _partitions(target: Target) -> list[TopicPartition]:
 
 def _check_topic(target: Target, first_ms: int) -> None:
     """Refuse a topic that would not keep a record of that time as it is."""
-    with closing(KafkaAdminClient(bootstrap_servers=target.bootstrap.split(","))) as admin:
+    with closing(KafkaAdminClient(**_connection(target))) as admin:
         found = admin.describe_configs([ConfigResource("TOPIC", target.topic)], config_filter="all")
     config = {key: entry["value"] for key, entry in found["topic"][target.topic].items()}
     if config.get("message.timestamp.type", "CreateTime") != "CreateTime":
@@ -285,14 +287,18 @@ def _marks(
                     yield record.partition, mark[1], int(mark[2])
 
 
+def _connection(target: Target) -> dict[str, Any]:
+    return {"bootstrap_servers": target.bootstrap.split(","), "bootstrap_timeout_ms": BOOTSTRAP_SECONDS * 1_000}
+
+
 def _consumer(target: Target) -> KafkaConsumer:
-    return KafkaConsumer(bootstrap_servers=target.bootstrap.split(","), enable_auto_commit=False)
+    return KafkaConsumer(**_connection(target), enable_auto_commit=False)
 
 
 @contextmanager
 def _producer(target: Target) -> Iterator[KafkaProducer]:
     producer = KafkaProducer(
-        bootstrap_servers=target.bootstrap.split(","),
+        **_connection(target),
         acks="all",
         enable_idempotence=True,
         allow_auto_create_topics=False,
@@ -303,16 +309,38 @@ def _producer(target: Target) -> Iterator[KafkaProducer]:
     try:
         yield producer
     finally:
-        with suppress(KafkaError):  # a batch that cannot be sent any more was reported already
+        try:
+            producer.close(timeout=1.0)
+        except KafkaTimeoutError:  # it gave up on the batch, but left its thread to send it: the run has told of it
+            producer._sender.force_close()
             producer.close(timeout=1.0)
 
 
 @contextmanager
-def _kafka_errors(target: Target) -> Iterator[None]:
+def _talking_to(target: Target) -> Iterator[None]:
+    """Turn Kafka's errors into ours. A broker that is away is found out by a plain connection.
+
+    A kafka-python client that cannot reach any broker raises, but leaves its thread trying for ever.
+    """
     try:
+        _connect(target.bootstrap)
         yield
-    except KafkaError as error:
+    except (KafkaError, OSError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise Unavailable(
             f"Kafka at {target.bootstrap} did not take the replay ({reason}): call again to go on"
         ) from error
+
+
+def _connect(bootstrap: str) -> None:
+    """Open and close a connection to the first server that answers; raises the last one's OSError."""
+    servers = bootstrap.split(",")
+    for server in servers:
+        host, _, port = server.strip().rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=BOOTSTRAP_SECONDS).close()
+        except OSError:
+            if server is servers[-1]:
+                raise
+        else:
+            return
