@@ -17,6 +17,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from importance.errors import InvalidInput, Unavailable
 
+Engine = sa.Engine  # for those who only hand it on
+
 DRIVER = "postgresql+psycopg"
 
 # Enough for a transaction that is healthy; what takes longer is ended, reported as Unavailable, and tried again.

@@ -141,3 +141,14 @@ training_runs = sa.Table(
     sa.Column("reasons", pg.JSON, nullable=False, server_default="[]"),
     sa.Column("candidate", sa.Text, sa.ForeignKey("model_versions.version")),
 )
+
+# At most one row: an operator's wish for a training that nobody has taken up yet.
+training_requests = sa.Table(
+    "training_requests",
+    metadata,
+    sa.Column(
+        "singleton", sa.Boolean, sa.CheckConstraint("singleton", name="training_requests_singleton"), primary_key=True
+    ),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+)

@@ -22,6 +22,24 @@ Why = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the
 Who = Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Who; default: the user of this shell.")]
 
 
+@app.command()
+def init(
+    dataset: Annotated[str, typer.Option(metavar="NAME", help="Data set whose history trains it.")] = "online_retail",
+    untrained: Annotated[bool, typer.Option("--untrained", help="Take WEIR_MODEL over without training it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the first version: the built-in model trained on history, or the one that WEIR_MODEL names."""
+    from weir.cli.progress import Progress
+    from weir.models import make_first
+
+    progress = Progress(sys.stderr)
+    with _opened() as place:
+        entry = make_first(place.settings, place.registry, None if untrained else dataset, progress.show)
+        progress.close()
+        place.announce(entry)
+    _say(entry, f"{entry.to_version} serves", as_json)
+
+
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List all versions, oldest first, with state and quality; the active one serves."""

@@ -1,0 +1,69 @@
+"""When to train: enough new samples, enough time, or an operator's wish. Pure; the clock is an argument."""
+
+from dataclasses import asdict, dataclass
+
+from importance.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerPolicy:
+    """Any trigger is enough, under a common cool-down and with ``least_samples`` that may train in the buffer."""
+
+    after_samples: int
+    after_seconds: float
+    cooldown_seconds: float
+    least_samples: int
+
+    def __post_init__(self) -> None:
+        """Refuse a trigger that never or always fires."""
+        if self.after_samples < 1 or not self.after_seconds > 0 or self.cooldown_seconds < 0:
+            raise InvalidInput(f"{self} cannot trigger: after_samples >= 1, after_seconds > 0, cooldown_seconds >= 0")
+
+
+@dataclass(frozen=True, slots=True)
+class LearningState:
+    """What a trigger looks at. Times in seconds; ``last_started`` None before the first run.
+
+    ``samples``: decided ever; ``samples_at_last``: when the last run began; ``trainable``: in the buffer, may train.
+    """
+
+    samples: int
+    samples_at_last: int
+    trainable: int
+    last_started: float | None
+    last_ended: float | None
+    asked: bool
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A training is due: which trigger, and all that it was decided by, for the record."""
+
+    trigger: str
+    inputs: dict[str, object]
+
+
+def training_due(state: LearningState, policy: TriggerPolicy, now: float) -> Due | None:
+    """The trigger that fires, if any. ``now`` in seconds, of the clock that the state's times are of.
+
+    >>> policy = TriggerPolicy(after_samples=100, after_seconds=60, cooldown_seconds=5, least_samples=10)
+    >>> state = LearningState(150, 20, 50, last_started=0.0, last_ended=2.0, asked=False, frozen=False)
+    >>> training_due(state, policy, now=6.0), training_due(state, policy, now=7.0).trigger
+    (None, 'amount')
+    """
+    if state.frozen or state.trainable < policy.least_samples:
+        return None
+    if state.last_ended is not None and now - state.last_ended < policy.cooldown_seconds:
+        return None
+    fresh = state.samples - state.samples_at_last
+    waited = None if state.last_started is None else now - state.last_started
+    if state.asked:
+        trigger = "operator"
+    elif fresh >= policy.after_samples:
+        trigger = "amount"
+    elif fresh > 0 and waited is not None and waited >= policy.after_seconds:
+        trigger = "time"
+    else:
+        return None
+    return Due(trigger, {"samples": state.samples, "fresh": fresh, "waited_seconds": waited, "policy": asdict(policy)})

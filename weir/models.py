@@ -1,0 +1,101 @@
+"""``weir models init``: the first version, trained on history or taken over, registered and promoted."""
+
+import getpass
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from importance import strata
+from importance.errors import Conflict, InvalidInput
+from importance.sample import Sample, label
+from storage.artifacts import Artifacts
+from storage.registry import Entry, Registry
+from stream.datasets import Dataset, open_dataset
+from trainer import folder as versions
+from trainer.bootstrap import FirstTraining, from_pretrained, train_first
+from trainer.cycle import Holdout, mean_importance, predict
+from trainer.device import choose, use_threads
+from trainer.evaluation import evaluate
+from weir import policies
+from weir.settings import Settings
+
+Progress = Callable[[str, int, int], None]
+BUILTIN = "builtin"
+_MEASURED_ON = 4_000  # history samples that the mean importance is measured on
+
+
+def dataset_for(settings: Settings, name: str, progress: Progress) -> Dataset:
+    """The data set of that name, by the settings."""
+    return open_dataset(name, settings.seed, settings.data_dir, settings.home, progress)
+
+
+def make_first(settings: Settings, registry: Registry, dataset: str | None, progress: Progress) -> Entry:
+    """Make, register and promote version 1.
+
+    The built-in model is trained on the history of ``dataset``; a model of `WEIR_MODEL` goes on from there, and
+    without a data set is taken over as it is. Subjects of the holdout are left out of the training.
+    """
+    if registry.active() is not None:
+        raise Conflict("there is a model already: see 'weir models list'")
+    if settings.model == BUILTIN and dataset is None:
+        raise InvalidInput("the built-in model needs a data set to be trained on: name one, or set WEIR_MODEL")
+    use_threads(settings.threads)
+    device = choose(settings.device)
+    history = list(dataset_for(settings, dataset, progress).history()) if dataset else []
+    training, held = _divided(history, settings)
+    with tempfile.TemporaryDirectory(prefix="weir-first-") as scratch:
+        folder = Path(scratch) / "version"
+        base = None
+        if settings.model != BUILTIN:
+            base = from_pretrained(settings.model, Path(scratch) / "base", settings.seed)
+        if training:
+            train_first(
+                training,
+                _labels(training, settings),
+                folder,
+                FirstTraining(),
+                settings.seed,
+                base,
+                device,
+                lambda done, total, _: progress("training the first model", done, total),
+            )
+        else:
+            assert base is not None
+            folder = base
+        model = versions.load(folder, device)
+        metrics: dict[str, object] = {"gate": "the first version: no gate"}
+        labels = _labels(held, settings)
+        if len(set(labels.tolist())) == 2:
+            metrics |= asdict(evaluate(labels, predict(model, held)))
+        measured = history[:: max(1, len(history) // _MEASURED_ON)]
+        means = mean_importance(model, Holdout(measured, _labels(measured, settings)))
+        version = registry.new_version()
+        artifact, sha256 = Artifacts(settings.artifacts_url).save(version, folder)
+    registry.register(version, artifact, sha256, metrics=metrics, statistics={"mean_importance": means})
+    return registry.promote(version, expected_sequence=None, actor=_user(), reason="the first version")
+
+
+def _divided(history: list[Sample], settings: Settings) -> tuple[list[Sample], list[Sample]]:
+    """History to train on, and that of the holdout's subjects."""
+    policy = policies.strata(settings)
+    ids, subjects = [sample.id for sample in history], [sample.subject for sample in history]
+    places = strata.assign(ids, subjects, [0] * len(history), policy)
+    pairs = list(zip(history, places, strict=True))
+    return [sample for sample, place in pairs if place != strata.HOLDOUT], [
+        sample for sample, place in pairs if place == strata.HOLDOUT
+    ]
+
+
+def _labels(samples: list[Sample], settings: Settings) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    positive_from = policies.positive_from(settings)
+    return np.array([label(sample.actions, positive_from) for sample in samples], dtype=np.int64)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return "weir"

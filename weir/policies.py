@@ -1,0 +1,70 @@
+"""Settings turned into the plain values that each room takes. Pure; the one place that knows both sides."""
+
+from importance.attribution import Policy as JoinPolicy
+from importance.reservoir import AdmissionPolicy
+from importance.sample import Outcome
+from importance.strata import StrataPolicy
+from weir.settings import Settings
+
+# 2000-01-01: the landmark of forward decay. Any constant does; it must never change under a buffer in use.
+LANDMARK_MS = 946_684_800_000
+
+
+def join(settings: Settings) -> JoinPolicy:
+    """How long impressions, actions and ids wait."""
+    return JoinPolicy(
+        window_ms=round(settings.attribution_window_seconds * 1000),
+        deduplication_ms=round(settings.deduplication_seconds * 1000),
+        max_waiting=settings.max_waiting,
+        max_waiting_bytes=settings.max_waiting_bytes,
+        max_remembered=settings.max_remembered,
+    )
+
+
+def strata(settings: Settings) -> StrataPolicy:
+    """How the stream and the buffer's places are divided."""
+    return StrataPolicy(
+        salt=settings.salt,
+        holdout_ratio=settings.holdout_share,
+        uniform_ratio=settings.uniform_share,
+        shares=(
+            settings.holdout_capacity_share,
+            settings.uniform_capacity_share,
+            settings.positive_capacity_share,
+            settings.negative_capacity_share,
+        ),
+    )
+
+
+def positive_from(settings: Settings) -> Outcome:
+    """The weakest outcome that makes a label 1."""
+    return Outcome(settings.positive_from)
+
+
+def half_life_seconds(settings: Settings) -> float | None:
+    """None means no decay."""
+    return settings.half_life_seconds or None
+
+
+def admission(settings: Settings) -> AdmissionPolicy:
+    """What makes a key besides event and version."""
+    return AdmissionPolicy(
+        strata=strata(settings),
+        salt=settings.salt,
+        floor=settings.selection_floor,
+        half_life_seconds=half_life_seconds(settings),
+        landmark_ms=LANDMARK_MS,
+        positive_from=positive_from(settings),
+    )
+
+
+def capacities(settings: Settings) -> dict[str, int]:
+    """Places of each stratum."""
+    return strata(settings).capacities(settings.buffer_capacity)
+
+
+def train_after_samples(settings: Settings) -> int:
+    """The amount trigger: a larger base model takes longer to train, and so trains less often."""
+    if settings.train_after_samples is not None:
+        return settings.train_after_samples
+    return 1_500 if settings.model == "builtin" else 5_000

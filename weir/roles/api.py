@@ -1,0 +1,88 @@
+"""The api: scores, rankings, models, the buffer, and the figures that all roles share. Assembled here."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from threading import Event
+
+from importance import estimators
+from importance.errors import Unavailable
+from importance.sample import Sample
+from monitoring.exporter import page
+from monitoring.metrics import SharedStateCollector, WorkerMetrics, new_registry
+from storage.artifacts import Artifacts
+from storage.pool import Pool
+from storage.quality import Quality
+from storage.registry import Entry, Registry
+from storage.requests import Requests
+from stream.topics import topic_id
+from weir import logs, snapshot
+from weir.announcing import tell
+from weir.api.app import create_api
+from weir.api.context import ApiContext
+from weir.api.figures import shared_state
+from weir.api.server import ApiServer
+from weir.cli.topics import named_topics
+from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
+from weir.roles.reporting import Reporting
+from weir.roles.serving import Serving
+from weir.settings import Settings
+
+_log = logs.logger(__name__)
+
+
+def run(settings: Settings) -> int:
+    """Serve until a signal; the exit status."""
+    begin(settings, "api")
+    stop = Event()
+    reporting = Reporting(WorkerMetrics(new_registry()))
+    engine = database(settings, "api", pool_size=10)
+    models, pool, requests = Registry(engine), Pool(engine), Requests(engine)
+    serving = Serving(settings, models, Artifacts(settings.artifacts_url))
+    metrics = new_registry()
+    metrics.register(SharedStateCollector(lambda: shared_state(models, pool, Quality(engine))))
+    topics = named_topics(settings)
+
+    def look() -> snapshot.Snapshot:
+        return snapshot.take(engine, topic_id(settings.kafka_bootstrap, topics.interactions))
+
+    def score(samples: Sequence[Sample], names: Sequence[str]) -> tuple[str, Mapping[str, Sequence[float]]]:
+        version, seen = serving.scorer.estimate(samples, [estimators.get(name) for name in names])
+        return version, {name: scores.tolist() for name, scores in seen.importance.items()}
+
+    def predict(samples: Sequence[Sample]) -> tuple[str, Sequence[float]]:
+        version, seen = serving.scorer.estimate(samples)
+        return version, seen.prediction.tolist()
+
+    def announce(entry: Entry) -> None:
+        problem = tell(settings.kafka_bootstrap, topics.models, models, entry)
+        if problem is not None:
+            _log.warning("not announced; workers find it by themselves", reason=problem)
+
+    context = ApiContext(
+        registry=models,
+        pool=pool,
+        snapshot=look,
+        score=score,
+        predict=predict,
+        announce=announce,
+        request_training=requests.ask,
+        not_ready=reporting.reasons,
+        page=partial(page, metrics),
+    )
+    reporting.change("model", False, "not loaded yet")
+    with (
+        stopped_by_signals(stop.set),
+        ApiServer(create_api(context), settings.api_host, settings.api_port, context.closing) as server,
+    ):
+        _log.info("api is served", url=server.url)
+        for attempt, what in ((lambda: ready_database(engine), "storage"), (serving.begin, "model")):
+            if patiently(attempt, what, settings, stop, reporting) is None:
+                return 0
+        while not stop.wait(settings.models_poll_seconds):
+            with suppress(Unavailable):
+                serving.look()
+            reporting.change("model", serving.trouble is None, serving.trouble or "")
+            if not server.alive:
+                return 1
+    return 0

@@ -1,0 +1,78 @@
+"""What the roles share: their log, their end by a signal, and how they wait for a database to be ready."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event
+from types import FrameType
+from typing import TypeVar
+
+from importance.errors import NotFound, Unavailable
+from storage import migrate
+from storage.engine import Engine, create_engine
+from weir import logs
+from weir.roles.reporting import Reporting
+from weir.settings import Settings, secrets
+
+T = TypeVar("T")
+
+
+def begin(settings: Settings, role: str) -> None:
+    """Configure the log of this process."""
+    logs.configure(settings.log_level, role, secrets(settings))
+
+
+def database(settings: Settings, role: str, pool_size: int = 5) -> Engine:
+    """The engine of a role; connects to nothing yet."""
+    return create_engine(settings.database_url, application_name=f"weir {role}", pool_size=pool_size)
+
+
+def ready_database(engine: Engine) -> bool:
+    """True; raises Unavailable unless the database answers and has the tables of this release."""
+    if not migrate.check(engine):
+        raise Unavailable("the database is not at this release's tables: run 'weir migrate'")
+    return True
+
+
+def delays(settings: Settings) -> Iterator[float]:
+    """Seconds to wait before each further attempt: doubling, up to a limit."""
+    seconds = settings.retry_first_seconds
+    while True:
+        yield seconds
+        seconds = min(2 * seconds, settings.retry_limit_seconds)
+
+
+def patiently(attempt: Callable[[], T], what: str, settings: Settings, stop: Event, reporting: Reporting) -> T | None:
+    """Try until it is no longer Unavailable or NotFound, saying so once; None when ``stop`` came first."""
+    for delay in delays(settings):
+        try:
+            result = attempt()
+        except (Unavailable, NotFound) as error:
+            reporting.change(what, False, str(error))
+            if stop.wait(delay):
+                return None
+        else:
+            reporting.change(what, True, "")
+            return result
+    raise AssertionError("the delays never end")
+
+
+@contextmanager
+def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGINT and SIGTERM call ``stop``; the second one ends the process at once."""
+    asked = False
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        asked = True
+        stop()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,109 @@
+"""Keep a scorer on the version that Postgres says is active. Shared by the worker and the api."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from time import time
+
+from importance import estimators
+from importance.errors import BadArtifact, Unavailable
+from storage.artifacts import Artifacts
+from storage.registry import Active, Kind, Registry, Version
+from trainer.device import choose, use_threads
+from trainer.scorer import Scorer
+from weir import logs, policies
+from weir.settings import Settings
+
+_log = logs.logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """A version was let in: how it came to be active, and the seconds from that entry of the log until now."""
+
+    version: str
+    sequence: int
+    is_rollback: bool
+    since_entry_seconds: float
+    load_seconds: float
+
+
+class Serving:
+    """A scorer and where its versions come from. `look` is for one thread at a time."""
+
+    def __init__(self, settings: Settings, registry: Registry, artifacts: Artifacts) -> None:
+        use_threads(settings.threads)
+        self._registry = registry
+        self._artifacts = artifacts
+        self._estimator = settings.estimator
+        self._sequence = -1
+        self.trouble: str | None = None
+        self.scorer = Scorer(
+            estimators.get(settings.estimator),
+            choose(settings.device),
+            policies.positive_from(settings),
+            settings.score_batch,
+        )
+
+    def begin(self) -> bool:
+        """Load the frozen control, which is the first version ever promoted, and the active one.
+
+        Raises Unavailable while there is no model.
+        """
+        first = next((entry.to_version for entry in self._registry.log() if entry.to_version is not None), None)
+        if first is None:
+            raise Unavailable("there is no model yet: run 'weir models init'")
+        control = self._registry.version(first)
+        with tempfile.TemporaryDirectory(prefix="weir-model-") as scratch:
+            folder = self._artifacts.fetch(control.artifact, control.sha256, Path(scratch))
+            self.scorer.set_control(control.version, folder)
+        self.look()
+        if self.scorer.version is None:
+            # The active file is bad: the first version, which is in memory, is better than none.
+            self.scorer.swap(control.version, folder, self._mean(control))
+        return True
+
+    def look(self) -> Swap | None:
+        """Swap to the active version unless it is served already. A bad file leaves the served one in place."""
+        active = self._registry.active()
+        if active is None or active.sequence <= self._sequence:
+            return None
+        swapped = None
+        try:
+            if active.version != self.scorer.version:
+                swapped = self._swap(active)
+            self.trouble = None
+        except BadArtifact as error:
+            self.trouble = f"version {active.version} cannot be served, {self.scorer.version} stays: {error}"
+            _log.error("model refused", version=active.version, serving=self.scorer.version, reason=str(error))
+        self._sequence = active.sequence
+        return swapped
+
+    def _swap(self, active: Active) -> Swap:
+        version = self._registry.version(active.version)
+        with tempfile.TemporaryDirectory(prefix="weir-model-") as scratch:
+
+            def fetched() -> Path:
+                return self._artifacts.fetch(version.artifact, version.sha256, Path(scratch))
+
+            seconds = self.scorer.swap(version.version, fetched, self._mean(version))
+        entry = self._registry.log()[-1]
+        swap = Swap(
+            version.version,
+            active.sequence,
+            entry.sequence == active.sequence and entry.kind is Kind.ROLLBACK,
+            max(0.0, time() - entry.time.timestamp()),
+            seconds,
+        )
+        _log.info(
+            "model swapped",
+            version=swap.version,
+            sequence=swap.sequence,
+            load_seconds=round(swap.load_seconds, 4),
+            since_entry_seconds=round(swap.since_entry_seconds, 4),
+        )
+        return swap
+
+    def _mean(self, version: Version) -> float:
+        """The mean importance by the estimator of the settings, for the floor; 1 where none was measured."""
+        return float(version.statistics.get("mean_importance", {}).get(self._estimator, 1.0))

@@ -1,0 +1,189 @@
+"""The trainer: one at a time, it fine-tunes, judges and promotes. Learning itself is `trainer.cycle`."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from threading import Event
+from time import monotonic, time
+
+from importance.errors import BadArtifact, Conflict
+from importance.strata import HOLDOUT, UNIFORM
+from importance.weights import training_weights
+from monitoring.exporter import Exporter
+from monitoring.metrics import TrainerMetrics, WorkerMetrics, new_registry
+from storage.artifacts import Artifacts
+from storage.engine import Engine
+from storage.lock import TrainerLock
+from storage.pool import Draw, Pool
+from storage.progress import samples_decided
+from storage.registry import Active, Registry
+from storage.requests import Requests
+from storage.runs import Runs
+from trainer import folder as versions
+from trainer.cycle import Candidate, Held, Holdout, learn
+from trainer.device import choose, use_threads
+from trainer.finetune import TrainingRows
+from trainer.triggers import Due, LearningState, training_due
+from weir import learning, logs, policies
+from weir.announcing import tell
+from weir.cli.topics import named_topics
+from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
+from weir.roles.reporting import Reporting
+from weir.settings import Settings
+
+_log = logs.logger(__name__)
+_LOOK_SECONDS = 0.3
+ACTOR = "trainer"
+
+
+def run(settings: Settings) -> int:
+    """Train until a signal; the exit status."""
+    begin(settings, "trainer")
+    use_threads(settings.threads)
+    stop = Event()
+    registry = new_registry()
+    metrics = TrainerMetrics(registry)
+    reporting = Reporting(WorkerMetrics(new_registry()))
+    with (
+        stopped_by_signals(stop.set),
+        Exporter(registry, reporting.reasons, settings.metrics_host, settings.metrics_port) as page,
+    ):
+        _log.info("page is served", url=page.url)
+        engine = database(settings, "trainer")
+        if patiently(lambda: ready_database(engine), "storage", settings, stop, reporting) is None:
+            return 0
+        with TrainerLock(engine) as lock:
+            trainer = Trainer(settings, engine, lock, metrics, stop)
+            while not stop.wait(_LOOK_SECONDS):
+                patiently(trainer.turn, "storage", settings, stop, reporting)
+    return 0
+
+
+class Trainer:
+    """What a trainer does at each look: take the right if it is free, and train when it is due."""
+
+    def __init__(
+        self, settings: Settings, engine: Engine, lock: TrainerLock, metrics: TrainerMetrics, stop: Event
+    ) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._lock = lock
+        self._metrics = metrics
+        self._stop = stop
+        self._registry, self._runs, self._pool = Registry(engine), Runs(engine), Pool(engine)
+        self._requests = Requests(engine)
+        self._artifacts = Artifacts(settings.artifacts_url)
+        self._device = choose(settings.device)
+        self._leads = False
+
+    def turn(self) -> bool:
+        """One look; True when it ended as it should. Raises Unavailable."""
+        if not self._lock.acquire():
+            self._leads = False
+            return True
+        if not self._leads:
+            _log.info("this trainer has the right to train")
+            self._runs.abandon()
+            self._leads = True
+        active = self._registry.active()
+        if active is None:
+            return True
+        due = training_due(self._state(active), learning.trigger(self._settings), time())
+        if due is not None:
+            self._train(active, due)
+        return True
+
+    def _state(self, active: Active) -> LearningState:
+        last = next(iter(self._runs.latest()), None)
+        strata = self._pool.stats().strata
+        return LearningState(
+            samples=samples_decided(self._engine),
+            samples_at_last=int(last.inputs.get("samples", 0)) if last else 0,
+            trainable=sum(stratum.items for stratum in strata if stratum.name != HOLDOUT),
+            last_started=last.started.timestamp() if last else None,
+            last_ended=last.ended.timestamp() if last and last.ended else None,
+            asked=self._requests.waits(),
+            frozen=active.frozen,
+        )
+
+    def _train(self, active: Active, due: Due) -> None:
+        began = monotonic()
+        self._requests.take()
+        last = next((run for run in self._runs.latest(50) if "cut" in run.inputs), None)
+        drawn = self._pool.draw()
+        run = self._runs.start(due.trigger, {**due.inputs, "sequence": active.sequence, "cut": drawn.cut})
+        result, reasons, version = "failed", ["an error ended it; see the log"], None
+        try:
+            result, reasons, version = self._learn(active, drawn, int(last.inputs["cut"]) if last else 0, run)
+        except BadArtifact as error:
+            reasons = [str(error)]
+        finally:
+            self._runs.finish(run, result, reasons, version)
+        self._metrics.training_runs.labels(result).inc()
+        self._metrics.training_seconds.observe(monotonic() - began)
+        _log.info(
+            "training ended", run=run, trigger=due.trigger, result=result, version=version, reason=reasons[0],
+            seconds=round(monotonic() - began, 2),
+        )  # fmt: skip
+
+    def _learn(self, active: Active, drawn: Draw, cut: int, run: int) -> tuple[str, list[str], str | None]:
+        """Fine-tune, judge, register, and promote; result, reasons, version."""
+        settings = self._settings
+        held = self._pool.draw((HOLDOUT,))
+        plain = self._pool.draw((UNIFORM,))
+        with tempfile.TemporaryDirectory(prefix="weir-train-") as scratch:
+            folder = self._artifacts.fetch(active.artifact, active.sha256, Path(scratch))
+            candidate = learn(
+                folder,
+                _rows(drawn, cut, policies.half_life_seconds(settings)),
+                Held(Holdout(held.samples, held.label), Holdout(plain.samples, plain.label)),
+                learning.tuning(settings),
+                learning.gate(settings),
+                settings.seed + run,
+                self._device,
+                self._stop,
+            )
+            if not candidate.tuned.finished:
+                return "interrupted", ["told to stop"], None
+            version = self._register(active, candidate, Path(scratch) / "candidate")
+        if not candidate.decision.promote:
+            self._registry.reject(version)
+            return "rejected", [candidate.decision.reason], version
+        return self._promote(active, version, candidate.decision.reason)
+
+    def _register(self, active: Active, candidate: Candidate, folder: Path) -> str:
+        version = self._registry.new_version()
+        artifact, sha256 = self._artifacts.save(version, versions.save(candidate.tuned.model, folder))
+        figures: Mapping[str, object] = asdict(candidate.evaluation) if candidate.evaluation else {}
+        self._registry.register(
+            version,
+            artifact,
+            sha256,
+            parent=active.version,
+            metrics={"gate": candidate.decision.reason, "training_loss": candidate.tuned.loss, **figures},
+            statistics={"mean_importance": candidate.mean_importance},
+        )
+        return version
+
+    def _promote(self, active: Active, version: str, reason: str) -> tuple[str, list[str], str]:
+        """By compare-and-set on the log as it was when the training began: a rollback in between wins."""
+        try:
+            entry = self._registry.promote(
+                version, expected_sequence=active.sequence, actor=ACTOR, reason=reason, lock=self._lock
+            )
+        except Conflict as error:
+            self._registry.reject(version)
+            return "superseded", [str(error)], version
+        settings = self._settings
+        if settings.kafka_bootstrap:
+            problem = tell(settings.kafka_bootstrap, named_topics(settings).models, self._registry, entry)
+            if problem is not None:
+                _log.warning("not announced; workers find it by themselves", reason=problem)
+        return "promoted", [reason], version
+
+
+def _rows(drawn: Draw, cut: int, half_life_seconds: float | None) -> TrainingRows:
+    """The buffer as training rows: weights undo the draw, over the whole buffer; fresh is what came after the cut."""
+    weights = training_weights(drawn.probability, drawn.time_ms, half_life_seconds)
+    return TrainingRows(drawn.samples, drawn.label, weights.values, drawn.stored > cut)

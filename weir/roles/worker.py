@@ -1,0 +1,143 @@
+"""The worker: reads interactions, joins, scores, and keeps the most instructive. Assembled here, done elsewhere."""
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from threading import Event
+
+from importance.attribution import Progress
+from importance.errors import Unavailable
+from importance.quality import CountKey, Counts, tally
+from importance.reservoir import admit
+from importance.sample import Sample, label
+from importance.scores import Offer, Scores
+from monitoring.exporter import Exporter
+from monitoring.metrics import WorkerMetrics, new_registry
+from storage.artifacts import Artifacts
+from storage.buffer import Buffer
+from storage.progress import Progresses
+from storage.registry import Registry
+from stream.announcements import follow
+from stream.app import STATUS_FAILED, StreamSettings, Worker
+from stream.lane import Effects, Limits
+from stream.topics import topic_id
+from weir import logs, policies
+from weir.cli.topics import named_topics
+from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
+from weir.roles.reporting import Reporting
+from weir.roles.serving import Serving
+from weir.settings import Settings
+
+_log = logs.logger(__name__)
+_STOP_POLL_SECONDS = 0.1  # how soon a signal, which sets a thread's event, is seen by the event loop
+
+
+def run(settings: Settings) -> int:
+    """Work until a signal; the exit status."""
+    begin(settings, "worker")
+    stop = Event()
+    registry = new_registry()
+    reporting = Reporting(WorkerMetrics(registry))
+    reporting.change("worker", False, "starting")
+    with (
+        stopped_by_signals(stop.set),
+        Exporter(registry, reporting.reasons, settings.metrics_host, settings.metrics_port) as page,
+    ):
+        _log.info("page is served", url=page.url)
+        prepared = _prepare(settings, stop, reporting)
+        return 0 if prepared is None else asyncio.run(_work(settings, stop, reporting, *prepared))
+
+
+def _prepare(settings: Settings, stop: Event, reporting: Reporting) -> tuple[Serving, Effects] | None:
+    """Wait for tables, topic and a first model; None when told to stop before they were there."""
+    engine = database(settings, "worker", pool_size=10)
+    wait = partial(patiently, settings=settings, stop=stop, reporting=reporting)
+    if not wait(lambda: ready_database(engine), "storage"):
+        return None
+    topic = wait(lambda: topic_id(settings.kafka_bootstrap, named_topics(settings).interactions), "kafka")
+    if topic is None:
+        return None
+    serving = Serving(settings, Registry(engine), Artifacts(settings.artifacts_url))
+    if not wait(serving.begin, "model"):
+        return None
+    progresses = Progresses(engine, topic)
+    buffer = Buffer(engine, policies.capacities(settings), topic, policies.positive_from(settings))
+    admission = policies.admission(settings)
+
+    def claim(partition: int, generation: int) -> tuple[int, Progress | None]:
+        assignment = progresses.claim(partition, generation)
+        return assignment.epoch, assignment.progress
+
+    def count(samples: Sequence[Sample], scores: Scores) -> Mapping[CountKey, Counts]:
+        return tally(samples, [label(sample.actions, admission.positive_from) for sample in samples], scores)
+
+    def admitted(samples: Sequence[Sample], scores: Scores) -> Sequence[Offer]:
+        return admit(samples, scores, admission, buffer.door())
+
+    return serving, Effects(claim, serving.scorer.score, admitted, count, buffer.remember, reporting)
+
+
+async def _work(settings: Settings, stop: Event, reporting: Reporting, serving: Serving, effects: Effects) -> int:
+    ended = asyncio.Event()
+    with tempfile.TemporaryDirectory(prefix="weir-faust-") as folder:
+        worker = Worker(
+            StreamSettings(
+                bootstrap=settings.kafka_bootstrap,
+                group=settings.consumer_group,
+                data_dir=Path(folder),
+                topics=named_topics(settings),
+                idle_seconds=settings.idle_seconds,
+                watchdog_seconds=settings.watchdog_seconds,
+                grace_seconds=settings.stop_seconds,
+            ),
+            policies.join(settings),
+            effects,
+            Limits(retry_seconds=settings.retry_first_seconds, retry_most_seconds=settings.retry_limit_seconds),
+        )
+        wake = asyncio.Event()
+        tasks = [
+            asyncio.create_task(_end_when(stop, ended)),
+            asyncio.create_task(_listen(settings, wake)),
+            asyncio.create_task(_swap_when_woken(settings, serving, reporting, wake)),
+        ]
+        reporting.change("worker", True, "started")
+        try:
+            return await worker.run(ended)
+        except Unavailable as error:  # Faust cannot be started twice in a process: a supervisor starts it anew
+            _log.error("kafka is away at the start", reason=str(error))
+            return STATUS_FAILED
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def _end_when(stop: Event, ended: asyncio.Event) -> None:
+    while not stop.is_set():
+        await asyncio.sleep(_STOP_POLL_SECONDS)
+    ended.set()
+
+
+async def _listen(settings: Settings, wake: asyncio.Event) -> None:
+    """Wake at each announcement. Where Kafka is away, `_swap_when_woken` looks by itself."""
+    while True:
+        with contextlib.suppress(Unavailable):
+            async for _ in follow(settings.kafka_bootstrap, named_topics(settings).models):
+                wake.set()
+        await asyncio.sleep(settings.models_poll_seconds)
+
+
+async def _swap_when_woken(settings: Settings, serving: Serving, reporting: Reporting, wake: asyncio.Event) -> None:
+    while True:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(wake.wait(), settings.models_poll_seconds)
+        wake.clear()
+        try:
+            swap = await asyncio.to_thread(serving.look)
+        except Unavailable:
+            continue  # the lanes say that Postgres is away; the next look finds what was missed
+        reporting.change("model", serving.trouble is None, serving.trouble or "")
+        if swap is not None and swap.is_rollback:
+            reporting.rolled_back(swap.since_entry_seconds)
