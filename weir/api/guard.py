@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from weir.api.problems import problem
 from weir.settings import is_loopback
 
-MAX_BODY_BYTES = 16 * 1024 * 1024  # the most items of the longest texts fit in
+MAX_BODY_BYTES = 16 * 1024 * 1024  # the most items, each of 16 KB
 _DRAINED = 8  # times the bound
 
 

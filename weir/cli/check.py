@@ -64,6 +64,7 @@ def look(settings: "Settings") -> Iterator[Finding]:
     yield _finding("artifacts", lambda: _artifacts(placed))
     yield _finding("data set", lambda: _dataset(placed))
     yield _finding("model", lambda: _model(placed))
+    yield _finding("device", lambda: _device(placed))
     yield _finding("salt", lambda: _salt(placed))
 
 
@@ -200,7 +201,15 @@ def _model(settings: "Settings") -> tuple[State, str]:
     return "note", f"{settings.model} is no folder here; it will be fetched from Hugging Face"
 
 
+def _device(settings: "Settings") -> tuple[State, str]:
+    from trainer.device import choose
+
+    return "ok", f"{choose(settings.device)}, {settings.threads} CPU threads a role"
+
+
 def _salt(settings: "Settings") -> tuple[State, str]:
-    if settings.salt == type(settings).model_fields["salt"].default:
+    from weir.settings import shown
+
+    if shown("salt", settings.salt) != "***":
         return "note", "the default, which everybody knows: set WEIR_SALT before real traffic comes, and keep it"
     return "ok", "your own"

@@ -21,14 +21,16 @@ def migrate(
     as_json: AsJson = False,
 ) -> int:
     """Bring the database to the tables that this version knows. A second migrator waits for the first."""
-    from storage.engine import create_engine
-    from storage.migrate import current, downgrade, head, upgrade
     from weir.cli.services import located
     from weir.settings import read
 
     if check and down is not None:
         raise InvalidInput("--check and --down are given; choose one")
-    engine = create_engine(located(read(), database=True).database_url)
+    settings = located(read(), database=True)
+    from storage.engine import create_engine
+    from storage.migrate import current, downgrade, head, upgrade
+
+    engine = create_engine(settings.database_url)
     before = current(engine)
     if down is not None:
         downgrade(engine, down)

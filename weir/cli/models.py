@@ -30,10 +30,11 @@ def init(
 ) -> None:
     """Make the first version: the built-in model trained on history, or the one that WEIR_MODEL names."""
     from weir.cli.progress import Progress
-    from weir.models import make_first
 
     progress = Progress(sys.stderr)
     with _opened() as place:
+        from weir.models import make_first  # after the settings: a wrong one is said at once
+
         entry = make_first(place.settings, place.registry, None if untrained else dataset, progress.show)
         progress.close()
         place.announce(entry)

@@ -1,6 +1,11 @@
 """``weir worker``, ``weir trainer``, ``weir api``: one role each, in the foreground, until it is told to end."""
 
+from typing import TYPE_CHECKING
+
 import typer
+
+if TYPE_CHECKING:
+    from weir.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -12,26 +17,27 @@ def register(app: typer.Typer) -> None:
 
 def worker() -> int:
     """Read interactions, join, score, and keep the most instructive. As many as there are partitions may run."""
-    from weir.cli.services import located
     from weir.roles import run_worker
-    from weir.settings import read
 
-    return run_worker(located(read(), kafka=True, database=True))
+    return run_worker(_settings(kafka=True))
 
 
 def trainer() -> int:
     """Fine-tune, evaluate, promote. One is active at a time; a second one waits and takes over."""
-    from weir.cli.services import located
     from weir.roles import run_trainer
-    from weir.settings import read
 
-    return run_trainer(located(read(), database=True))
+    return run_trainer(_settings())
 
 
 def api() -> int:
     """Serve the HTTP interface: scores, rankings, models, the buffer, and the figures that all roles share."""
-    from weir.cli.services import located
     from weir.roles import run_api
+
+    return run_api(_settings(kafka=True))
+
+
+def _settings(*, kafka: bool = False) -> "Settings":
+    from weir.cli.services import located
     from weir.settings import read
 
-    return run_api(located(read(), database=True))
+    return located(read(), kafka=kafka, database=True)

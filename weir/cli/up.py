@@ -28,9 +28,11 @@ def up(
 ) -> int:
     """Start Kafka, Postgres, a worker, a trainer and the api on this machine, and replay a real shop through them."""
     from weir.settings import read
+
+    settings = read()  # before the heavy libraries: a wrong setting is said at once
     from weir.stack import UpOptions, run_up
 
     options = UpOptions(
         replay=None if no_replay else replay, limit=limit, speed=speed, once=once, json=as_json, fresh=fresh
     )
-    return run_up(read(), options)
+    return run_up(settings, options)

@@ -1,0 +1,219 @@
+"""The command line without services: usage, errors, exit status, and that the docs name every command and option."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from weir import settings
+from weir.cli import create_app, run
+
+DOCS = Path(__file__).parents[3] / "docs" / "commands.md"
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No settings from outside, and an empty folder to work in."""
+    for name in settings.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Every command's words, and its options and arguments."""
+
+    def walk(command: object, words: str) -> Iterator[tuple[str, list[str]]]:
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            names = [max(parameter.opts, key=len) for parameter in command.params]  # type: ignore[attr-defined]
+            yield words, [name for name in names if name != "--help"]
+        else:
+            for name, below in inner.items():
+                yield from walk(below, f"{words} {name}".strip())
+
+    yield from walk(get_command(create_app()), "")
+
+
+COMMANDS = dict(commands())
+
+
+def test_every_command_of_the_contract_exists() -> None:
+    assert set(COMMANDS) == {
+        "up", "worker", "trainer", "api", "migrate", "topics", "check", "settings", "replay",
+        "models init", "models list", "models show", "models promote", "models rollback", "models freeze",
+        "models unfreeze", "buffer stats", "buffer explain", "dead-letters list", "dead-letters redrive",
+    }  # fmt: skip
+    assert {"--replay", "--no-replay", "--limit", "--once", "--json", "--fresh", "--speed"} == set(COMMANDS["up"])
+    assert {"--to", "--reason", "--actor", "--json"} == set(COMMANDS["models rollback"])
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_has_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*words.split(), "--help"]) == 0
+    shown = capsys.readouterr()
+    assert "Usage: weir " + words in " ".join(shown.out.split())
+    assert shown.err == ""
+
+
+def test_every_command_has_its_heading_in_the_docs_with_its_options_and_the_other_way_round() -> None:
+    sections = re.split(r"^### ", DOCS.read_text(), flags=re.MULTILINE)[1:]
+    documented = {}
+    for section in sections:
+        heading, _, text = section.partition("\n")
+        words = re.match(r"`weir ([a-z -]+?)(?: [A-Z]+)?`$", heading)
+        assert words is not None, heading
+        documented[words[1]] = set(re.findall(r"^\| `(--[a-z-]+)", text, re.MULTILINE))
+    options = {words: {name for name in names if name.startswith("--")} for words, names in COMMANDS.items()}
+    assert documented == options
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nonsense"], "No such command 'nonsense'; see weir --help"),
+        (["models", "lst"], "Did you mean 'list'?"),
+        (["models", "show"], "Missing argument 'VERSION'; see weir models show --help"),
+        (["models", "rollback"], "Missing option '--reason'"),
+        (["up", "--limit", "0"], "'--limit'"),
+        (["up", "--limt", "5"], "No such option: --limt"),
+        (["migrate", "--check", "--down", "base"], "--check and --down are given; choose one"),
+        (["dead-letters", "redrive"], "nothing or too much is chosen"),
+        (["dead-letters", "redrive", "--all", "--reason", "json"], "nothing or too much is chosen"),
+        (["dead-letters", "redrive", "--reason", "json", "--value", "{}"], "name it by --partition and --offset"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_status_2(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.count("\n") == 1
+    assert shown.err.startswith("weir: ")
+    assert said in shown.err
+
+
+@pytest.mark.parametrize("words", [words for words in COMMANDS if words != "models show"])
+def test_a_wrong_setting_stops_every_command_before_it_begins(
+    words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = {
+        "models promote": ["v1"], "models rollback": ["--reason", "x"], "buffer explain": ["x"],
+        "dead-letters redrive": ["--all"], "replay": ["simulation"],
+    }  # fmt: skip
+    monkeypatch.setenv("WEIR_API_PORT", "99999")
+    assert run([*words.split(), *arguments.get(words, [])]) == 2
+    shown = capsys.readouterr()
+    assert (
+        shown.err
+        == "weir: WEIR_API_PORT is '99999'; it must be at most 65535: port of the role api; 0 takes a free one\n"
+    )
+    assert shown.out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "lacking"),
+    [("topics", "Kafka"), ("dead-letters list", "Kafka"), ("migrate", "Postgres"), ("models list", "Postgres"),
+     ("buffer stats", "Postgres"), ("worker", "Kafka"), ("trainer", "Postgres"), ("api", "Kafka")],
+)  # fmt: skip
+def test_a_service_that_is_not_known_is_said_with_what_to_do(
+    words: str, lacking: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words.split()) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"weir: no {lacking} is known: WEIR_")
+    assert str(tmp_path / ".weir" / "stack.json") in shown
+    assert "weir up" in shown
+    assert shown.count("\n") == 1
+
+
+def test_services_are_found_through_a_running_stack(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    told = {
+        "kafka": "127.0.0.1:1",
+        "database_url": "postgresql://ann:hunter22@127.0.0.1:1/weir",
+        "api": "",
+        "metrics": [],
+    }
+    (tmp_path / "stack.json").write_text(json.dumps(told))
+    assert run(["models", "list"]) == 1
+    shown = capsys.readouterr().err
+    assert "Postgres at 127.0.0.1:1/weir does not answer" in shown
+    assert "hunter22" not in shown
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"kafka": "a:1"}'])
+def test_a_stack_file_that_is_damaged_is_named(
+    content: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    (tmp_path / "stack.json").write_text(content)
+    assert run(["models", "list"]) == 2
+    shown = capsys.readouterr().err
+    assert str(tmp_path / "stack.json") in shown
+    assert shown.count("\n") == 1
+
+
+def test_settings_are_shown_with_their_source_and_without_secrets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEIR_DATABASE_URL", "postgresql://ann:hunter22@db/weir")
+    (tmp_path / ".env").write_text("WEIR_SEED=7\n")
+    assert run(["settings", "--json"]) == 0
+    rows = {row["variable"]: row for row in json.loads(capsys.readouterr().out)}
+    assert set(rows) == settings.VARIABLES
+    assert rows["WEIR_DATABASE_URL"]["value"] == "postgresql://ann:***@db/weir"
+    assert (rows["WEIR_SEED"]["value"], rows["WEIR_SEED"]["source"]) == ("7", ".env")
+    assert run(["settings"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(
+        r"^WEIR_DATABASE_URL +postgresql://ann:\*\*\*@db/weir +environment +postgresql://", shown, re.MULTILINE
+    )
+    assert "hunter22" not in shown
+
+
+def test_a_traceback_comes_only_with_debug_wherever_it_stands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["topics"]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+    for words in (["--debug", "topics"], ["topics", "--debug"]):
+        with pytest.raises(Exception, match="no Kafka is known"):
+            run(words)
+
+
+def test_the_process_ends_with_the_command_status() -> None:
+    done = subprocess.run([sys.executable, "-m", "weir", "nonsense"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    done = subprocess.run(
+        [sys.executable, "-m", "weir", "topics", "--debug"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    writer = subprocess.Popen(
+        [sys.executable, "-m", "weir", "settings", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert writer.stdout is not None
+    writer.stdout.close()
+    _, errors = writer.communicate(timeout=60)
+    assert errors == b""
+
+
+def test_help_and_light_commands_start_without_the_heavy_libraries() -> None:
+    heavy = {"torch", "faust", "transformers", "sqlalchemy", "kafka", "fastapi", "numpy"}
+    for words in (["--help"], ["settings"]):
+        code = f"import sys, weir.cli; weir.cli.run({words!r}); print(*sys.modules, file=sys.stderr)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        loaded = {name.partition(".")[0] for name in done.stderr.split()}
+        assert "weir" in loaded
+        assert not loaded & heavy
