@@ -1,7 +1,7 @@
 """A topic's content with everything in it that makes a join hard, from a seed.
 
-Late and early actions, ratings, returns, repeated deliveries, ids used twice, impressions that come too late, heartbeats
-and messages that are no events. Deterministic, so that an oracle can be computed from the topic alone.
+Late and early actions, ratings, returns, repeated deliveries, ids used twice, impressions that come too late, and
+messages that are no events. Deterministic, so that an oracle can be computed from the topic alone.
 """
 
 import json
@@ -10,7 +10,24 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 START_MS = 1_293_840_000_000  # 2011-01-01T00:00:00Z
-WORDS = "lamp clock heart candle bag tin bunting mug cushion doormat wreath jar holder sign box bottle".split()
+WORDS = [
+    "lamp",
+    "clock",
+    "heart",
+    "candle",
+    "bag",
+    "tin",
+    "bunting",
+    "mug",
+    "cushion",
+    "doormat",
+    "wreath",
+    "jar",
+    "holder",
+    "sign",
+    "box",
+    "bottle",
+]
 NO_EVENTS = (b"", b"{", b"[]", b'{"id": 7}', b"\xff\xfe", b'{"id": "x", "type": "impression"}')
 
 
