@@ -44,9 +44,8 @@ _FORGET = sa.text("""
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The arrays that a flush wrote, as they are while nobody else has written: at this epoch and this `next`."""
+    """The arrays that a flush wrote, as they are for as long as `next` stands where that flush put it."""
 
-    epoch: int
     next: int
     counts: dict[CountKey, Counts]
 
@@ -56,10 +55,9 @@ def add(connection: sa.Connection, topic_id: UUID, flush: Flush, before: Held | 
 
     ``before`` is what this worker wrote last; what it does not cover (all of it after an assignment) is read.
     """
-    holds = before is not None and (before.epoch, before.next) == (flush.epoch, flush.old_next)
-    known = before.counts if before is not None and holds else {}
+    known = before.counts if before is not None and before.next == flush.old_next else {}
     if not flush.quality:
-        return Held(flush.epoch, flush.progress.next, known)
+        return Held(flush.progress.next, known)
     missing = [key for key in flush.quality if key not in known]
     stored = _read(connection, topic_id, flush.partition, missing) if missing else {}
     total = {
@@ -72,7 +70,7 @@ def add(connection: sa.Connection, topic_id: UUID, flush: Flush, before: Held | 
     blocks = [int(key.span.removeprefix(_BLOCK)) for key in missing if key.span.startswith(_BLOCK)]
     if blocks:  # a block begins: another one has become too old
         connection.execute(_FORGET, names | {"block": max(blocks) - BLOCKS_KEPT})
-    return Held(flush.epoch, flush.progress.next, total)
+    return Held(flush.progress.next, total)
 
 
 class Series(NamedTuple):

@@ -1,10 +1,12 @@
 """Counts of predictions add up exactly: over flushes, owners, repetitions and partitions."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from importance.errors import Fenced
+from importance.errors import Fenced, Unavailable
 from importance.quality import CountKey, Counts, empty_counts
 from storage.buffer import Buffer
 from storage.quality import BLOCKS_KEPT, Quality, Series
@@ -64,6 +66,25 @@ def test_a_repeated_flush_counts_once_and_the_next_one_is_right(engine: sa.Engin
     buffer.remember(flush)
     Buffer(engine, CAPACITIES, TOPIC).remember(flush)  # by a process that does not know that its COMMIT came through
     owner.flush(quality={key(): counts((0, 2))})
+    assert same(Quality(engine).weeks(), {series(): counts((0, 1), (0, 2))})
+
+
+def test_a_flush_whose_commit_failed_counts_once_when_it_is_repeated(
+    engine: sa.Engine, buffer: Buffer, connect: Callable[[], sa.Engine]
+) -> None:
+    owner = Owner(engine, buffer)
+    owner.flush(quality={key(): counts((0, 1))})
+    flush, other = owner.prepare(quality={key(): counts((0, 2))}), connect()
+
+    def end_the_session(connection: sa.Connection) -> None:
+        pid = connection.scalar(sa.select(sa.func.pg_backend_pid()))
+        rows(other, "SELECT pg_terminate_backend(:pid)", pid=pid)
+
+    sa.event.listen(engine, "commit", end_the_session)
+    with pytest.raises(Unavailable):
+        buffer.remember(flush)
+    sa.event.remove(engine, "commit", end_the_session)
+    buffer.remember(flush)
     assert same(Quality(engine).weeks(), {series(): counts((0, 1), (0, 2))})
 
 
