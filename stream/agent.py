@@ -5,16 +5,15 @@ Thin on purpose. What happens to a chunk is in ``lane.py``; what it means, in ``
 
 import asyncio
 from collections.abc import AsyncIterable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
 from importance.attribution import Policy
 from stream.chunks import Chunk
-from stream.lane import Effects, Lane, Limits, Publish, Threads
+from stream.lane import Effects, Lane, Limits, Publish
 from stream.reports import Availability, Standing
+from stream.threads import Threads
 
-_STORING_THREADS = 8  # lanes that may wait for the database at the same time
 _LONGEST_GAP_SECONDS = 5.0  # between two answers of the broker that count as one uninterrupted watch
 
 
@@ -42,9 +41,7 @@ class Pipeline:
         self._publish = publish
         self._limits = limits
         self._idle_seconds = idle_seconds
-        self._threads = Threads(
-            ThreadPoolExecutor(1, "weir-compute"), ThreadPoolExecutor(_STORING_THREADS, "weir-store")
-        )
+        self._threads = Threads()
         self._lanes: dict[int, Lane] = {}
         self._tasks: dict[Lane, asyncio.Task[None]] = {}
         self._idle: dict[int, _Idle] = {}
@@ -127,16 +124,21 @@ class Pipeline:
         """The partitions that have work, and the beats of their lanes: one that stays the same is stuck."""
         return {f"partition {lane.partition}": lane.beats for lane in self._lanes.values() if lane.has_work}
 
-    async def stop(self) -> None:
-        """Let every lane end its turn."""
+    @property
+    def busy(self) -> bool:
+        """Whether a thread runs still; the interpreter would wait for it when it ends."""
+        return self._threads.busy
+
+    async def stop(self, patience_seconds: float) -> None:
+        """Let every lane end its turn. One that cannot, as storage is away, is left: it will be read again."""
         for lane in self._lanes.values():
             lane.stop()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=patience_seconds)
         self.close()
 
     def close(self) -> None:
-        """Give the threads up without waiting for them."""
+        """Leave everything as it is, without waiting."""
         for task in self._tasks.values():
             task.cancel()
-        self._threads.computing.shutdown(wait=False, cancel_futures=True)
-        self._threads.storing.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()

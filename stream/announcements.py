@@ -3,6 +3,7 @@
 Postgres is the truth and this a wake-up. An announcement that is older than one already seen is ignored.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 
@@ -13,6 +14,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from importance.errors import Unavailable
+from stream.connecting import require_broker
 
 KEY = b"active"
 
@@ -35,6 +37,7 @@ _DECODER = msgspec.json.Decoder(Announcement)
 def announce(bootstrap: str, topic: str, announcement: Announcement, timeout_seconds: float = 10.0) -> None:
     """Tell it, and wait until the broker has it. Raises :class:`Unavailable` otherwise."""
     milliseconds = int(timeout_seconds * 1000)
+    require_broker(bootstrap, timeout_seconds)
     try:
         producer = KafkaProducer(
             bootstrap_servers=bootstrap.split(","),
@@ -56,6 +59,7 @@ async def follow(bootstrap: str, topic: str, after: int = 0) -> AsyncIterator[An
     Reads the topic from its beginning, without a group. Raises :class:`Unavailable` when Kafka cannot be reached at
     the start; later absences are waited out.
     """
+    await asyncio.to_thread(require_broker, bootstrap)
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False)
     try:
         await consumer.start()

@@ -20,6 +20,7 @@ from importance.attribution import Policy
 from importance.errors import Unavailable
 from stream.agent import Pipeline
 from stream.chunks import ChunkApp, ChunkSchema
+from stream.connecting import require_broker
 from stream.lane import Effects, Limits
 from stream.publishing import Publisher
 from stream.reports import KAFKA, Failed
@@ -119,10 +120,11 @@ class Worker:
         Raises :class:`Unavailable` when Kafka does not answer at the start.
         """
         try:
+            await asyncio.to_thread(require_broker, self._settings.bootstrap)
             await self.app.start()
-        except KafkaError as error:
+        except (Unavailable, KafkaError) as error:
             self.pipeline.close()
-            raise Unavailable(f"Kafka at {self._settings.bootstrap} does not answer: {error}") from error
+            raise Unavailable(f"no worker without Kafka: {error}") from error
         looking = asyncio.create_task(self._look())
         watchdog = Watchdog(lambda: self._marks, self._stalled, self._settings.watchdog_seconds)
         watchdog.start()
@@ -133,9 +135,13 @@ class Worker:
         if failure is not None:
             self._report(Failed(failure))
         timer = self._end_by_the_clock(STATUS_GRACE_EXCEEDED if failure is None else STATUS_FAILED)
-        await self.pipeline.stop() if failure is None else self.pipeline.close()
+        if failure is None:
+            await self.pipeline.stop(self._settings.grace_seconds / 2)
+        else:
+            self.pipeline.close()
         await self.app.stop()
-        timer.cancel()
+        if not self.pipeline.busy:  # else the clock ends what the interpreter would wait for
+            timer.cancel()
         return status
 
     async def _until_stop_or_failure(self, stop: asyncio.Event, looking: asyncio.Task[None]) -> BaseException | None:
@@ -172,8 +178,7 @@ class Worker:
         seconds = self._settings.watchdog_seconds
         error = RuntimeError(f"{name} has not moved for {seconds:g} s although there is work; the worker starts anew")
         self._loop.call_soon_threadsafe(self.pipeline.fail, error)
-        # Not cancelled by anybody: a thread that hangs would keep the interpreter from ending.
-        self._end_by_the_clock(STATUS_FAILED)
+        self._end_by_the_clock(STATUS_FAILED)  # for when it is the event loop that hangs
 
     def _end_by_the_clock(self, status: int) -> threading.Timer:
         """With the broker away Faust's stop waits for ever, and swallows a cancellation; nothing is lost by leaving."""

@@ -109,7 +109,7 @@ class Ledger:
     def add(self, first: int, end: int, records: Sequence[ConsumerRecord]) -> Chunk:
         """Deliver the next chunk."""
         if self.committable is None:
-            self.committable = first  # where auto_offset_reset decided to begin; of itself never committed
+            self.committable = self.committed = first  # where auto_offset_reset began; of itself never committed
         chunk = Chunk(self, first, end, records)
         self._chunks.append(chunk)
         self.undecoded_records += chunk.count

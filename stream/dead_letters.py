@@ -13,6 +13,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
 from importance.errors import NotFound, Unavailable
+from stream.connecting import require_broker
 
 REASON, TOPIC, PARTITION, OFFSET = "weir-reason", "weir-topic", "weir-partition", "weir-offset"
 HEADERS = frozenset((REASON, TOPIC, PARTITION, OFFSET))
@@ -107,6 +108,7 @@ def read(bootstrap: str, topic: str, choose: Choose = _every, timeout_seconds: f
 
 
 def _records(bootstrap: str, topic: str, timeout_seconds: float) -> Iterator[DeadLetter]:
+    require_broker(bootstrap)
     try:
         consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")
     except KafkaError as error:
@@ -141,6 +143,7 @@ def redrive(bootstrap: str, letters: Iterable[DeadLetter], mend: Mend = _as_it_i
     a failure raises :class:`Unavailable`, and nothing after it was sent.
     """
     sent = 0
+    require_broker(bootstrap)
     try:
         producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
     except KafkaError as error:
@@ -149,7 +152,8 @@ def redrive(bootstrap: str, letters: Iterable[DeadLetter], mend: Mend = _as_it_i
         for letter in letters:
             value = mend(letter)
             if value is not None:
-                future = producer.send(letter.topic, value, letter.key, headers=list(letter.received_headers))
+                headers = [(name, text or b"") for name, text in letter.received_headers]  # None cannot be sent here
+                future = producer.send(letter.topic, value, letter.key, headers=headers)
                 future.get(timeout=30)
                 sent += 1
     except KafkaError as error:

@@ -10,7 +10,6 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -24,6 +23,7 @@ from importance.scores import Offer, Scores
 from stream.chunks import Chunk
 from stream.dead_letters import DeadLetter
 from stream.reports import KAFKA, STORAGE, Availability, Lost, Report, Turn
+from stream.threads import Threads
 
 T = TypeVar("T")
 Publish = Callable[[Sequence[Offer], Sequence[DeadLetter]], Awaitable[None]]
@@ -71,14 +71,6 @@ class Limits:
         )
 
 
-@dataclass(frozen=True)
-class Threads:
-    """Where a worker's lanes run what is slow: ``computing`` is one thread, for one model takes one batch at a time."""
-
-    computing: Executor
-    storing: Executor
-
-
 @dataclass
 class Batch:
     """What one turn read and decided, merged over chunks."""
@@ -123,7 +115,7 @@ class Lane:
         publish: Publish,
         limits: Limits,
         availability: Availability,
-        threads: "Threads",
+        threads: Threads,
     ) -> None:
         self.partition = partition
         self.generation = generation
@@ -209,7 +201,7 @@ class Lane:
         if self._join is None:
             claim = self._effects.claim
             self._epoch, progress = await self._until_done(
-                STORAGE, partial(self._in, self._threads.storing, claim, self.partition, self.generation)
+                STORAGE, partial(self._threads.store, claim, self.partition, self.generation)
             )
             first = self._queue[0].first
             self._join = Join(self._policy, self.partition, progress or Progress.beginning(first))
@@ -218,7 +210,7 @@ class Lane:
     async def _turn(self, join: Join) -> None:
         """One step: everything from the bytes to the acknowledgement."""
         before = join.progress
-        batch = await self._in(self._threads.computing, self._read, join)
+        batch = await self._threads.compute(self._read, join)
         for chunk in batch.chunks:
             chunk.release()
         self._unacknowledged.extend(batch.chunks)
@@ -242,7 +234,7 @@ class Lane:
                 quality=worth.quality,
                 samples=len(decisions.samples),
             )
-            await self._until_done(STORAGE, partial(self._in, self._threads.storing, self._effects.remember, flush))
+            await self._until_done(STORAGE, partial(self._threads.store, self._effects.remember, flush))
         if batch.chunks or worth.offers or corrections:
             dead = [letter.reason for letter in batch.letters]
             self._effects.report(
@@ -269,7 +261,7 @@ class Lane:
         worth = Worth()
         for start in range(0, len(samples), self._limits.batch_samples):
             part = samples[start : start + self._limits.batch_samples]
-            await self._until_done(STORAGE, partial(self._in, self._threads.computing, self._score, part, worth))
+            await self._until_done(STORAGE, partial(self._threads.compute, self._score, part, worth))
         return worth
 
     def _score(self, samples: Sequence[Sample], worth: Worth) -> None:
@@ -289,19 +281,14 @@ class Lane:
         while self._unacknowledged and self._unacknowledged[0].end <= acknowledged:
             self._unacknowledged.popleft().acknowledge()
 
-    async def _in(self, executor: Executor, function: Callable[..., T], *arguments: object) -> T:
-        result = await asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
-        self.beats += 1
-        return result
-
     async def _until_done(self, dependency: str, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try the same again while its dependency is away."""
         for delay in self._limits.delays():
+            self.beats += 1
             try:
                 result = await attempt()
             except Unavailable as error:
                 self._availability.away(dependency, self, str(error))
-                self.beats += 1
                 await asyncio.sleep(delay)
             else:
                 self._availability.back(dependency, self)

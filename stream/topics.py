@@ -4,19 +4,30 @@ A topic that exists is never altered silently: what differs from the plan is tol
 its own. All functions block; they are for commands and for the start of a role.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, OffsetSpec
-from kafka.errors import InvalidPartitionsError, KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from kafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    InvalidPartitionsError,
+    KafkaError,
+    NotCoordinatorError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+)
 
 from importance.errors import InvalidInput, NotFound, Unavailable
+from stream.connecting import require_broker
 
 _BROKER_DEFAULT_MESSAGE_BYTES = 1_048_588
+_COORDINATOR_NOT_YET = (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError)
 
 
 @dataclass(frozen=True)
@@ -123,13 +134,24 @@ def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
 def committed_offsets(bootstrap: str, group: str, topic: str) -> dict[int, int]:
     """Partition → the offset that the group committed; partitions without one are left out."""
     with _admin(bootstrap) as admin:
-        found = admin.list_group_offsets(group)[group]
+        found = _group_offsets(admin, group)
         return {tp.partition: at.offset for tp, at in found.items() if tp.topic == topic and at.offset >= 0}
+
+
+def _group_offsets(admin: KafkaAdminClient, group: str) -> Mapping[TopicPartition, Any]:
+    """Ask again for a while: the first to ask a new cluster has it make the topic of offsets, which takes a moment."""
+    for seconds in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2):
+        try:
+            return cast(Mapping[TopicPartition, Any], admin.list_group_offsets(group)[group])
+        except _COORDINATOR_NOT_YET:
+            time.sleep(seconds)
+    return cast(Mapping[TopicPartition, Any], admin.list_group_offsets(group)[group])
 
 
 @contextmanager
 def _admin(bootstrap: str, timeout_seconds: float = 10.0) -> Iterator[KafkaAdminClient]:
     milliseconds = int(timeout_seconds * 1000)
+    require_broker(bootstrap)
     try:
         client = KafkaAdminClient(
             bootstrap_servers=bootstrap.split(","),

@@ -26,8 +26,8 @@ from stream.topics import Topics
 
 # Event time never passes Kafka's own, so what happens lies an hour back and what closes its window in between.
 SHOWN_MS = int(time.time() * 1000) - 3_600_000
-CLOSED_MS = SHOWN_MS + 60_000
-FORGOTTEN_MS = CLOSED_MS + 60_000  # past the window and the horizon of all that came before
+CLOSED_MS = SHOWN_MS + 15_000
+FORGOTTEN_MS = SHOWN_MS + 60_000  # past the window and the horizon of all that came before
 POLICY = Policy(window_ms=10_000, deduplication_ms=10_000)
 PATIENCE_SECONDS = 60.0
 
@@ -102,6 +102,12 @@ class Store:
         with self.lock:
             return sum(map(len, self.samples.values()))
 
+    def next(self, partition: int = 0) -> int:
+        """The first offset that is not decided."""
+        with self.lock:
+            progress = self.progress.get(partition)
+        return progress.next if progress else 0
+
     def ids(self, partition: int = 0) -> list[str]:
         with self.lock:
             return [sample.id for sample in self.samples.get(partition, [])]
@@ -154,14 +160,25 @@ class Place:
         return replace(settings, **changes)
 
     def send(
-        self, values: Iterable[bytes | None], partition: int = 0, keys: Iterable[bytes | None] | None = None
+        self,
+        values: Iterable[bytes | None],
+        partition: int = 0,
+        keys: Iterable[bytes | None] | None = None,
+        headers: list[tuple[str, bytes | None]] | None = None,
+        compression_type: str | None = None,
     ) -> None:
         """Put values into a partition of the interactions topic, all durable on return."""
         values = list(values)
         keys = list(keys) if keys is not None else [b"ann"] * len(values)
-        producer = KafkaProducer(bootstrap_servers=self.bootstrap, acks="all", linger_ms=20, max_request_size=4 << 20)
+        producer = KafkaProducer(
+            bootstrap_servers=self.bootstrap,
+            acks="all",
+            linger_ms=20,
+            max_request_size=4 << 20,
+            compression_type=compression_type,
+        )
         futures = [
-            producer.send(self.topics.interactions, value, key, partition=partition)
+            producer.send(self.topics.interactions, value, key, headers=headers, partition=partition)
             for key, value in zip(keys, values, strict=True)
         ]
         for future in futures:

@@ -1,6 +1,18 @@
 """The worker on a real broker: what is decided, what is committed, and what survives."""
 
-from tests.integration.stream.harness import CLOSED_MS, SHOWN_MS, Place, Store, click, heartbeat, impression, running
+from stream.lane import Limits
+from stream.reports import Turn
+from tests.integration.stream.harness import (
+    CLOSED_MS,
+    FORGOTTEN_MS,
+    SHOWN_MS,
+    Place,
+    Store,
+    click,
+    heartbeat,
+    impression,
+    running,
+)
 
 
 async def test_what_is_sent_is_joined_scored_published_and_remembered_in_order(place: Place, store: Store) -> None:
@@ -12,3 +24,25 @@ async def test_what_is_sent_is_joined_scored_published_and_remembered_in_order(p
     assert [sample.id for sample in store.samples[0] if sample.actions] == ["view-7"]
     assert {record.key for record in place.read(place.topics.importance)} == {f"view-{n}".encode() for n in range(50)}
     assert set(store.scored.values()) == {1}
+
+
+async def test_what_one_record_decides_is_scored_in_slices_and_stored_at_once(place: Place, store: Store) -> None:
+    place.send([*(impression(n, SHOWN_MS) for n in range(900)), heartbeat(FORGOTTEN_MS)])
+    async with running(place, store, Limits(batch_samples=400)) as worker:
+        await worker.until(lambda: store.decided == 900)
+        await worker.until(lambda: sum(len(turn.offers) for turn in worker.of(Turn)) == 900)
+        (turn,) = [turn for turn in worker.of(Turn) if turn.offers]
+    assert [count for count, _ in turn.scored] == [400, 400, 100]
+
+
+async def test_chunks_that_queue_up_are_merged_into_one_turn(place: Place, store: Store) -> None:
+    place.send([heartbeat(SHOWN_MS)] * 100)
+    store.away.set()
+    async with running(place, store, max_poll_records=10) as worker:
+        await worker.until(lambda: "storage" in worker.worker.away)
+        (ledger,) = worker.worker.app.consumer.ledgers.values()
+        await worker.until(lambda: ledger.end == 100)
+        store.away.clear()
+        await worker.until(lambda: store.next() == 100)
+        await worker.until(lambda: sum(sum(turn.counts.values()) for turn in worker.of(Turn)) == 100)
+        assert len(worker.of(Turn)) == 1

@@ -1,0 +1,49 @@
+"""Every worker hears which version serves, and nobody goes back to an older one by a late message."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+from kafka import KafkaProducer
+
+from importance.errors import Unavailable
+from stream.announcements import Announcement, announce, follow
+from tests.integration.stream.harness import Place
+
+
+def announcement(sequence: int) -> Announcement:
+    time = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    return Announcement(sequence, f"v{sequence}", f"v{sequence - 1}", "trainer", "gate passed", time, "ab" * 32)
+
+
+async def test_announcements_are_followed_in_order_by_all_and_older_ones_ignored(place: Place) -> None:
+    where = (place.bootstrap, place.topics.models)
+    early = follow(*where)
+    heard = asyncio.create_task(anext(early))  # follows before anything is announced
+    await asyncio.to_thread(announce, *where, announcement(3))
+    assert await asyncio.wait_for(heard, 60) == announcement(3)
+    for sequence in (2, 3, 5):
+        await asyncio.to_thread(announce, *where, announcement(sequence))
+    assert await asyncio.wait_for(anext(early), 60) == announcement(5)
+    late = follow(*where, after=4)
+    assert await asyncio.wait_for(anext(late), 60) == announcement(5)
+    await early.aclose()
+    await late.aclose()
+
+
+async def test_what_is_no_announcement_is_passed_over(place: Place) -> None:
+    producer = KafkaProducer(bootstrap_servers=place.bootstrap)
+    for value in (b"{", None, b"[]", b'{"sequence": "one"}'):
+        producer.send(place.topics.models, value, b"active").get(timeout=30)
+    producer.close()
+    await asyncio.to_thread(announce, place.bootstrap, place.topics.models, announcement(1))
+    following = follow(place.bootstrap, place.topics.models)
+    assert await asyncio.wait_for(anext(following), 60) == announcement(1)
+    await following.aclose()
+
+
+async def test_a_broker_that_is_away_is_said() -> None:
+    with pytest.raises(Unavailable, match="does not answer"):
+        await asyncio.to_thread(announce, "127.0.0.1:1", "models", announcement(1), 0.5)
+    with pytest.raises(Unavailable, match="does not answer"):
+        await anext(follow("127.0.0.1:1", "models"))

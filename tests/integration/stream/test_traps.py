@@ -1,0 +1,266 @@
+"""What a real Kafka does to a consumer, each met once and guarded against since: a test each."""
+
+import asyncio
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from importance.errors import Fenced, Unavailable
+from importance.flush import Flush
+from stream import topics
+from stream.lane import Limits
+from stream.reports import Change, Failed, Lost, Turn
+from tests.integration.stream.harness import (
+    CLOSED_MS,
+    FORGOTTEN_MS,
+    POLICY,
+    SHOWN_MS,
+    Place,
+    Running,
+    Store,
+    heartbeat,
+    impression,
+    make_place,
+    running,
+)
+from weir.local.kafka import KafkaServer
+
+
+async def test_committed_is_the_end_of_what_is_decided_and_forgotten_and_no_more(place: Place, store: Store) -> None:
+    place.send([impression(n, SHOWN_MS) for n in range(20)])
+    async with running(place, store, commit_interval_seconds=0.05) as worker:
+        await worker.until(lambda: bool(worker.of(Turn)))
+        await asyncio.sleep(0.2)  # several commit intervals
+        assert place.committed() == {}  # read, but every impression is open
+        place.send([heartbeat(CLOSED_MS)])
+        await worker.until(lambda: store.decided == 20)
+        assert place.committed() == {}  # decided, but their ids are still to be remembered
+        place.send([heartbeat(FORGOTTEN_MS)])
+        await worker.until(lambda: place.committed() == {0: 22})
+
+
+async def test_a_rebalance_reads_again_from_the_committed_offset_and_decides_nothing_twice(
+    kafka: str, tmp_path: Path, store: Store
+) -> None:
+    place = make_place(kafka, tmp_path, partitions=2)
+    for partition in (0, 1):
+        first = partition * 1000
+        place.send([impression(n, SHOWN_MS) for n in range(first, first + 30)], partition)
+        place.send([heartbeat(CLOSED_MS)], partition)
+        place.send([impression(n, CLOSED_MS) for n in range(first + 100, first + 130)], partition)
+    async with running(place, store) as one:
+        await one.until(lambda: store.decided == 60)
+        async with running(replace(place, folder=tmp_path / "two"), store) as two:
+            await two.until(lambda: len({partition for partition, _ in store.claims}) == 2 and len(two.of(Turn)) > 0)
+            for partition in (0, 1):
+                place.send([heartbeat(FORGOTTEN_MS)], partition)
+            await two.until(lambda: store.decided == 120)
+            await two.until(lambda: len(place.committed()) == 2)
+        assert await one.end() == 0
+    for partition in (0, 1):
+        numbers = [*range(30), *range(100, 130)]
+        assert store.ids(partition) == [f"view-{partition * 1000 + n}" for n in numbers]
+    assert set(store.scored.values()) == {1}
+    assert len(store.claims) > 2  # each assignment claimed anew
+
+
+async def test_a_full_partition_is_not_fetched_and_the_others_are(kafka: str, tmp_path: Path, store: Store) -> None:
+    place = make_place(kafka, tmp_path, partitions=2)
+    blocked, release = threading.Event(), threading.Event()
+
+    def remember(flush: Flush) -> None:
+        if flush.partition == 0:
+            blocked.set()
+            assert release.wait(60)
+        store.remember(flush)
+
+    place.send([heartbeat(SHOWN_MS)] * 600)
+    limits = Limits(batch_records=10)
+    changes = {"max_poll_records": 10, "max_undecoded_records": 30}
+    async with running(place, store, limits, remember=remember, **changes) as worker:
+        await worker.until(blocked.is_set)
+        place.send([impression(1, SHOWN_MS), heartbeat(CLOSED_MS)], partition=1)
+        await worker.until(lambda: store.decided == 1)
+        (held,) = [ledger for ledger in worker.worker.app.consumer.ledgers.values() if ledger.tp.partition == 0]
+        assert 30 <= held.undecoded_records < 30 + 10
+        release.set()
+        await worker.until(lambda: store.next() == 600)
+
+
+async def test_with_every_partition_full_nothing_is_fetched(place: Place, store: Store) -> None:
+    """An empty set of partitions would mean all of them to aiokafka."""
+    place.send([heartbeat(SHOWN_MS)] * 100)
+    store.away.set()
+    async with running(place, store, max_poll_records=10, max_undecoded_records=10) as worker:
+        await worker.until(lambda: bool(worker.of(Change)))
+        (ledger,) = worker.worker.app.consumer.ledgers.values()
+        calls = store.calls
+        await worker.until(lambda: store.calls > calls + 2)
+        assert ledger.undecoded_records == 10
+        store.away.clear()
+        await worker.until(lambda: store.next() == 100)
+
+
+async def test_a_member_that_is_full_for_longer_than_the_poll_interval_stays_in_its_group(
+    place: Place, store: Store
+) -> None:
+    place.send([heartbeat(SHOWN_MS)] * 100)
+    store.away.set()
+    worker = Running(place, store, max_poll_records=10, max_undecoded_records=10)
+    worker.worker.app.conf.broker_max_poll_interval = 2.0
+    await worker.until(lambda: bool(worker.of(Change)))
+    await asyncio.sleep(5)  # twice the interval in which somebody has to poll
+    store.away.clear()
+    await worker.until(lambda: store.next() == 100)
+    assert len(store.claims) == 1  # one assignment: it never left
+    assert await worker.end() == 0
+
+
+async def test_static_membership_has_a_restarted_worker_keep_its_partitions(place: Place, store: Store) -> None:
+    place.send([impression(1, SHOWN_MS)])
+    for turn in (1, 2):
+        async with running(place, store, instance_id="worker-0") as worker:
+            await worker.until(lambda turn=turn: len(store.claims) == turn)
+            await worker.until(lambda worker=worker: bool(worker.of(Turn)))
+    assert worker.worker.app.conf.consumer_group_instance_id == "worker-0"
+
+
+async def test_a_broker_that_goes_and_comes_back_is_survived_and_told_once_each(
+    own_kafka: KafkaServer, tmp_path: Path, store: Store
+) -> None:
+    place = make_place(own_kafka.bootstrap, tmp_path)
+    place.send([impression(1, SHOWN_MS)])
+    async with running(place, store) as worker:
+        await worker.until(lambda: bool(worker.of(Turn)))
+        await asyncio.to_thread(own_kafka.stop)
+        await worker.until(lambda: "kafka" in worker.worker.away)
+        await asyncio.to_thread(own_kafka.start)
+        await worker.until(lambda: not worker.worker.away)
+        await asyncio.to_thread(place.send, [impression(2, SHOWN_MS), heartbeat(CLOSED_MS)])
+        await worker.until(lambda: store.decided == 2)
+        assert [change.available for change in worker.of(Change)] == [False, True]
+    assert set(store.scored.values()) == {1}
+
+
+async def test_a_broker_that_is_away_at_the_start_is_said_at_once(place: Place, store: Store) -> None:
+    nowhere = replace(place, bootstrap="127.0.0.1:1")
+    worker = Running(nowhere, store)
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1 does not answer"):
+        await asyncio.wait_for(worker.task, 60)
+
+
+async def test_a_topic_that_is_made_later_is_taken_up(kafka: str, tmp_path: Path, store: Store) -> None:
+    place = make_place(kafka, tmp_path, create=False)
+    async with running(place, store) as worker:
+        await worker.until(lambda: worker.worker.app.started)
+        await asyncio.to_thread(topics.provision, kafka, topics.planned(place.topics, 1, 1))
+        await asyncio.to_thread(place.send, [impression(1, SHOWN_MS), heartbeat(CLOSED_MS)])
+        await worker.until(lambda: store.decided == 1)
+
+
+async def test_an_exception_ends_the_worker_with_70_and_commits_nothing_past_it(place: Place, store: Store) -> None:
+    def remember(flush: Flush) -> None:
+        if flush.progress.next > 5:
+            raise ZeroDivisionError("a bug")
+        store.remember(flush)
+
+    place.send([impression(1, SHOWN_MS), heartbeat(FORGOTTEN_MS), heartbeat(FORGOTTEN_MS)])
+    async with running(place, store, remember=remember, max_poll_records=1) as worker:  # a chunk each
+        await worker.until(lambda: place.committed() == {0: 3})
+        place.send([impression(n, FORGOTTEN_MS) for n in range(2, 7)] + [heartbeat(2 * FORGOTTEN_MS - SHOWN_MS)])
+        assert await asyncio.wait_for(worker.task, 60) == 70
+    (failed,) = worker.of(Failed)
+    assert isinstance(failed.error, ZeroDivisionError)
+    assert place.committed() == {0: 3}
+    async with running(place, store) as again:
+        await again.until(lambda: store.decided == 6)
+    assert store.ids() == [f"view-{n}" for n in range(1, 7)]
+
+
+async def test_a_failure_of_the_agent_itself_ends_the_worker_too(place: Place, store: Store) -> None:
+    place.send([impression(1, SHOWN_MS)])
+    worker = Running(place, store)
+    worker.worker.pipeline.drop = None  # type: ignore[assignment]  # any bug in the agent's body
+    assert await asyncio.wait_for(worker.task, 60) == 70
+
+
+async def test_work_that_hangs_ends_the_worker_with_70(place: Place, store: Store) -> None:
+    hang = threading.Event()
+
+    def remember(flush: Flush) -> None:
+        assert hang.wait(120)
+        raise Fenced("the test is over")
+
+    place.send([impression(1, SHOWN_MS), heartbeat(CLOSED_MS)])
+    worker = Running(place, store, remember=remember, watchdog_seconds=2.0, grace_seconds=3_600.0)
+    try:
+        assert await asyncio.wait_for(worker.task, 60) == 70
+        assert "partition 0 has not moved for 2 s" in str(worker.of(Failed)[0].error)
+    finally:
+        hang.set()
+
+
+async def test_a_stopped_worker_has_committed_all_that_it_acknowledged(place: Place, store: Store) -> None:
+    place.send([impression(1, SHOWN_MS), heartbeat(FORGOTTEN_MS)])
+    async with running(place, store, commit_interval_seconds=3_600.0, max_poll_records=1) as worker:
+        await worker.until(lambda: 0 in store.progress and store.progress[0].acknowledged == 2)
+        assert await worker.end() == 0
+    assert place.committed() == {0: 2}
+
+
+async def test_one_who_lost_the_partition_without_knowing_stores_nothing_and_says_so(
+    place: Place, store: Store
+) -> None:
+    place.send([impression(1, SHOWN_MS)])
+    async with running(place, store) as worker:
+        await worker.until(lambda: bool(worker.of(Turn)))
+        store.claim(0, generation=1_000)  # another worker took it over
+        place.send([heartbeat(CLOSED_MS)])
+        await worker.until(lambda: bool(worker.of(Lost)))
+        assert store.decided == 0
+        assert not worker.task.done()
+        assert place.committed() == {}
+
+
+async def test_a_store_that_goes_and_comes_back_loses_and_doubles_nothing(place: Place, store: Store) -> None:
+    place.send([impression(n, SHOWN_MS) for n in range(10)])
+    async with running(place, store) as worker:
+        await worker.until(lambda: bool(worker.of(Turn)))
+        store.away.set()
+        place.send([heartbeat(FORGOTTEN_MS)])
+        await worker.until(lambda: "storage" in worker.worker.away)
+        calls = store.calls
+        await worker.until(lambda: store.calls > calls + 2)
+        assert place.committed() == {}
+        store.away.clear()
+        await worker.until(lambda: place.committed() == {0: 11})
+        assert [change.available for change in worker.of(Change)] == [False, True]
+    assert store.ids() == [f"view-{n}" for n in range(10)]
+
+
+async def test_a_flush_whose_commit_was_unclear_is_given_again_and_stored_once(place: Place, store: Store) -> None:
+    place.send([impression(n, SHOWN_MS) for n in range(10)] + [heartbeat(FORGOTTEN_MS)])
+    store.unclear_commits = 2
+    async with running(place, store, max_poll_records=1) as worker:
+        await worker.until(lambda: place.committed() == {0: 11})
+    assert store.ids() == [f"view-{n}" for n in range(10)]
+    assert set(store.scored.values()) == {1}
+
+
+async def test_an_idle_partition_lets_event_time_run_with_the_wall_clock(place: Place, store: Store) -> None:
+    policy = type(POLICY)(window_ms=2_000, deduplication_ms=1_000)
+    place.send([impression(1, SHOWN_MS)])
+    async with running(place, store, policy=policy, idle_seconds=1.0) as worker:
+        await worker.until(lambda: store.decided == 1)
+        await worker.until(lambda: place.committed() == {0: 1})
+
+
+async def test_a_partition_that_is_not_idle_for_long_enough_keeps_waiting(place: Place, store: Store) -> None:
+    policy = type(POLICY)(window_ms=1_000, deduplication_ms=1_000)
+    place.send([impression(1, SHOWN_MS)])
+    async with running(place, store, policy=policy, idle_seconds=3_600.0) as worker:
+        await worker.until(lambda: bool(worker.of(Turn)))
+        await asyncio.sleep(3)
+        assert store.decided == 0

@@ -1,0 +1,37 @@
+"""A dead letter's headers: why, and from where."""
+
+import dataclasses
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.dead_letters import DeadLetter
+
+names = st.text(max_size=20).filter(lambda name: not name.startswith("weir-"))
+letters = st.builds(
+    DeadLetter,
+    reason=st.text(),
+    topic=st.text(),
+    partition=st.integers(0),
+    offset=st.integers(0),
+    key=st.none() | st.binary(),
+    value=st.none() | st.binary(),
+    received_headers=st.lists(st.tuples(names, st.none() | st.binary())).map(tuple),
+)
+
+
+@given(letters)
+def test_a_letter_is_read_back_as_it_was_written(letter: DeadLetter) -> None:
+    assert DeadLetter.parse(letter.key, letter.value, letter.headers) == letter
+
+
+def test_our_headers_replace_ones_of_the_same_name() -> None:
+    letter = DeadLetter("not_json", "interactions", 1, 2, None, b"{", (("weir-reason", b"forged"), ("trace", b"7")))
+    assert dict(letter.headers)["weir-reason"] == b"not_json"
+    assert len(letter.headers) == 5
+    parsed = DeadLetter.parse(None, b"{", letter.headers)
+    assert parsed == dataclasses.replace(letter, received_headers=(("trace", b"7"),))
+
+
+def test_a_record_without_our_headers_is_no_letter() -> None:
+    assert DeadLetter.parse(b"k", b"v", [("trace", b"7")]) is None
