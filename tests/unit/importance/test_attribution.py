@@ -268,6 +268,18 @@ def test_a_chunk_is_acknowledged_a_horizon_and_a_window_behind_what_is_decided()
     assert join.progress.acknowledged_event_time_ms == 130
 
 
+def test_a_repeated_action_below_next_is_a_repeat_after_a_restart_too() -> None:
+    """Were its first copy acknowledged once forgotten, the second would wait on its own, and reach the impression."""
+    values = [clicked("a", "i", 100), beat(109), clicked("a", "i", 100), beat(111), seen("i", 112), beat(122)]
+    before = new_join()
+    for value in values[:4]:
+        read(value, join=before)
+    start = before.progress.acknowledged
+    after = new_join(start=before.progress)
+    after.feed(start, 4, records_of(*values[start:4], first=start))
+    assert actions(read(*values[4:], join=after)) == actions(read(*values[4:], join=before)) == {"i": Action.NONE}
+
+
 def test_what_is_acknowledged_never_passes_an_impression_that_waits() -> None:
     join = new_join()
     read(beat(100), join=join)
