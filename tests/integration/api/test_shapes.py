@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import datetime
+from pathlib import Path
 
 from .conftest import World
 
@@ -132,3 +133,14 @@ def test_the_interface_describes_itself(world: World) -> None:
         "GET /v1/samples/{id}", "GET /v1/stream",
     }  # fmt: skip
     assert world.http.get("/docs").status_code == 200
+
+
+def test_every_route_has_its_line_in_the_docs_and_every_line_its_route(world: World) -> None:
+    docs = (Path(__file__).parents[3] / "docs" / "http.md").read_text()
+    documented = {
+        route
+        for line in re.findall(r"^\| (`[A-Z]+ /.*?) \|", docs, re.MULTILINE)
+        for route in re.findall("`(.+?)`", line)
+    }
+    paths = world.http.get("/openapi.json").json()["paths"]
+    assert documented == {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}

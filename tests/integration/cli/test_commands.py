@@ -1,0 +1,238 @@
+"""The commands against a real Kafka and a real Postgres, as an operator would run them."""
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaProducer
+
+from storage.engine import create_engine
+from storage.registry import Registry
+from stream.dead_letters import DeadLetter
+from weir import settings
+from weir.cli import run
+
+Weir = Callable[..., "Done"]
+
+
+class Done:
+    """What a command left: status, standard output, standard error."""
+
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status, self.out, self.err = status, out, err
+
+    @property
+    def data(self) -> Any:
+        """Its output as JSON, after it succeeded without a word on standard error."""
+        assert (self.status, self.err) == (0, "")
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def weir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Weir:
+    """Runs one command in a folder of its own, without settings from outside."""
+    for name in settings.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def command(*words: str) -> Done:
+        capsys.readouterr()
+        status = run(words)
+        shown = capsys.readouterr()
+        return Done(status, shown.out, shown.err)
+
+    return command
+
+
+@pytest.fixture
+def database(postgres: Any, monkeypatch: pytest.MonkeyPatch, weir: Weir) -> str:
+    """An empty database that the commands use."""
+    url: str = postgres.database()
+    monkeypatch.setenv("WEIR_DATABASE_URL", url)
+    return url
+
+
+@pytest.fixture
+def prefix(kafka: str, monkeypatch: pytest.MonkeyPatch, weir: Weir) -> str:
+    """The begin of the names of topics that nobody else has; the commands use them."""
+    prefix = f"cli-{secrets.token_hex(4)}."
+    monkeypatch.setenv("WEIR_KAFKA_BOOTSTRAP", kafka)
+    monkeypatch.setenv("WEIR_TOPIC_PREFIX", prefix)
+    monkeypatch.setenv("WEIR_PARTITIONS", "2")
+    return prefix
+
+
+@pytest.fixture
+def registry(database: str, weir: Weir) -> Iterator[Registry]:
+    """The registry of that database, whose tables are made."""
+    assert weir("migrate").status == 0
+    engine = create_engine(database)
+    yield Registry(engine)
+    engine.dispose()
+
+
+def register(registry: Registry, *versions: str) -> None:
+    for version in versions:
+        registry.register(version, f"{version}-files", "0" * 64, metrics={"auc": 0.81})
+        registry.promote(version, expected_sequence=None, actor="test", reason="made for a test")
+
+
+def test_migrations_go_up_and_down_and_are_checked(weir: Weir, database: str) -> None:
+    assert weir("migrate", "--check").status == 1
+    facts = weir("migrate", "--json").data
+    assert (facts["before"], facts["now"]) == ("base", facts["head"])
+    assert weir("migrate", "--check").status == 0
+    assert weir("migrate").status == 0
+    assert weir("migrate", "--down", "base", "--json").data["now"] == "base"
+
+
+def test_a_command_before_the_migration_says_what_to_do(weir: Weir, database: str) -> None:
+    done = weir("models", "list")
+    assert done.status == 1
+    assert "run 'weir migrate'" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_topics_are_made_once_then_held_against_the_settings(weir: Weir, prefix: str, monkeypatch: Any) -> None:
+    assert weir("topics", "--check").status == 1
+    made = weir("topics", "--json").data
+    assert [(topic["name"].removeprefix(prefix), topic["created"]) for topic in made] == [
+        ("interactions", True), ("interactions.dead", True), ("importance", True), ("models", True),
+    ]  # fmt: skip
+    assert weir("topics", "--check").status == 0
+    monkeypatch.setenv("WEIR_PARTITIONS", "3")
+    done = weir("topics")
+    assert done.status == 0
+    assert f"{prefix}interactions has 2 partitions, not 3" in done.out
+    grown = weir("topics", "--partitions", "3", "--json").data
+    assert grown[0]["differences"] == []
+
+
+def test_a_topic_cannot_be_given_fewer_partitions(weir: Weir, prefix: str) -> None:
+    weir("topics")
+    done = weir("topics", "--partitions", "1")
+    assert done.status == 2
+    assert done.err.count("\n") == 1
+
+
+def test_models_are_listed_promoted_rolled_back_and_frozen(weir: Weir, registry: Registry, prefix: str) -> None:
+    weir("topics")
+    register(registry, "v1", "v2", "v3")
+    listed = weir("models", "list", "--json").data
+    assert (listed["active"], listed["frozen"]) == ("v3", False)
+    assert [version["state"] for version in listed["versions"]] == ["retired", "retired", "active"]
+    assert "v3" in weir("models", "list").out
+
+    back = weir("models", "rollback", "--reason", "clicks fell", "--actor", "ann", "--json").data
+    assert (back["from_version"], back["to_version"], back["actor"], back["reason"]) == (
+        "v3", "v2", "ann", "clicks fell",
+    )  # fmt: skip
+    done = weir("models", "rollback", "--to", "v1", "--reason", "still")
+    assert "v1 serves again; training is frozen" in done.out
+    assert done.err == ""
+    assert weir("models", "freeze").status == 1
+    assert "training goes on" in weir("models", "unfreeze").out
+    assert weir("models", "promote", "v3", "--reason", "it was the shop").status == 0
+    shown = weir("models", "show", "v3", "--json").data
+    assert (shown["state"], shown["metrics"]["auc"]) == ("active", 0.81)
+    assert [entry["kind"] for entry in shown["log"]] == ["promote", "rollback", "promote"]
+    assert "clicks fell" in weir("models", "show", "v3").out
+    assert [entry.kind for entry in registry.log()][3:] == ["rollback", "rollback", "unfreeze", "promote"]
+
+
+def test_what_cannot_be_is_one_line(weir: Weir, registry: Registry, prefix: str) -> None:
+    register(registry, "v1")
+    for words, said in [
+        (("models", "show", "v9"), "no version v9"),
+        (("models", "promote", "v1"), "version v1 serves already"),
+        (("models", "rollback", "--reason", "x"), "no version to roll back to"),
+        (("buffer", "explain", "nothing"), "sample 'nothing' is not in the buffer"),
+    ]:
+        done = weir(*words)
+        assert done.status == 1
+        assert said in done.err
+        assert done.err.count("\n") == 1
+
+
+def test_a_change_that_nobody_could_be_told_of_holds_all_the_same(weir: Weir, registry: Registry) -> None:
+    register(registry, "v1", "v2")
+    done = weir("models", "rollback", "--reason", "x")
+    assert done.status == 0
+    assert "v1 serves again" in done.out
+    assert done.err == "weir: not announced (no Kafka is known); workers see it within 2 s by themselves\n"
+
+
+def test_the_buffer_is_shown_by_stratum(weir: Weir, database: str) -> None:
+    weir("migrate")
+    assert weir("buffer", "stats", "--json").data["items"] == 0
+    assert weir("buffer", "stats").out.splitlines()[-1].startswith("all")
+
+
+def test_dead_letters_are_listed_and_sent_back_as_they_were_or_mended(weir: Weir, prefix: str, kafka: str) -> None:
+    weir("topics")
+    letters = [
+        DeadLetter("not json", f"{prefix}interactions", 0, 5, b"ann", b"{\x1b[31m"),
+        DeadLetter("missing", f"{prefix}interactions", 1, 6, b"ben", b"\xff\xfe"),
+    ]
+    producer = KafkaProducer(bootstrap_servers=kafka)
+    for letter in letters:
+        producer.send(f"{prefix}interactions.dead", letter.value, letter.key, headers=list(letter.headers))
+    producer.close()
+
+    found = [json.loads(line) for line in weir("dead-letters", "list", "--json").out.splitlines()]
+    assert sorted((letter["reason"], letter["partition"], letter["offset"]) for letter in found) == [
+        ("missing", 1, 6), ("not json", 0, 5),
+    ]  # fmt: skip
+    by_reason = {letter["reason"]: letter for letter in found}
+    assert by_reason["missing"]["value_hex"] == "fffe"
+    shown = weir("dead-letters", "list", "--reason", "not json").out
+    assert "{\\x1b[31m" in shown
+    assert "\x1b" not in shown
+    assert "missing" not in shown
+
+    mended = '{"type":"heartbeat","time":0}'
+    assert weir("dead-letters", "redrive", "--partition", "0", "--offset", "5", "--value", mended, "--json").data == {
+        "sent": 1
+    }
+    assert weir("dead-letters", "redrive", "--all").out == "sent 2\n"
+    done = weir("dead-letters", "redrive", "--reason", "nothing like it")
+    assert (done.status, done.err) == (1, "weir: no dead letter is as chosen; see weir dead-letters list\n")
+
+
+def test_a_replay_is_sent_and_goes_on_where_it_stopped(weir: Weir, prefix: str) -> None:
+    weir("topics")
+    done = weir("replay", "simulation", "--limit", "50", "--json")
+    assert done.status == 0
+    assert json.loads(done.out) == {"position": 50, "sent": 50, "finished": True}
+    assert json.loads(weir("replay", "simulation", "--limit", "80", "--json").out)["sent"] == 30
+    assert "sent 0 events, 80 are stored; finished" in weir("replay", "simulation", "--limit", "80").out
+    assert weir("replay", "nothing").status == 1
+
+
+def test_check_says_what_is_wrong_and_what_to_do(weir: Weir, database: str, prefix: str) -> None:
+    done = weir("check", "--json")
+    assert done.status == 1
+    findings = {finding["name"]: finding for finding in json.loads(done.out)}
+    assert findings["packages"]["state"] == "ok"
+    assert findings["kafka"]["state"] == "ok"
+    assert (findings["topics"]["state"], findings["postgres"]["state"]) == ("wrong", "wrong")
+    assert "weir topics" in findings["topics"]["detail"]
+    assert "weir migrate" in findings["postgres"]["detail"]
+    weir("migrate")
+    weir("topics")
+    done = weir("check")
+    assert done.status == 0, done.out
+    assert len(done.out.splitlines()) == len(findings) + 1
+
+
+def test_check_survives_services_that_are_away(weir: Weir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIR_KAFKA_BOOTSTRAP", "127.0.0.1:1")
+    monkeypatch.setenv("WEIR_DATABASE_URL", "postgresql://ann:hunter22@127.0.0.1:1/weir")
+    done = weir("check", "--json")
+    assert done.status == 1
+    findings = {finding["name"]: finding["state"] for finding in json.loads(done.out)}
+    assert (findings["kafka"], findings["postgres"]) == ("wrong", "wrong")
+    assert "hunter22" not in done.out + done.err
