@@ -42,6 +42,17 @@ class Held:
     uniform: Holdout
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Folders of the version that serves, and of the one to go on from.
+
+    The two are the same unless the last candidate was not good enough yet: what it learned is not thrown away.
+    """
+
+    serving: Path
+    base: Path
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Candidate:
     """A tuned model, the gate's word on it, its figures on the holdout, and the mean importance by estimator."""
@@ -53,19 +64,19 @@ class Candidate:
 
 
 def learn(
-    folder: Path,
+    start: Start,
     rows: TrainingRows,
     held: Held,
     tuning: FineTuning,
     gate: GatePolicy,
     seed: int,
-    device: torch.device,
     stop: Event | None = None,
+    device: torch.device | None = None,
 ) -> Candidate:
-    """Fine-tune the version in ``folder`` and judge the result against it."""
+    """Fine-tune the base and judge the result against the serving version."""
     holdout = held.holdout
-    serving = versions.load(folder, device)
-    tuned = fine_tune(versions.load(folder, device, with_moments=True), rows, tuning, seed, stop=stop)
+    serving = versions.load(start.serving, device)
+    tuned = fine_tune(versions.load(start.base, device, with_moments=True), rows, tuning, seed, stop=stop)
     shown, candidate = predict(serving, holdout.samples), predict(tuned.model, holdout.samples)
     numbers = {subject: number for number, subject in enumerate({sample.subject for sample in holdout.samples})}
     subjects = np.array([numbers[sample.subject] for sample in holdout.samples], dtype=np.int64)

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from threading import Event
 from time import monotonic, time
@@ -21,7 +22,7 @@ from storage.registry import Active, Registry
 from storage.requests import Requests
 from storage.runs import Runs
 from trainer import folder as versions
-from trainer.cycle import Candidate, Held, Holdout, learn
+from trainer.cycle import Candidate, Held, Holdout, Start, learn
 from trainer.device import choose, use_threads
 from trainer.finetune import TrainingRows
 from trainer.triggers import Due, LearningState, training_due
@@ -35,6 +36,7 @@ from weir.settings import Settings
 _log = logs.logger(__name__)
 _LOOK_SECONDS = 0.3
 ACTOR = "trainer"
+REJECTED = "rejected"
 
 
 def run(settings: Settings) -> int:
@@ -133,24 +135,39 @@ class Trainer:
         held = self._pool.draw((HOLDOUT,))
         plain = self._pool.draw((UNIFORM,))
         with tempfile.TemporaryDirectory(prefix="weir-train-") as scratch:
-            folder = self._artifacts.fetch(active.artifact, active.sha256, Path(scratch))
+            serving = self._artifacts.fetch(active.artifact, active.sha256, Path(scratch))
             candidate = learn(
-                folder,
+                Start(serving, self._base(active, serving, Path(scratch))),
                 _rows(drawn, cut, policies.half_life_seconds(settings)),
                 Held(Holdout(held.samples, held.label), Holdout(plain.samples, plain.label)),
                 learning.tuning(settings),
                 learning.gate(settings),
                 settings.seed + run,
-                self._device,
                 self._stop,
+                self._device,
             )
             if not candidate.tuned.finished:
                 return "interrupted", ["told to stop"], None
             version = self._register(active, candidate, Path(scratch) / "candidate")
         if not candidate.decision.promote:
             self._registry.reject(version)
-            return "rejected", [candidate.decision.reason], version
+            return REJECTED, [candidate.decision.reason], version
         return self._promote(active, version, candidate.decision.reason)
+
+    def _base(self, active: Active, serving: Path, scratch: Path) -> Path:
+        """Where to go on: at the last candidate if it was only not good enough yet, else at the serving version.
+
+        A candidate that is clearly worse than the margin is dropped; so is one of before a promotion or a rollback.
+        """
+        last = next((run for run in self._runs.latest(2) if run.result is not None), None)
+        if last is None or last.result != REJECTED or last.candidate is None:
+            return serving
+        candidate = self._registry.version(last.candidate)
+        if last.inputs.get("sequence") != active.sequence:
+            return serving
+        if not float(candidate.metrics.get("difference") or 0.0) > -self._settings.gate_margin:
+            return serving
+        return self._artifacts.fetch(candidate.artifact, candidate.sha256, scratch)
 
     def _register(self, active: Active, candidate: Candidate, folder: Path) -> str:
         version = self._registry.new_version()
@@ -161,7 +178,12 @@ class Trainer:
             artifact,
             sha256,
             parent=active.version,
-            metrics={"gate": candidate.decision.reason, "training_loss": candidate.tuned.loss, **figures},
+            metrics={
+                "gate": candidate.decision.reason,
+                "difference": _finite(candidate.decision.difference),
+                "training_loss": candidate.tuned.loss,
+                **figures,
+            },
             statistics={"mean_importance": candidate.mean_importance},
         )
         return version
@@ -187,3 +209,8 @@ def _rows(drawn: Draw, cut: int, half_life_seconds: float | None) -> TrainingRow
     """The buffer as training rows: weights undo the draw, over the whole buffer; fresh is what came after the cut."""
     weights = training_weights(drawn.probability, drawn.time_ms, half_life_seconds)
     return TrainingRows(drawn.samples, drawn.label, weights.values, drawn.stored > cut)
+
+
+def _finite(value: float) -> float | None:
+    """JSON knows no NaN."""
+    return value if isfinite(value) else None
