@@ -65,16 +65,6 @@ class WorkerMetrics:
         self.drift_threshold = Gauge(
             "weir_drift_threshold", "value past which that test alarms", ("test", "feature"), registry=registry
         )
-        self._partitions: set[int] = set()
-
-    def standing(self, lag_records: Mapping[int, int], waiting: int) -> None:
-        """Show the lag of each assigned partition and what waits; a partition that was lost shows no lag any more."""
-        for lost in self._partitions - lag_records.keys():
-            self.ingest_lag_records.remove(str(lost))
-        for partition, records in lag_records.items():
-            self.ingest_lag_records.labels(str(partition)).set(records)
-        self._partitions = set(lag_records)
-        self.join_pending.set(waiting)
 
 
 class TrainerMetrics:

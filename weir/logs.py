@@ -6,7 +6,7 @@ Lines of our own and of the libraries (which use ``logging``) take the same way.
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, TextIO
 
 import structlog
@@ -61,28 +61,6 @@ def configure(level: str = "info", role: str = "weir", secrets: Iterable[str] = 
 def logger(name: str = "weir") -> structlog.stdlib.BoundLogger:
     """A logger whose lines carry facts as keywords: ``log.info("partition assigned", partition=3)``."""
     return structlog.stdlib.get_logger(name)
-
-
-class Changes:
-    """One line per change of state, none while it stays: for readiness, dependencies, the active version.
-
-    >>> said = []
-    >>> changes = Changes(lambda thing, state, **facts: said.append((thing, state)))
-    >>> [changes.note("kafka", "away"), changes.note("kafka", "away"), changes.note("kafka", "back")], said
-    ([True, False, True], [('kafka', 'away'), ('kafka', 'back')])
-    """
-
-    def __init__(self, say: Callable[..., object]) -> None:
-        self._say = say
-        self._states: dict[str, str] = {}
-
-    def note(self, thing: str, state: str, **facts: object) -> bool:
-        """Say that ``thing`` is now in ``state``, when it was not before; whether it was said."""
-        if self._states.get(thing) == state:
-            return False
-        self._states[thing] = state
-        self._say(thing, state, **facts)
-        return True
 
 
 def _named(role: str) -> Processor:

@@ -102,10 +102,6 @@ class Settings(BaseSettings):
     consumer_group: str = Field(
         default="weir", pattern=r"^[A-Za-z0-9._-]{1,200}$", description="consumer group of the workers"
     )
-    max_held: Count = Field(
-        default=200_000,
-        description="records of a partition held before no more are asked for; more than the attribution window brings",
-    )
 
     # The join
     attribution_window_seconds: Seconds = Field(

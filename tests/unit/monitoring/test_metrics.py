@@ -84,13 +84,3 @@ def test_registering_the_shared_state_reads_nothing() -> None:
     reads = []
     CollectorRegistry(auto_describe=True).register(SharedStateCollector(lambda: reads.append(1) or STATE))
     assert reads == []
-
-
-def test_a_partition_that_was_lost_shows_no_lag_any_more() -> None:
-    registry = CollectorRegistry()
-    metrics = WorkerMetrics(registry)
-    metrics.standing({0: 5, 1: 7}, waiting=12)
-    metrics.standing({1: 6}, waiting=3)
-    assert registry.get_sample_value("weir_ingest_lag_records", {"partition": "0"}) is None
-    assert registry.get_sample_value("weir_ingest_lag_records", {"partition": "1"}) == 6
-    assert registry.get_sample_value("weir_join_pending") == 3

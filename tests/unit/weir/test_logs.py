@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, secrets never, one line a change."""
+"""Logs: one JSON object a line, secrets never."""
 
 import io
 import json
@@ -105,12 +105,3 @@ def test_secrets_are_masked_whatever_brings_them_into_a_line(out: io.StringIO) -
     assert text.count("***") >= 6
     for secret in (*secrets, 'quo\\"ted', "never-told"):
         assert secret not in text
-
-
-def test_a_change_is_said_once() -> None:
-    said: list[tuple[str, str, object]] = []
-    changes = logs.Changes(lambda thing, state, **facts: said.append((thing, state, facts.get("reason"))))
-    for state in ("away", "away", "back", "back", "away"):
-        changes.note("kafka", state, reason=len(said))
-    changes.note("postgres", "away", reason="none")
-    assert said == [("kafka", "away", 0), ("kafka", "back", 1), ("kafka", "away", 2), ("postgres", "away", "none")]
