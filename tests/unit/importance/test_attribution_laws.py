@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from importance.attribution import Decisions, Join, Policy, Progress, Record, replay_partition
@@ -18,6 +18,7 @@ from tests.malformed import valid_action, valid_heartbeat, valid_impression
 FAR_MS = 10**12
 KINDS = ("click", "add_to_cart", "purchase", "return", "rating")
 
+unhurried = settings(deadline=None)  # a busy machine is no fault of the join
 sources = st.integers(0, 2**32).map(random.Random)
 policies = st.builds(Policy, window_ms=st.integers(1, 12), deduplication_ms=st.integers(1, 12))
 bounded_policies = st.builds(
@@ -138,6 +139,7 @@ def read_with_crashes(
             return store
 
 
+@unhurried
 @given(partitions(), bounded_policies, sources)
 def test_chunks_change_nothing_at_all(records: list[Record], policy: Policy, source: random.Random) -> None:
     whole = Join(policy, 0, Progress.beginning(0)).feed(0, end_of(records), records)
@@ -152,6 +154,7 @@ def test_chunks_change_nothing_at_all(records: list[Record], policy: Policy, sou
     assert (parts.progress.next, parts.progress.event_time_ms) == (whole.progress.next, whole.progress.event_time_ms)
 
 
+@unhurried
 @given(partitions(), bounded_policies, sources)
 def test_flushes_change_nothing_that_is_stored(records: list[Record], policy: Policy, source: random.Random) -> None:
     flushed = read_with_crashes(records, policy, source, crash_ratio=0)
@@ -160,6 +163,7 @@ def test_flushes_change_nothing_that_is_stored(records: list[Record], policy: Po
     assert flushed.final_of_unique_ids == whole.final_of_unique_ids
 
 
+@unhurried
 @given(partitions(), partly_bounded_policies, sources)
 def test_crashes_change_nothing_that_is_stored(records: list[Record], policy: Policy, source: random.Random) -> None:
     crashed = read_with_crashes(records, policy, source, crash_ratio=0.3)
@@ -169,6 +173,7 @@ def test_crashes_change_nothing_that_is_stored(records: list[Record], policy: Po
     assert crashed.progress.next == whole.progress.next
 
 
+@unhurried
 @given(partitions(), bounded_policies, sources)
 def test_no_offset_is_decided_twice_even_past_the_bounds_and_with_idle_times(
     records: list[Record], policy: Policy, source: random.Random
@@ -178,6 +183,7 @@ def test_no_offset_is_decided_twice_even_past_the_bounds_and_with_idle_times(
     assert all(one < other for one, other in pairwise(offsets))
 
 
+@unhurried
 @given(partitions(), policies, sources)
 def test_what_is_acknowledged_never_passes_an_unresolved_impression(
     records: list[Record], policy: Policy, source: random.Random
@@ -192,6 +198,7 @@ def test_what_is_acknowledged_never_passes_an_unresolved_impression(
         assert decisions.progress.acknowledged <= decisions.progress.next <= join.position
 
 
+@unhurried
 @given(partitions(), policies, sources)
 def test_everything_is_acknowledged_in_the_end(records: list[Record], policy: Policy, source: random.Random) -> None:
     join = Join(policy, 0, Progress.beginning(0))
@@ -241,6 +248,7 @@ def shuffled(events: list[Event], policy: Policy, source: random.Random) -> list
     return [(offset, FAR_MS, event.value) for offset, event in enumerate(ordered)]
 
 
+@unhurried
 @given(shops(), partly_bounded_policies, sources)
 def test_the_order_within_the_horizon_repetition_chunks_and_crashes_do_not_change_what_is_stored(
     events: list[Event], policy: Policy, source: random.Random
@@ -261,6 +269,7 @@ def test_the_order_within_the_horizon_repetition_chunks_and_crashes_do_not_chang
         assert store.final[sample_id] == (bits, max(ratings, default=None))
 
 
+@unhurried
 @given(shops(), partly_bounded_policies, sources)
 def test_a_topic_delivered_twice_is_stored_once(events: list[Event], policy: Policy, source: random.Random) -> None:
     records = shuffled(events, policy, source)
