@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from weir.settings import masked_url
+from weir.masking import masked_url
 
 ROOMS = ("importance", "stream", "trainer", "storage", "monitoring", "weir")
 _LEAST_SECRET = 4  # a shorter "secret" would mask half of every line

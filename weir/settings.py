@@ -5,7 +5,6 @@ variable counts as not set. All that is wrong is reported in one line, before an
 """
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -20,6 +19,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from importance.errors import InvalidInput
+from weir.masking import masked_url
 
 PREFIX = "WEIR_"
 ENV_FILE = ".env"
@@ -325,19 +325,6 @@ def shown(name: str, value: object) -> str:
         case "password":
             return masked_url(str(value))
     return f"{value:.12g}" if isinstance(value, float) else str(value)
-
-
-_URL_PASSWORD = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^\s/@:]*:)[^\s/]*(?=@)", re.IGNORECASE)
-_QUERY_PASSWORD = re.compile(r"(?P<before>[?&\s](?:password|sslpassword|secret|token)=)[^&\s]+", re.IGNORECASE)
-
-
-def masked_url(text: str) -> str:
-    """``text`` with the password of every URL or connection string in it masked.
-
-    >>> masked_url("postgresql://weir:secret@db:5432/weir?sslmode=require&password=other")
-    'postgresql://weir:***@db:5432/weir?sslmode=require&password=***'
-    """
-    return _QUERY_PASSWORD.sub(r"\g<before>***", _URL_PASSWORD.sub(r"\g<before>***", text))
 
 
 def secrets(settings: Settings) -> list[str]:

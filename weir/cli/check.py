@@ -159,7 +159,7 @@ def _postgres(settings: "Settings") -> tuple[State, str]:
 def _artifacts(settings: "Settings") -> tuple[State, str]:
     from fsspec import url_to_fs
 
-    from weir.settings import masked_url
+    from weir.masking import masked_url
 
     place = masked_url(settings.artifacts_url)
     try:

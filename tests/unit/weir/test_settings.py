@@ -7,6 +7,7 @@ import pytest
 
 from importance.errors import InvalidInput
 from weir import settings
+from weir.masking import masked_url
 from weir.settings import Settings
 
 DOCS = Path(__file__).parents[3] / "docs" / "settings.md"
@@ -159,7 +160,7 @@ def test_the_secrets_are_known_in_plain_and_as_the_url_writes_them(monkeypatch: 
     ],
 )
 def test_passwords_are_masked_in_any_text(text: str, masked: str) -> None:
-    assert settings.masked_url(text) == masked
+    assert masked_url(text) == masked
 
 
 def test_settings_cannot_be_changed() -> None:
