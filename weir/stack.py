@@ -62,7 +62,7 @@ def run_up(settings: Settings, options: UpOptions) -> int:
             settings.home,
             settings.kafka_bootstrap or None,
             settings.database_url or None,
-            install=lambda: install(say=view.say),
+            install=lambda: install(settings.tools_dir, say=view.say),
             say=view.say,
             held=held,
         )

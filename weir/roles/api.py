@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from threading import Event
+from uuid import UUID
 
 from importance import estimators
 from importance.errors import Unavailable
@@ -43,8 +44,12 @@ def run(settings: Settings) -> int:
     metrics.register(SharedStateCollector(lambda: shared_state(models, pool, Quality(engine))))
     topics = named_topics(settings)
 
+    @cache
+    def topic() -> UUID:
+        return topic_id(settings.kafka_bootstrap, topics.interactions)
+
     def look() -> snapshot.Snapshot:
-        return snapshot.take(engine, topic_id(settings.kafka_bootstrap, topics.interactions))
+        return snapshot.take(engine, topic())
 
     def score(samples: Sequence[Sample], names: Sequence[str]) -> tuple[str, Mapping[str, Sequence[float]]]:
         version, seen = serving.scorer.estimate(samples, [estimators.get(name) for name in names])
