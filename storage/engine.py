@@ -4,7 +4,7 @@ Knows nothing of what is stored. Every other module of this room speaks to the d
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Literal
 
 import msgspec
@@ -87,7 +87,7 @@ def session(engine: sa.Engine) -> Iterator[sa.Connection]:
     Raises Unavailable when the database does not answer, or refuses for now; whether a COMMIT that failed so took
     effect is then not known.
     """
-    with reported(engine), engine.connect() as connection, ending_broken(connection):
+    with reported(engine), engine.connect() as connection:
         yield connection
 
 
@@ -99,17 +99,6 @@ def transaction(engine: sa.Engine, isolation: Literal["REPEATABLE READ"] | None 
             connection.execution_options(isolation_level=isolation)
         with connection.begin():
             yield connection
-
-
-@contextmanager
-def ending_broken(connection: sa.Connection) -> Iterator[None]:
-    """Take a connection out of use when it broke below SQLAlchemy's eyes (COPY goes to the driver itself)."""
-    try:
-        yield
-    except psycopg.OperationalError:
-        with suppress(DBAPIError):
-            connection.invalidate()
-        raise
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Advisory locks: who may migrate, trim or train. Postgres gives them back when their session ends."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from threading import Lock
 from types import TracebackType
@@ -10,7 +10,7 @@ from typing import Self
 import sqlalchemy as sa
 
 from importance.errors import Unavailable
-from storage.engine import ending_broken, reported
+from storage.engine import reported
 
 _SPACE = 0x57454952  # "WEIR": keeps our locks apart from those of others in the same database
 
@@ -64,11 +64,12 @@ class TrainerLock:
     def held(self) -> bool:
         """Whether this session still holds the right: asks the server."""
         with self._one_at_a_time:
-            if self._connection is None:
+            connection = self._session()
+            if connection is None:
                 return False
             try:
-                with reported(self._engine), ending_broken(self._connection):
-                    self._connection.execute(sa.select(1))
+                with reported(self._engine):
+                    connection.execute(sa.select(1))
             except Unavailable:
                 self._drop()
                 return False
@@ -78,22 +79,33 @@ class TrainerLock:
     def transaction(self) -> Iterator[sa.Connection]:
         """A transaction in the session that holds the right; raises Unavailable when it is not held."""
         with self._one_at_a_time:
-            if self._connection is None:
+            connection = self._session()
+            if connection is None:
                 raise Unavailable("the right to train is not held: another trainer may have it")
-            with reported(self._engine), ending_broken(self._connection):
-                # Autocommit leaves BEGIN and COMMIT to us.
-                self._connection.execute(sa.text("BEGIN"))
+            with reported(self._engine):
+                connection.execute(sa.text("BEGIN"))  # autocommit leaves it to us
                 try:
-                    yield self._connection
+                    yield connection
                 except BaseException:
-                    self._connection.execute(sa.text("ROLLBACK"))
+                    if not connection.invalidated:
+                        connection.execute(sa.text("ROLLBACK"))
                     raise
-                self._connection.execute(sa.text("COMMIT"))
+                connection.execute(sa.text("COMMIT"))
 
     def release(self) -> None:
-        """Give the right back."""
+        """Give the right back; when this returns, another may take it."""
         with self._one_at_a_time:
+            connection = self._session()
+            if connection is not None:
+                with suppress(Unavailable), reported(self._engine):
+                    connection.execute(sa.select(sa.func.pg_advisory_unlock(_SPACE, int(Right.TRAIN))))
             self._drop()
+
+    def _session(self) -> sa.Connection | None:
+        """The session that took the lock, if it lives: SQLAlchemy would open another one in its place, without it."""
+        if self._connection is not None and self._connection.invalidated:
+            self._drop()
+        return self._connection
 
     def _drop(self) -> None:
         """End the session, which frees the lock whatever state it is in."""

@@ -120,9 +120,9 @@ def held(engine: sa.Engine) -> dict[str, float]:
 
 
 def end_holders_of_advisory_locks(engine: sa.Engine) -> None:
-    """End every session of this database that holds one."""
+    """End every session of this database that holds one, and wait until it has ended."""
     own = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    rows(engine, f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND {own}")
+    rows(engine, f"SELECT pg_terminate_backend(pid, 10000) FROM pg_locks WHERE locktype = 'advisory' AND {own}")
 
 
 @contextmanager

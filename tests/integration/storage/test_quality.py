@@ -78,7 +78,7 @@ def test_a_flush_whose_commit_failed_counts_once_when_it_is_repeated(
 
     def end_the_session(connection: sa.Connection) -> None:
         pid = connection.scalar(sa.select(sa.func.pg_backend_pid()))
-        rows(other, "SELECT pg_terminate_backend(:pid)", pid=pid)
+        rows(other, "SELECT pg_terminate_backend(:pid, 10000)", pid=pid)
 
     sa.event.listen(engine, "commit", end_the_session)
     with pytest.raises(Unavailable):

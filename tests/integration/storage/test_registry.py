@@ -219,6 +219,7 @@ def test_a_trainer_that_lost_its_lock_cannot_promote(engine: sa.Engine, registry
         end_holders_of_advisory_locks(engine)
         with pytest.raises(Unavailable):
             registry.promote("v1", expected_sequence=0, actor="trainer", reason="better", lock=lock)
+        assert not lock.held()
     assert (registry.active(), registry.log()) == (None, [])
 
 
