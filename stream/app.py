@@ -102,7 +102,7 @@ class Worker:
         self._settings = settings
         self._report = effects.report
         self._loop = asyncio.get_running_loop()
-        self._marks: dict[str, object] = {}
+        self._marks: dict[str, object] = {"start": 0}
         topic = self.app.topic(
             settings.topics.interactions, acks=False, schema=ChunkSchema(), key_type=bytes, value_type=bytes
         )
@@ -119,15 +119,16 @@ class Worker:
 
         Raises :class:`Unavailable` when Kafka does not answer at the start.
         """
+        watchdog = Watchdog(lambda: self._marks, self._stalled, self._settings.watchdog_seconds)
+        watchdog.start()
         try:
             await asyncio.to_thread(require_broker, self._settings.bootstrap)
             await self.app.start()
         except (Unavailable, KafkaError) as error:
+            watchdog.end()
             self.pipeline.close()
             raise Unavailable(f"no worker without Kafka: {error}") from error
         looking = asyncio.create_task(self._look())
-        watchdog = Watchdog(lambda: self._marks, self._stalled, self._settings.watchdog_seconds)
-        watchdog.start()
         failure = await self._until_stop_or_failure(stop, looking)
         watchdog.end()
         looking.cancel()

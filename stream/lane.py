@@ -120,7 +120,6 @@ class Lane:
         self.partition = partition
         self.generation = generation
         self.beats = 0
-        self.busy = False
         self._policy = policy
         self._effects = effects
         self._publish = publish
@@ -132,6 +131,7 @@ class Lane:
         self._event_time_ms: int | None = None  # to which the wall clock has moved an idle partition
         self._called = asyncio.Event()
         self._stopping = False
+        self._busy = False
         self._epoch = 0
         self._join: Join | None = None
 
@@ -149,8 +149,8 @@ class Lane:
 
     @property
     def has_work(self) -> bool:
-        """Whether something was fetched, or is being worked on, that is not durable yet."""
-        return self.busy or bool(self._queue)
+        """Whether something is to be done, or being done, that is not durable yet."""
+        return self._busy or bool(self._queue) or self._event_time_ms is not None
 
     @property
     def wants_time(self) -> bool:
@@ -176,13 +176,13 @@ class Lane:
         """Work until stopped, cancelled or fenced; any other exception is for the process to end with."""
         try:
             while await self._work_came():
-                self.busy = True
+                self._busy = True
                 await self._turn(await self._opened())
-                self.busy = False
+                self._busy = False
         except Fenced as error:
             # Another worker's now. What is still delivered stays untouched; Kafka will revoke the partition, and
             # should it not, the watchdog sees that chunks lie here and nothing moves.
-            self.busy = False
+            self._busy = False
             self._join = None
             self._effects.report(Lost(self.partition, str(error)))
         finally:

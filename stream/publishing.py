@@ -148,17 +148,21 @@ async def _send(producer: AIOKafkaProducer, topic: str, addressed: Iterable[tupl
     """Send (partition, message) pairs in batches, each partition's in order, and wait for all of them."""
     batches: dict[int, Any] = {}
     pending: list[Awaitable[Any]] = []
-    for partition, message in addressed:
-        batch = batches.get(partition)
-        if batch is None:
-            batch = batches[partition] = producer.create_batch()
-        if not _append(batch, message):
+    results: list[Any] = []
+    try:
+        for partition, message in addressed:
+            batch = batches.get(partition)
+            if batch is None:
+                batch = batches[partition] = producer.create_batch()
+            if not _append(batch, message):
+                pending.append(await producer.send_batch(batch, topic, partition=partition))
+                batches[partition] = batch = producer.create_batch()
+                _append(batch, message)  # an empty batch takes a record of any size
+        for partition, batch in batches.items():
             pending.append(await producer.send_batch(batch, topic, partition=partition))
-            batches[partition] = batch = producer.create_batch()
-            _append(batch, message)  # an empty batch takes a record of any size
-    for partition, batch in batches.items():
-        pending.append(await producer.send_batch(batch, topic, partition=partition))
-    for result in await asyncio.gather(*pending, return_exceptions=True):  # all: no failure may be left unseen
+    finally:  # whatever happens, wait for every batch under way: no failure may be left unseen
+        results += await asyncio.gather(*pending, return_exceptions=True)
+    for result in results:
         if isinstance(result, BaseException):
             raise result
 

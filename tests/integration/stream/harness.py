@@ -251,12 +251,14 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    place: Place, store: Store, limits: Limits | None = None, **changes: object
+    place: Place, store: Store, limits: Limits | None = None, gate: threading.Event | None = None, **changes: object
 ) -> AsyncIterator[Running]:
-    """A worker for the length of a block."""
+    """A worker for the length of a block; ``gate`` is opened at its end, whatever became of the test."""
     worker = Running(place, store, limits, **changes)
     try:
         yield worker
     finally:
+        if gate is not None:
+            gate.set()
         if not worker.task.done():
             await worker.end()

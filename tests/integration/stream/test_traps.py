@@ -1,20 +1,24 @@
 """What a real Kafka does to a consumer, each met once and guarded against since: a test each."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from importance.errors import Fenced, Unavailable
 from importance.flush import Flush
 from stream import topics
 from stream.lane import Limits
-from stream.reports import Change, Failed, Lost, Turn
+from stream.reports import Change, Failed, Lost, Standing, Turn
 from tests.integration.stream.harness import (
     CLOSED_MS,
     FORGOTTEN_MS,
+    PATIENCE_SECONDS,
     POLICY,
     SHOWN_MS,
     Place,
@@ -26,6 +30,8 @@ from tests.integration.stream.harness import (
     running,
 )
 from weir.local.kafka import KafkaServer
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 async def test_committed_is_the_end_of_what_is_decided_and_forgotten_and_no_more(place: Place, store: Store) -> None:
@@ -73,13 +79,13 @@ async def test_a_full_partition_is_not_fetched_and_the_others_are(kafka: str, tm
     def remember(flush: Flush) -> None:
         if flush.partition == 0:
             blocked.set()
-            assert release.wait(60)
+            assert release.wait(PATIENCE_SECONDS)
         store.remember(flush)
 
     place.send([heartbeat(SHOWN_MS)] * 600)
     limits = Limits(batch_records=10)
     changes = {"max_poll_records": 10, "max_undecoded_records": 30}
-    async with running(place, store, limits, remember=remember, **changes) as worker:
+    async with running(place, store, limits, release, remember=remember, **changes) as worker:
         await worker.until(blocked.is_set)
         place.send([impression(1, SHOWN_MS), heartbeat(CLOSED_MS)], partition=1)
         await worker.until(lambda: store.decided == 1)
@@ -131,16 +137,26 @@ async def test_a_broker_that_goes_and_comes_back_is_survived_and_told_once_each(
     own_kafka: KafkaServer, tmp_path: Path, store: Store
 ) -> None:
     place = make_place(own_kafka.bootstrap, tmp_path)
-    place.send([impression(1, SHOWN_MS)])
-    async with running(place, store) as worker:
-        await worker.until(lambda: bool(worker.of(Turn)))
-        await asyncio.to_thread(own_kafka.stop)
+    stored, go_on = threading.Event(), threading.Event()
+
+    def remember(flush: Flush) -> None:
+        store.remember(flush)
+        stored.set()
+        assert go_on.wait(PATIENCE_SECONDS)
+
+    place.send([impression(1, SHOWN_MS), heartbeat(CLOSED_MS), heartbeat(FORGOTTEN_MS)])
+    async with running(place, store, gate=go_on, remember=remember, max_poll_records=2) as worker:
+        await worker.until(stored.is_set)
+        await asyncio.to_thread(own_kafka.kill)
+        go_on.set()  # something to acknowledge and to commit, while nobody is there to take it
         await worker.until(lambda: "kafka" in worker.worker.away)
         await asyncio.to_thread(own_kafka.start)
         await worker.until(lambda: not worker.worker.away)
-        await asyncio.to_thread(place.send, [impression(2, SHOWN_MS), heartbeat(CLOSED_MS)])
+        await asyncio.to_thread(place.send, [impression(2, FORGOTTEN_MS), heartbeat(FORGOTTEN_MS + 60_000)])
         await worker.until(lambda: store.decided == 2)
-        assert [change.available for change in worker.of(Change)] == [False, True]
+        await worker.until(lambda: place.committed()[0] >= 2)
+        assert [change.available for change in worker.of(Change) if change.dependency == "kafka"] == [False, True]
+    assert store.ids() == ["view-1", "view-2"]
     assert set(store.scored.values()) == {1}
 
 
@@ -148,7 +164,7 @@ async def test_a_broker_that_is_away_at_the_start_is_said_at_once(place: Place, 
     nowhere = replace(place, bootstrap="127.0.0.1:1")
     worker = Running(nowhere, store)
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1 does not answer"):
-        await asyncio.wait_for(worker.task, 60)
+        await asyncio.wait_for(worker.task, PATIENCE_SECONDS)
 
 
 async def test_a_topic_that_is_made_later_is_taken_up(kafka: str, tmp_path: Path, store: Store) -> None:
@@ -257,6 +273,22 @@ async def test_an_idle_partition_lets_event_time_run_with_the_wall_clock(place: 
         await worker.until(lambda: place.committed() == {0: 1})
 
 
+async def test_the_marks_of_transactions_hide_neither_the_end_of_a_partition_nor_records_behind_them(
+    place: Place, store: Store
+) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=place.bootstrap, transactional_id=place.group)
+    await producer.start()
+    policy = type(POLICY)(window_ms=2_000, deduplication_ms=1_000)
+    async with running(place, store, policy=policy, idle_seconds=1.0) as worker:
+        for number in range(3):  # each transaction ends with a mark, at an offset that no record has
+            async with producer.transaction():
+                await producer.send_and_wait(place.topics.interactions, impression(number, SHOWN_MS), partition=0)
+        await worker.until(lambda: store.decided == 3)  # by idling: the end was seen behind the last mark
+        await worker.until(lambda: place.committed() == {0: 5})
+        assert worker.of(Standing)[-1].lag == {0: 0}
+    await producer.stop()
+
+
 async def test_a_partition_that_is_not_idle_for_long_enough_keeps_waiting(place: Place, store: Store) -> None:
     policy = type(POLICY)(window_ms=1_000, deduplication_ms=1_000)
     place.send([impression(1, SHOWN_MS)])
@@ -264,3 +296,18 @@ async def test_a_partition_that_is_not_idle_for_long_enough_keeps_waiting(place:
         await worker.until(lambda: bool(worker.of(Turn)))
         await asyncio.sleep(3)
         assert store.decided == 0
+
+
+def test_importing_and_building_an_application_starts_nothing_and_writes_nothing(tmp_path: Path) -> None:
+    code = """
+import os, sys, threading
+from pathlib import Path
+from stream.app import StreamSettings, create_app
+app = create_app(StreamSettings("127.0.0.1:1", "group", Path(sys.argv[1]) / "faust"))
+assert threading.active_count() == 1, threading.enumerate()
+assert os.listdir(sys.argv[1]) == []
+assert not app.conf.web_enabled and app.conf.topic_disable_leader and not app.conf.topic_allow_declare
+assert not app.conf.stream_wait_empty and app.conf.producer_acks == -1
+assert app.conf.broker_session_timeout <= app.conf.broker_request_timeout
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, cwd=ROOT)

@@ -1,0 +1,63 @@
+"""Workers that are killed, and one that cannot stop: exact all the same."""
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from stream.topics import committed_offsets
+from tests.integration.stream.harness import PATIENCE_SECONDS, SHOWN_MS, heartbeat, impression, make_place
+from tests.integration.stream.process import FileStore, Victim
+from weir.local.kafka import KafkaServer
+
+STEP_MS = 20
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+async def test_killed_workers_lose_nothing_double_nothing_and_never_commit_ahead(kafka: str, tmp_path: Path) -> None:
+    place = make_place(kafka, tmp_path, partitions=2)
+    count = 3_000
+    for partition in (0, 1):
+        shown = [impression(partition * count + n, SHOWN_MS + n * STEP_MS) for n in range(count)]
+        place.send([*shown, heartbeat(SHOWN_MS + count * STEP_MS + 60_000)], partition)
+    store = FileStore(tmp_path / "store.sqlite")
+    source = random.Random(7)
+    with Victim(place, store) as victim:
+        for _ in range(2):
+            process = victim.start()
+            enough = store.count() + source.randint(200, 1_500)
+            await eventually(lambda enough=enough: store.count() >= enough)
+            process.kill()
+            process.wait()
+            durable = store.acknowledged()
+            for partition, offset in committed_offsets(kafka, place.group, place.topics.interactions).items():
+                assert offset <= durable[partition]
+        process = victim.start()
+        await eventually(lambda: store.count() >= 2 * count)
+        process.terminate()
+        assert process.wait(PATIENCE_SECONDS) == 0
+    for partition in (0, 1):
+        assert store.ids(partition) == [f"view-{partition * count + n}" for n in range(count)]
+    assert store.count("scored_again") == 0
+
+
+async def test_a_worker_that_cannot_stop_because_the_broker_is_away_ends_by_the_clock(
+    own_kafka: KafkaServer, tmp_path: Path
+) -> None:
+    place = make_place(own_kafka.bootstrap, tmp_path)
+    place.send([impression(n, SHOWN_MS + n * 1_000) for n in range(10)])
+    store = FileStore(tmp_path / "store.sqlite")
+    with Victim(place, store) as victim:
+        process = victim.start(grace_seconds=3.0)
+        await eventually(lambda: store.count() > 0)
+        own_kafka.kill()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_SECONDS) == 75

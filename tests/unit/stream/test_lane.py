@@ -1,0 +1,289 @@
+"""One partition's lane: the order of its effects, and what it does when one of them fails."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from faust.types import TP
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from importance.attribution import Join, Policy, Progress
+from importance.errors import Fenced, Unavailable
+from importance.flush import Flush
+from importance.sample import Sample
+from importance.scores import Offer, Scores
+from stream.chunks import Ledger
+from stream.dead_letters import DeadLetter
+from stream.lane import Effects, Lane, Limits
+from stream.reports import Availability, Change, Lost, Report, Turn
+from stream.threads import Threads
+
+POLICY = Policy(window_ms=1_000, deduplication_ms=1_000)
+QUICK = Limits(retry_seconds=0.0)
+
+
+@dataclass
+class Record:
+    """What a lane reads of aiokafka's records."""
+
+    offset: int
+    value: bytes
+    timestamp: int = 10**12
+    topic: str = "interactions"
+    partition: int = 0
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def shown(number: int, time_ms: int = 0) -> bytes:
+    event = {"id": f"i{number}", "type": "impression", "time": time_ms, "subject": "s", "surface": "search"}
+    return json.dumps({**event, "query": "q", "item": "p", "text": "t"}).encode()
+
+
+def beat(time_ms: int) -> bytes:
+    return json.dumps({"type": "heartbeat", "time": time_ms}).encode()
+
+
+@dataclass
+class World:
+    """Everything around a lane; ``log`` is what was done, in order, and ``fail`` may refuse."""
+
+    log: list[str] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list)
+    flushes: list[Flush] = field(default_factory=list)
+    scored: list[str] = field(default_factory=list)
+    stored: Progress | None = None
+    fail: Callable[[str], None] = lambda step: None
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(TP("interactions", 0), 1, 0, lambda: None)
+        self.threads = Threads()
+
+    def _do(self, step: str) -> None:
+        self.fail(step)
+        self.log.append(step)
+
+    def claim(self, partition: int, generation: int) -> tuple[int, Progress | None]:
+        self._do("claim")
+        return 5, self.stored
+
+    def score(self, samples: Sequence[Sample]) -> Scores:
+        self._do("score")
+        self.scored += [sample.id for sample in samples]
+        return Scores.uniform(len(samples))
+
+    def admit(self, samples: Sequence[Sample], scores: Scores) -> list[Offer]:
+        rest: dict[str, Any] = {"stratum": "uniform", "log_weight": 0.0, "key": 0.0, "probability": 1.0}
+        rest |= {"label": 0, "importance": 1.0, "estimator": "uniform", "model": "v1", "prediction": None}
+        return [Offer(sample=sample, kept=True, door_epoch=0, **rest) for sample in samples]
+
+    async def publish(self, offers: Sequence[Offer], letters: Sequence[DeadLetter]) -> None:
+        self._do("publish")
+
+    def remember(self, flush: Flush) -> None:
+        self._do("remember")
+        self.flushes.append(flush)
+
+    def lane(self, limits: Limits = QUICK) -> Lane:
+        effects = Effects(self.claim, self.score, self.admit, lambda *_: {}, self.remember, self.reports.append)
+        return Lane(0, 1, POLICY, effects, self.publish, limits, Availability(self.reports.append), self.threads)
+
+    def give(self, lane: Lane, *values: bytes) -> None:
+        first = self.ledger.end or 0
+        records = [Record(first + number, value) for number, value in enumerate(values)]
+        lane.accept(self.ledger.add(first, first + len(values), records))
+
+    async def until(self, condition: Callable[[], bool], task: "asyncio.Task[None]") -> None:
+        async with asyncio.timeout(30):
+            while not condition():
+                assert not task.done(), task
+                await asyncio.sleep(0.001)
+
+
+async def walked(world: World, *chunks: Sequence[bytes], limits: Limits = QUICK) -> None:
+    """Give the chunks to a lane one after the other, each when the one before has gone its way."""
+    lane = world.lane(limits)
+    task = asyncio.create_task(lane.run())
+    for values in chunks:
+        world.give(lane, *values)
+        await world.until(lambda: not lane.has_work, task)
+    lane.stop()
+    await task
+
+
+async def test_scores_are_published_before_they_are_remembered_and_acknowledged_after() -> None:
+    world = World()
+    committable: list[int | None] = []
+    world.fail = lambda step: committable.append(world.ledger.committable)
+    await walked(world, [shown(1), shown(2)], [beat(3_000)])
+    assert world.log == ["claim", "score", "publish", "remember"]
+    assert committable == [0, 0, 0, 0]
+    assert world.ledger.committable == 3
+
+
+async def test_nothing_is_stored_while_nothing_is_decided() -> None:
+    world = World()
+    await walked(world, [shown(1)], [shown(2)], [shown(3)])
+    assert world.log == ["claim"]
+    assert world.ledger.committable == 0
+
+
+async def test_a_dead_letter_alone_is_published_before_it_is_passed() -> None:
+    world = World()
+    await walked(world, [b"{"])
+    assert world.log == ["claim", "publish", "remember"]
+    (turn,) = [report for report in world.reports if isinstance(report, Turn)]
+    assert list(turn.dead) == ["not_json"]
+
+
+@pytest.mark.parametrize("step", ["claim", "score", "publish", "remember"])
+async def test_a_step_whose_dependency_is_away_is_tried_again_and_told_once(step: str) -> None:
+    world = World()
+    failures = iter([True] * 3)
+
+    def fail(now: str) -> None:
+        if now == step and next(failures, False):
+            raise Unavailable("away")
+
+    world.fail = fail
+    await walked(world, [shown(1)], [beat(3_000)])
+    assert world.log == ["claim", "score", "publish", "remember"]
+    assert world.scored == ["i1"]
+    assert [report.available for report in world.reports if isinstance(report, Change)] == [False, True]
+
+
+async def test_an_unclear_commit_has_the_very_same_flush_given_again() -> None:
+    world = World()
+    given: list[Flush] = []
+    remember = world.remember
+
+    def lost_answer(flush: Flush) -> None:
+        given.append(flush)
+        if len(given) < 3:
+            raise Unavailable("the connection was lost during COMMIT")
+        remember(flush)
+
+    world.remember = lost_answer  # type: ignore[method-assign]
+    await walked(world, [shown(1)], [beat(3_000)])
+    assert given[0] is given[1] is given[2]
+    assert (given[0].epoch, given[0].old_next, given[0].progress.next, given[0].samples) == (5, 0, 2, 1)
+
+
+async def test_a_fenced_lane_ends_quietly_and_touches_nothing_more() -> None:
+    world = World()
+
+    def fail(step: str) -> None:
+        if step == "remember":
+            raise Fenced("epoch 6 is another's")
+
+    world.fail = fail
+    lane = world.lane()
+    world.give(lane, shown(1), beat(3_000))
+    await lane.run()
+    world.give(lane, shown(2, 3_000))
+    assert world.reports == [Lost(0, "epoch 6 is another's")]
+    assert world.ledger.committable == 0
+    assert lane.has_work  # and stays so: should the partition not be revoked, the watchdog sees it
+
+
+async def test_any_other_exception_is_for_the_process_to_end_with() -> None:
+    world = World()
+
+    def fail(step: str) -> None:
+        if step == "score":
+            raise ZeroDivisionError
+
+    world.fail = fail
+    lane = world.lane()
+    world.give(lane, shown(1), beat(3_000))
+    with pytest.raises(ZeroDivisionError):
+        await lane.run()
+
+
+async def test_what_lies_below_next_is_neither_scored_nor_published_nor_counted_again() -> None:
+    world = World()
+    world.stored = Progress(next=4, event_time_ms=2_000, acknowledged=0, acknowledged_event_time_ms=0)
+    await walked(world, [shown(1), shown(2), b"{", beat(2_000), shown(3, 2_000)], [beat(9_000)])
+    assert world.scored == ["i3"]
+    counted = sum(count for report in world.reports if isinstance(report, Turn) for count in report.counts.values())
+    assert counted == 2  # the third impression and the last heartbeat
+    assert [flush.old_next for flush in world.flushes] == [4]
+
+
+async def test_a_chunk_wholly_below_what_was_acknowledged_is_acknowledged_at_once() -> None:
+    world = World()
+    world.stored = Progress(next=9, event_time_ms=5_000, acknowledged=2, acknowledged_event_time_ms=0)
+    await walked(world, [shown(1), shown(2)])
+    assert world.ledger.committable == 2
+    assert world.log == ["claim"]
+
+
+async def test_idle_time_decides_what_waits_and_stores_nothing_when_nothing_does() -> None:
+    world = World()
+    lane = world.lane()
+    task = asyncio.create_task(lane.run())
+    world.give(lane, shown(1))
+    await world.until(lambda: lane.event_time_ms == 0 and not lane.has_work, task)
+    assert lane.wants_time
+    for time_ms in (500, 1_000, 1_500, 5_000):
+        lane.advance(time_ms)
+        await world.until(lambda at=time_ms: lane.event_time_ms == at and not lane.has_work, task)
+    assert world.scored == ["i1"]
+    assert not lane.wants_time
+    stored = len(world.flushes)
+    lane.advance(6_000)
+    await world.until(lambda: lane.event_time_ms == 6_000 and not lane.has_work, task)
+    assert len(world.flushes) == stored
+    lane.stop()
+    await task
+
+
+async def test_a_record_that_arrives_ends_the_idling() -> None:
+    world = World()
+    lane = world.lane()
+    task = asyncio.create_task(lane.run())
+    world.give(lane, shown(1))
+    await world.until(lambda: lane.event_time_ms == 0 and not lane.has_work, task)
+    lane.advance(9_000)
+    world.give(lane, shown(2, 10))
+    await world.until(lambda: not lane.has_work, task)
+    assert lane.event_time_ms == 10
+    lane.stop()
+    await task
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 3_000), max_size=20), st.lists(st.integers(1, 5), max_size=20), st.integers(1, 4))
+def test_chunks_and_merging_change_neither_samples_nor_progress(
+    times: list[int], sizes: list[int], batch_samples: int
+) -> None:
+    values = [shown(number, time_ms) for number, time_ms in enumerate(times)] + [beat(9_000)]
+    join = Join(POLICY, 0, Progress.beginning(0))
+    expected = join.feed(0, len(values), [(offset, 10**12, value) for offset, value in enumerate(values)])
+    chunks, rest = [], values
+    for size in [*sizes, len(values)]:
+        if rest:
+            chunks.append(rest[:size])
+            rest = rest[size:]
+
+    async def run() -> World:
+        world = World()
+        lane = world.lane(replace(QUICK, batch_samples=batch_samples))
+        task = asyncio.create_task(lane.run())
+        for chunk in chunks:
+            world.give(lane, *chunk)  # all at once: they queue up and are merged
+        await world.until(lambda: not lane.has_work, task)
+        lane.stop()
+        await task
+        world.threads.close()
+        return world
+
+    world = asyncio.run(run())
+    assert world.scored == [sample.id for sample in expected.samples]
+    assert world.flushes[-1].progress.next == expected.progress.next == len(values)
+    assert world.flushes[-1].progress.event_time_ms == expected.progress.event_time_ms
+    assert [flush.old_next for flush in world.flushes[1:]] == [flush.progress.next for flush in world.flushes[:-1]]
