@@ -1,0 +1,94 @@
+"""One turn of learning, from rows to a judged candidate."""
+
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pytest
+
+from importance import estimators
+from importance.sample import Sample
+from trainer import folder as versions
+from trainer.cycle import Held, Holdout, Start, learn, mean_importance, predict
+from trainer.finetune import FineTuning, Optimisation, TrainingRows
+from trainer.folder import Model
+from trainer.gate import GatePolicy
+
+from .conftest import labels_of, shop
+
+TUNING = FineTuning(steps=6, optimisation=Optimisation(batch_size=32))
+GATE = GatePolicy(margin=0.01, alpha=0.05, least_samples=100)
+
+
+def held_out(count: int = 400) -> Held:
+    samples = shop(count, seed=2)
+    holdout = Holdout(samples, labels_of(samples))
+    return Held(holdout, holdout)
+
+
+def rows_of(samples: list[Sample], labels: np.ndarray) -> TrainingRows:
+    return TrainingRows(samples, labels, np.ones(len(samples)), np.arange(len(samples)) % 2 == 0)
+
+
+def test_a_candidate_that_learned_the_shop_is_promoted_over_one_that_learned_nothing(
+    untrained: Model, samples: list[Sample], labels: np.ndarray, tmp_path: Path
+) -> None:
+    start = versions.save(untrained, tmp_path / "start")
+    tuning = FineTuning(steps=100, optimisation=TUNING.optimisation)
+    candidate = learn(Start(start, start), rows_of(samples, labels), held_out(), tuning, GATE, seed=1)
+    assert candidate.decision.promote
+    assert candidate.decision.difference > 0.1
+    assert candidate.evaluation is not None
+    assert candidate.evaluation.samples == 400
+
+
+def test_a_candidate_that_learned_lies_is_rejected(first: Path, samples: list[Sample], labels: np.ndarray) -> None:
+    tuning = FineTuning(steps=100, optimisation=TUNING.optimisation)
+    candidate = learn(Start(first, first), rows_of(samples, 1 - labels), held_out(), tuning, GATE, seed=1)
+    assert not candidate.decision.promote
+
+
+def test_the_candidate_goes_on_from_the_base_and_is_judged_against_the_serving_version(
+    first: Path, untrained: Model, samples: list[Sample], labels: np.ndarray, tmp_path: Path
+) -> None:
+    start = versions.save(untrained, tmp_path / "start")
+    candidate = learn(Start(serving=start, base=first), rows_of(samples, labels), held_out(), TUNING, GATE, seed=1)
+    assert candidate.decision.difference > 0.1
+    assert int(candidate.tuned.model.moments["final.weight.step"]) > TUNING.steps
+
+
+def test_the_serving_files_are_left_as_they_were(first: Path, samples: list[Sample], labels: np.ndarray) -> None:
+    before = {file.name: file.read_bytes() for file in first.iterdir()}
+    learn(Start(first, first), rows_of(samples, labels), held_out(), TUNING, GATE, seed=1)
+    assert before == {file.name: file.read_bytes() for file in first.iterdir()}
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_without_a_holdout_nothing_is_promoted_and_nothing_breaks(
+    count: int, first: Path, samples: list[Sample], labels: np.ndarray
+) -> None:
+    candidate = learn(Start(first, first), rows_of(samples, labels), held_out(count), TUNING, GATE, seed=1)
+    assert not candidate.decision.promote
+
+
+def test_a_turn_that_is_told_to_stop_says_that_it_is_not_finished(
+    first: Path, samples: list[Sample], labels: np.ndarray
+) -> None:
+    stop = Event()
+    stop.set()
+    candidate = learn(Start(first, first), rows_of(samples, labels), held_out(), TUNING, GATE, seed=1, stop=stop)
+    assert not candidate.tuned.finished
+
+
+def test_the_mean_importance_is_measured_for_every_estimator(first: Path) -> None:
+    measured = held_out().uniform
+    means = mean_importance(versions.load(first), measured)
+    assert set(means) == set(estimators.names())
+    assert means["uniform"] == 1.0
+    assert all(mean > 0 for mean in means.values())
+
+
+def test_nothing_measured_gives_no_means_and_no_predictions(first: Path) -> None:
+    model = versions.load(first)
+    assert mean_importance(model, Holdout([], np.empty(0, np.int64))) == {}
+    assert len(predict(model, [])) == 0

@@ -1,0 +1,188 @@
+"""Increments: which rows, which weights, and what is kept."""
+
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from importance.errors import InvalidInput
+from importance.sample import Sample
+from trainer import folder as versions
+from trainer.bootstrap import from_pretrained
+from trainer.evaluation import evaluate
+from trainer.finetune import FineTuning, Optimisation, TrainingRows, fine_tune, mixed_batches
+from trainer.folder import Model
+from trainer.forward import run
+
+from .conftest import ARCHITECTURES, hugging_face_folder
+
+SMALL = FineTuning(steps=4, optimisation=Optimisation(batch_size=16))
+
+
+def rows_of(samples: list[Sample], labels: np.ndarray, weights: np.ndarray | None = None) -> TrainingRows:
+    fresh = np.arange(len(samples)) >= len(samples) // 2
+    return TrainingRows(samples, labels, np.ones(len(samples)) if weights is None else weights, fresh)
+
+
+def parameters(model: Model) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in model.network.state_dict().items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_same_seed_gives_the_same_model_and_another_one_does_not(
+    first: Path, samples: list[Sample], labels: np.ndarray
+) -> None:
+    results = []
+    for seed in (1, 1, 2):
+        torch.rand(3)  # what others drew from the global generator must not matter
+        model = versions.load(first, with_moments=True)
+        results.append(parameters(fine_tune(model, rows_of(samples, labels), SMALL, seed).model))
+    assert same(results[0], results[1])
+    assert not same(results[0], results[2])
+
+
+def test_training_leaves_the_global_generator_alone(first: Path, samples: list[Sample], labels: np.ndarray) -> None:
+    model = versions.load(first)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    fine_tune(model, rows_of(samples, labels), SMALL, seed=1)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_adam_goes_on_where_it_stopped(first: Path, samples: list[Sample], labels: np.ndarray, tmp_path: Path) -> None:
+    model = versions.load(first, with_moments=True)
+    assert model.moments is not None
+    steps_before = int(model.moments["final.weight.step"])
+    tuned = fine_tune(model, rows_of(samples, labels), SMALL, seed=1).model
+    again = versions.load(versions.save(tuned, tmp_path / "v"), with_moments=True)
+    assert again.moments is not None
+    assert int(again.moments["final.weight.step"]) == steps_before + 4
+    fresh = fine_tune(versions.load(first), rows_of(samples, labels), SMALL, seed=1).model
+    assert not same(parameters(fresh), parameters(tuned))
+
+
+def test_training_in_two_sittings_through_files_is_training_in_one(
+    untrained: Model, samples: list[Sample], labels: np.ndarray, tmp_path: Path
+) -> None:
+    start = versions.save(untrained, tmp_path / "start")
+    one = versions.load(start)
+    one = fine_tune(one, rows_of(samples, labels), SMALL, seed=1).model
+    one = fine_tune(one, rows_of(samples, labels), SMALL, seed=2).model
+    two = fine_tune(versions.load(start), rows_of(samples, labels), SMALL, seed=1).model
+    two = versions.load(versions.save(two, tmp_path / "middle"), with_moments=True)
+    two = fine_tune(two, rows_of(samples, labels), SMALL, seed=2).model
+    assert same(parameters(one), parameters(two))
+
+
+def test_a_fine_tuned_model_is_ready_to_predict(first: Path, samples: list[Sample], labels: np.ndarray) -> None:
+    tuned = fine_tune(versions.load(first), rows_of(samples, labels), SMALL, seed=1).model
+    encoded = tuned.tokens.encode(samples)
+    np.testing.assert_array_equal(run(tuned, encoded).prediction, run(tuned, encoded).prediction)
+
+
+def test_rows_of_weight_zero_teach_nothing(first: Path, samples: list[Sample], labels: np.ndarray) -> None:
+    weights = (np.arange(len(samples)) % 2).astype(float)
+    flipped = np.where(weights == 0, 1 - labels, labels)
+    models = [
+        fine_tune(versions.load(first), rows_of(samples, given_labels, weights), SMALL, seed=1).model
+        for given_labels in (labels, flipped)
+    ]
+    assert same(*map(parameters, models))
+
+
+def test_a_model_follows_a_world_that_turned_round(first: Path, samples: list[Sample], labels: np.ndarray) -> None:
+    model = versions.load(first, with_moments=True)
+    encoded = model.tokens.encode(samples)
+    before = evaluate(1 - labels, run(model, encoded).prediction).auc
+    tuned = fine_tune(model, rows_of(samples, 1 - labels), FineTuning(steps=120), seed=1)
+    assert before < 0.3
+    assert evaluate(1 - labels, run(tuned.model, encoded).prediction).auc > 0.7
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_every_architecture_learns(
+    architecture: str, outputs: int, samples: list[Sample], labels: np.ndarray, tmp_path: Path
+) -> None:
+    source = hugging_face_folder(tmp_path / "source", ARCHITECTURES[architecture](outputs))
+    model = versions.load(from_pretrained(str(source), tmp_path / "version"))
+    before = parameters(model)
+    tuned = fine_tune(model, rows_of(samples, labels), SMALL, seed=1)
+    assert np.isfinite(tuned.loss)
+    assert not same(before, parameters(tuned.model))
+
+
+def test_progress_is_told_after_each_step(first: Path, samples: list[Sample], labels: np.ndarray) -> None:
+    told: list[tuple[int, int]] = []
+    tuned = fine_tune(
+        versions.load(first), rows_of(samples, labels), SMALL, 1, progress=lambda done, of, _: told.append((done, of))
+    )
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert tuned.finished
+
+
+def test_a_fine_tune_ends_between_two_steps_when_it_is_told_to(
+    first: Path, samples: list[Sample], labels: np.ndarray
+) -> None:
+    stop = Event()
+    tuned = fine_tune(
+        versions.load(first), rows_of(samples, labels), SMALL, 1, progress=lambda *_: stop.set(), stop=stop
+    )
+    assert (tuned.steps, tuned.finished) == (1, False)
+
+
+@given(
+    fresh=st.lists(st.booleans(), min_size=1, max_size=60),
+    steps=st.integers(1, 5),
+    size=st.integers(1, 20),
+    share=st.sampled_from([0.0, 0.25, 0.5, 1.0]),
+    seed=st.integers(0, 9),
+)
+def test_a_batch_is_mixed_as_asked_and_no_row_comes_back_before_its_part_is_used_up(
+    fresh: list[bool], steps: int, size: int, share: float, seed: int
+) -> None:
+    mask = np.array(fresh)
+    tuning = FineTuning(steps, share, Optimisation(batch_size=size))
+    batches = list(mixed_batches(mask, tuning, np.random.default_rng(seed)))
+    assert [len(batch) for batch in batches] == [size] * steps
+    drawn = np.concatenate(batches)
+    if mask.any() and not mask.all():
+        assert all(int(mask[batch].sum()) == round(size * share) for batch in batches)
+    for part in (mask, ~mask):
+        counts = np.bincount(drawn[part[drawn]], minlength=len(mask))[part]
+        if len(counts):
+            assert counts.max() - counts.min() <= 1
+
+
+def test_an_empty_buffer_is_refused(first: Path) -> None:
+    with pytest.raises(InvalidInput, match="nothing to train on"):
+        fine_tune(versions.load(first), rows_of([], np.empty(0, np.int64)), SMALL, 1)
+
+
+def test_rows_of_different_length_are_refused(samples: list[Sample], labels: np.ndarray) -> None:
+    with pytest.raises(InvalidInput, match="one length"):
+        TrainingRows(samples, labels[1:], np.ones(len(samples)), np.ones(len(samples), bool))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: FineTuning(steps=0),
+        lambda: FineTuning(fresh_share=1.5),
+        lambda: FineTuning(fresh_share=float("nan")),
+        lambda: Optimisation(batch_size=0),
+        lambda: Optimisation(learning_rate=float("nan")),
+        lambda: Optimisation(clip_norm=0.0),
+    ],
+)
+def test_settings_that_cannot_train_are_refused(wrong) -> None:
+    with pytest.raises(InvalidInput):
+        wrong()

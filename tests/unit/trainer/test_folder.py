@@ -1,0 +1,122 @@
+"""Versions on disk."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from importance.errors import BadArtifact
+from importance.sample import Sample
+from trainer import folder as versions
+from trainer.bootstrap import from_pretrained
+from trainer.forward import run
+
+from .conftest import ARCHITECTURES, hugging_face_folder
+
+FILES = {"config.json", "model.safetensors", "tokenizer.json", "weir.json", "known_items.json"}
+
+
+def test_a_version_written_and_read_again_predicts_the_same(first: Path, samples: list[Sample], tmp_path: Path) -> None:
+    model = versions.load(first, with_moments=True)
+    again = versions.load(versions.save(model, tmp_path / "copy"), with_moments=True)
+    encoded = model.tokens.encode(samples)
+    np.testing.assert_array_equal(run(model, encoded).prediction, run(again, again.tokens.encode(samples)).prediction)
+    assert again.card == model.card
+    assert again.known_items == {sample.item for sample in samples}
+    assert model.moments is not None
+    assert again.moments is not None
+    assert model.moments.keys() == again.moments.keys()
+    assert all(torch.equal(model.moments[name], again.moments[name]) for name in model.moments)
+
+
+def test_a_version_is_safetensors_and_json_only(first: Path) -> None:
+    assert {file.name for file in first.iterdir()} == FILES | {"optimizer.safetensors"}
+
+
+def test_moments_are_read_only_when_asked_for(first: Path) -> None:
+    assert versions.load(first).moments is None
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_network_of_transformers_survives_a_round_trip(
+    architecture: str, samples: list[Sample], tmp_path: Path
+) -> None:
+    source = hugging_face_folder(tmp_path / "source", ARCHITECTURES[architecture](1))
+    version = versions.load(from_pretrained(str(source), tmp_path / "version"))
+    again = versions.load(versions.save(version, tmp_path / "again"))
+    encoded = version.tokens.encode(samples[:30])
+    np.testing.assert_array_equal(run(version, encoded).prediction, run(again, encoded).prediction)
+
+
+def cut_short(file: Path) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+
+
+def make_empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def flip_bits(file: Path) -> None:
+    file.write_bytes(bytes(byte ^ 0x5A for byte in file.read_bytes()))
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, cut_short, make_empty, flip_bits], ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_missing_or_damaged_file_is_a_bad_artifact(
+    name: str, damage: Callable[[Path], None], first: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(first, tmp_path / "bad")
+    damage(tmp_path / "bad" / name)
+    with pytest.raises(BadArtifact):
+        versions.load(tmp_path / "bad")
+
+
+def test_a_damaged_optimizer_is_a_bad_artifact_for_the_trainer_only(first: Path, tmp_path: Path) -> None:
+    shutil.copytree(first, tmp_path / "bad")
+    cut_short(tmp_path / "bad" / "optimizer.safetensors")
+    versions.load(tmp_path / "bad")
+    with pytest.raises(BadArtifact, match="optimizer"):
+        versions.load(tmp_path / "bad", with_moments=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("weir.json", "kind", "pickle"),
+        ("weir.json", "format", 2),
+        ("weir.json", "more", 1),
+        ("config.json", "width", "64"),
+        ("config.json", "width", 65),
+        ("config.json", "layers", 3),
+        ("config.json", "vocabulary", 7),
+    ],
+)
+def test_a_card_or_shape_that_does_not_fit_is_a_bad_artifact(
+    name: str, key: str, value: object, first: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(first, tmp_path / "bad")
+    content = json.loads((tmp_path / "bad" / name).read_text())
+    (tmp_path / "bad" / name).write_text(json.dumps(content | {key: value}))
+    with pytest.raises(BadArtifact):
+        versions.load(tmp_path / "bad")
+
+
+@pytest.mark.parametrize("kind", ["interaction", "pair"])
+def test_a_missing_weight_is_a_bad_artifact_and_never_drawn_anew(kind: str, first: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "bad"
+    if kind == "interaction":
+        shutil.copytree(first, folder)
+    else:
+        source = hugging_face_folder(tmp_path / "source", ARCHITECTURES["bert"](2))
+        from_pretrained(str(source), folder)
+    weights = load_file(folder / "model.safetensors")
+    weights.pop("final.weight" if kind == "interaction" else "classifier.weight")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BadArtifact):
+        versions.load(folder)

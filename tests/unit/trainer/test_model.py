@@ -1,0 +1,83 @@
+"""The networks: what every one of them promises the estimators."""
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from importance import estimators
+from importance.errors import InvalidInput
+from importance.sample import Sample
+from trainer.folder import Model
+from trainer.forward import run
+from trainer.model import PairClassifier, losses, positive_probability
+
+from .conftest import ARCHITECTURES, SIZE
+
+CASES = [("built-in", 1), *((name, count) for name in ARCHITECTURES for count in (1, 2))]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[1]}")
+def model(request: pytest.FixtureRequest, untrained: Model) -> Model:
+    name, count = request.param
+    if name == "built-in":
+        return untrained
+    torch.manual_seed(0)
+    config = ARCHITECTURES[name](count)
+    config.vocab_size = 200  # the built-in tokenizer's ids must fit
+    network = transformers.AutoModelForSequenceClassification.from_config(config).eval()
+    return Model(PairClassifier(network, name != "distilbert"), untrained.tokens, untrained.card)
+
+
+def test_hidden_is_what_the_final_layer_turns_into_the_logits(model: Model, samples: list[Sample]) -> None:
+    batch = model.tokens.encode(samples[:5]).batch(np.arange(5))
+    output = model.network(batch)
+    assert output.logits.shape == (5, model.network.final.out_features)
+    assert output.hidden.shape == (5, model.network.final.in_features)
+    torch.testing.assert_close(model.network.final(output.hidden), output.logits)
+
+
+def test_the_logits_depend_on_the_embeddings_handed_out(model: Model, samples: list[Sample]) -> None:
+    batch = model.tokens.encode(samples[:5]).batch(np.arange(5))
+    output = model.network(batch, embeddings=True)
+    assert output.embeddings is not None
+    assert output.embeddings.shape[:2] == batch.ids.shape
+    (gradient,) = torch.autograd.grad(output.logits[0].sum(), output.embeddings)
+    assert gradient[0].abs().sum() > 0
+    assert gradient[1:].abs().sum() == 0  # no sample looks at its neighbours
+    torch.testing.assert_close(output.logits.detach(), model.network(batch).logits.detach())
+
+
+def test_a_prediction_does_not_depend_on_the_batch(model: Model, samples: list[Sample]) -> None:
+    chosen = samples[:40]
+    together = run(model, model.tokens.encode(chosen)).prediction
+    alone = [run(model, model.tokens.encode([sample])).prediction[0] for sample in chosen]
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_every_estimator_gives_a_finite_score_at_least_zero(model: Model, samples: list[Sample]) -> None:
+    chosen = [estimators.get(name) for name in estimators.names()]
+    seen = run(model, model.tokens.encode(samples[:20]), np.arange(20) % 2, chosen)
+    for name in estimators.names():
+        assert np.isfinite(seen.importance[name]).all()
+        assert (seen.importance[name] >= 0).all()
+    assert seen.importance["gradient_output"].max() > 0
+
+
+def test_a_network_of_three_classes_is_refused() -> None:
+    network = transformers.AutoModelForSequenceClassification.from_config(transformers.BertConfig(**SIZE, num_labels=3))
+    with pytest.raises(InvalidInput, match="3 outputs"):
+        PairClassifier(network, True)
+
+
+def test_a_network_whose_logits_come_from_no_linear_layer_is_refused() -> None:
+    config = transformers.GPT2Config(vocab_size=60, n_embd=16, n_layer=1, n_head=2, num_labels=1, pad_token_id=0)
+    with pytest.raises(InvalidInput, match="final Linear"):
+        PairClassifier(transformers.AutoModelForSequenceClassification.from_config(config), False)
+
+
+def test_one_logit_and_two_say_the_same() -> None:
+    z, labels = torch.tensor([[-3.0], [0.0], [4.0]]), torch.tensor([0, 1, 1])
+    two = torch.cat([torch.zeros(3, 1), z], dim=1)
+    torch.testing.assert_close(positive_probability(z), positive_probability(two))
+    torch.testing.assert_close(losses(z, labels), losses(two, labels))

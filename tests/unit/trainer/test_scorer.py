@@ -1,0 +1,209 @@
+"""The scorer: what it says, and versions that change between two batches."""
+
+import shutil
+import threading
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from importance import estimators
+from importance.errors import BadArtifact, InvalidInput
+from importance.sample import Outcome, Sample
+from trainer import folder as versions
+from trainer.bootstrap import from_pretrained
+from trainer.forward import run
+from trainer.scorer import Scorer
+
+from .conftest import ARCHITECTURES, hugging_face_folder
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def scorer(first: Path) -> Scorer:
+    """Serves the first version, which is also the control."""
+    scorer = Scorer(estimators.get("last_layer_norm"), CPU)
+    scorer.set_control("1", first)
+    scorer.swap("1", first, 0.4)
+    return scorer
+
+
+def damaged(source: Path, into: Path, value: float) -> Path:
+    """A copy of a version whose last bias is another number."""
+    shutil.copytree(source, into)
+    weights = load_file(into / "model.safetensors")
+    weights["final.bias"] = torch.full_like(weights["final.bias"], value)
+    save_file(weights, into / "model.safetensors")
+    return into
+
+
+def test_scores_come_in_the_order_of_the_samples(scorer: Scorer, first: Path, samples: list[Sample]) -> None:
+    model = versions.load(first)
+    scores = scorer.score(samples)
+    assert scores.prediction is not None
+    for place in (0, 17, 599):
+        alone = run(model, model.tokens.encode([samples[place]])).prediction[0]
+        assert scores.prediction[place] == pytest.approx(alone, abs=1e-5)
+
+
+def test_scores_name_version_estimator_and_mean(scorer: Scorer, samples: list[Sample]) -> None:
+    scores = scorer.score(samples[:3])
+    assert (scores.model, scores.control_model, scores.estimator) == ("1", "1", "last_layer_norm")
+    assert scores.mean_importance == 0.4
+
+
+def test_nothing_is_scored_to_nothing(scorer: Scorer) -> None:
+    assert len(scorer.score([])) == 0
+
+
+def test_the_control_stays_the_first_version_when_another_serves(
+    scorer: Scorer, second: Path, samples: list[Sample]
+) -> None:
+    before = scorer.score(samples)
+    scorer.swap("2", second, 1.0)
+    after = scorer.score(samples)
+    assert (after.model, after.control_model) == ("2", "1")
+    np.testing.assert_array_equal(before.prediction, after.control)
+    assert np.abs(after.prediction - after.control).max() > 0.01
+
+
+def test_a_control_with_another_tokenizer_reads_by_its_own(
+    scorer: Scorer, samples: list[Sample], tmp_path: Path
+) -> None:
+    before = scorer.score(samples[:50])
+    source = hugging_face_folder(tmp_path / "source", ARCHITECTURES["bert"](2))
+    scorer.swap("other", from_pretrained(str(source), tmp_path / "version"), 1.0)
+    np.testing.assert_array_equal(before.prediction, scorer.score(samples[:50]).control)
+
+
+def test_without_a_control_there_are_no_control_predictions(first: Path, samples: list[Sample]) -> None:
+    scorer = Scorer(estimators.get("uniform"), CPU)
+    scorer.swap("1", first, 1.0)
+    scores = scorer.score(samples[:3])
+    assert scores.control is None
+    assert scores.control_model is None
+
+
+def test_the_label_comes_from_the_actions_and_the_rule(first: Path, samples: list[Sample]) -> None:
+    bought = [sample for sample in samples if sample.actions][:20]
+    by_rule = {}
+    for rule in (Outcome.CLICK, Outcome.PURCHASE):
+        scorer = Scorer(estimators.get("loss"), CPU, positive_from=rule)
+        scorer.swap("1", first, 1.0)
+        clicked = [msgspec.structs.replace(sample, actions=1) for sample in bought]
+        by_rule[rule] = scorer.score(clicked).importance
+    np.testing.assert_allclose(np.exp(-by_rule[Outcome.CLICK]) + np.exp(-by_rule[Outcome.PURCHASE]), 1, atol=1e-5)
+
+
+def test_items_of_the_first_training_are_known(scorer: Scorer, samples: list[Sample]) -> None:
+    stranger = msgspec.structs.replace(samples[0], item="new")
+    assert scorer.score([samples[0], stranger]).known.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("popularity", "reference"), [(3.0, 0.75), (0, 0.0), (-1.0, None), ("3", None), (None, None), (True, None)]
+)
+def test_the_reference_is_popularity_mapped_to_a_ratio(
+    popularity: object, reference: float | None, scorer: Scorer, samples: list[Sample]
+) -> None:
+    sample = msgspec.structs.replace(samples[0], attributes={"popularity": popularity})
+    (value,) = scorer.score([sample]).reference
+    assert np.isnan(value) if reference is None else value == reference
+
+
+def test_the_way_back_needs_no_file(scorer: Scorer, second: Path, samples: list[Sample]) -> None:
+    before = scorer.score(samples)
+    scorer.swap("2", second, 1.0)
+    assert scorer.previous == "1"
+    scorer.swap("1", Path("gone"), 0.4)
+    assert (scorer.version, scorer.previous) == ("1", "2")
+    np.testing.assert_array_equal(before.importance, scorer.score(samples).importance)
+
+
+def test_a_rollback_to_the_first_version_needs_no_file_however_far_it_is(scorer: Scorer, second: Path) -> None:
+    scorer.swap("2", second, 1.0)
+    scorer.swap("3", second, 1.0)
+    scorer.swap("1", Path("gone"), 0.4)
+    assert scorer.version == "1"
+
+
+def test_a_folder_is_fetched_only_for_a_version_that_is_not_in_memory(scorer: Scorer, second: Path) -> None:
+    fetched = []
+
+    def fetch() -> Path:
+        fetched.append(second)
+        return second
+
+    scorer.swap("2", fetch, 1.0)
+    scorer.swap("2", fetch, 1.0)
+    scorer.swap("1", fetch, 1.0)
+    assert fetched == [second]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_version_that_predicts_no_numbers_is_never_served(
+    value: float, scorer: Scorer, second: Path, tmp_path: Path, samples: list[Sample]
+) -> None:
+    broken = damaged(second, tmp_path / "broken", float("nan") if np.isnan(value) else value)
+    if np.isinf(value):  # a sure prediction is a number; only what is none is refused
+        scorer.swap("2", broken, 1.0)
+        assert scorer.score(samples[:2]).prediction.tolist() == [1.0, 1.0]
+        return
+    with pytest.raises(BadArtifact, match="no finite numbers"):
+        scorer.swap("2", broken, 1.0)
+    assert (scorer.version, scorer.previous) == ("1", None)
+
+
+def test_a_version_that_does_not_load_leaves_the_served_one(scorer: Scorer, tmp_path: Path) -> None:
+    with pytest.raises(BadArtifact):
+        scorer.swap("2", tmp_path, 1.0)
+    with pytest.raises(BadArtifact):
+        scorer.set_control("2", tmp_path)
+    assert (scorer.version, scorer.control) == ("1", "1")
+
+
+def test_scoring_before_any_version_says_what_to_do(samples: list[Sample]) -> None:
+    with pytest.raises(InvalidInput, match="weir models init"):
+        Scorer(estimators.get("uniform"), CPU).score(samples[:1])
+
+
+def test_a_score_that_is_no_number_becomes_the_floor_and_is_counted(
+    first: Path, tmp_path: Path, samples: list[Sample]
+) -> None:
+    scorer = Scorer(estimators.get("output_norm"), CPU)
+    scorer.swap("1", damaged(first, tmp_path / "v", float("inf")), 1.0)
+    scores = scorer.score(samples[:4])
+    assert scores.importance.tolist() == [0.0] * 4
+    assert scorer.non_finite == 4
+
+
+def test_no_batch_mixes_versions_and_none_is_scored_by_the_old_one_after_a_swap(
+    scorer: Scorer, first: Path, second: Path, samples: list[Sample]
+) -> None:
+    expected = {}
+    for version, folder in (("1", first), ("2", second)):
+        alone = Scorer(estimators.get("last_layer_norm"), CPU)
+        alone.swap(version, folder, 1.0)
+        expected[version] = alone.score(samples[:100]).prediction
+    finished = threading.Event()
+    wrong: list[str] = []
+
+    def score_on() -> None:
+        while not finished.is_set():
+            scores = scorer.score(samples[:100])
+            if not np.array_equal(scores.prediction, expected[scores.model]):
+                wrong.append(scores.model)
+
+    thread = threading.Thread(target=score_on)
+    thread.start()
+    for turn in range(20):
+        version = "2" if turn % 2 == 0 else "1"
+        scorer.swap(version, second if version == "2" else first, 1.0)
+        assert scorer.score(samples[:1]).model == version
+    finished.set()
+    thread.join()
+    assert wrong == []
