@@ -130,7 +130,9 @@ def bare(tmp_path: Path) -> Path:
 
 
 def make(folder: Path, *arguments: str, path: str = os.defpath) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PATH": path, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "MAKEFLAGS": ""}
+    environment = {**os.environ, "PATH": path, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}
+    for name in ("MAKEFLAGS", "MAKELEVEL"):  # make test is a make too: one inside another announces its folder
+        environment.pop(name, None)
     command = ["make", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
