@@ -53,6 +53,8 @@ def configure(level: str = "info", role: str = "weir", secrets: Iterable[str] = 
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
+    # It warns of each call that a busy machine made late; what matters arrives as an error of the call itself.
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
     for room in ROOMS:
         logging.getLogger(room).setLevel(level.upper())
     logging.captureWarnings(True)

@@ -34,7 +34,7 @@ from weir.settings import Settings, secrets
 
 _LOOK_SECONDS = 0.5
 _LAG_RECORDS = 2_000  # the replay is held while so many records are not decided
-_LEARNING_AHEAD = 1.25  # and while so many times the samples of a training came since the last one began
+_LOOK_RECORDS = 500  # and when so many were sent since the last look: a training is seen to be due in time
 _PATIENCE_SECONDS = 120.0  # a training that has not begun by then is not waited for any longer
 MAY = "2011-05-02"  # the first Monday in May of the stream that the goal speaks of
 
@@ -170,6 +170,8 @@ class _Up:
             "WEIR_HOME": str(settings.home),
             "WEIR_ARTIFACTS_URL": settings.artifacts_url,
         }
+        if self._options.replay is not None and "train_cooldown_seconds" not in settings.model_fields_set:
+            environment["WEIR_TRAIN_COOLDOWN_SECONDS"] = "0"  # months pass in minutes: the replay waits instead
         api_port = settings.api_port or free_port()
         pages = []
         for role in ("worker", "trainer"):
@@ -192,6 +194,7 @@ class _Up:
             self._replay_error = error
 
     def _note(self, advance: Advance) -> None:
+        self._learning.sent(advance.sent)
         self._view.replayed(advance)
 
     def _watch(self, topic: UUID) -> State | None:
@@ -237,10 +240,15 @@ class _Learning:
         self._train_after = train_after
         self._held = False
         self._since: float | None = None
+        self._sent = self._sent_at_look = 0
 
     def holds(self) -> bool:
         """Whether the replay must wait."""
-        return self._held
+        return self._held or self._sent - self._sent_at_look >= _LOOK_RECORDS
+
+    def sent(self, records: int) -> None:
+        """Take note of how many records the replay has sent by now."""
+        self._sent = records
 
     def is_busy(self, state: State) -> bool:
         """Whether a training goes on, or is due."""
@@ -251,10 +259,11 @@ class _Learning:
     def see(self, state: State, now: float) -> None:
         """Decide anew. A training that does not come is given up after a while."""
         behind = state.undecided > _LAG_RECORDS
-        waiting = not state.frozen and state.untrained >= self._train_after * _LEARNING_AHEAD
+        waiting = not state.frozen and state.untrained >= self._train_after
         self._since = (self._since or now) if waiting else None
         patient = self._since is not None and now - self._since < _PATIENCE_SECONDS
         self._held = behind or patient
+        self._sent_at_look = self._sent
 
 
 def _command(role: str) -> list[str]:
