@@ -84,7 +84,7 @@ def promote(
     version: VersionName, reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson = False
 ) -> None:
     """Let a version serve, whatever the gate said of it."""
-    with _opened() as place:
+    with _opened(announces=True) as place:
         entry = place.registry.promote(version, expected_sequence=None, actor=actor or _user(), reason=reason)
         place.announce(entry)
     _say(entry, f"{entry.to_version} serves", as_json)
@@ -98,7 +98,7 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Let an earlier version serve again and freeze training. Repeated, it walks further back."""
-    with _opened() as place:
+    with _opened(announces=True) as place:
         entry = place.registry.rollback(to, actor=actor or _user(), reason=reason)
         place.announce(entry)
     _say(entry, f"{entry.to_version} serves again; training is frozen until weir models unfreeze", as_json)
@@ -142,13 +142,15 @@ class _Place:
 
 
 @contextmanager
-def _opened() -> Iterator[_Place]:
+def _opened(*, announces: bool = False) -> Iterator[_Place]:
     from storage.engine import create_engine
     from storage.registry import Registry
     from weir.cli.services import located
     from weir.settings import read
 
     settings = located(read(), database=True)
+    if announces:
+        import weir.announcing  # noqa: F401 - takes 0.4 s, which the workers would wait for after the change
     engine = create_engine(settings.database_url, pool_size=1)
     try:
         yield _Place(Registry(engine), settings)

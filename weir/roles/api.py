@@ -1,7 +1,6 @@
 """The api: scores, rankings, models, the buffer, and the figures that all roles share. Assembled here."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import cache, partial
 from threading import Event
 from uuid import UUID
@@ -85,9 +84,13 @@ def run(settings: Settings) -> int:
             if patiently(attempt, what, settings, stop, reporting) is None:
                 return 0
         while not stop.wait(settings.models_poll_seconds):
-            with suppress(Unavailable):
+            try:
                 serving.look()
-            reporting.change("model", serving.trouble is None, serving.trouble or "")
+            except Unavailable as error:
+                reporting.change("storage", False, str(error))
+            else:
+                reporting.change("storage", True, "")
+                reporting.change("model", serving.trouble is None, serving.trouble or "")
             if not server.alive:
                 return 1
     return 0

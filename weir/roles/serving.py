@@ -2,13 +2,14 @@
 
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import time
 
 from importance import estimators
 from importance.errors import BadArtifact, Unavailable
 from storage.artifacts import Artifacts
-from storage.registry import Active, Kind, Registry, Version
+from storage.registry import Active, Entry, Kind, Registry, Version
 from trainer.device import choose, use_threads
 from trainer.scorer import Scorer
 from weir import logs, policies
@@ -48,19 +49,23 @@ class Serving:
     def begin(self) -> bool:
         """Load the frozen control, which is the first version ever promoted, and the active one.
 
-        Raises Unavailable while there is no model.
+        Where the files of one are bad, the other serves alone: BadArtifact only when both are. Raises Unavailable
+        while there is no model.
         """
         first = next((entry.to_version for entry in self._registry.log() if entry.to_version is not None), None)
         if first is None:
             raise Unavailable("there is no model yet: run 'weir models init'")
         control = self._registry.version(first)
         with tempfile.TemporaryDirectory(prefix="weir-model-") as scratch:
-            folder = self._artifacts.fetch(control.artifact, control.sha256, Path(scratch))
-            self.scorer.set_control(control.version, folder)
-        self.look()
-        if self.scorer.version is None:
-            # The active file is bad: the first version, which is in memory, is better than none.
-            self.scorer.swap(control.version, folder, self._mean(control))
+            fetched = partial(self._artifacts.fetch, control.artifact, control.sha256, Path(scratch))
+            try:
+                self.scorer.set_control(control.version, fetched())
+            except BadArtifact as error:
+                _log.error("no frozen control", version=control.version, reason=str(error))
+            self.look()
+            if self.scorer.version is None:
+                # The active files are bad: the first version, which is in memory, is better than none.
+                self.scorer.swap(control.version, fetched, self._mean(control))
         return True
 
     def look(self) -> Swap | None:
@@ -74,24 +79,22 @@ class Serving:
                 swapped = self._swap(active)
             self.trouble = None
         except BadArtifact as error:
-            self.trouble = f"version {active.version} cannot be served, {self.scorer.version} stays: {error}"
-            _log.error("model refused", version=active.version, serving=self.scorer.version, reason=str(error))
+            instead = self.scorer.version or self.scorer.control
+            self.trouble = f"version {active.version} cannot be served, {instead} is: {error}; roll back, then mend it"
+            _log.error("model refused", version=active.version, serving=instead, reason=str(error))
         self._sequence = active.sequence
         return swapped
 
     def _swap(self, active: Active) -> Swap:
         version = self._registry.version(active.version)
         with tempfile.TemporaryDirectory(prefix="weir-model-") as scratch:
-
-            def fetched() -> Path:
-                return self._artifacts.fetch(version.artifact, version.sha256, Path(scratch))
-
+            fetched = partial(self._artifacts.fetch, version.artifact, version.sha256, Path(scratch))
             seconds = self.scorer.swap(version.version, fetched, self._mean(version))
-        entry = self._registry.log()[-1]
+        entry = self._let_in_by(active)
         swap = Swap(
             version.version,
             active.sequence,
-            entry.sequence == active.sequence and entry.kind is Kind.ROLLBACK,
+            entry.kind is Kind.ROLLBACK,
             max(0.0, time() - entry.time.timestamp()),
             seconds,
         )
@@ -103,6 +106,11 @@ class Serving:
             since_entry_seconds=round(swap.since_entry_seconds, 4),
         )
         return swap
+
+    def _let_in_by(self, active: Active) -> Entry:
+        """The entry that let the active version serve; the log may have grown since, and a freeze lets nothing in."""
+        moves = (entry for entry in reversed(self._registry.log()) if entry.kind in (Kind.PROMOTE, Kind.ROLLBACK))
+        return next(entry for entry in moves if entry.sequence <= active.sequence)
 
     def _mean(self, version: Version) -> float:
         """The mean importance by the estimator of the settings, for the floor; 1 where none was measured."""

@@ -23,6 +23,7 @@ from storage.registry import Registry
 from stream.announcements import follow
 from stream.app import STATUS_FAILED, StreamSettings, Worker
 from stream.lane import Effects, Limits
+from stream.reports import STORAGE, Availability
 from stream.topics import topic_id
 from weir import logs, policies
 from weir.cli.topics import named_topics
@@ -98,11 +99,14 @@ async def _work(settings: Settings, stop: Event, reporting: Reporting, serving: 
             Limits(retry_seconds=settings.retry_first_seconds, retry_most_seconds=settings.retry_limit_seconds),
         )
         wake = asyncio.Event()
-        tasks = [
-            asyncio.create_task(_end_when(stop, ended)),
-            asyncio.create_task(_listen(settings, wake)),
-            asyncio.create_task(_swap_when_woken(settings, serving, reporting, wake)),
-        ]
+        beside = (
+            _end_when(stop, ended),
+            _listen(settings, wake),
+            _swap_when_woken(settings, serving, reporting, worker.pipeline.availability, wake),
+        )
+        tasks = [asyncio.create_task(each) for each in beside]
+        for task in tasks:
+            task.add_done_callback(partial(_fail_with, worker))
         reporting.change("worker", True, "started")
         try:
             return await worker.run(ended)
@@ -112,6 +116,12 @@ async def _work(settings: Settings, stop: Event, reporting: Reporting, serving: 
         finally:
             for task in tasks:
                 task.cancel()
+
+
+def _fail_with(worker: Worker, task: asyncio.Task[None]) -> None:
+    """A worker that no longer hears of new versions must not go on: the process ends with what ended the task."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        worker.pipeline.fail(error)
 
 
 async def _end_when(stop: Event, ended: asyncio.Event) -> None:
@@ -129,15 +139,19 @@ async def _listen(settings: Settings, wake: asyncio.Event) -> None:
         await asyncio.sleep(settings.models_poll_seconds)
 
 
-async def _swap_when_woken(settings: Settings, serving: Serving, reporting: Reporting, wake: asyncio.Event) -> None:
+async def _swap_when_woken(
+    settings: Settings, serving: Serving, reporting: Reporting, availability: Availability, wake: asyncio.Event
+) -> None:
     while True:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(wake.wait(), settings.models_poll_seconds)
         wake.clear()
         try:
             swap = await asyncio.to_thread(serving.look)
-        except Unavailable:
-            continue  # the lanes say that Postgres is away; the next look finds what was missed
+        except Unavailable as error:  # the next look finds what was missed
+            availability.away(STORAGE, serving, str(error))
+            continue
+        availability.back(STORAGE, serving)
         reporting.change("model", serving.trouble is None, serving.trouble or "")
         if swap is not None and swap.is_rollback:
             reporting.rolled_back(swap.since_entry_seconds)

@@ -1,0 +1,161 @@
+"""Which version a worker serves, over a real registry and real files: never one whose files are not as registered."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from importance.errors import BadArtifact, Unavailable
+from importance.sample import Sample
+from storage import migrate
+from storage.artifacts import Artifacts
+from storage.engine import create_engine
+from storage.registry import Registry
+from tests.conftest import TestPostgres
+from trainer import folder as versions
+from trainer.bootstrap import FirstTraining, build
+from weir.roles.serving import Serving
+from weir.settings import Settings
+
+SHOP = [Sample(f"s{n}", "ann", "search", "lamp", f"i{n}", f"lamp number {n}", 0, 0, n) for n in range(20)]
+
+
+class Place:
+    """A registry and a store with three versions, v1 promoted; ``serving`` makes what a worker begins with."""
+
+    def __init__(self, database_url: str, home: Path) -> None:
+        self.settings = Settings(home=home, estimator="uniform")
+        self.engine = create_engine(database_url)
+        migrate.upgrade(self.engine)
+        self.registry, self.artifacts = Registry(self.engine), Artifacts(self.settings.artifacts_url)
+        for seed in range(3):
+            version = self.registry.new_version()
+            stored = self.artifacts.save(version, versions.save(build(SHOP, FirstTraining(), seed), home / version))
+            self.registry.register(version, *stored)
+        self.promote("v1")
+
+    def promote(self, version: str) -> None:
+        self.registry.promote(version, expected_sequence=None, actor="ann", reason="better")
+
+    def rollback(self) -> None:
+        self.registry.rollback(None, actor="bob", reason="worse")
+
+    def spoil(self, version: str, file: str = "model.safetensors") -> None:
+        """Flip the last byte of a stored file."""
+        path = Path(self.settings.artifacts_url) / self.registry.version(version).artifact / file
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+
+    def serving(self) -> Serving:
+        return Serving(self.settings, self.registry, self.artifacts)
+
+
+@pytest.fixture
+def place(postgres: TestPostgres, tmp_path: Path) -> Iterator[Place]:
+    """A place with a database of its own."""
+    place = Place(postgres.database(), tmp_path)
+    yield place
+    place.engine.dispose()
+
+
+@pytest.fixture
+def begun(place: Place) -> Serving:
+    """What a worker has that began while v1 served."""
+    serving = place.serving()
+    assert serving.begin()
+    return serving
+
+
+def used(serving: Serving) -> str:
+    return serving.scorer.score(SHOP).model
+
+
+def test_a_worker_follows_promotions_and_rollbacks_and_tells_them_apart(place: Place, begun: Serving) -> None:
+    assert used(begun) == "v1"
+    assert begun.look() is None
+    place.promote("v2")
+    swap = begun.look()
+    assert swap is not None
+    assert (swap.version, swap.sequence, swap.is_rollback, used(begun)) == ("v2", 2, False, "v2")
+    place.rollback()
+    swap = begun.look()
+    assert swap is not None
+    assert (swap.version, swap.sequence, swap.is_rollback, used(begun)) == ("v1", 3, True, "v1")
+
+
+def test_a_rollback_is_one_even_when_the_log_grew_before_the_worker_looked(place: Place, begun: Serving) -> None:
+    place.promote("v2")
+    begun.look()
+    place.rollback()
+    place.registry.unfreeze(actor="bob", reason="mended")
+    swap = begun.look()
+    assert swap is not None
+    assert (swap.version, swap.is_rollback) == ("v1", True)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "SHA256SUMS"])
+def test_a_version_with_a_spoiled_file_is_not_served_and_the_one_before_goes_on(
+    place: Place, begun: Serving, file: str
+) -> None:
+    place.spoil("v2", file)
+    place.promote("v2")
+    assert begun.look() is None
+    assert used(begun) == "v1"
+    assert begun.trouble is not None
+    assert begun.trouble.startswith("version v2 cannot be served, v1 is: ")
+    assert "sha256" in begun.trouble
+    assert begun.look() is None
+    place.rollback()
+    begun.look()
+    assert (begun.trouble, used(begun)) == (None, "v1")
+
+
+def test_a_version_whose_files_are_as_registered_but_do_not_load_is_not_served_either(
+    place: Place, begun: Serving, tmp_path: Path
+) -> None:
+    (tmp_path / "v4" / "model.safetensors").parent.mkdir()
+    (tmp_path / "v4" / "model.safetensors").write_bytes(b"no tensors")
+    place.registry.register("v4", *place.artifacts.save("v4", tmp_path / "v4"))
+    place.promote("v4")
+    assert begun.look() is None
+    assert used(begun) == "v1"
+    assert begun.trouble is not None
+
+
+def test_a_worker_that_begins_with_a_bad_active_version_serves_the_first_one_and_says_so(place: Place) -> None:
+    place.promote("v2")
+    place.spoil("v2")
+    serving = place.serving()
+    assert serving.begin()
+    assert used(serving) == "v1"
+    assert serving.trouble is not None
+    assert serving.trouble.startswith("version v2 cannot be served, v1 is: ")
+
+
+def test_a_worker_whose_first_version_is_bad_serves_the_active_one_without_the_comparison(place: Place) -> None:
+    place.promote("v2")
+    place.spoil("v1")
+    serving = place.serving()
+    assert serving.begin()
+    assert serving.trouble is None
+    scores = serving.scorer.score(SHOP)
+    assert (scores.model, scores.control) == ("v2", None)
+
+
+def test_nothing_is_served_when_both_are_bad(place: Place) -> None:
+    place.promote("v2")
+    place.spoil("v1")
+    place.spoil("v2")
+    serving = place.serving()
+    with pytest.raises(BadArtifact, match="sha256"):
+        serving.begin()
+    assert serving.scorer.version is None
+
+
+def test_without_a_model_there_is_nothing_to_begin_with(place: Place, postgres: TestPostgres) -> None:
+    engine = create_engine(postgres.database())
+    migrate.upgrade(engine)
+    with pytest.raises(Unavailable, match="run 'weir models init'"):
+        Serving(place.settings, Registry(engine), place.artifacts).begin()
+    engine.dispose()
