@@ -6,28 +6,17 @@ messages that are no events. Deterministic, so that an oracle can be computed fr
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
+
+from importance.sample import Sample
 
 START_MS = 1_293_840_000_000  # 2011-01-01T00:00:00Z
 WORDS = [
-    "lamp",
-    "clock",
-    "heart",
-    "candle",
-    "bag",
-    "tin",
-    "bunting",
-    "mug",
-    "cushion",
-    "doormat",
-    "wreath",
-    "jar",
-    "holder",
-    "sign",
-    "box",
-    "bottle",
+    *("lamp", "clock", "heart", "candle", "bag", "tin", "bunting", "mug"),
+    *("cushion", "doormat", "wreath", "jar", "holder", "sign", "box", "bottle"),
 ]
+ITEMS = 40
 NO_EVENTS = (b"", b"{", b"[]", b'{"id": 7}', b"\xff\xfe", b'{"id": "x", "type": "impression"}')
 
 
@@ -40,7 +29,7 @@ class Record(NamedTuple):
 
 
 def traffic(seed: int, impressions: int, step_ms: int = 2_000, window_ms: int = 60_000) -> Iterator[Record]:
-    """Records in order of arrival: about 1.6 a shown impression; closed by nothing (see ``heartbeats``)."""
+    """Records in order of arrival: about 1.7 a shown impression. The last windows stay open: see ``heartbeat``."""
     rng = random.Random(seed)
     arrivals: list[tuple[int, int, Record]] = []
 
@@ -55,6 +44,8 @@ def traffic(seed: int, impressions: int, step_ms: int = 2_000, window_ms: int = 
         add(now, subject, shown)
         if rng.random() < 0.03:
             add(now + rng.randrange(window_ms), subject, shown)  # delivered again
+        if rng.random() < 0.02:
+            add(now + rng.randrange(window_ms // 2), subject, {**shown, "text": "another text"})  # an id used twice
         if rng.random() < 0.02:
             late = impression(f"late{seed}-{number}", now - 10 * window_ms, subject, rng)
             add(now, subject, late)
@@ -72,8 +63,13 @@ def traffic(seed: int, impressions: int, step_ms: int = 2_000, window_ms: int = 
         yield record
 
 
+def latest_ms(records: Iterable[Record]) -> int:
+    """The latest Kafka timestamp."""
+    return max(record.time_ms for record in records)
+
+
 def impression(name: str, time_ms: int, subject: str, rng: random.Random) -> dict[str, object]:
-    item = rng.randrange(40)
+    item = rng.randrange(ITEMS)
     return {
         "id": name,
         "type": "impression",
@@ -82,10 +78,23 @@ def impression(name: str, time_ms: int, subject: str, rng: random.Random) -> dic
         "surface": rng.choice(["search", "recommendation", "ad"]),
         "query": " ".join(rng.sample(WORDS, 2)),
         "item": f"item-{item}",
-        "text": f"{WORDS[item % len(WORDS)]} {WORDS[(item * 7 + 3) % len(WORDS)]}",
+        "text": text(item),
         "position": rng.randint(1, 9),
         "attributes": {"price": round(rng.uniform(0.3, 12.0), 2), "popularity": rng.randrange(30)},
     }
+
+
+def text(item: int) -> str:
+    """The text of an item."""
+    return f"{WORDS[item % len(WORDS)]} {WORDS[(item * 7 + 3) % len(WORDS)]}"
+
+
+def samples() -> list[Sample]:
+    """One sample of each item: what a tokenizer is made of."""
+    return [
+        Sample(f"item-{item}", "someone", "search", "lamp", f"item-{item}", text(item), START_MS, 0, item)
+        for item in range(ITEMS)
+    ]
 
 
 def action(name: str, kind: str, time_ms: int, subject: str, shown: object, rng: random.Random) -> dict[str, object]:
