@@ -50,7 +50,7 @@ class Service:
         name = f"e2e-{secrets.token_hex(4)}"
         places = {"home": home, "kafka_bootstrap": kafka, "database_url": database_url, "model": str(model)}
         self.settings = Settings(**QUICK, **places, topic_prefix=f"{name}-", consumer_group=name)
-        self._environment = os.environ | {
+        self.environment = os.environ | {
             variable(field): "" if value is None else str(value) for field, value in self.settings
         }
         self.kafka, self.home = kafka, home
@@ -74,13 +74,13 @@ class Service:
     def weir(self, *words: str) -> str:
         """Run a command; its standard output."""
         command = [sys.executable, "-m", "weir", *words]
-        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def start(self) -> WorkerProcess:
         """Start one more worker; from now on the supervisor starts it again whenever it dies."""
-        worker = WorkerProcess(f"worker-{len(self.workers)}", self.home, self._environment)
+        worker = WorkerProcess(f"worker-{len(self.workers)}", self.home, self.environment)
         self._supervisor.start_role(worker)
         self.workers.append(worker)
         return worker
