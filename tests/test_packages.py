@@ -35,6 +35,13 @@ def test_there_is_no_import_cycle() -> None:
     assert cycles == []
 
 
+def test_the_command_line_leans_on_the_rest_and_never_the_other_way_round() -> None:
+    graph = grimp.build_graph("weir", cache_dir=None)
+    commands = {"weir.cli", *graph.find_descendants("weir.cli")}
+    importers = {importer for module in commands for importer in graph.find_modules_that_directly_import(module)}
+    assert importers - commands == {"weir.__main__"}
+
+
 def test_heavy_libraries_stay_in_their_rooms() -> None:
     graph = grimp.build_graph(*ROOMS, include_external_packages=True, cache_dir=None)
     allowed = {

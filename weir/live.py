@@ -16,7 +16,7 @@ from rich.table import Table
 
 from importance.strata import STRATA
 from stream.replay import Advance
-from weir.cli.progress import Progress
+from weir.progress import Progress
 from weir.snapshot import FROZEN, REFERENCE, SERVING, Snapshot, Week
 
 _BARS = "▁▂▃▄▅▆▇█"

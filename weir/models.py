@@ -1,6 +1,5 @@
 """``weir models init``: the first version, trained on history or taken over, registered and promoted."""
 
-import getpass
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from trainer.cycle import Holdout, mean_importance, predict
 from trainer.device import choose, use_threads
 from trainer.evaluation import evaluate
 from weir import policies
+from weir.actor import this_user
 from weir.settings import Settings
 
 Progress = Callable[[str, int, int], None]
@@ -75,7 +75,7 @@ def make_first(settings: Settings, registry: Registry, dataset: str | None, prog
         version = registry.new_version()
         artifact, sha256 = Artifacts(settings.artifacts_url).save(version, folder)
     registry.register(version, artifact, sha256, metrics=metrics, statistics={"mean_importance": means})
-    return registry.promote(version, expected_sequence=None, actor=_user(), reason="the first version")
+    return registry.promote(version, expected_sequence=None, actor=this_user(), reason="the first version")
 
 
 def _divided(history: list[Sample], settings: Settings) -> tuple[list[Sample], list[Sample]]:
@@ -92,10 +92,3 @@ def _divided(history: list[Sample], settings: Settings) -> tuple[list[Sample], l
 def _labels(samples: list[Sample], settings: Settings) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     positive_from = policies.positive_from(settings)
     return np.array([label(sample.actions, positive_from) for sample in samples], dtype=np.int64)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container whose user has no name
-        return "weir"

@@ -21,16 +21,16 @@ from storage.registry import Registry
 from stream.replay import Advance, Pace, Replayed, Target, replay
 from stream.topics import end_offsets, provision, topic_id
 from weir import logs, snapshot
-from weir.cli.services import STACK_FILE, Stack
-from weir.cli.topics import named_topics, planned_topics
 from weir.live import State, View, view_for
 from weir.local.install import install
 from weir.local.ports import free_port
 from weir.local.stack import LocalStack, locked, wipe
 from weir.local.supervisor import INTERRUPTED, ended_by_signals
 from weir.models import dataset_for, make_first
+from weir.places import STACK_FILE, Stack
 from weir.policies import train_after_samples
 from weir.settings import Settings, secrets
+from weir.topics import named_topics, planned_topics
 
 _LOOK_SECONDS = 0.5
 _LAG_RECORDS = 2_000  # the replay is held while so many records are not decided

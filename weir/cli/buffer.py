@@ -68,7 +68,7 @@ def explain(
 def _pool() -> "Iterator[Pool]":
     from storage.engine import create_engine
     from storage.pool import Pool
-    from weir.cli.services import located
+    from weir.places import located
     from weir.settings import read
 
     engine = create_engine(located(read(), database=True).database_url, pool_size=1)

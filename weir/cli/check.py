@@ -47,7 +47,7 @@ def check(as_json: AsJson = False) -> int:
 
 def look(settings: "Settings") -> Iterator[Finding]:
     """Every finding, in the order in which a run would need the dependencies."""
-    from weir.cli.services import located
+    from weir.places import located
 
     yield _finding("packages", _packages)
     try:
@@ -132,7 +132,7 @@ def _kafka(settings: "Settings") -> tuple[State, str]:
 
 def _topics(settings: "Settings") -> tuple[State, str]:
     from stream.topics import check as look_at
-    from weir.cli.topics import planned_topics
+    from weir.topics import planned_topics
 
     states = look_at(settings.kafka_bootstrap, planned_topics(settings))
     missing = [state.name for state in states if state.id is None]

@@ -1,6 +1,5 @@
 """``weir models``: the versions, which of them serves, and how to change that."""
 
-import getpass
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from weir.actor import this_user
 from weir.cli.output import AsJson, print_columns, print_facts, print_json
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Make the first version: the built-in model trained on history, or the one that WEIR_MODEL names."""
-    from weir.cli.progress import Progress
+    from weir.progress import Progress
 
     progress = Progress(sys.stderr)
     with _opened() as place:
@@ -85,7 +85,7 @@ def promote(
 ) -> None:
     """Let a version serve, whatever the gate said of it."""
     with _opened(announces=True) as place:
-        entry = place.registry.promote(version, expected_sequence=None, actor=actor or _user(), reason=reason)
+        entry = place.registry.promote(version, expected_sequence=None, actor=actor or this_user(), reason=reason)
         place.announce(entry)
     _say(entry, f"{entry.to_version} serves", as_json)
 
@@ -99,7 +99,7 @@ def rollback(
 ) -> None:
     """Let an earlier version serve again and freeze training. Repeated, it walks further back."""
     with _opened(announces=True) as place:
-        entry = place.registry.rollback(to, actor=actor or _user(), reason=reason)
+        entry = place.registry.rollback(to, actor=actor or this_user(), reason=reason)
         place.announce(entry)
     _say(entry, f"{entry.to_version} serves again; training is frozen until weir models unfreeze", as_json)
 
@@ -108,7 +108,7 @@ def rollback(
 def freeze(reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson = False) -> None:
     """Stop training: nothing is promoted by itself any more."""
     with _opened() as place:
-        entry = place.registry.freeze(actor=actor or _user(), reason=reason)
+        entry = place.registry.freeze(actor=actor or this_user(), reason=reason)
     _say(entry, "training is frozen", as_json)
 
 
@@ -116,7 +116,7 @@ def freeze(reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson
 def unfreeze(reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson = False) -> None:
     """Let training go on."""
     with _opened() as place:
-        entry = place.registry.unfreeze(actor=actor or _user(), reason=reason)
+        entry = place.registry.unfreeze(actor=actor or this_user(), reason=reason)
     _say(entry, "training goes on", as_json)
 
 
@@ -130,7 +130,7 @@ class _Place:
     def announce(self, entry: "Entry") -> None:
         """Wake the workers; where that fails they find the change by themselves, and the operator is told so."""
         from weir.announcing import tell
-        from weir.cli.topics import named_topics
+        from weir.topics import named_topics
 
         if not self.settings.kafka_bootstrap:
             problem: str | None = "no Kafka is known"
@@ -145,7 +145,7 @@ class _Place:
 def _opened(*, announces: bool = False) -> Iterator[_Place]:
     from storage.engine import create_engine
     from storage.registry import Registry
-    from weir.cli.services import located
+    from weir.places import located
     from weir.settings import read
 
     settings = located(read(), database=True)
@@ -163,10 +163,3 @@ def _say(entry: "Entry", text: str, as_json: bool) -> None:
         print_json(entry)
     else:
         typer.echo(f"{text} (entry {entry.sequence} of the log)")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container whose user has no name
-        return "unknown"

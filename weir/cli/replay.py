@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from weir.cli.output import AsJson, print_json
-from weir.cli.progress import Progress
+from weir.progress import Progress
 
 if TYPE_CHECKING:
     from stream.replay import Advance
@@ -32,9 +32,9 @@ def replay(
     from stream.datasets import open_dataset
     from stream.replay import Pace, Target
     from stream.replay import replay as send
-    from weir.cli.services import located
-    from weir.cli.topics import named_topics
+    from weir.places import located
     from weir.settings import read
+    from weir.topics import named_topics
 
     settings = located(read(), kafka=True)
     progress = Progress(sys.stderr)

@@ -37,7 +37,7 @@ def api() -> int:
 
 
 def _settings(*, kafka: bool = False) -> "Settings":
-    from weir.cli.services import located
+    from weir.places import located
     from weir.settings import read
 
     return located(read(), kafka=kafka, database=True)

@@ -1,14 +1,11 @@
 """``weir topics``: make the topics that are missing, and hold the others against the settings."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from weir.cli.output import AsJson, print_columns, print_json
-
-if TYPE_CHECKING:
-    from stream.topics import TopicPlan, Topics
-    from weir.settings import Settings
+from weir.topics import named_topics, planned_topics
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +24,7 @@ def topics(
     """Make the topics that are missing. One that exists is never altered, but told where it differs."""
     from stream.topics import add_partitions, provision
     from stream.topics import check as look
-    from weir.cli.services import located
+    from weir.places import located
     from weir.settings import read
 
     settings = located(read(), kafka=True)
@@ -50,19 +47,3 @@ def topics(
             ],
         )
     return int(any(state.id is None for state in states))
-
-
-def named_topics(settings: "Settings") -> "Topics":
-    """The names of the topics under the prefix of the settings."""
-    from stream.topics import Topics
-
-    plain = Topics()
-    names = (plain.interactions, plain.dead, plain.importance, plain.models)
-    return Topics(*(settings.topic_prefix + name for name in names))
-
-
-def planned_topics(settings: "Settings") -> "tuple[TopicPlan, ...]":
-    """What the topics should be by the settings."""
-    from stream.topics import planned
-
-    return planned(named_topics(settings), settings.partitions, settings.replication)

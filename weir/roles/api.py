@@ -22,11 +22,11 @@ from weir.api.app import create_api
 from weir.api.context import ApiContext
 from weir.api.figures import shared_state
 from weir.api.server import ApiServer
-from weir.cli.topics import named_topics
 from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
 from weir.settings import Settings
+from weir.topics import named_topics
 
 _log = logs.logger(__name__)
 

@@ -28,10 +28,10 @@ from trainer.finetune import TrainingRows
 from trainer.triggers import Due, LearningState, training_due
 from weir import learning, logs, policies
 from weir.announcing import tell
-from weir.cli.topics import named_topics
 from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
 from weir.roles.reporting import Reporting
 from weir.settings import Settings
+from weir.topics import named_topics
 
 _log = logs.logger(__name__)
 _LOOK_SECONDS = 0.3

@@ -26,11 +26,11 @@ from stream.lane import Effects, Limits
 from stream.reports import STORAGE, Availability
 from stream.topics import topic_id
 from weir import logs, policies
-from weir.cli.topics import named_topics
 from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
 from weir.settings import Settings
+from weir.topics import named_topics
 
 _log = logs.logger(__name__)
 _STOP_POLL_SECONDS = 0.1  # how soon a signal, which sets a thread's event, is seen by the event loop

@@ -4,7 +4,7 @@ import io
 from typing import Any
 
 from weir.cli.output import columns
-from weir.cli.progress import Progress
+from weir.progress import Progress
 
 
 class Terminal(io.StringIO):
