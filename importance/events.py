@@ -17,6 +17,7 @@ from importance.errors import InvalidEvent
 from importance.sample import Action
 
 MAX_AHEAD_MS: Final = 5 * 60 * 1000
+YEAR_10000_MS: Final = 253_402_300_800_000  # past it no calendar goes; microseconds taken for milliseconds lie there
 """How far an event's time may lie past its record's Kafka timestamp: clocks differ, but not by more."""
 
 MAX_DEPTH: Final = 32
@@ -42,7 +43,7 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "bad_time": "`time` is a string, but not an RFC 3339 time",
         "time_without_offset": "`time` does not say its offset from UTC",
         "time_before_1970": "`time` lies before 1970",
-        "time_in_future": "`time` lies more than 5 minutes past the record's Kafka timestamp",
+        "time_in_future": "`time` lies more than 5 minutes past the record's Kafka timestamp, or past the year 9999",
     }
 )
 """Every reason of a dead letter, and what it means: stable words, for metrics and headers."""
@@ -198,7 +199,7 @@ def decode(value: bytes | None, kafka_time_ms: int) -> Impression | ActionEvent 
     if time_ms.__class__ is not int:
         time_ms = _milliseconds(time_ms)
         msgspec.structs.force_setattr(event, "time_ms", time_ms)  # still ours alone, so still frozen for others
-    if not 0 <= time_ms <= kafka_time_ms + MAX_AHEAD_MS:
+    if not 0 <= time_ms <= kafka_time_ms + MAX_AHEAD_MS or time_ms >= YEAR_10000_MS:
         raise _bad_time(time_ms, kafka_time_ms)
     return event
 
@@ -212,6 +213,8 @@ def _bad_time(time_ms: int, kafka_time_ms: int) -> InvalidEvent:
     if time_ms < 0:
         return InvalidEvent("time_before_1970", f"time is {time_ms} ms; it must not lie before 1970")
     shown = time_ms if time_ms < 2**63 else "past 64 bits"  # str() of a huge integer can itself fail
+    if time_ms >= YEAR_10000_MS:
+        return InvalidEvent("time_in_future", f"time is {shown} ms; it must lie before the year 10000: milliseconds?")
     bound = kafka_time_ms + MAX_AHEAD_MS
     return InvalidEvent("time_in_future", f"time is {shown} ms; 5 minutes past the Kafka timestamp is {bound}")
 

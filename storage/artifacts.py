@@ -13,7 +13,7 @@ from tempfile import mkdtemp
 
 import fsspec
 
-from importance.errors import BadArtifact, InvalidInput, Unavailable
+from importance.errors import BadArtifact, InvalidInput, Unavailable, WeirError
 
 MANIFEST = "SHA256SUMS"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -95,7 +95,9 @@ class Artifacts:
     def _reported(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except WeirError:
+            raise
+        except Exception as error:  # each kind of store raises errors of its own; few of them are an OSError
             raise Unavailable(f"the artifact store {self._url} does not answer: {error}") from error
 
 

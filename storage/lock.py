@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 
 from importance.errors import Unavailable
 from storage.engine import reported
@@ -31,6 +32,19 @@ def wait_for(connection: sa.Connection, right: Right) -> None:
 def try_for(connection: sa.Connection, right: Right) -> bool:
     """Take a lock until the transaction's end, if nobody has it."""
     return bool(connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(_SPACE, int(right)))))
+
+
+def held_by_anyone(right: Right) -> sa.ColumnElement[bool]:
+    """Whether a session of this database has a lock, as a condition."""
+    locks = sa.table("pg_locks", *map(sa.column, ("locktype", "classid", "objid", "granted", "database")))
+    here = sa.select(sa.text("oid")).select_from(sa.text("pg_database")).where(sa.text("datname = current_database()"))
+    return sa.exists().where(
+        locks.c.locktype == "advisory",
+        locks.c.classid == sa.cast(_SPACE, pg.OID),
+        locks.c.objid == sa.cast(int(right), pg.OID),
+        locks.c.granted,
+        locks.c.database == here.scalar_subquery(),
+    )
 
 
 class TrainerLock:

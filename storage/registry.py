@@ -165,6 +165,11 @@ class Registry:
             return None
         return Active(found.sequence, found.version, found.artifact, found.sha256, found.frozen)
 
+    def frozen(self) -> bool:
+        """Whether training is frozen; it can be before the first promotion too."""
+        with transaction(self._engine) as connection:
+            return bool(connection.scalar(sa.select(tables.pointer.c.frozen)))
+
     def version(self, version: str) -> Version:
         """One version; NotFound when there is none of that name."""
         with transaction(self._engine) as connection:
@@ -227,6 +232,8 @@ class Registry:
             *below, _ = walk_back(_log(change.connection)) or [""]
             if not below:
                 raise Conflict("there is no version to roll back to: only one was ever promoted, or none is left below")
+            if to is not None and to == change.active:
+                raise Conflict(f"version {to} serves already: nothing was changed")
             if to is not None and to not in below:
                 raise Conflict(
                     f"version {to} is not among those below the serving one ({', '.join(below)}): promote it instead"

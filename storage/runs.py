@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from storage import tables
 from storage.engine import transaction
 
-ABANDONED = "abandoned"
+PROMOTED, REJECTED, SUPERSEDED, ABANDONED = "promoted", "rejected", "superseded", "abandoned"
+LEARNED = (PROMOTED, REJECTED, SUPERSEDED)
+"""How a run ends that was carried through. Of any other nothing is left, and its samples are still to be learned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,11 @@ class Runs:
         self._clock = clock
 
     def start(self, trigger: str, inputs: Mapping[str, Any]) -> int:
-        """Note that a run began, and what decided it; returns its id."""
+        """Note that a run began, and what decided it; returns its id. It answers whoever asked for one."""
         row = tables.training_runs
         values = {"trigger": trigger, "inputs": dict(inputs), "started": self._now()}
         with transaction(self._engine) as connection:
+            connection.execute(sa.delete(tables.training_requests))
             return int(connection.scalar(sa.insert(row).values(values).returning(row.c.id)) or 0)
 
     def finish(self, run: int, result: str, reasons: Sequence[str] = (), candidate: str | None = None) -> None:
@@ -50,12 +53,17 @@ class Runs:
         """End what nobody works on any more: to be called by the one that just got the right to train."""
         self._end(sa.true(), result=ABANDONED, reasons=["its trainer ended before it did"])
 
-    def latest(self, count: int = 1) -> list[Run]:
-        """The last runs, newest first."""
+    def latest(self, count: int = 1, results: Sequence[str] = ()) -> list[Run]:
+        """The last runs, newest first; with ``results`` only those that ended so."""
         row = tables.training_runs
+        wanted = sa.select(row).order_by(row.c.id.desc()).limit(count)
         with transaction(self._engine) as connection:
-            found = connection.execute(sa.select(row).order_by(row.c.id.desc()).limit(count)).all()
+            found = connection.execute(wanted.where(row.c.result.in_(results)) if results else wanted).all()
         return [Run(**each._asdict()) for each in found]
+
+    def last(self, results: Sequence[str] = ()) -> Run | None:
+        """The last run; with ``results`` the last that ended so."""
+        return next(iter(self.latest(1, results)), None)
 
     def _end(self, which: sa.ColumnElement[bool], **values: object) -> None:
         row = tables.training_runs

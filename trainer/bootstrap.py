@@ -19,6 +19,7 @@ from trainer import folder as versions
 from trainer.finetune import Lessons, Optimisation, Progress, train
 from trainer.folder import INTERACTION, PAIR, Card, Model
 from trainer.model import InteractionModel, PairClassifier, Shape
+from trainer.proof import prove
 from trainer.tokens import MAX_TOKENS, Tokens, item_text
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -115,6 +116,7 @@ def from_pretrained(name_or_folder: str, into: Path, seed: int = 0, max_tokens: 
             network = transformers.AutoModelForSequenceClassification.from_pretrained(
                 origin, config=config, use_safetensors=True, **options
             )
+        backend = tokenizer.backend_tokenizer
     except WeirError:
         raise
     except Exception as error:  # transformers raises errors of a dozen kinds for what it cannot find or read
@@ -126,5 +128,6 @@ def from_pretrained(name_or_folder: str, into: Path, seed: int = 0, max_tokens: 
     network.eval()
     reads_types = "token_type_ids" in tokenizer.model_input_names
     card = Card(PAIR, max_tokens, pad_id=tokenizer.pad_token_id or 0, seed=seed, reads_types=reads_types)
-    tokens = Tokens(tokenizer.backend_tokenizer, card.pad_id, max_tokens)
-    return versions.save(Model(PairClassifier(network, reads_types), tokens, card), into)
+    model = Model(PairClassifier(network, reads_types), Tokens(backend, card.pad_id, max_tokens), card)
+    prove(model, f"model {name_or_folder!r}")
+    return versions.save(model, into)

@@ -15,18 +15,14 @@ import torch
 from numpy.typing import NDArray
 
 from importance import sample as outcomes
-from importance.errors import BadArtifact, InvalidInput
+from importance.errors import Unavailable
 from importance.estimators import Estimator
 from importance.sample import Outcome, Sample
 from importance.scores import Scores
 from trainer import folder as versions
 from trainer.folder import Model
 from trainer.forward import MICRO_BATCH, Floats, Pass, run
-
-_PROBE = (
-    Sample("probe-1", "probe", "search", "a query", "probe", "an item", 0, 0, 0, attributes={"price": 1.0}),
-    Sample("probe-2", "probe", "recommendation", "", "probe", "another item", 0, 0, 1),
-)
+from trainer.proof import prove
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -106,7 +102,7 @@ class Scorer:
         with self._scoring:
             served, control = self._served, self._control
             if served is None:
-                raise InvalidInput("no model is served yet: run weir models init")
+                raise Unavailable("no model is served yet: run weir models init")
             encoded = served.model.tokens.encode(samples)
             seen = self._counted(
                 run(served.model, encoded, self._labels(samples), [self._estimator], self._micro_batch)
@@ -134,7 +130,7 @@ class Scorer:
         with self._scoring:
             served = self._served
             if served is None:
-                raise InvalidInput("no model is served yet: run weir models init")
+                raise Unavailable("no model is served yet: run weir models init")
             encoded = served.model.tokens.encode(samples)
             seen = run(served.model, encoded, self._labels(samples), chosen, self._micro_batch)
             return served.version, self._counted(seen)
@@ -160,13 +156,11 @@ class Scorer:
         return None
 
     def _ready(self, version: str, folder: Path | Callable[[], Path], mean_importance: float) -> Served:
-        """Load and warm up: the first pass allocates, and shows a network that yields no numbers."""
+        """Load, and warm up by a first pass, which also shows a network that cannot compute."""
         path = folder if isinstance(folder, Path) else folder()
         model = versions.load(path, self._device)
         model.network.requires_grad_(False)
-        seen = run(model, model.tokens.encode(_PROBE))
-        if not np.isfinite(seen.prediction).all():
-            raise BadArtifact(f"version {version} in {path} predicts no finite numbers")
+        prove(model, f"version {version} in {path}")
         return Served(version, model, mean_importance)
 
 

@@ -69,6 +69,7 @@ class Tokens:
         self.pad_id = pad_id
         self.max_tokens = max_tokens
         self.definition: str = tokenizer.to_str()
+        self.largest_id = max(tokenizer.get_vocab().values(), default=0)
 
     @classmethod
     def load(cls, file: Path, pad_id: int, max_tokens: int = MAX_TOKENS) -> "Tokens":

@@ -6,18 +6,21 @@ from stream.announcements import Announcement, announce
 
 
 def tell(bootstrap: str, topic: str, registry: Registry, entry: Entry, timeout_seconds: float = 5.0) -> str | None:
-    """Announce the version that ``entry`` let serve; None, or why nobody could be told (they find it by themselves)."""
+    """Announce the version that ``entry`` let serve; None, or why nobody could be told (they find it by themselves).
+
+    Raises nothing: the change is made, and whoever made it must not be told that it failed.
+    """
     assert entry.to_version is not None
-    announcement = Announcement(
-        sequence=entry.sequence,
-        version=entry.to_version,
-        previous=entry.from_version,
-        actor=entry.actor,
-        reason=entry.reason,
-        time=entry.time,
-        sha256=registry.version(entry.to_version).sha256,
-    )
     try:
+        announcement = Announcement(
+            sequence=entry.sequence,
+            version=entry.to_version,
+            previous=entry.from_version,
+            actor=entry.actor,
+            reason=entry.reason,
+            time=entry.time,
+            sha256=registry.version(entry.to_version).sha256,
+        )
         announce(bootstrap, topic, announcement, timeout_seconds)
     except Unavailable as error:
         return str(error)

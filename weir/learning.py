@@ -21,11 +21,11 @@ def gate(settings: Settings) -> GatePolicy:
     return GatePolicy(settings.gate_margin, settings.gate_alpha, settings.gate_least_samples)
 
 
-def trigger(settings: Settings) -> TriggerPolicy:
-    """When a fine-tune begins."""
+def trigger(settings: Settings, after_failure: bool = False) -> TriggerPolicy:
+    """When a fine-tune begins. After one that failed there is a pause, as before any other retry."""
     return TriggerPolicy(
         after_samples=train_after_samples(settings),
         after_seconds=settings.train_after_seconds,
-        cooldown_seconds=settings.train_cooldown_seconds,
+        cooldown_seconds=max(settings.train_cooldown_seconds, settings.retry_limit_seconds if after_failure else 0.0),
         least_samples=settings.train_least_samples,
     )

@@ -42,8 +42,7 @@ class State:
     @property
     def untrained(self) -> int:
         """Samples decided since the last training began."""
-        seen = int(self.shared.runs[0].inputs.get("samples", 0)) if self.shared.runs else 0
-        return self.shared.samples - seen
+        return self.shared.untrained
 
 
 class View(Protocol):

@@ -18,7 +18,7 @@ from storage.pool import BufferStats, Pool
 from storage.progress import Position, Progresses
 from storage.quality import Quality, Series
 from storage.registry import Active, Entry, Kind, Registry, Version
-from storage.runs import Run, Runs
+from storage.runs import LEARNED, Run, Runs
 
 SERVING, FROZEN, REFERENCE = "serving", "frozen", "reference"
 PREDICTORS = (SERVING, FROZEN, REFERENCE)
@@ -66,6 +66,12 @@ class Snapshot:
     def samples(self) -> int:
         """Samples ever decided."""
         return sum(position.samples for position in self.positions)
+
+    @property
+    def untrained(self) -> int:
+        """Samples decided since the last training began that was carried through, or goes on."""
+        began = next((run for run in self.runs if run.result is None or run.result in LEARNED), None)
+        return self.samples - (int(began.inputs.get("samples", 0)) if began else 0)
 
     @property
     def results(self) -> dict[str, int]:

@@ -17,6 +17,7 @@ def shared_state(registry: Registry, pool: Pool, counts: Quality) -> SharedState
     """The shared figures of now; None while Postgres is away."""
     try:
         stats, active, log, recent = pool.stats(), registry.active(), registry.log(), counts.recent()
+        frozen = registry.frozen()
     except Unavailable:
         return None
     moves = [entry for entry in log if entry.kind in (Kind.PROMOTE, Kind.ROLLBACK)]
@@ -25,7 +26,7 @@ def shared_state(registry: Registry, pool: Pool, counts: Quality) -> SharedState
         effective_sample_size=stats.effective_sample_size,
         active_version=active.version if active else None,
         activated_seconds=moves[-1].time.timestamp() if moves else None,
-        training_frozen=bool(active and active.frozen),
+        training_frozen=frozen,
         quality=model_quality(recent),
         rollbacks={"done": sum(entry.kind is Kind.ROLLBACK for entry in log)},
     )

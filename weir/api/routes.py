@@ -7,7 +7,7 @@ from fastapi import APIRouter, Body, Path, Response, status
 
 from importance.errors import InvalidInput
 from importance.sample import Action, Sample
-from storage.registry import Entry, Registry, Version
+from storage.registry import Entry, Version
 from weir.api import shapes
 from weir.api.context import ApiContext
 
@@ -82,7 +82,7 @@ def _models(router: APIRouter, context: ApiContext) -> None:
         active = registry.active()
         return shapes.Models(
             active=active.version if active else None,
-            frozen=active.frozen if active else False,
+            frozen=registry.frozen(),
             versions=[_described(version) for version in registry.versions()],
         )
 
@@ -100,14 +100,15 @@ def _models(router: APIRouter, context: ApiContext) -> None:
         """Let an earlier version serve again, and freeze training. Repeated, it walks further back."""
         entry = registry.rollback(request.version, actor=ACTOR, reason=request.reason)
         context.announce(entry)
-        return _serving(registry, entry)
+        return _serving(entry, frozen=True)
 
     @router.post("/v1/models/{version}/promote", tags=["models"])
     def promote(version: VersionName, request: Reason = UNTOLD) -> shapes.Serving:
         """Let a version serve, whatever the gate said of it."""
+        frozen = registry.frozen()  # asked before: once the change is made, nothing may say that it failed
         entry = registry.promote(version, expected_sequence=None, actor=ACTOR, reason=request.reason)
         context.announce(entry)
-        return _serving(registry, entry)
+        return _serving(entry, frozen)
 
 
 def _training(router: APIRouter, context: ApiContext) -> None:
@@ -171,10 +172,9 @@ def _entry(entry: Entry) -> shapes.LogEntry:
     return shapes.LogEntry.model_validate(entry, from_attributes=True)
 
 
-def _serving(registry: Registry, entry: Entry) -> shapes.Serving:
-    active = registry.active()
+def _serving(entry: Entry, frozen: bool) -> shapes.Serving:
     assert entry.to_version is not None
-    return shapes.Serving(sequence=entry.sequence, version=entry.to_version, frozen=bool(active and active.frozen))
+    return shapes.Serving(sequence=entry.sequence, version=entry.to_version, frozen=frozen)
 
 
 def _time(time_ms: int) -> datetime:

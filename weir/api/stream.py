@@ -12,7 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from importance.errors import Unavailable
+from importance.errors import NotFound, Unavailable
 from weir.api.context import ApiContext
 from weir.snapshot import Snapshot
 
@@ -87,7 +87,7 @@ async def _events(context: ApiContext) -> AsyncIterator[str]:
 def _event(context: ApiContext) -> str:
     try:
         name, content = "state", live_state(context.snapshot())
-    except Unavailable as error:
+    except (Unavailable, NotFound) as error:
         name, content = "unavailable", {"detail": str(error)}
     return f"event: {name}\ndata: {json.dumps(content, separators=(',', ':'))}\n\n"
 

@@ -46,8 +46,8 @@ def list_(as_json: AsJson = False) -> None:
     """List all versions, oldest first, with state and quality; the active one serves."""
     with _opened() as place:
         active, versions = place.registry.active(), place.registry.versions()
+        frozen = place.registry.frozen()
     if as_json:
-        frozen = active is not None and active.frozen
         print_json({"active": active and active.version, "frozen": frozen, "versions": versions})
     else:
         header = ("version", "parent", "state", "created", "auc")

@@ -20,7 +20,7 @@ from storage.pool import Draw, Pool
 from storage.progress import samples_decided
 from storage.registry import Active, Registry
 from storage.requests import Requests
-from storage.runs import Runs
+from storage.runs import LEARNED, PROMOTED, REJECTED, SUPERSEDED, Run, Runs
 from trainer import folder as versions
 from trainer.cycle import Candidate, Held, Holdout, Start, learn
 from trainer.device import choose, use_threads
@@ -36,7 +36,6 @@ from weir.topics import named_topics
 _log = logs.logger(__name__)
 _LOOK_SECONDS = 0.3
 ACTOR = "trainer"
-REJECTED = "rejected"
 
 
 def run(settings: Settings) -> int:
@@ -81,27 +80,31 @@ class Trainer:
 
     def turn(self) -> bool:
         """One look; True when it ended as it should. Raises Unavailable."""
+        led, self._leads = self._leads, False  # after a look that failed, a run may stand there unended
         if not self._lock.acquire():
-            self._leads = False
             return True
-        if not self._leads:
+        if not led:
             _log.info("this trainer has the right to train")
             self._runs.abandon()
-            self._leads = True
-        active = self._registry.active()
-        if active is None:
-            return True
-        due = training_due(self._state(active), learning.trigger(self._settings), time())
-        if due is not None:
-            self._train(active, due)
+        self._look()
+        self._leads = True
         return True
 
-    def _state(self, active: Active) -> LearningState:
-        last = next(iter(self._runs.latest()), None)
+    def _look(self) -> None:
+        active = self._registry.active()
+        if active is None:
+            return
+        last, learned = self._runs.last(), self._runs.last(LEARNED)
+        failed = last is not None and last.result not in LEARNED
+        due = training_due(self._state(active, last, learned), learning.trigger(self._settings, failed), time())
+        if due is not None:
+            self._train(active, due, int(learned.inputs["cut"]) if learned else 0)
+
+    def _state(self, active: Active, last: Run | None, learned: Run | None) -> LearningState:
         strata = self._pool.stats().strata
         return LearningState(
             samples=samples_decided(self._engine),
-            samples_at_last=int(last.inputs.get("samples", 0)) if last else 0,
+            samples_at_last=int(learned.inputs["samples"]) if learned else 0,
             trainable=sum(stratum.items for stratum in strata if stratum.name != HOLDOUT),
             last_started=last.started.timestamp() if last else None,
             last_ended=last.ended.timestamp() if last and last.ended else None,
@@ -109,21 +112,19 @@ class Trainer:
             frozen=active.frozen,
         )
 
-    def _train(self, active: Active, due: Due) -> None:
+    def _train(self, active: Active, due: Due, cut: int) -> None:
         began = monotonic()
-        self._requests.take()
-        last = next((run for run in self._runs.latest(50) if "cut" in run.inputs), None)
         drawn = self._pool.draw()
         run = self._runs.start(due.trigger, {**due.inputs, "sequence": active.sequence, "cut": drawn.cut})
         result, reasons, version = "failed", ["an error ended it; see the log"], None
         try:
-            result, reasons, version = self._learn(active, drawn, int(last.inputs["cut"]) if last else 0, run)
+            result, reasons, version = self._learn(active, drawn, cut, run)
         except BadArtifact as error:
             reasons = [str(error)]
         finally:
+            self._metrics.training_runs.labels(result).inc()
+            self._metrics.training_seconds.observe(monotonic() - began)
             self._runs.finish(run, result, reasons, version)
-        self._metrics.training_runs.labels(result).inc()
-        self._metrics.training_seconds.observe(monotonic() - began)
         _log.info(
             "training ended", run=run, trigger=due.trigger, result=result, version=version, reason=reasons[0],
             seconds=round(monotonic() - began, 2),
@@ -136,8 +137,9 @@ class Trainer:
         plain = self._pool.draw((UNIFORM,))
         with tempfile.TemporaryDirectory(prefix="weir-train-") as scratch:
             serving = self._artifacts.fetch(active.artifact, active.sha256, Path(scratch))
+            parent, base = self._base(active, serving, Path(scratch))
             candidate = learn(
-                Start(serving, self._base(active, serving, Path(scratch))),
+                Start(serving, base),
                 _rows(drawn, cut, policies.half_life_seconds(settings)),
                 Held(Holdout(held.samples, held.label), Holdout(plain.samples, plain.label)),
                 learning.tuning(settings),
@@ -148,28 +150,28 @@ class Trainer:
             )
             if not candidate.tuned.finished:
                 return "interrupted", ["told to stop"], None
-            version = self._register(active, candidate, Path(scratch) / "candidate")
+            version = self._register(parent, candidate, Path(scratch) / "candidate")
         if not candidate.decision.promote:
             self._registry.reject(version)
             return REJECTED, [candidate.decision.reason], version
         return self._promote(active, version, candidate.decision.reason)
 
-    def _base(self, active: Active, serving: Path, scratch: Path) -> Path:
+    def _base(self, active: Active, serving: Path, scratch: Path) -> tuple[str, Path]:
         """Where to go on: at the last candidate if it was only not good enough yet, else at the serving version.
 
         A candidate that is clearly worse than the margin is dropped; so is one of before a promotion or a rollback.
         """
-        last = next((run for run in self._runs.latest(2) if run.result is not None), None)
+        last = self._runs.last(LEARNED)
         if last is None or last.result != REJECTED or last.candidate is None:
-            return serving
+            return active.version, serving
         candidate = self._registry.version(last.candidate)
         if last.inputs.get("sequence") != active.sequence:
-            return serving
+            return active.version, serving
         if not float(candidate.metrics.get("difference") or 0.0) > -self._settings.gate_margin:
-            return serving
-        return self._artifacts.fetch(candidate.artifact, candidate.sha256, scratch)
+            return active.version, serving
+        return candidate.version, self._artifacts.fetch(candidate.artifact, candidate.sha256, scratch)
 
-    def _register(self, active: Active, candidate: Candidate, folder: Path) -> str:
+    def _register(self, parent: str, candidate: Candidate, folder: Path) -> str:
         version = self._registry.new_version()
         artifact, sha256 = self._artifacts.save(version, versions.save(candidate.tuned.model, folder))
         figures: Mapping[str, object] = asdict(candidate.evaluation) if candidate.evaluation else {}
@@ -177,7 +179,7 @@ class Trainer:
             version,
             artifact,
             sha256,
-            parent=active.version,
+            parent=parent,
             metrics={
                 "gate": candidate.decision.reason,
                 "difference": _finite(candidate.decision.difference),
@@ -196,13 +198,13 @@ class Trainer:
             )
         except Conflict as error:
             self._registry.reject(version)
-            return "superseded", [str(error)], version
+            return SUPERSEDED, [str(error)], version
         settings = self._settings
         if settings.kafka_bootstrap:
             problem = tell(settings.kafka_bootstrap, named_topics(settings).models, self._registry, entry)
             if problem is not None:
                 _log.warning("not announced; workers find it by themselves", reason=problem)
-        return "promoted", [reason], version
+        return PROMOTED, [reason], version
 
 
 def _rows(drawn: Draw, cut: int, half_life_seconds: float | None) -> TrainingRows:

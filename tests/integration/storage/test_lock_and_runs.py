@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from importance.errors import Unavailable
 from storage.lock import TrainerLock
 from storage.registry import Registry
-from storage.runs import ABANDONED, Run, Runs
+from storage.requests import Requests
+from storage.runs import ABANDONED, LEARNED, Run, Runs
 from tests.integration.storage.harness import end_holders_of_advisory_locks, rows
 
 
@@ -86,3 +87,37 @@ def test_what_a_dead_trainer_left_is_ended_by_its_successor(engine: sa.Engine) -
     runs.abandon()
     after = {run.id: run.result for run in runs.latest(2)}
     assert after == {done: "rejected", left: ABANDONED}
+
+
+def test_what_was_not_carried_through_is_passed_over_when_the_last_lesson_is_asked_for(engine: sa.Engine) -> None:
+    runs = Runs(engine)
+    assert runs.last() is None
+    learned = runs.start("amount", {"samples": 10})
+    runs.finish(learned, "rejected")
+    for result in ("failed", "interrupted"):
+        runs.finish(runs.start("amount", {"samples": 20}), result)
+    last, lesson = runs.last(), runs.last(LEARNED)
+    assert last is not None
+    assert last.result == "interrupted"
+    assert lesson is not None
+    assert lesson.id == learned
+
+
+def test_a_wish_waits_until_a_run_begins_and_not_a_moment_longer(engine: sa.Engine) -> None:
+    runs, requests = Runs(engine), Requests(engine)
+    assert (requests.ask("ann"), requests.ask("bob"), requests.waits()) == (True, False, True)
+    runs.start("operator", {})
+    assert not requests.waits()
+
+
+def test_a_wish_while_a_trainer_trains_is_that_training_but_not_one_that_a_dead_trainer_left(
+    engine: sa.Engine, connect: Callable[[], sa.Engine]
+) -> None:
+    runs, requests = Runs(engine), Requests(engine)
+    with TrainerLock(connect()) as lock:
+        assert lock.acquire()
+        runs.start("amount", {})
+        assert not requests.ask("ann")
+        assert not requests.waits()
+    assert requests.ask("ann")
+    assert requests.waits()

@@ -152,6 +152,21 @@ def test_a_rollback_may_name_its_target(registry: Registry) -> None:
         rollback(registry, "v9")
 
 
+def test_a_rollback_to_the_version_that_serves_changes_nothing(registry: Registry) -> None:
+    for version in ("v1", "v2", "v1"):
+        promote(registry, version)
+    with pytest.raises(Conflict, match="v1 serves already"):
+        rollback(registry, "v1")
+    assert len(registry.log()) == 3
+    assert not registry.frozen()
+
+
+def test_training_can_be_frozen_before_there_is_a_model(registry: Registry) -> None:
+    assert not registry.frozen()
+    registry.freeze(actor="ann", reason="not yet")
+    assert registry.frozen()
+
+
 def test_there_is_nothing_to_roll_back_before_the_second_promotion(registry: Registry) -> None:
     with pytest.raises(Conflict):
         rollback(registry)

@@ -15,6 +15,7 @@ from importance.events import (
     ACTION_EVENTS,
     MAX_AHEAD_MS,
     REASONS,
+    YEAR_10000_MS,
     ActionEvent,
     Click,
     Event,
@@ -122,6 +123,13 @@ def test_a_time_may_be_five_minutes_ahead_of_kafka_and_no_more() -> None:
     assert MAX_AHEAD_MS == 300_000
     assert decode(valid_heartbeat(last_ms), KAFKA_TIME_MS).time_ms == last_ms
     assert reason_of(valid_heartbeat(last_ms + 1)) == "time_in_future"
+
+
+def test_microseconds_taken_for_milliseconds_are_refused_even_when_kafka_is_told_them_too() -> None:
+    microseconds = TIME_MS * 1000
+    with pytest.raises(InvalidEvent, match="it must lie before the year 10000"):
+        decode(valid_heartbeat(microseconds), microseconds)
+    assert decode(valid_heartbeat(YEAR_10000_MS - 1), YEAR_10000_MS).time_ms == YEAR_10000_MS - 1
 
 
 @pytest.mark.parametrize(
@@ -255,7 +263,8 @@ def test_what_is_accepted_is_json_by_another_reader_too() -> None:
 @given(st.integers(), st.integers())
 def test_any_pair_of_times_is_judged(time_ms: int, kafka_time_ms: int) -> None:
     value = json.dumps({"type": "heartbeat", "time": time_ms}).encode()
-    assert (decodes_or_says_why(value, kafka_time_ms) is not None) == (0 <= time_ms <= kafka_time_ms + MAX_AHEAD_MS)
+    within = 0 <= time_ms <= kafka_time_ms + MAX_AHEAD_MS and time_ms < YEAR_10000_MS
+    assert (decodes_or_says_why(value, kafka_time_ms) is not None) == within
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,25 @@ def test_a_store_that_cannot_be_written_is_unavailable(folder: Path, tmp_path: P
         Artifacts(str(tmp_path / "file")).save("v1", folder)
 
 
+class StoreAway(RuntimeError):
+    """An error of a store's own kind: few of them are an OSError."""
+
+
+class AwayFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]  # fsspec publishes no types
+    """A store of somebody else's that does not answer."""
+
+    protocol = "away"
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        raise StoreAway("credentials expired")
+
+
+def test_an_error_of_the_stores_own_kind_is_unavailable_too(folder: Path) -> None:
+    fsspec.register_implementation("away", AwayFileSystem, clobber=True)
+    with pytest.raises(Unavailable, match="does not answer: credentials expired"):
+        Artifacts("away://models").save("v1", folder)
+
+
 def test_an_unknown_kind_of_store_is_a_wrong_setting() -> None:
     with pytest.raises(InvalidInput, match="WEIR_ARTIFACTS_URL"):
         Artifacts("gopher://models")

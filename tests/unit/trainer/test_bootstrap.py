@@ -92,3 +92,17 @@ def test_a_network_of_three_classes_is_refused(tmp_path: Path) -> None:
     source = hugging_face_folder(tmp_path / "source", ARCHITECTURES["bert"](3))
     with pytest.raises(InvalidInput, match="3 outputs"):
         from_pretrained(str(source), tmp_path / "version")
+
+
+def test_a_network_with_fewer_positions_than_its_input_may_have_is_refused(tmp_path: Path) -> None:
+    config = transformers.BertConfig(**{**SIZE, "max_position_embeddings": 16, "num_labels": 1})
+    source = hugging_face_folder(tmp_path / "source", config)
+    with pytest.raises(BadArtifact, match="cannot compute an input of 32 tokens"):
+        from_pretrained(str(source), tmp_path / "version")
+
+
+def test_a_tokenizer_with_more_ids_than_the_network_has_rows_is_refused(tmp_path: Path) -> None:
+    config = transformers.BertConfig(**{**SIZE, "vocab_size": 8, "num_labels": 1})
+    source = hugging_face_folder(tmp_path / "source", config)
+    with pytest.raises(BadArtifact, match="cannot compute"):
+        from_pretrained(str(source), tmp_path / "version")

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from importance import estimators
-from importance.errors import BadArtifact, InvalidInput
+from importance.errors import BadArtifact, Unavailable
 from importance.sample import Outcome, Sample
 from trainer import folder as versions
 from trainer.bootstrap import from_pretrained
@@ -167,7 +167,7 @@ def test_a_version_that_does_not_load_leaves_the_served_one(scorer: Scorer, tmp_
 
 
 def test_scoring_before_any_version_says_what_to_do(samples: list[Sample]) -> None:
-    with pytest.raises(InvalidInput, match="weir models init"):
+    with pytest.raises(Unavailable, match="weir models init"):
         Scorer(estimators.get("uniform"), CPU).score(samples[:1])
 
 
@@ -207,3 +207,14 @@ def test_no_batch_mixes_versions_and_none_is_scored_by_the_old_one_after_a_swap(
     finished.set()
     thread.join()
     assert wrong == []
+
+
+def test_a_version_that_loads_but_cannot_compute_is_not_served(scorer: Scorer, first: Path, tmp_path: Path) -> None:
+    unfit = tmp_path / "unfit"
+    shutil.copytree(first, unfit)
+    tokenizer = msgspec.json.decode((unfit / "tokenizer.json").read_bytes())
+    tokenizer["model"]["vocab"]["beyond"] = 100_000
+    (unfit / "tokenizer.json").write_bytes(msgspec.json.encode(tokenizer))
+    with pytest.raises(BadArtifact, match=r"version 2 in .* cannot compute"):
+        scorer.swap("2", unfit, 1.0)
+    assert scorer.version == "1"

@@ -1,0 +1,38 @@
+"""Whether a model that was loaded can compute at all: asked before it is served, or taken over.
+
+A file can have the right sha256 and still be unfit: a tokenizer with more ids than the network has rows, or a network
+with fewer positions than its input may have tokens.
+"""
+
+import numpy as np
+
+from importance.errors import BadArtifact
+from importance.sample import Sample
+from trainer.folder import Model
+from trainer.forward import run
+from trainer.tokens import Encoded
+
+_SHORT = (
+    Sample("proof-1", "proof", "search", "a query", "proof", "an item", 0, 0, 0, attributes={"price": 1.0}),
+    Sample("proof-2", "proof", "recommendation", "", "proof", "another item", 0, 0, 1),
+)
+
+
+def prove(model: Model, name: str) -> None:
+    """Let the model predict; the first pass also allocates what later ones use.
+
+    Two samples, and one input of full length of the largest token id. Raises `BadArtifact`, with ``name`` in it, when
+    the network fails or yields no finite numbers.
+    """
+    length = model.tokens.max_tokens
+    longest = np.full((1, length), model.tokens.largest_id)
+    inputs = (model.tokens.encode(_SHORT), Encoded(longest, np.zeros_like(longest), np.array([length])))
+    try:
+        predictions = np.concatenate([run(model, encoded).prediction for encoded in inputs])
+    except Exception as error:  # torch raises errors of several kinds for what does not fit together
+        reason = " ".join(str(error).split())[:200]
+        raise BadArtifact(
+            f"{name} cannot compute an input of {length} tokens up to id {model.tokens.largest_id}: {reason}"
+        ) from error
+    if not np.isfinite(predictions).all():
+        raise BadArtifact(f"{name} predicts no finite numbers")
