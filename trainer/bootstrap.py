@@ -125,6 +125,8 @@ def from_pretrained(name_or_folder: str, into: Path, seed: int = 0, max_tokens: 
         raise kind(
             f"model {name_or_folder!r} cannot be loaded: {reason}; set WEIR_MODEL to a folder or name"
         ) from error
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):  # where a folder has none, one is made up
+        raise BadArtifact(f"model {name_or_folder!r} has no tokenizer that knows a word: add its tokenizer.json")
     network.eval()
     reads_types = "token_type_ids" in tokenizer.model_input_names
     card = Card(PAIR, max_tokens, pad_id=tokenizer.pad_token_id or 0, seed=seed, reads_types=reads_types)

@@ -88,6 +88,14 @@ def test_a_model_with_pickled_weights_only_is_refused(tmp_path: Path) -> None:
         from_pretrained(str(source), tmp_path / "version")
 
 
+def test_a_folder_without_a_tokenizer_is_refused_and_none_is_made_up(tmp_path: Path) -> None:
+    source = hugging_face_folder(tmp_path / "source", ARCHITECTURES["bert"](1))
+    (source / "tokenizer.json").unlink()
+    (source / "tokenizer_config.json").unlink()
+    with pytest.raises(BadArtifact, match="has no tokenizer that knows a word"):
+        from_pretrained(str(source), tmp_path / "version")
+
+
 def test_a_network_of_three_classes_is_refused(tmp_path: Path) -> None:
     source = hugging_face_folder(tmp_path / "source", ARCHITECTURES["bert"](3))
     with pytest.raises(InvalidInput, match="3 outputs"):
