@@ -5,12 +5,13 @@ variable counts as not set. All that is wrong is reported in one line, before an
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from hashlib import blake2b
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from dotenv import dotenv_values
@@ -29,8 +30,12 @@ Source = Literal["default", "environment", ".env"]
 Folder = Annotated[Path, AfterValidator(lambda folder: folder.expanduser().absolute())]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Seconds = Annotated[float, Field(ge=0, le=10 * 365 * 86_400)]  # ten years: key arithmetic is tested that far
+TEN_YEARS = 10 * 365 * 86_400.0  # key arithmetic is tested that far
+Seconds = Annotated[float, Field(ge=0, le=TEN_YEARS)]
+EventSeconds = Annotated[float, Field(ge=0.001, le=TEN_YEARS)]  # event time counts milliseconds
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+LEAST_SAMPLES = 200  # what training and gate ask for where the buffer has places enough
 
 
 class Settings(BaseSettings):
@@ -104,10 +109,10 @@ class Settings(BaseSettings):
     )
 
     # The join
-    attribution_window_seconds: Seconds = Field(
-        default=1800.0, gt=0, description="how long an impression waits for its actions, in event time"
+    attribution_window_seconds: EventSeconds = Field(
+        default=1800.0, description="how long an impression waits for its actions, in event time"
     )
-    deduplication_seconds: Seconds = Field(
+    deduplication_seconds: EventSeconds = Field(
         default_factory=lambda known: known.get("attribution_window_seconds", 1800.0),
         description="how long ids are remembered, in event time; default: the attribution window",
     )
@@ -127,7 +132,7 @@ class Settings(BaseSettings):
 
     # The buffer
     buffer_capacity: int = Field(
-        default=10_000, ge=1, le=1_000_000_000, description="samples the buffer holds, over all strata"
+        default=10_000, ge=4, le=1_000_000_000, description="samples the buffer holds, over all strata"
     )
     half_life_seconds: float = Field(
         default=14 * 86_400.0,
@@ -135,9 +140,11 @@ class Settings(BaseSettings):
         le=1e10,
         description="event time in which a sample's weight halves; 0: no decay, else at least 60",
     )
-    holdout_share: Share = Field(default=0.1, description="share of subjects whose samples never train, chosen by hash")
-    uniform_share: Share = Field(
-        default=0.2, description="share of the other samples that are kept by chance alone, chosen by hash"
+    holdout_share: float = Field(
+        default=0.1, gt=0, lt=1, description="share of subjects whose samples never train, chosen by hash"
+    )
+    uniform_share: float = Field(
+        default=0.2, ge=0, lt=1, description="share of the other samples that are kept by chance alone, chosen by hash"
     )
     holdout_capacity_share: Share = Field(default=0.2, description="share of the capacity for the stratum holdout")
     uniform_capacity_share: Share = Field(default=0.2, description="share of the capacity for the stratum uniform")
@@ -150,7 +157,6 @@ class Settings(BaseSettings):
     salt: str = Field(
         default="weir",
         min_length=1,
-        max_length=64,
         repr=False,
         json_schema_extra={"secret": "whole"},
         description="key of the sampling hashes; choose your own, or ids can be aimed at the buffer; never change it",
@@ -189,11 +195,15 @@ class Settings(BaseSettings):
         default=None, description="new samples that start a fine-tune; empty: by the base model"
     )
     train_after_seconds: Seconds = Field(
-        default=86_400.0, gt=0, description="a fine-tune starts at the latest after so long, if there is anything new"
+        default=86_400.0,
+        gt=0,
+        description="a fine-tune starts when so long has passed since the last one began, if there is anything new",
     )
     train_cooldown_seconds: Seconds = Field(default=5.0, description="least time between two fine-tunes")
     train_least_samples: Count = Field(
-        default=200, description="samples that may train which the buffer must hold before any fine-tune"
+        default_factory=lambda known: max(1, min(LEAST_SAMPLES, _trainable_places(known) // 2)),
+        description="samples that may train which the buffer must hold before any fine-tune; "
+        "default: 200, or half of their places if that is less",
     )
     train_steps: int = Field(default=32, ge=1, le=1_000_000, description="optimizer steps of a fine-tune")
     train_batch: int = Field(default=64, ge=1, le=65_536, description="samples of one step")
@@ -208,7 +218,12 @@ class Settings(BaseSettings):
         default=0.01, ge=0, le=0.5, description="AUC that a candidate may at most be worse than the serving model"
     )
     gate_alpha: float = Field(default=0.05, gt=0, lt=0.5, description="one-sided level of that test")
-    gate_least_samples: Count = Field(default=200, description="holdout samples the test needs at least")
+    gate_least_samples: int = Field(
+        default_factory=lambda known: max(4, min(LEAST_SAMPLES, _holdout_places(known) // 2)),
+        ge=4,
+        le=1_000_000_000,
+        description="holdout samples the test needs at least; default: 200, or half of their places if that is less",
+    )
 
     # Patience
     watchdog_seconds: float = Field(
@@ -241,10 +256,15 @@ def _disagreements(settings: Settings) -> Iterator[str]:
     """What no single bound can say: settings that are wrong together."""
     if not is_loopback(settings.api_host):
         yield f"WEIR_API_HOST is {settings.api_host!r}; without tokens it must be a loopback address: use 127.0.0.1"
+    for address in settings.kafka_bootstrap.split(",") if settings.kafka_bootstrap else ():
+        if int(address.rpartition(":")[2]) > 65_535:
+            yield f"WEIR_KAFKA_BOOTSTRAP has {address!r}; a port must be at most 65535"
+    if not _url_is_readable(settings.database_url):
+        yield "WEIR_DATABASE_URL has no host or port that can be read: write postgresql://user:password@host:port/name"
     if 0 < settings.half_life_seconds < 60:
         yield f"WEIR_HALF_LIFE_SECONDS is {settings.half_life_seconds:g}; it must be 0 (no decay) or at least 60"
-    if settings.holdout_share == 1:
-        yield "WEIR_HOLDOUT_SHARE is 1; it must be less, or nothing is left to train on"
+    if (size := len(settings.salt.encode())) > blake2b.MAX_KEY_SIZE:
+        yield f"WEIR_SALT has {size} bytes; it must have at most {blake2b.MAX_KEY_SIZE}: choose another one"
     if settings.negative_capacity_share <= 0:
         taken = 1 - settings.negative_capacity_share
         yield f"the shares WEIR_*_CAPACITY_SHARE add up to {taken:g}; it must be less than 1: the rest is for negative"
@@ -254,6 +274,40 @@ def _disagreements(settings: Settings) -> Iterator[str]:
     if settings.max_remembered < settings.max_waiting:
         bound = f"at least WEIR_MAX_WAITING, {settings.max_waiting}"
         yield f"WEIR_MAX_REMEMBERED is {settings.max_remembered}; it must be {bound}"
+    yield from _never_learning(settings)
+
+
+def _never_learning(settings: Settings) -> Iterator[str]:
+    """A buffer too small for what training or gate ask of it: the service would run, and never learn."""
+    known = dict(settings)
+    if settings.train_least_samples > (places := _trainable_places(known)):
+        yield (
+            f"WEIR_TRAIN_LEAST_SAMPLES is {settings.train_least_samples}; it must be at most {places}, the places of "
+            "samples that may train (WEIR_BUFFER_CAPACITY less WEIR_HOLDOUT_CAPACITY_SHARE of it), or no fine-tune "
+            "would ever begin"
+        )
+    if settings.gate_least_samples > (places := _holdout_places(known)):
+        yield (
+            f"WEIR_GATE_LEAST_SAMPLES is {settings.gate_least_samples}; it must be at most {places}, the places of "
+            "the holdout (WEIR_HOLDOUT_CAPACITY_SHARE of WEIR_BUFFER_CAPACITY), or no candidate would ever be promoted"
+        )
+
+
+def _holdout_places(known: Mapping[str, Any]) -> int:
+    """Places of the holdout in the buffer, rounded down."""
+    return int(round(known["buffer_capacity"] * known["holdout_capacity_share"], 6))  # 100 * 0.29 is not quite 29
+
+
+def _trainable_places(known: Mapping[str, Any]) -> int:
+    """Places of all other samples."""
+    return int(known["buffer_capacity"]) - _holdout_places(known)
+
+
+def _url_is_readable(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def is_loopback(host: str) -> bool:
@@ -367,9 +421,9 @@ def _unknown(name: str) -> str:
 
 _BOUNDS = {
     "greater_than_equal": "at least {ge}",
-    "greater_than": "more than {gt}",
+    "greater_than": "more than {gt:g}",
     "less_than_equal": "at most {le}",
-    "less_than": "less than {lt}",
+    "less_than": "less than {lt:g}",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
     "int_parsing_size": "a smaller whole number",

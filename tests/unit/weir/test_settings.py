@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from importance.errors import InvalidInput
-from weir import settings
+from weir import learning, policies, settings
 from weir.masking import masked_url
 from weir.settings import Settings
 
@@ -74,11 +74,19 @@ def test_model_files_go_below_the_home_folder_unless_said_otherwise(
         ("WEIR_PARTITIONS", "0", "at least 1"),
         ("WEIR_BUFFER_CAPACITY", "many", "a whole number"),
         ("WEIR_BUFFER_CAPACITY", "1.5", "a whole number"),
-        ("WEIR_ATTRIBUTION_WINDOW_SECONDS", "0", "more than 0"),
+        ("WEIR_ATTRIBUTION_WINDOW_SECONDS", "0.0004", "at least 0.001"),
+        ("WEIR_DEDUPLICATION_SECONDS", "0", "at least 0.001"),
         ("WEIR_IDLE_SECONDS", "nan", "a finite number"),
         ("WEIR_HALF_LIFE_SECONDS", "59", "0 (no decay) or at least 60"),
-        ("WEIR_HOLDOUT_SHARE", "1.1", "at most 1"),
-        ("WEIR_HOLDOUT_SHARE", "1", "it must be less"),
+        ("WEIR_HOLDOUT_CAPACITY_SHARE", "1.1", "at most 1"),
+        ("WEIR_HOLDOUT_SHARE", "1", "less than 1"),
+        ("WEIR_HOLDOUT_SHARE", "0", "more than 0"),
+        ("WEIR_UNIFORM_SHARE", "1", "less than 1"),
+        ("WEIR_BUFFER_CAPACITY", "3", "at least 4"),
+        ("WEIR_GATE_LEAST_SAMPLES", "3", "at least 4"),
+        ("WEIR_KAFKA_BOOTSTRAP", "a:9092,b:99999", "at most 65535"),
+        ("WEIR_DATABASE_URL", "postgresql://db:port/weir", "postgresql://user:password@host:port/name"),
+        ("WEIR_DATABASE_URL", "postgresql://[db/weir", "postgresql://user:password@host:port/name"),
         ("WEIR_POSITIVE_CAPACITY_SHARE", "0.6", "add up to 1; it must be less than 1"),
         ("WEIR_GATE_ALPHA", "0.5", "less than 0.5"),
         ("WEIR_GATE_MARGIN", "0.6", "at most 0.5"),
@@ -93,7 +101,7 @@ def test_model_files_go_below_the_home_folder_unless_said_otherwise(
         ("WEIR_RETRY_LIMIT_SECONDS", "0.1", "at least WEIR_RETRY_FIRST_SECONDS, 0.2"),
         ("WEIR_MAX_REMEMBERED", "10", "at least WEIR_MAX_WAITING, 100000"),
         ("WEIR_API_HOST", "0.0.0.0", "loopback"),
-        ("WEIR_SALT", "x" * 65, "at most 64 long"),
+        ("WEIR_SALT", "é" * 33, "has 66 bytes; it must have at most 64"),
         ("WEIR_SEED", "-1", "at least 0"),
     ],
 )
@@ -104,6 +112,63 @@ def test_a_wrong_value_is_refused_with_its_bound(
     text = refused()
     assert bound in text
     assert name in text or "WEIR_*_CAPACITY_SHARE" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (
+            {"WEIR_TRAIN_LEAST_SAMPLES": "801", "WEIR_BUFFER_CAPACITY": "1000"},
+            "WEIR_TRAIN_LEAST_SAMPLES is 801; it must be at most 800, the places of samples that may train "
+            "(WEIR_BUFFER_CAPACITY less WEIR_HOLDOUT_CAPACITY_SHARE of it), or no fine-tune would ever begin",
+        ),
+        (
+            {"WEIR_GATE_LEAST_SAMPLES": "201", "WEIR_BUFFER_CAPACITY": "1000"},
+            "WEIR_GATE_LEAST_SAMPLES is 201; it must be at most 200, the places of the holdout "
+            "(WEIR_HOLDOUT_CAPACITY_SHARE of WEIR_BUFFER_CAPACITY), or no candidate would ever be promoted",
+        ),
+        (
+            {"WEIR_HOLDOUT_CAPACITY_SHARE": "0"},
+            "WEIR_GATE_LEAST_SAMPLES is 4; it must be at most 0, the places of the holdout "
+            "(WEIR_HOLDOUT_CAPACITY_SHARE of WEIR_BUFFER_CAPACITY), or no candidate would ever be promoted",
+        ),
+    ],
+)
+def test_a_buffer_that_could_never_teach_is_refused(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], line: str
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert refused() == line
+
+
+def test_a_small_buffer_asks_for_fewer_samples_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    def least(capacity: str) -> tuple[int, int]:
+        monkeypatch.setenv("WEIR_BUFFER_CAPACITY", capacity)
+        found = settings.read()
+        return found.train_least_samples, found.gate_least_samples
+
+    assert least("10000") == (200, 200)
+    assert least("400") == (160, 40)
+    assert least("20") == (8, 4)
+    monkeypatch.setenv("WEIR_GATE_LEAST_SAMPLES", "80")
+    assert least("400") == (160, 80)
+    monkeypatch.setenv("WEIR_BUFFER_CAPACITY", "0")
+    assert refused().startswith("WEIR_BUFFER_CAPACITY is '0'; it must be at least 4: ")
+
+
+def test_what_passes_can_be_handed_to_every_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "WEIR_BUFFER_CAPACITY": "20",
+        "WEIR_UNIFORM_SHARE": "0",
+        "WEIR_ATTRIBUTION_WINDOW_SECONDS": "0.001",
+        "WEIR_SALT": "é" * 32,
+    }.items():
+        monkeypatch.setenv(name, value)
+    found = settings.read()
+    assert policies.join(found).window_ms == policies.join(found).deduplication_ms == 1
+    assert policies.admission(found).salt == "é" * 32
+    assert policies.capacities(found)["holdout"] == learning.gate(found).least_samples == 4
 
 
 def test_everything_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
