@@ -1,0 +1,112 @@
+"""The trainer's looks over a real registry, pool and store: what becomes of runs that end in every way."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+
+import pytest
+import sqlalchemy as sa
+
+from importance.errors import Unavailable
+from importance.strata import STRATA
+from monitoring.metrics import TrainerMetrics, new_registry
+from storage.buffer import Buffer
+from storage.lock import TrainerLock
+from storage.requests import Requests
+from storage.runs import ABANDONED, LEARNED, Runs
+from tests.conftest import TestPostgres
+from tests.integration.roles.test_serving import Place
+from tests.integration.storage.harness import TOPIC, Owner, end_holders_of_advisory_locks, offer
+from weir.roles.trainer import Trainer
+
+
+class School(Place):
+    """A place with samples in its buffer, and a trainer that is due whenever somebody asks."""
+
+    def __init__(self, database_url: str, home: Path) -> None:
+        super().__init__(database_url, home)
+        self.settings = self.settings.model_copy(
+            update={"train_least_samples": 10, "train_steps": 2, "train_cooldown_seconds": 0.0, "train_batch": 8}
+        )
+        self.runs, self.requests = Runs(self.engine), Requests(self.engine)
+        self.metrics = new_registry()
+        self.lock = TrainerLock(self.engine)
+        owner = Owner(
+            self.engine, Buffer(self.engine, dict.fromkeys((HOLDOUT, UNIFORM, POSITIVE, NEGATIVE), 100), TOPIC)
+        )
+        strata = [(POSITIVE, NEGATIVE, UNIFORM, HOLDOUT)[number % 4] for number in range(80)]
+        owner.flush([offer(f"i{number}", float(number), stratum) for number, stratum in enumerate(strata)])
+        self.trainer = Trainer(self.settings, self.engine, self.lock, TrainerMetrics(self.metrics), Event())
+
+    def ended(self, result: str) -> float | None:
+        """What the metric counts of runs that ended so."""
+        return self.metrics.get_sample_value("weir_training_runs_total", {"result": result})
+
+
+@pytest.fixture
+def school(postgres: TestPostgres, tmp_path: Path) -> Iterator[School]:
+    """A school with a database of its own."""
+    school = School(postgres.database(), tmp_path)
+    yield school
+    school.lock.release()
+    school.engine.dispose()
+
+
+def test_a_wish_becomes_a_run_whose_candidate_names_what_it_went_on_from(school: School) -> None:
+    school.requests.ask("ann")
+    school.trainer.turn()
+    run = school.runs.last()
+    assert run is not None
+    assert run.result == "rejected"  # the holdout has fewer samples than the gate needs
+    assert run.candidate is not None
+    assert school.registry.version(run.candidate).parent == "v1"
+    assert not school.requests.waits()
+    school.requests.ask("ann")
+    school.trainer.turn()
+    second = school.runs.last()
+    assert second is not None
+    assert second.candidate is not None
+    assert school.registry.version(second.candidate).parent == run.candidate
+
+
+def test_a_run_that_failed_leaves_its_samples_to_be_learned_and_is_counted(school: School) -> None:
+    school.spoil("v1")
+    school.requests.ask("ann")
+    school.trainer.turn()
+    run = school.runs.last()
+    assert run is not None
+    assert (run.result, run.candidate) == ("failed", None)
+    assert school.runs.last(LEARNED) is None
+    assert school.ended("failed") == 1
+    school.requests.ask("ann")
+    school.trainer.turn()  # at once: but what failed is not tried again before a pause
+    assert len(school.runs.latest(5)) == 1
+    assert school.requests.waits()
+
+
+def test_a_run_that_an_outage_left_without_an_end_is_ended_at_the_next_look(school: School) -> None:
+    school.trainer.turn()
+    left = school.runs.start("amount", {"samples": 0, "cut": 0})
+    with school.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE buffer_keys RENAME TO hidden"))
+    school.requests.ask("ann")
+    with pytest.raises(Unavailable, match="lacks tables"):
+        school.trainer.turn()
+    with school.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE hidden RENAME TO buffer_keys"))
+    school.trainer.turn()
+    assert {run.id: run.result for run in school.runs.latest(5)}[left] == ABANDONED
+
+
+def test_a_trainer_that_lost_its_right_takes_it_again(school: School) -> None:
+    school.trainer.turn()
+    end_holders_of_advisory_locks(school.engine)
+    with TrainerLock(school.engine) as other:
+        assert other.acquire()
+        school.trainer.turn()
+        assert not school.lock.held()
+    try:
+        school.trainer.turn()
+    except Unavailable:
+        school.trainer.turn()
+    assert school.lock.held()
