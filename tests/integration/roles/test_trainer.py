@@ -31,11 +31,8 @@ class School(Place):
         self.runs, self.requests = Runs(self.engine), Requests(self.engine)
         self.metrics = new_registry()
         self.lock = TrainerLock(self.engine)
-        owner = Owner(
-            self.engine, Buffer(self.engine, dict.fromkeys((HOLDOUT, UNIFORM, POSITIVE, NEGATIVE), 100), TOPIC)
-        )
-        strata = [(POSITIVE, NEGATIVE, UNIFORM, HOLDOUT)[number % 4] for number in range(80)]
-        owner.flush([offer(f"i{number}", float(number), stratum) for number, stratum in enumerate(strata)])
+        offers = [offer(f"i{number}", float(number), STRATA[number % len(STRATA)]) for number in range(80)]
+        Owner(self.engine, Buffer(self.engine, dict.fromkeys(STRATA, 100), TOPIC)).flush(offers)
         self.trainer = Trainer(self.settings, self.engine, self.lock, TrainerMetrics(self.metrics), Event())
 
     def ended(self, result: str) -> float | None:
