@@ -73,6 +73,19 @@ def test_every_command_has_its_heading_in_the_docs_with_its_options_and_the_othe
 
 
 @pytest.mark.parametrize(
+    "page", [DOCS.parents[1] / "README.md", *sorted(DOCS.parent.glob("*.md"))], ids=lambda x: x.name
+)
+def test_every_command_option_and_setting_that_a_page_tells_exists(page: Path) -> None:
+    told = re.findall(r"```.*?```|`[^`]+`", page.read_text(), re.DOTALL)
+    for line in "\n".join(told).splitlines():
+        for words in re.findall(r"(?<![\w/.*-])(?:\.venv/bin/)?weir ([a-z][^`#;]*)", line):
+            command = max((name for name in COMMANDS if f"{words} ".startswith(f"{name} ")), key=len, default="")
+            assert command or any(name.startswith(f"{words.strip()} ") for name in COMMANDS), line
+            assert set(re.findall(r"--[a-z-]+", words)) <= {*COMMANDS.get(command, ()), "--help", "--debug"}, line
+        assert set(re.findall(r"(?<!\*)WEIR_[A-Z_]*[A-Z](?!_?\*)", line)) <= settings.VARIABLES, line
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (["nonsense"], "No such command 'nonsense'; see weir --help"),
