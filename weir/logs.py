@@ -1,12 +1,15 @@
 """Logs on standard error: readable lines on a terminal, one JSON object a line elsewhere. Secrets never get out.
 
-Lines of our own and of the libraries (which use ``logging``) take the same way. Libraries are heard from warnings on.
+Lines of our own and of the libraries (which use ``logging``) take the same way. Libraries are heard from warnings on,
+and not twice a minute with the same words: while a broker is away its client says so a hundred times a second.
 """
 
 import json
 import logging
+import math
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 
 import structlog
@@ -16,9 +19,17 @@ from weir.masking import masked_url
 
 ROOMS = ("importance", "stream", "trainer", "storage", "monitoring", "weir")
 _LEAST_SECRET = 4  # a shorter "secret" would mask half of every line
+_SAME_AGAIN_SECONDS = 60.0
+_MOST_KNOWN_LINES = 1_000
 
 
-def configure(level: str = "info", role: str = "weir", secrets: Iterable[str] = (), out: TextIO | None = None) -> None:
+def configure(
+    level: str = "info",
+    role: str = "weir",
+    secrets: Iterable[str] = (),
+    out: TextIO | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
     """Send every log line of this process to ``out`` (standard error), from ``level`` on, as lines of ``role``."""
     out = sys.stderr if out is None else out
     shared: list[Processor] = [
@@ -33,6 +44,7 @@ def configure(level: str = "info", role: str = "weir", secrets: Iterable[str] = 
         else structlog.processors.JSONRenderer(default=str)
     )
     handler = logging.StreamHandler(out)
+    handler.addFilter(_Repeats(clock))
     handler.setFormatter(
         _Masking(
             secrets,
@@ -70,6 +82,30 @@ def _named(role: str) -> Processor:
         return {"role": role, **event}
 
     return name
+
+
+class _Repeats(logging.Filter):
+    """Leaves out what a library said with the same words less than a minute ago; the next such line tells how often."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] in ROOMS:
+            return True
+        line, now = (record.name, record.getMessage()), self._clock()
+        since, left_out = self._said.get(line, (-math.inf, 0))
+        if now - since < _SAME_AGAIN_SECONDS:
+            self._said[line] = (since, left_out + 1)
+            return False
+        if len(self._said) >= _MOST_KNOWN_LINES:  # lines that hold a number or an address are always new
+            self._said.clear()
+        self._said[line] = (now, 0)
+        if left_out:
+            record.msg, record.args = f"{line[1]} (said {left_out} times more since)", ()
+        return True
 
 
 class _Masking(structlog.stdlib.ProcessorFormatter):

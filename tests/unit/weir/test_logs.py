@@ -105,3 +105,28 @@ def test_secrets_are_masked_whatever_brings_them_into_a_line(out: io.StringIO) -
     assert text.count("***") >= 6
     for secret in (*secrets, 'quo\\"ted', "never-told"):
         assert secret not in text
+
+
+def test_what_a_library_repeats_is_said_once_a_minute_with_its_number_and_our_own_lines_always() -> None:
+    out, now = io.StringIO(), [0.0]
+    logs.configure(role="worker", out=out, clock=lambda: now[0])
+    for seconds in (0, 1, 59, 60, 61):
+        now[0] = float(seconds)
+        logging.getLogger("aiokafka").error("Unable connect to node with id %s", 1)
+        logs.logger("weir.roles").info("still here")
+    logging.getLogger("aiokafka").error("Unable connect to node with id %s", 2)
+    said = [line["event"] for line in lines(out) if line["logger"] == "aiokafka"]
+    assert said == [
+        "Unable connect to node with id 1",
+        "Unable connect to node with id 1 (said 2 times more since)",
+        "Unable connect to node with id 2",
+    ]
+    assert sum(line["event"] == "still here" for line in lines(out)) == 5
+
+
+def test_the_lines_of_libraries_that_are_remembered_are_bounded() -> None:
+    out = io.StringIO()
+    logs.configure(out=out, clock=lambda: 0.0)
+    for number in (*range(1_001), 0):
+        logging.getLogger("aiokafka").warning("correlation %s", number)
+    assert [line["event"] for line in lines(out)].count("correlation 0") == 2
