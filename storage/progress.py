@@ -101,6 +101,10 @@ class Progresses:
             ).all()
         return [Position(r.partition, r.epoch, r.generation, r.backend_pid, r.samples, _progress(r)) for r in found]
 
+    def acknowledged(self) -> dict[int, int]:
+        """Partition → the offset at which reading begins again, of all that were ever stored for."""
+        return {at.partition: at.progress.acknowledged for at in self.positions() if at.progress is not None}
+
 
 def advance(connection: sa.Connection, topic_id: UUID, flush: Flush) -> bool:
     """Move `next` by compare-and-set; False when this very flush was stored before. Raises Fenced.

@@ -9,6 +9,7 @@ import asyncio
 import os
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,8 @@ class Worker:
         )
         self.app.agent(topic, name="interactions")(self.pipeline.consume)
         self.app.on_partitions_revoked.connect(self._revoked, weak=False)
+        self._stored_beginnings = effects.beginnings
+        self.app.beginnings = self._beginnings
 
     @property
     def away(self) -> dict[str, str]:
@@ -187,6 +190,15 @@ class Worker:
         timer.daemon = True
         timer.start()
         return timer
+
+    async def _beginnings(self) -> Mapping[int, int] | None:
+        """Ask the store; while it is away the group's own offsets must do, and a gap is told of by the lane."""
+        if self._stored_beginnings is None:
+            return None
+        try:
+            return await asyncio.to_thread(self._stored_beginnings)
+        except Unavailable:
+            return None
 
     async def _revoked(self, _: Any, revoked: Any, **__: Any) -> None:
         self.pipeline.drop([tp.partition for tp in revoked])

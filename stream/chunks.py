@@ -339,15 +339,19 @@ class ChunkConsumer(driver.Consumer):
                 ledger.drop()
 
     async def perform_seek(self) -> None:
-        """Open the ledgers at the committed offsets; Faust calls it after an assignment, before the flow resumes."""
+        """Open the ledgers where reading begins; Faust calls it after an assignment, before the flow resumes."""
         generation = self.app.consumer_generation_id
         committed: Mapping[TopicPartition, int | None] = await self.seek_to_committed()
+        stored = await self.app.beginnings()
         for aiokafka_tp, offset in committed.items():
-            tp, start = ensure_TP(aiokafka_tp), offset or None
-            self._read_offset[tp] = self._committed_offset[tp] = start
+            tp, start = ensure_TP(aiokafka_tp), offset or 0
+            if stored is not None and stored.get(tp.partition, 0) != start:
+                start = stored.get(tp.partition, 0)
+                await self._thread.seek_wait({tp: start})
+            self._read_offset[tp] = self._committed_offset[tp] = start or None
             ledger = self.ledgers.get(tp)
             if ledger is None or ledger.generation != generation:
-                self.ledgers[tp] = Ledger(tp, generation, start, self._room.set)
+                self.ledgers[tp] = Ledger(tp, generation, start or None, self._room.set)
             elif ledger.end is not None:  # the same generation: do not go back over what was delivered
                 await self._thread.seek_wait({tp: ledger.end})
 
@@ -370,10 +374,19 @@ class ChunkSchema(faust.Schema):
         return pass_through
 
 
+async def _as_committed() -> Mapping[int, int] | None:
+    return None
+
+
 class ChunkApp(faust.App):
-    """A Faust application over the chunk transport."""
+    """A Faust application over the chunk transport.
+
+    ``beginnings`` gives partition → the offset to begin at, 0 for one that is missing; or None: where the group
+    committed. It is awaited at each assignment.
+    """
 
     max_undecoded_records: int = 20_000  # a partition; about 600 bytes each
+    beginnings: Callable[[], Awaitable[Mapping[int, int] | None]] = staticmethod(_as_committed)
 
     def _new_transport(self) -> ChunkTransport:
         return ChunkTransport(self.conf.broker_consumer, self)

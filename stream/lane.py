@@ -22,7 +22,7 @@ from importance.sample import Sample
 from importance.scores import Offer, Scores
 from stream.chunks import Chunk
 from stream.dead_letters import DeadLetter
-from stream.reports import KAFKA, STORAGE, Availability, Lost, Report, Turn
+from stream.reports import KAFKA, STORAGE, Availability, Lost, Report, Skipped, Turn
 from stream.threads import Threads
 
 T = TypeVar("T")
@@ -37,6 +37,10 @@ class Effects:
     ``tally`` turns scored samples into quality counts. ``remember`` stores a flush, once, however often it is given.
     They raise :class:`Unavailable` to be called again with the same arguments, :class:`Fenced` to end the lane;
     anything else ends the process.
+
+    ``beginnings`` gives partition → the offset at which reading begins, by what is stored; a partition that is missing
+    is read from its start. What the group committed may be that of another store, or of a topic of the same name that
+    was deleted; it is where reading begins only without ``beginnings``.
     """
 
     claim: Callable[[int, int], tuple[int, Progress | None]]
@@ -45,6 +49,7 @@ class Effects:
     tally: Callable[[Sequence[Sample], Scores], Mapping[CountKey, Counts]]
     remember: Callable[[Flush], None]
     report: Callable[[Report], None]
+    beginnings: Callable[[], Mapping[int, int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -204,6 +209,8 @@ class Lane:
                 STORAGE, partial(self._threads.store, claim, self.partition, self.generation)
             )
             first = self._queue[0].first
+            if progress is not None and first > progress.acknowledged:
+                self._effects.report(Skipped(self.partition, progress.acknowledged, first))
             self._join = Join(self._policy, self.partition, progress or Progress.beginning(first))
         return self._join
 

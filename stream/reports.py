@@ -63,7 +63,19 @@ class Failed:
     error: BaseException
 
 
-Report = Turn | Standing | Change | Lost | Failed
+@dataclass(frozen=True)
+class Skipped:
+    """Records of a partition that nobody will read: what is stored ends at ``known``, and reading began at ``first``.
+
+    The log no longer has them, or the group committed past what is stored, as after a restored backup.
+    """
+
+    partition: int
+    known: int
+    first: int
+
+
+Report = Turn | Standing | Change | Lost | Failed | Skipped
 
 
 class Availability:

@@ -1,9 +1,10 @@
 """Turn what the stream tells of itself into metrics, log lines and readiness."""
 
+from collections import Counter
 from threading import Lock
 
 from monitoring.metrics import WorkerMetrics
-from stream.reports import Change, Failed, Lost, Report, Standing, Turn
+from stream.reports import Change, Failed, Lost, Report, Skipped, Standing, Turn
 from weir import logs
 
 _log = logs.logger(__name__)
@@ -34,6 +35,11 @@ class Reporting:
                 self.change(report.dependency, report.available, report.reason)
             case Lost():
                 _log.warning("partition lost", partition=report.partition, reason=report.reason)
+            case Skipped():
+                _log.error(
+                    "records were skipped: read them by setting the group's offset back, if the log has them still",
+                    partition=report.partition, first=report.known, end=report.first,
+                )  # fmt: skip
             case Failed():
                 _log.error("worker failed", exc_info=report.error)
 
@@ -63,10 +69,12 @@ class Reporting:
         for samples, seconds in turn.scored:
             metrics.batch_size.observe(samples)
             metrics.scoring_seconds.observe(seconds)
-        for offer in turn.offers:
-            metrics.samples.labels(offer.sample.surface, str(offer.label)).inc()
-            metrics.importance.observe(offer.importance)
-            metrics.buffer_offers.labels("kept" if offer.kept else "rejected").inc()
+        for (surface, label), count in Counter((offer.sample.surface, offer.label) for offer in turn.offers).items():
+            metrics.samples.labels(surface, str(label)).inc(count)
+        kept = sum(offer.kept for offer in turn.offers)
+        metrics.buffer_offers.labels("kept").inc(kept)
+        metrics.buffer_offers.labels("rejected").inc(len(turn.offers) - kept)
+        metrics.importance.observe_all([offer.importance for offer in turn.offers])
 
     def _standing(self, standing: Standing) -> None:
         metrics = self._metrics

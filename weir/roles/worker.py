@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Event
+from uuid import UUID
 
 from importance.attribution import Progress
-from importance.errors import Unavailable
+from importance.errors import NotFound, Unavailable
 from importance.quality import CountKey, Counts, tally
 from importance.reservoir import admit
-from importance.sample import Sample, label
+from importance.sample import Sample, labels
 from importance.scores import Offer, Scores
 from monitoring.exporter import Exporter
 from monitoring.metrics import WorkerMetrics, new_registry
@@ -33,6 +34,7 @@ from weir.settings import Settings
 from weir.topics import named_topics
 
 _log = logs.logger(__name__)
+_TOPIC_POLL_SECONDS = 10.0  # how often it is asked whether the topic is still the one that was begun with
 _STOP_POLL_SECONDS = 0.1  # how soon a signal, which sets a thread's event, is seen by the event loop
 
 
@@ -52,7 +54,7 @@ def run(settings: Settings) -> int:
         return 0 if prepared is None else asyncio.run(_work(settings, stop, reporting, *prepared))
 
 
-def _prepare(settings: Settings, stop: Event, reporting: Reporting) -> tuple[Serving, Effects] | None:
+def _prepare(settings: Settings, stop: Event, reporting: Reporting) -> tuple[UUID, Serving, Effects] | None:
     """Wait for tables, topic and a first model; None when told to stop before they were there."""
     engine = database(settings, "worker", pool_size=10)
     wait = partial(patiently, settings=settings, stop=stop, reporting=reporting)
@@ -73,15 +75,21 @@ def _prepare(settings: Settings, stop: Event, reporting: Reporting) -> tuple[Ser
         return assignment.epoch, assignment.progress
 
     def count(samples: Sequence[Sample], scores: Scores) -> Mapping[CountKey, Counts]:
-        return tally(samples, [label(sample.actions, admission.positive_from) for sample in samples], scores)
+        return tally(samples, labels(samples, admission.positive_from), scores)
 
     def admitted(samples: Sequence[Sample], scores: Scores) -> Sequence[Offer]:
         return admit(samples, scores, admission, buffer.door())
 
-    return serving, Effects(claim, serving.scorer.score, admitted, count, buffer.remember, reporting)
+    return (
+        topic,
+        serving,
+        Effects(claim, serving.scorer.score, admitted, count, buffer.remember, reporting, progresses.acknowledged),
+    )
 
 
-async def _work(settings: Settings, stop: Event, reporting: Reporting, serving: Serving, effects: Effects) -> int:
+async def _work(
+    settings: Settings, stop: Event, reporting: Reporting, topic: UUID, serving: Serving, effects: Effects
+) -> int:
     ended = asyncio.Event()
     with tempfile.TemporaryDirectory(prefix="weir-faust-") as folder:
         worker = Worker(
@@ -101,6 +109,7 @@ async def _work(settings: Settings, stop: Event, reporting: Reporting, serving: 
         wake = asyncio.Event()
         beside = (
             _end_when(stop, ended),
+            _watch_topic(settings, topic),
             _listen(settings, wake),
             _swap_when_woken(settings, serving, reporting, worker.pipeline.availability, wake),
         )
@@ -119,7 +128,7 @@ async def _work(settings: Settings, stop: Event, reporting: Reporting, serving: 
 
 
 def _fail_with(worker: Worker, task: asyncio.Task[None]) -> None:
-    """A worker that no longer hears of new versions must not go on: the process ends with what ended the task."""
+    """A worker whose task ended would go on deaf to new versions, or to a new topic: the process ends with it."""
     if not task.cancelled() and (error := task.exception()) is not None:
         worker.pipeline.fail(error)
 
@@ -128,6 +137,19 @@ async def _end_when(stop: Event, ended: asyncio.Event) -> None:
     while not stop.is_set():
         await asyncio.sleep(_STOP_POLL_SECONDS)
     ended.set()
+
+
+async def _watch_topic(settings: Settings, topic: UUID) -> None:
+    """End the process once the topic is another one of the same name: its offsets mean other records."""
+    name = named_topics(settings).interactions
+    while True:
+        await asyncio.sleep(_TOPIC_POLL_SECONDS)
+        try:
+            now = await asyncio.to_thread(topic_id, settings.kafka_bootstrap, name)
+        except Unavailable:
+            continue
+        if now != topic:
+            raise NotFound(f"topic {name} was deleted and made again: the worker starts anew")
 
 
 async def _listen(settings: Settings, wake: asyncio.Event) -> None:

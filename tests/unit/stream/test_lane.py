@@ -19,7 +19,7 @@ from importance.scores import Offer, Scores
 from stream.chunks import Ledger
 from stream.dead_letters import DeadLetter
 from stream.lane import Effects, Lane, Limits
-from stream.reports import Availability, Change, Lost, Report, Turn
+from stream.reports import Availability, Change, Lost, Report, Skipped, Turn
 from stream.threads import Threads
 
 POLICY = Policy(window_ms=1_000, deduplication_ms=1_000)
@@ -220,6 +220,14 @@ async def test_a_chunk_wholly_below_what_was_acknowledged_is_acknowledged_at_onc
     await walked(world, [shown(1), shown(2)])
     assert world.ledger.committable == 2
     assert world.log == ["claim"]
+
+
+async def test_records_between_what_is_stored_and_what_is_read_first_are_told_of() -> None:
+    world = World()
+    world.stored = Progress(next=9, event_time_ms=5_000, acknowledged=2, acknowledged_event_time_ms=0)
+    world.ledger.end = 7
+    await walked(world, [shown(1)])
+    assert [report for report in world.reports if isinstance(report, Skipped)] == [Skipped(0, known=2, first=7)]
 
 
 async def test_idle_time_decides_what_waits_and_stores_nothing_when_nothing_does() -> None:

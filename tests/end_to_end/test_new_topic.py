@@ -1,0 +1,37 @@
+"""A topic that was deleted and made again under a running worker is another one, whose offsets begin anew."""
+
+from typing import TYPE_CHECKING
+
+from kafka import KafkaAdminClient
+
+from importance.errors import WeirError
+from storage.progress import Progresses
+from stream.topics import provision, topic_id
+from tests.end_to_end.traffic import START_MS, traffic
+from weir.topics import planned_topics
+
+if TYPE_CHECKING:
+    from tests.end_to_end.service import Service
+
+
+def test_a_topic_made_anew_is_read_from_its_beginning(service: "Service") -> None:
+    service.send(traffic(seed=1, impressions=60))
+    service.beat(START_MS + 10**9)
+    service.start()
+    service.until("the first topic's samples", lambda: service.decided() > 60)
+    admin = KafkaAdminClient(bootstrap_servers=service.kafka)
+    admin.delete_topics([service.topic])
+    admin.close()
+
+    def made_anew() -> bool:
+        try:
+            provision(service.kafka, planned_topics(service.settings))
+            return topic_id(service.kafka, service.topic) != service.topic_id
+        except WeirError:  # the broker deletes in its own time
+            return False
+
+    service.until("the second topic", made_anew)
+    second = Progresses(service.engine, topic_id(service.kafka, service.topic))
+    service.send(traffic(seed=2, impressions=20))  # fewer offsets than the first topic had
+    service.beat(START_MS + 10**9)
+    service.until("its samples", lambda: sum(position.samples for position in second.positions()) >= 20)
