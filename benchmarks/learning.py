@@ -45,11 +45,10 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="replay at most so many events; a shorter stream gains less")
     arguments = parser.parse_args()
     use_threads(1)
-    print(f"\nOnline Retail, January to August 2011; {datetime.now(UTC):%Y-%m-%d}, {conditions()}\n")
-    print(
-        "| seed | promoted / rejected | mean weekly AUC: " + " | ".join(NAMES) + " | gain | gain from May | seconds |"
-    )
-    print("|---" * (len(NAMES) + 5) + "|", flush=True)
+    print(f"\nOnline Retail, January to August 2011; {datetime.now(UTC):%Y-%m-%d}, {conditions()}.")
+    print("Means over weeks of prequential AUC; gain: serving minus frozen.\n")
+    columns = ("seed", "promoted / rejected", *NAMES, "gain", "gain from May", "seconds")
+    print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|", flush=True)
     for seed in arguments.seeds:
         print(row(seed, arguments.limit), flush=True)
 
