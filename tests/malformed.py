@@ -249,7 +249,7 @@ def mutations(seed: int, count: int) -> Iterator[bytes]:
 def _mutate(value: bytearray, random_source: random.Random) -> None:
     begin = random_source.randint(0, len(value))
     end = min(len(value), begin + random_source.randint(1, 12))
-    match random_source.randrange(6):
+    match random_source.randrange(7):
         case 0:  # other bytes
             value[begin:end] = random_source.randbytes(end - begin)
         case 1:  # a splinter between
@@ -265,3 +265,5 @@ def _mutate(value: bytearray, random_source: random.Random) -> None:
             stop = value.find(b", ", colon)
             if 0 <= colon < stop:
                 value[colon + 2 : stop] = random_source.choice(_SPLINTERS)
+        case 6:  # the rest gone
+            del value[begin:]

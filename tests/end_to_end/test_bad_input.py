@@ -1,0 +1,83 @@
+"""What is no event, through the whole worker: aside with its reason, in nobody's way, and back when it is mended."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from storage.pool import Pool
+from stream import dead_letters
+from tests.end_to_end.comparison import assert_as_told, published_scores
+from tests.end_to_end.oracle import Oracle
+from tests.end_to_end.service import WINDOW_MS, Service
+from tests.end_to_end.traffic import Record
+from tests.malformed import KAFKA_TIME_MS, MALFORMED, mutations, valid_impression
+
+
+def record(value: bytes | None, subject: str = "a-fuzzer") -> Record:
+    """All that is fuzzed lies in one partition: an id on two of them belongs to whoever comes first."""
+    return Record(subject.encode(), value, KAFKA_TIME_MS)
+
+
+def mixed(seed: int, fuzzed: int) -> Iterator[Record]:
+    """Fuzzed messages, and after every tenth of them a good one of one of many subjects."""
+    for number, value in enumerate(mutations(seed, fuzzed)):
+        yield record(value)
+        if number % 10 == 9:
+            yield record(valid_impression(f"good-{number}"), f"subject-{number}")
+
+
+def until_closed(service: Service, oracle: Oracle, windows: int) -> None:
+    service.beat(KAFKA_TIME_MS + windows * WINDOW_MS)
+    oracle.read()
+    service.until(f"{oracle.next}", lambda: service.next == oracle.next)
+
+
+def test_every_kind_of_malformed_message_is_a_dead_letter_and_a_mended_one_becomes_a_sample(service: Service) -> None:
+    assert len(MALFORMED) >= 60
+    worker = service.start()
+    oracle = Oracle(service.settings, service.topic)
+    service.send(record(value) for value, _ in MALFORMED.values())
+    service.send([record(valid_impression("the-last-one"))])
+    until_closed(service, oracle, 3)
+    letters = list(dead_letters.read(service.kafka, service.topics.dead))
+    assert [(letter.value, letter.reason) for letter in letters] == list(MALFORMED.values())
+    assert worker.total("weir_dead_letters") == len(MALFORMED)
+    assert worker.total("weir_events") == len(MALFORMED) + 3
+
+    lost = next(letter for letter in letters if letter.value == MALFORMED["a message without its last brace"][0])
+    place = ["--partition", str(lost.partition), "--offset", str(lost.offset)]
+    mended = valid_impression("mended", time=KAFKA_TIME_MS + 3 * WINDOW_MS)
+    service.weir("dead-letters", "redrive", *place, "--value", mended.decode())
+    until_closed(service, oracle, 6)
+    assert Pool(service.engine).explain("mended").sample.query == json.loads(mended)["query"]
+    assert assert_as_told(service, oracle) == 2
+
+
+@pytest.mark.parametrize("count", [5_000, pytest.param(200_000, marks=pytest.mark.soak)])
+def test_fuzzed_messages_are_decided_or_dead_letters_and_the_good_ones_keep_their_order(
+    service: Service, count: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worker = service.start()
+    oracle = Oracle(service.settings, service.topic)
+    service.send(mixed(seed=5, fuzzed=count))
+    until_closed(service, oracle, 3)
+    assert service.said == []  # no worker ended
+    assert worker.total("weir_events") == sum(oracle.ends.values()) == count + count // 10 + 2
+    assert worker.total("weir_dead_letters") == len(oracle.dead)
+    samples = assert_as_told(service, oracle)
+    assert_in_order(service, oracle)
+    with capsys.disabled():
+        told = f"{len(oracle.dead)} dead letters, {samples} samples, {dict(oracle.counts)}"
+        print(f"\n{sum(oracle.ends.values())} messages: {told}")
+
+
+def assert_in_order(service: Service, oracle: Oracle) -> None:
+    """Wherever two scores can be compared, they have the order of their impressions; none is there twice."""
+    places = oracle.places
+    latest: dict[tuple[int, int], int] = {}
+    for record in published_scores(service):
+        source, offset = places[record.sample]
+        way = (source, record.partition)
+        assert offset > latest.get(way, -1)
+        latest[way] = offset
