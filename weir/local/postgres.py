@@ -123,10 +123,13 @@ class PostgresServer(Child):
         return True
 
     def create_database(self, name: str) -> str:
-        """Make an empty database unless it is there; returns its URL."""
-        with psycopg.connect(self._conninfo("postgres"), autocommit=True) as connection:
-            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        """Make an empty database unless it is there; returns its URL. Raises Unavailable when the server is gone."""
+        try:
+            with psycopg.connect(self._conninfo("postgres"), autocommit=True) as connection:
+                if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
+                    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        except psycopg.OperationalError as error:
+            raise Unavailable(f"Postgres went away again ({error}): {self.last_words()}") from error
         return self.url_of(name)
 
     def kill(self) -> int:

@@ -171,9 +171,11 @@ class Supervisor:
         self._starting = watched.child
         try:
             watched.child.start()
-        except Unavailable as error:  # a server that does not come up: the next look counts it as another death
+        except Exception as error:  # whatever it is: the next look counts it as another death
+            watched.child.kill()
             if not self.ending.is_set():
-                self._say(str(error))
+                reason = str(error) if isinstance(error, Unavailable) else f"{type(error).__name__}: {error}"
+                self._say(f"{watched.child.name} could not be started: {reason}")
         finally:
             self._starting = None
 

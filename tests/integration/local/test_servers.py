@@ -51,6 +51,21 @@ def test_acknowledged_records_survive_a_kill_of_the_broker(own_kafka: KafkaServe
     assert values == [str(number).encode() for number in range(100)]
 
 
+def test_a_server_that_dies_as_soon_as_it_answers_is_unavailable(tools: Tools, tmp_path: Path) -> None:
+    class Dying(PostgresServer):
+        """It answers once."""
+
+        def answers(self) -> bool:
+            if ready := super().answers():
+                self.kill()
+            return ready
+
+    server = Dying(tmp_path / "postgres", tools)
+    with pytest.raises(Unavailable, match="Postgres went away again"):
+        server.start()
+    wipe(tmp_path)
+
+
 def test_committed_rows_survive_a_kill_of_postgres(own_postgres: PostgresServer) -> None:
     url = own_postgres.url
     with connect(url) as connection:

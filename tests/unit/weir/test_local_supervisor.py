@@ -86,6 +86,32 @@ def test_wrong_usage_is_not_tried_again(supervisor: Supervisor, child: Make) -> 
     assert supervisor.failure.endswith("(ended once; not started again)")
 
 
+@pytest.mark.parametrize("runs_already", [False, True])
+def test_a_start_that_fails_in_any_way_is_one_more_death(
+    runs_already: bool, supervisor: Supervisor, lines: list[str], tmp_path: Path
+) -> None:
+    class Fragile(Child):
+        """A server that starts once, and then no more."""
+
+        def start(self) -> None:
+            if self.pid is None or runs_already:
+                first = self.pid is None
+                super().start()
+                if first:
+                    return
+            raise OSError("no space left")
+
+    one = Fragile("kafka", [sys.executable, "-I", "-S", "-c", RUNS], tmp_path / "log")
+    supervisor.start_server(one)
+    up(one)
+    one.kill()
+    assert supervisor.wait(30)
+    assert supervisor.failure is not None
+    assert supervisor.failure.endswith("(ended 3 times in a row; not started again)")
+    assert lines.count("kafka could not be started: OSError: no space left") == 2
+    assert not one.alive
+
+
 def test_a_run_of_some_length_makes_earlier_deaths_forgotten(child: Make) -> None:
     times = iter(range(0, 1_000_000, 100))  # every look is 100 s after the last
     supervisor = Supervisor(lambda _: None, QUICK, clock=lambda: next(times))
