@@ -197,9 +197,9 @@ def _quality(shared: Snapshot) -> Table:
     weeks = shared.weeks.get("all", ())
     for name, value in _means(shared):
         values = [week.figures[name].auc for week in weeks if name in week.figures]
-        table.add_row(name, _figure(value), _figure(_mean(values[-4:])), sparkline(values))
+        table.add_row(name, _auc(value), _auc(_mean(values[-4:])), sparkline(values))
     gaps = gains(weeks)
-    table.add_row("gain", _figure(_mean(gaps)), _figure(_mean(gaps[-4:])), sparkline(rolling(gaps, 4)))
+    table.add_row("gain", _gap(_mean(gaps)), _gap(_mean(gaps[-4:])), sparkline(rolling(gaps, 4)))
     return table
 
 
@@ -240,8 +240,12 @@ def _mean(values: Sequence[float]) -> float:
     return sum(known) / len(known) if known else float("nan")
 
 
-def _figure(value: float) -> str:
-    return "-" if isnan(value) else f"{value:+.3f}" if abs(value) < 0.5 else f"{value:.3f}"
+def _auc(value: float) -> str:
+    return "-" if isnan(value) else f"{value:.3f}"
+
+
+def _gap(value: float) -> str:
+    return "-" if isnan(value) else f"{value:+.3f}"
 
 
 def _day(time_ms: int) -> str:
