@@ -24,10 +24,10 @@ def require_broker(bootstrap: str, timeout_seconds: float = 5.0) -> None:
 def _host_and_port(address: str) -> tuple[str, int]:
     """Split an address.
 
-    >>> _host_and_port("kafka-0.kafka:9092"), _host_and_port("[::1]:9092")
-    (('kafka-0.kafka', 9092), ('::1', 9092))
+    >>> _host_and_port("kafka-0.kafka:9092")
+    ('kafka-0.kafka', 9092)
     """
     host, _, port = address.strip().rpartition(":")
     if not host or not port.isdecimal():
         raise InvalidInput(f"Kafka's address is {address!r}; it must be host:port: set WEIR_KAFKA_BOOTSTRAP")
-    return host.strip("[]"), int(port)
+    return host, int(port)

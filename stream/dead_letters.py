@@ -14,6 +14,7 @@ from kafka.errors import KafkaError
 
 from importance.errors import NotFound, Unavailable
 from stream.connecting import require_broker
+from stream.reading import PATIENCE_SECONDS, read_to
 
 REASON, TOPIC, PARTITION, OFFSET = "weir-reason", "weir-topic", "weir-partition", "weir-offset"
 HEADERS = frozenset((REASON, TOPIC, PARTITION, OFFSET))
@@ -61,7 +62,7 @@ class DeadLetter:
     def parse(
         cls, key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes | None]]
     ) -> "DeadLetter | None":
-        """Read a record of the dead-letter topic back; None when it is not one of ours.
+        """Read a record of the dead-letter topic back; None when it is none of ours, whatever its headers say.
 
         >>> letter = DeadLetter("not json", "interactions", 3, 17, b"ann", b"{")
         >>> DeadLetter.parse(letter.key, letter.value, letter.headers) == letter
@@ -71,15 +72,18 @@ class DeadLetter:
         ours = {name: text for name, text in received if name in HEADERS and text is not None}
         if len(ours) < len(HEADERS):
             return None
-        return cls(
-            ours[REASON].decode(),
-            ours[TOPIC].decode(),
-            int(ours[PARTITION]),
-            int(ours[OFFSET]),
-            key,
-            value,
-            tuple(pair for pair in received if pair[0] not in HEADERS),
-        )
+        try:
+            return cls(
+                ours[REASON].decode(),
+                ours[TOPIC].decode(),
+                int(ours[PARTITION]),
+                int(ours[OFFSET]),
+                key,
+                value,
+                tuple(pair for pair in received if pair[0] not in HEADERS),
+            )
+        except ValueError:  # no numbers, or no text
+            return None
 
 
 Choose = Callable[[DeadLetter], bool]
@@ -94,7 +98,9 @@ def _as_it_is(letter: DeadLetter) -> bytes | None:
     return letter.value
 
 
-def read(bootstrap: str, topic: str, choose: Choose = _every, timeout_seconds: float = 30.0) -> Iterator[DeadLetter]:
+def read(
+    bootstrap: str, topic: str, choose: Choose = _every, timeout_seconds: float = PATIENCE_SECONDS
+) -> Iterator[DeadLetter]:
     """Yield the chosen letters, once per source record, partition by partition, up to the end as it is now.
 
     Raises :class:`NotFound` when there is no such topic, :class:`Unavailable` when Kafka is away.
@@ -121,15 +127,10 @@ def _records(bootstrap: str, topic: str, timeout_seconds: float) -> Iterator[Dea
         ends = consumer.end_offsets(partitions)
         consumer.assign(partitions)
         consumer.seek_to_beginning(*partitions)
-        while any(consumer.position(partition) < ends[partition] for partition in partitions):
-            fetched = consumer.poll(timeout_ms=int(timeout_seconds * 1000))
-            if not fetched:
-                raise Unavailable(f"topic {topic} sent nothing for {timeout_seconds:g} s before its end was read")
-            for partition, records in fetched.items():
-                for record in records:
-                    letter = DeadLetter.parse(record.key, record.value, record.headers)
-                    if letter is not None and record.offset < ends[partition]:
-                        yield letter
+        for record in read_to(consumer, ends, timeout_seconds):
+            letter = DeadLetter.parse(record.key, record.value, record.headers)
+            if letter is not None:
+                yield letter
     except KafkaError as error:
         raise Unavailable(f"Kafka at {bootstrap} does not answer: {error}") from error
     finally:

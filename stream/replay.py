@@ -7,7 +7,7 @@ what a killed run's last batch had already stored is found by its numbers and le
 A record's Kafka timestamp is its event time: a topic that stamps, refuses or deletes by the wall clock is turned away.
 """
 
-import socket
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -22,12 +22,15 @@ from kafka.admin import ConfigResource
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from importance.errors import InvalidInput, NotFound, Unavailable
+from stream.connecting import require_broker
 from stream.datasets.dataset import Record, heartbeat
+from stream.reading import read_to
 
 HEADER = "weir-replay"
 BATCH_RECORDS = 500
 PATIENCE_SECONDS = 300.0  # a broker that restarts is waited for so long
 BOOTSTRAP_SECONDS = 10  # one that is not there at the start is not
+_MARK = re.compile(r"(.*):(\d{1,18}|end):(\d{1,18})", re.ASCII)
 _POLL_SECONDS = 0.05  # how often a hold is asked about
 _WORTH_WAITING_SECONDS = 0.01  # shorter gaps are let pass, or each of them would end a batch
 
@@ -114,12 +117,6 @@ def replay(
         with _producer(target) as producer:
             run = _Run(producer, target, stored, len(partitions), pace or Pace(), progress)
             return run.all(chain(first, remaining), int(window_seconds * 1_000))
-
-
-def position(target: Target) -> int:
-    """How many records of the replay are certainly stored: where a run would go on."""
-    with _talking_to(target):
-        return _stored(target, _partitions(target)).position
 
 
 @dataclass
@@ -279,12 +276,11 @@ def _marks(
     consumer.resume(*starts)
     for partition, start in starts.items():
         consumer.seek(partition, start)
-    while any(consumer.position(partition) < ends[partition] for partition in starts):
-        for records in consumer.poll(timeout_ms=1_000).values():
-            for record in records:
-                mark = dict(record.headers).get(HEADER, b"").decode(errors="replace").rsplit(":", 2)
-                if mark[0] == name:
-                    yield record.partition, mark[1], int(mark[2])
+    for record in read_to(consumer, {partition: ends[partition] for partition in starts}):
+        written = dict(record.headers).get(HEADER) or b""
+        mark = _MARK.fullmatch(written.decode(errors="replace"))
+        if mark is not None and mark[1] == name:
+            yield record.partition, mark[2], int(mark[3])
 
 
 def _connection(target: Target) -> dict[str, Any]:
@@ -318,29 +314,12 @@ def _producer(target: Target) -> Iterator[KafkaProducer]:
 
 @contextmanager
 def _talking_to(target: Target) -> Iterator[None]:
-    """Turn Kafka's errors into ours. A broker that is away is found out by a plain connection.
-
-    A kafka-python client that cannot reach any broker raises, but leaves its thread trying for ever.
-    """
+    """Turn Kafka's errors into ours."""
+    require_broker(target.bootstrap)
     try:
-        _connect(target.bootstrap)
         yield
-    except (KafkaError, OSError) as error:
+    except KafkaError as error:
         reason = f"{type(error).__name__}: {error}"
         raise Unavailable(
             f"Kafka at {target.bootstrap} did not take the replay ({reason}): call again to go on"
         ) from error
-
-
-def _connect(bootstrap: str) -> None:
-    """Open and close a connection to the first server that answers; raises the last one's OSError."""
-    servers = bootstrap.split(",")
-    for server in servers:
-        host, _, port = server.strip().rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=BOOTSTRAP_SECONDS).close()
-        except OSError:
-            if server is servers[-1]:
-                raise
-        else:
-            return

@@ -12,10 +12,11 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from importance.errors import NotFound, Unavailable
+from stream.connecting import require_broker
 from stream.datasets.dataset import Record
+from stream.reading import PATIENCE_SECONDS
 
 HELD_RECORDS = 5_000
-PATIENCE_MS = 30_000
 
 
 def records_from_topic(bootstrap: str, topic: str) -> Iterator[Record]:
@@ -23,6 +24,7 @@ def records_from_topic(bootstrap: str, topic: str) -> Iterator[Record]:
 
     A record without a key keeps its partition: a heartbeat belongs there and nowhere else.
     """
+    require_broker(bootstrap)
     try:
         consumer = KafkaConsumer(bootstrap_servers=bootstrap.split(","), enable_auto_commit=False)
         try:
@@ -66,10 +68,10 @@ class _Recording:
     def _fetch(self) -> None:
         full = [partition for partition, waiting in self._waiting.items() if len(waiting) > HELD_RECORDS]
         self._consumer.pause(*full)
-        fetched = self._consumer.poll(timeout_ms=PATIENCE_MS)
+        fetched = self._consumer.poll(timeout_ms=int(PATIENCE_SECONDS * 1_000))
         self._consumer.resume(*full)
         if not fetched:
-            raise Unavailable(f"a recorded topic gave nothing for {PATIENCE_MS // 1_000} s before its end: try again")
+            raise Unavailable(f"a recorded topic gave nothing for {PATIENCE_SECONDS:g} s before its end: try again")
         for partition, records in fetched.items():
             end = self.ends[partition]
             self._waiting[partition].extend(record for record in records if record.offset < end)

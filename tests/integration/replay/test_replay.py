@@ -19,7 +19,7 @@ from importance.errors import InvalidInput, NotFound, Unavailable
 from importance.events import Heartbeat, decode
 from stream.datasets import Record, open_dataset
 from stream.datasets.recorded import records_from_topic
-from stream.replay import Advance, Pace, Target, position, replay
+from stream.replay import HEADER, Advance, Pace, Target, replay
 from weir.local.kafka import KafkaServer
 
 PARTITIONS = 3
@@ -75,6 +75,13 @@ def content(target: Target, partitions: int = PARTITIONS) -> dict[int, list]:
 
 def simulated(count: int) -> list[Record]:
     return list(open_dataset("simulation").events(count))
+
+
+def position(target: Target) -> int:
+    """Where a run would go on: one that is stopped before it sends anything tells."""
+    stopped = Event()
+    stopped.set()
+    return replay(simulated(1), target, WINDOW_SECONDS, Pace(stop=stopped)).position
 
 
 def values(found: dict[int, list]) -> list[bytes]:
@@ -214,9 +221,11 @@ def test_no_broker_is_one_clear_line() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    line = rf"^Kafka at {address} did not take the replay \(.*\): call again to go on$"
+    line = rf"^Kafka at {address} does not answer \(.*\): start it, or set WEIR_KAFKA_BOOTSTRAP$"
     with pytest.raises(Unavailable, match=line):
         replay(simulated(1), Target(address, "t", "r"), WINDOW_SECONDS)
+    with pytest.raises(Unavailable, match=line):
+        next(records_from_topic(address, "t"))
 
 
 def test_others_may_write_behind_the_replay(target: Target) -> None:
@@ -229,6 +238,14 @@ def test_others_may_write_behind_the_replay(target: Target) -> None:
     producer.close()
     assert position(target) == 600
     assert replay(records, target, WINDOW_SECONDS) == (1_200, 600, True)
+
+
+@pytest.mark.parametrize("mark", [b"", b"simulation-0", b"simulation-0:one:2", b"simulation-0:7:\xff", b"a:b:c:d"])
+def test_a_header_that_somebody_else_wrote_is_no_mark(target: Target, mark: bytes) -> None:
+    producer = KafkaProducer(bootstrap_servers=target.bootstrap)
+    producer.send(target.topic, b"{}", headers=[(HEADER, mark)])
+    producer.close()
+    assert replay(simulated(10), target, WINDOW_SECONDS) == (10, 10, True)
 
 
 def test_two_replays_in_one_topic_keep_apart(target: Target) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +32,12 @@ def test_our_headers_replace_ones_of_the_same_name() -> None:
     assert len(letter.headers) == 5
     parsed = DeadLetter.parse(None, b"{", letter.headers)
     assert parsed == dataclasses.replace(letter, received_headers=(("trace", b"7"),))
+
+
+@pytest.mark.parametrize("name", ["weir-partition", "weir-offset", "weir-reason"])
+def test_a_record_with_headers_that_somebody_else_wrote_is_no_letter(name: str) -> None:
+    headers = dict(DeadLetter("not_json", "interactions", 1, 2, None, b"{").headers)
+    assert DeadLetter.parse(None, b"{", (headers | {name: b"one \xff"}).items()) is None
 
 
 def test_a_record_without_our_headers_is_no_letter() -> None:
