@@ -7,13 +7,19 @@ shop (`download` and `workbook` fetch it), `simulation` for the made-up one.
 from collections.abc import Callable
 from pathlib import Path
 
-from importance.errors import NotFound
+from importance.errors import InvalidInput
 from stream.datasets import online_retail, simulation
 from stream.datasets.dataset import Dataset, Record
 
 NAMES = (online_retail.NAME, simulation.NAME)
 
-__all__ = ["NAMES", "Dataset", "Record", "open_dataset"]
+__all__ = ["NAMES", "Dataset", "Record", "check_name", "open_dataset"]
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is no data set: InvalidInput, which tells those that are."""
+    if name not in NAMES:
+        raise InvalidInput(f"data set is {name!r}; it must be one of {', '.join(NAMES)}")
 
 
 def open_dataset(
@@ -25,11 +31,11 @@ def open_dataset(
 ) -> Dataset:
     """Find a data set by name; a real one is looked for in ``data_dir`` (or the usual places), else downloaded.
 
-    ``progress`` is told what is being done, how far it is, and how far it goes.
+    ``progress`` is told what is being done, how far it is, and how far it goes. Raises InvalidInput for a name that is
+    none, NotFound where the data are not here and cannot be fetched.
     """
+    check_name(name)
     if name == online_retail.NAME:
         table = online_retail.locate(data_dir, home, progress)
         return Dataset(name, online_retail.ABOUT, online_retail.mapping(seed), lambda: online_retail.lines(table))
-    if name == simulation.NAME:
-        return Dataset(name, simulation.ABOUT, simulation.mapping(seed), lambda: simulation.lines(seed))
-    raise NotFound(f"data set is {name!r}; it must be one of {', '.join(NAMES)}: see weir replay --help")
+    return Dataset(name, simulation.ABOUT, simulation.mapping(seed), lambda: simulation.lines(seed))

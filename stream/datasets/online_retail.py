@@ -6,8 +6,9 @@ Knows where the file may lie, how to fetch the original, and which of its rows a
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from importance.errors import NotFound, Unavailable
+from importance.errors import InvalidInput, NotFound, Unavailable
 from stream.datasets import workbook
 from stream.datasets.download import Source, fetch
 from stream.datasets.shop import Line, Mapping
@@ -37,54 +38,67 @@ def mapping(seed: int) -> Mapping:
 
 
 def locate(data_dir: Path | None, home: Path, progress: Progress | None = None, source: Source = SOURCE) -> Path:
-    """The table's path, made from the original where only that is at hand, which is downloaded where it is not.
+    """The table's path, made from the original where only that is at hand, which is downloaded where it is not."""
+    found = find(data_dir, home)
+    if found is not None and found.name in TABLES:
+        return found
+    own = home / "data" / NAME
+    try:
+        original = found or fetch(source, own / ORIGINALS[0], progress)
+    except Unavailable as error:
+        looked = ", ".join(str(place) for place in _places(data_dir, home))
+        raise NotFound(
+            f"{NAME} is in none of {looked}, and {error}: put {source.url} there, or use the data set simulation"
+        ) from error
+    table = own / "transactions.parquet"
+    workbook.convert(original, table, progress)
+    return table
+
+
+def find(data_dir: Path | None, home: Path) -> Path | None:
+    """The table, or else the original, where one is on this machine.
 
     Looks into ``data_dir`` or, without one, into data/ and ../shared/data of the working folder; then into
     ``home``/data, where a download lands.
     """
-    own = home / "data" / NAME
-    places = [*([data_dir / NAME] if data_dir else [Path("data") / NAME, Path("../shared/data") / NAME]), own]
-    for place in places:
-        for name in TABLES:
-            if (place / name).is_file():
-                return place / name
-    table = own / "transactions.parquet"
-    for place in places:
-        for name in ORIGINALS:
-            if (place / name).is_file():
-                workbook.convert(place / name, table, progress)
-                return table
-    try:
-        original = fetch(source, own / ORIGINALS[0], progress)
-    except Unavailable as error:
-        looked = ", ".join(str(place) for place in places)
-        raise NotFound(
-            f"{NAME} is in none of {looked}, and {error}: put {source.url} there, or use the data set simulation"
-        ) from error
-    workbook.convert(original, table, progress)
-    return table
+    places = _places(data_dir, home)
+    paths = (place / name for names in (TABLES, ORIGINALS) for place in places for name in names)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _places(data_dir: Path | None, home: Path) -> list[Path]:
+    given = [data_dir] if data_dir else [Path("data"), Path("../shared/data")]
+    return [folder / NAME for folder in (*given, home / "data")]
 
 
 def lines(table: Path) -> Iterator[Line]:
     """Sales (a positive quantity and price, a product's code) and cancellations by a known customer, in file order.
 
-    The shop's clock is read as UTC.
+    The shop's clock is read as UTC. Raises InvalidInput for a file that is no such table.
     """
-    from pyarrow import parquet
-
     end_ms = _milliseconds(STREAM_END)
-    for batch in parquet.ParquetFile(table).iter_batches(batch_size=16_384, columns=list(workbook.COLUMNS)):
-        columns = {name: batch.column(name) for name in workbook.COLUMNS}
-        columns["InvoiceDate"] = columns["InvoiceDate"].cast("timestamp[ms]").cast("int64")
-        for row in zip(*(columns[name].to_pylist() for name in workbook.COLUMNS), strict=True):
-            order, item, text, quantity, time_ms, price, customer, country = row
-            if time_ms >= end_ms:
-                return
-            cancels = order.startswith("C")
-            is_sale = not cancels and quantity > 0 and price > 0
-            if item[:5].isdigit() and (is_sale or (cancels and customer)):  # the rest is postage and corrections
-                text = " ".join((text or item).split())
-                yield Line(order, item, text, price, time_ms, customer or "", country, cancels)
+    for order, item, text, quantity, time_ms, price, customer, country in _rows(table):
+        if time_ms >= end_ms:
+            return
+        cancels = order.startswith("C")
+        is_sale = not cancels and quantity > 0 and price > 0
+        if item[:5].isdigit() and (is_sale or (cancels and customer)):  # the rest is postage and corrections
+            yield Line(order, item, " ".join((text or item).split()), price, time_ms, customer or "", country, cancels)
+
+
+def _rows(table: Path) -> Iterator[tuple[Any, ...]]:
+    """The columns of the workbook, row by row; the date as milliseconds."""
+    from pyarrow import ArrowException, parquet
+
+    try:
+        with parquet.ParquetFile(table) as file:
+            for batch in file.iter_batches(batch_size=16_384, columns=list(workbook.COLUMNS)):
+                columns = {name: batch.column(name) for name in workbook.COLUMNS}
+                columns["InvoiceDate"] = columns["InvoiceDate"].cast("timestamp[ms]").cast("int64")
+                yield from zip(*(columns[name].to_pylist() for name in workbook.COLUMNS), strict=True)
+    except (ArrowException, OSError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise InvalidInput(f"{table} cannot be read as order lines ({reason}): replace or remove it") from error
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -179,11 +179,9 @@ def _artifacts(settings: "Settings") -> tuple[State, str]:
 def _dataset(settings: "Settings") -> tuple[State, str]:
     from stream.datasets import online_retail
 
-    folders = [settings.data_dir] if settings.data_dir else [Path("data"), Path("../shared/data")]
-    for folder in (*folders, settings.home / "data"):
-        for name in (*online_retail.TABLES, *online_retail.ORIGINALS):
-            if (path := folder / online_retail.NAME / name).is_file():
-                return "ok", str(path)
+    found = online_retail.find(settings.data_dir, settings.home)
+    if found is not None:
+        return "ok", str(found)
     return "note", f"{online_retail.NAME} is not on this machine: weir up downloads it, or give WEIR_DATA_DIR"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from importance.errors import NotFound
+from importance.errors import InvalidInput
 from importance.events import ActionEvent, Impression, decode
 from importance.sample import Sample, label
 from stream.datasets import NAMES, Dataset, Record, online_retail, open_dataset
@@ -178,7 +178,7 @@ def test_a_heartbeat_is_valid_and_has_no_key() -> None:
 
 
 def test_an_unknown_name_is_told_with_the_known_ones() -> None:
-    with pytest.raises(NotFound, match=r"^data set is 'x'; it must be one of online_retail, simulation: see"):
+    with pytest.raises(InvalidInput, match=r"^data set is 'x'; it must be one of online_retail, simulation$"):
         open_dataset("x")
     assert NAMES == ("online_retail", "simulation")
 

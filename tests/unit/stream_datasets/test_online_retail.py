@@ -1,9 +1,12 @@
 """Where the data set is looked for, and how the original becomes lines."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from importance.errors import InvalidInput, NotFound
 from stream.datasets import online_retail, workbook
@@ -96,6 +99,33 @@ def test_another_workbook_is_refused_in_one_line(tmp_path: Path, content: bytes)
     assert "\n" not in str(caught.value)
     assert original.exists()
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda table: table.write_bytes(b"no table"), id="no table"),
+        pytest.param(lambda table: table.write_bytes(table.read_bytes()[: -table.stat().st_size // 2]), id="cut off"),
+        pytest.param(lambda table: parquet.write_table(pa.table({"InvoiceNo": ["1"]}), table), id="other columns"),
+        pytest.param(lambda table: (table.unlink(), table.mkdir()), id="a folder"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_refused_in_one_line(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    table = tmp_path / "transactions.parquet"
+    workbook.convert(originals.write(tmp_path / "original", originals.workbook()), table)
+    damage(table)
+    said = r"^.*transactions.parquet cannot be read as order lines \(.*\): replace or remove it$"
+    with pytest.raises(InvalidInput, match=said) as caught:
+        list(online_retail.lines(table))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_on_this_machine_is_found_and_nothing_is_fetched(tmp_path: Path) -> None:
+    assert online_retail.find(tmp_path / "mine", tmp_path / "home") is None
+    original = originals.write(tmp_path / "mine" / "online_retail" / "online+retail.zip", originals.download())
+    assert online_retail.find(tmp_path / "mine", tmp_path / "home") == original
+    table = online_retail.locate(tmp_path / "mine", tmp_path / "home")
+    assert online_retail.find(tmp_path / "mine", tmp_path / "home") == table
 
 
 def test_rows_of_the_same_minute_keep_their_order(tmp_path: Path) -> None:
