@@ -27,17 +27,24 @@ def migrate(
     if check and down is not None:
         raise InvalidInput("--check and --down are given; choose one")
     settings = located(read(), database=True)
+    from alembic.util import CommandError
+
     from storage.engine import create_engine
     from storage.migrate import current, downgrade, head, upgrade
 
     engine = create_engine(settings.database_url)
-    before = current(engine)
-    if down is not None:
-        downgrade(engine, down)
-    elif not check:
-        upgrade(engine)
-    facts = {"before": before, "now": current(engine), "head": head()}
-    engine.dispose()
+    try:
+        before = current(engine)
+        if down is not None:
+            downgrade(engine, down)
+        elif not check:
+            upgrade(engine)
+        facts = {"before": before, "now": current(engine), "head": head()}
+    except CommandError as error:
+        wanted = "newest" if down is None else down
+        raise InvalidInput(f"no way leads from {before} to the tables of {wanted} ({error})") from error
+    finally:
+        engine.dispose()
     if as_json:
         print_json(facts)
     else:

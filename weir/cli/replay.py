@@ -1,17 +1,24 @@
-"""``weir replay``: send a data set's events to the topic of interactions, at a pace, going on where it stopped."""
+"""``weir replay``: send recorded events to the topic of interactions, at a pace, going on where it stopped."""
 
 import signal
 import sys
+from collections.abc import Iterator
+from itertools import islice
 from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from importance.errors import InvalidInput
 from weir.cli.output import AsJson, print_json
 from weir.progress import Progress
 
 if TYPE_CHECKING:
+    from stream.datasets import Record
     from stream.replay import Advance
+    from weir.settings import Settings
+
+TOPIC = "topic:"
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +27,9 @@ def register(app: typer.Typer) -> None:
 
 
 def replay(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="online_retail or simulation.")],
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET", help="online_retail, simulation, or topic:NAME, a recorded topic.")
+    ],
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most N events.")] = None,
     speed: Annotated[
         float | None,
@@ -29,7 +38,6 @@ def replay(
     as_json: AsJson = False,
 ) -> int:
     """Send a data set's events to Kafka. Run again, it goes on where it stopped; Ctrl-C ends it in order."""
-    from stream.datasets import open_dataset
     from stream.replay import Pace, Target
     from stream.replay import replay as send
     from weir.places import located
@@ -38,14 +46,16 @@ def replay(
 
     settings = located(read(), kafka=True)
     progress = Progress(sys.stderr)
-    source = open_dataset(dataset, settings.seed, settings.data_dir, settings.home, progress.show)
     target = Target(settings.kafka_bootstrap, named_topics(settings).interactions, f"{dataset}-{settings.seed}")
+    if dataset == TOPIC + target.topic:
+        raise InvalidInput(f"{target.topic} cannot be replayed into itself: set WEIR_TOPIC_PREFIX for the copy")
+    records = islice(_records(dataset, settings, progress), limit)
     pace = Pace(speed=speed, stop=_stopped_by_signals())
 
     def told(advance: "Advance") -> None:
         progress.show(f"replaying {dataset}", advance.position, limit or 0)
 
-    ended = send(source.events(limit), target, settings.attribution_window_seconds, pace, told)
+    ended = send(records, target, settings.attribution_window_seconds, pace, told)
     progress.close()
     if as_json:
         print_json({"position": ended.position, "sent": ended.sent, "finished": ended.finished})
@@ -53,6 +63,16 @@ def replay(
         state = "finished" if ended.finished else "stopped; run it again to go on"
         typer.echo(f"{dataset}: sent {ended.sent} events, {ended.position} are stored; {state}")
     return 0 if ended.finished else 1
+
+
+def _records(dataset: str, settings: "Settings", progress: Progress) -> "Iterator[Record]":
+    if dataset.startswith(TOPIC):
+        from stream.datasets.recorded import records_from_topic
+
+        return records_from_topic(settings.kafka_bootstrap, dataset.removeprefix(TOPIC))
+    from stream.datasets import open_dataset
+
+    return open_dataset(dataset, settings.seed, settings.data_dir, settings.home, progress.show).events()
 
 
 def _stopped_by_signals() -> Event:

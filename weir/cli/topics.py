@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from importance.errors import InvalidInput
 from weir.cli.output import AsJson, print_columns, print_json
 from weir.topics import named_topics, planned_topics
 
@@ -22,6 +23,8 @@ def topics(
     as_json: AsJson = False,
 ) -> int:
     """Make the topics that are missing. One that exists is never altered, but told where it differs."""
+    if check and partitions is not None:
+        raise InvalidInput("--check and --partitions are given; choose one")
     from stream.topics import add_partitions, provision
     from stream.topics import check as look
     from weir.places import located

@@ -86,6 +86,9 @@ def test_migrations_go_up_and_down_and_are_checked(weir: Weir, database: str) ->
     assert (facts["before"], facts["now"]) == ("base", facts["head"])
     assert weir("migrate", "--check").status == 0
     assert weir("migrate").status == 0
+    done = weir("migrate", "--down", "nonsense")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert f"from {facts['head']} to the tables of nonsense" in done.err
     assert weir("migrate", "--down", "base", "--json").data["now"] == "base"
 
 
@@ -209,7 +212,23 @@ def test_a_replay_is_sent_and_goes_on_where_it_stopped(weir: Weir, prefix: str) 
     assert json.loads(done.out) == {"position": 50, "sent": 50, "finished": True}
     assert json.loads(weir("replay", "simulation", "--limit", "80", "--json").out)["sent"] == 30
     assert "sent 0 events, 80 are stored; finished" in weir("replay", "simulation", "--limit", "80").out
-    assert weir("replay", "nothing").status == 1
+    done = weir("replay", "nothing")
+    assert (done.status, done.err) == (2, "weir: data set is 'nothing'; it must be one of online_retail, simulation\n")
+
+
+def test_a_recorded_topic_is_replayed_under_another_prefix(
+    weir: Weir, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weir("topics")
+    weir("replay", "simulation", "--limit", "20")
+    assert "cannot be replayed into itself" in weir("replay", f"topic:{prefix}interactions").err
+    monkeypatch.setenv("WEIR_TOPIC_PREFIX", f"{prefix}again-")
+    weir("topics")
+    recorded = ("replay", f"topic:{prefix}interactions", "--json")
+    ends = 2  # heartbeats, one a partition
+    assert json.loads(weir(*recorded).out) == {"position": 20 + ends, "sent": 20 + ends, "finished": True}
+    assert json.loads(weir(*recorded).out)["sent"] == 0
+    assert weir("replay", f"topic:{prefix}nothing").status == 1
 
 
 def test_check_says_what_is_wrong_and_what_to_do(weir: Weir, database: str, prefix: str) -> None:
