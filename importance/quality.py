@@ -84,14 +84,20 @@ def tally(samples: Sequence[Sample], labels: Sequence[int], scores: Scores) -> d
     count = len(samples)
     if not count == len(labels) == len(scores):
         raise InvalidInput(f"{count} samples, {len(labels)} labels and {len(scores)} scores; there must be one each")
+    predictors = [
+        (predictor, version, prediction)
+        for predictor, version, prediction in (
+            ("serving", scores.model, scores.prediction),
+            ("frozen", scores.control_model or "", scores.control),
+            ("reference", "", scores.reference),
+        )
+        if prediction is not None
+    ]
+    if not predictors:
+        return {}
     partitions = np.fromiter((sample.partition for sample in samples), np.int64, count)
     weeks = _week_index(np.fromiter((sample.time_ms for sample in samples), np.int64, count))
     blocks = np.fromiter((sample.offset for sample in samples), np.int64, count) // BLOCK_OFFSETS
-    predictors = (
-        ("serving", scores.model, scores.prediction),
-        ("frozen", scores.control_model or "", scores.control),
-        ("reference", "", scores.reference),
-    )
     row = np.asarray(labels, dtype=np.int64) * BINS
     tallied: dict[CountKey, Counts] = {}
     for partition in np.unique(partitions).tolist():
@@ -99,8 +105,6 @@ def tally(samples: Sequence[Sample], labels: Sequence[int], scores: Scores) -> d
         spans = [(_week(week), here & (weeks == week)) for week in np.unique(weeks[here])]
         spans += [(f"block:{block}", here & (blocks == block)) for block in np.unique(blocks[here])]
         for predictor, version, prediction in predictors:
-            if prediction is None:
-                continue
             present = ~np.isnan(prediction) if predictor == "reference" else np.ones(count, dtype=bool)
             cells = row + bin_of(np.where(present, prediction, 0.0))
             slices = [("all", present)] + ([("known", present & scores.known)] if scores.known is not None else [])

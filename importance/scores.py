@@ -63,7 +63,7 @@ class Scores:
         return cls(np.ones(count), "uniform", model)
 
 
-class Offer(msgspec.Struct, frozen=True):
+class Offer(msgspec.Struct, frozen=True, gc=False):
     """A sample at the door of its stratum: its key, and what the door said at that moment.
 
     ``key`` = ``log_weight`` − ln u decides; ``kept`` says that it lies above the threshold κ of the door of epoch

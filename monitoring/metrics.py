@@ -6,9 +6,10 @@ by the role api alone, so that sums over roles are right.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -25,6 +26,18 @@ def new_registry() -> CollectorRegistry:
     registry = CollectorRegistry(auto_describe=True)
     ProcessCollector(registry=registry)
     return registry
+
+
+class Distribution(Histogram):
+    """A histogram that takes many values at once: one by one they cost a microsecond each."""
+
+    def observe_all(self, values: Sequence[float]) -> None:
+        """Observe each of them."""
+        places = np.searchsorted(self._upper_bounds, values)  # the first bound that is not below the value
+        counts = np.bincount(places, minlength=len(self._buckets)).tolist()
+        self._sum.inc(sum(values))
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            bucket.inc(count)
 
 
 class WorkerMetrics:
@@ -45,7 +58,7 @@ class WorkerMetrics:
         self.batch_size = Histogram(
             "weir_batch_size", "samples of a scored batch", buckets=_BATCH_SIZES, registry=registry
         )
-        self.importance = Histogram(
+        self.importance = Distribution(
             "weir_importance", "raw importance of a sample", buckets=_IMPORTANCE, registry=registry
         )
         self.buffer_offers = Counter(

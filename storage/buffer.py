@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from importance.flush import Flush
 from importance.reservoir import Door, Threshold
-from importance.sample import Action, Correction, Outcome, Rating, label
+from importance.sample import Correction, Outcome, Rating, label_table
 from importance.scores import Offer
 from storage import progress, quality, staging, tables
 from storage.engine import session, transaction
@@ -122,7 +122,7 @@ class Buffer:
         self._engine = engine
         self._capacities = dict(capacities)
         self._topic_id = topic_id
-        self._labels = [label(actions, positive_from) for actions in range(2 * max(Action))]
+        self._labels = list(label_table(positive_from))
         self._door: Door | None = None
         self._preparing = Lock()
         self._untrimmed: set[int] = set()

@@ -136,7 +136,7 @@ class Scorer:
             return served.version, self._counted(seen)
 
     def _labels(self, samples: Sequence[Sample]) -> NDArray[np.int64]:
-        return np.array([outcomes.label(sample.actions, self._positive_from) for sample in samples], np.int64)
+        return np.array(outcomes.labels(samples, self._positive_from), np.int64)
 
     def _counted(self, seen: Pass) -> Pass:
         """With ½ and 0 (the floor of the weight) in place of what is no finite number, which is counted."""

@@ -84,3 +84,19 @@ def test_registering_the_shared_state_reads_nothing() -> None:
     reads = []
     CollectorRegistry(auto_describe=True).register(SharedStateCollector(lambda: reads.append(1) or STATE))
     assert reads == []
+
+
+def test_many_values_observed_at_once_are_what_they_are_one_by_one() -> None:
+    values = [0.0, 0.001, 0.0011, 0.3, 0.30001, 10.0, 31.0, 1e300]
+    pages = []
+    for observe in (lambda metric: metric.observe_all(values), lambda metric: [metric.observe(x) for x in values]):
+        registry = CollectorRegistry()
+        observe(WorkerMetrics(registry).importance)
+        pages.append([line for line in generate_latest(registry).decode().splitlines() if "created" not in line])
+    assert pages[0] == pages[1]
+
+
+def test_no_values_are_no_observation() -> None:
+    registry = CollectorRegistry()
+    WorkerMetrics(registry).importance.observe_all([])
+    assert registry.get_sample_value("weir_importance_count") == 0
