@@ -18,7 +18,7 @@ from trainer import folder as versions
 from trainer.evaluation import Evaluation, evaluate
 from trainer.finetune import FineTuning, TrainingRows, Tuned, fine_tune
 from trainer.folder import Model
-from trainer.forward import run
+from trainer.forward import PROVIDED, run
 from trainer.gate import Decision, GatePolicy, decide
 
 
@@ -99,7 +99,7 @@ def mean_importance(model: Model, measured_on: Holdout) -> dict[str, float]:
     """The mean score by every estimator over samples of the stream; empty where there are none."""
     if not len(measured_on.samples):
         return {}
-    chosen = [estimators.get(name) for name in estimators.names()]
+    chosen = [found for found in map(estimators.get, estimators.names()) if found.needs <= PROVIDED]
     seen = run(model, model.tokens.encode(measured_on.samples), measured_on.labels, chosen)
     means = {name: float(np.mean(scores[np.isfinite(scores)])) for name, scores in seen.importance.items()}
     return {name: mean for name, mean in means.items() if np.isfinite(mean)}

@@ -18,6 +18,9 @@ from trainer.tokens import Encoded
 MICRO_BATCH = 128
 """Samples a pass; 128 to 512 are equally fast on one core, and the smallest holds the least memory."""
 
+PROVIDED = frozenset({"logits", "hidden", "label", "embeddings"})
+"""The needs of estimators that a pass meets."""
+
 Floats = NDArray[np.float64]
 
 

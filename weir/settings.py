@@ -158,7 +158,24 @@ class Settings(BaseSettings):
 
     # Importance
     estimator: Literal[
-        "uniform", "entropy", "confidence", "margin", "loss", "output_norm", "last_layer_norm", "gradient_output"
+        "uniform",
+        "entropy",
+        "confidence",
+        "margin",
+        "loss",
+        "el2n",
+        "output_norm",
+        "last_layer_norm",
+        "rho",
+        "tracin",
+        "novelty",
+        "forgetting",
+        "learnability",
+        "gradient_output",
+        "input_gradient",
+        "gradient_norm",
+        "gradient_alignment",
+        "grand",
     ] = Field(default="last_layer_norm", description="what a sample is worth")
     selection: Literal["proportional"] = Field(default="proportional", description="how worth becomes a weight")
     selection_floor: float = Field(
