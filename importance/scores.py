@@ -68,6 +68,7 @@ class Offer(msgspec.Struct, frozen=True):
 
     ``key`` = ``log_weight`` − ln u decides; ``kept`` says that it lies above the threshold κ of the door of epoch
     ``door_epoch``, and ``probability`` is that of being kept by that κ. ``label`` is the one at the window's close.
+    ``limit`` is m ≤ 0: what earlier draws left of the chance, for a row that was scored again.
     """
 
     sample: Sample
@@ -82,3 +83,4 @@ class Offer(msgspec.Struct, frozen=True):
     probability: float
     kept: bool
     door_epoch: int
+    limit: float = 0.0
