@@ -23,12 +23,13 @@ from math import exp, inf, log
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from importance.errors import InvalidInput
 from importance.hashing import check_salt, uniforms
 from importance.sample import Action, Correction, Outcome, Rating, Sample, label
 from importance.scores import Offer, Scores
-from importance.selection import FLOOR, check_floor, proportional
+from importance.selection import FLOOR, PROPORTIONAL, RULES, TOP_FRACTION, check_floor, proportional, top_fraction
 from importance.strata import NEGATIVE, PLAIN, POSITIVE, StrataPolicy, assign
 
 Score = Callable[[Sequence[Sample]], Scores]
@@ -48,11 +49,14 @@ class AdmissionPolicy:
     half_life_seconds: float | None = None
     landmark_ms: int = 0
     positive_from: Outcome = Outcome.CLICK
+    selection: str = PROPORTIONAL
 
     def __post_init__(self) -> None:
         """Refuse what makes no key."""
         check_salt(self.salt)
         check_floor(self.floor)
+        if self.selection not in RULES:
+            raise InvalidInput(f"the selecting rule is {self.selection!r}; it must be one of {', '.join(RULES)}")
         if self.half_life_seconds is not None and not 0 < self.half_life_seconds < inf:
             raise InvalidInput(f"the half-life is {self.half_life_seconds} seconds; it must be above 0, or absent")
 
@@ -97,14 +101,22 @@ class Door:
 def inclusion_probability(log_weight: float, kappa: float, limit: float = 0.0) -> float:
     """The chance of being held: p = exp(min(0, m, ℓ − κ)).
 
-    m = ``limit`` ≤ 0 is what an earlier draw left; 0 for a row that was never scored again.
+    m = ``limit`` ≤ 0 is what an earlier draw left; 0 for a row that was never scored again. A weight of 0 has none.
 
     >>> inclusion_probability(log_weight=0.0, kappa=log(4))
     0.25
     >>> inclusion_probability(log_weight=-3.0, kappa=-inf)
     1.0
     """
-    return exp(min(0.0, limit, log_weight - kappa))
+    return 0.0 if log_weight == -inf else exp(min(0.0, limit, log_weight - kappa))
+
+
+def inclusion_probabilities(
+    log_weight: NDArray[np.float64], kappa: NDArray[np.float64] | float, limit: NDArray[np.float64] | float = 0.0
+) -> NDArray[np.float64]:
+    """The same of many rows [n]."""
+    chances: NDArray[np.float64] = np.exp(np.minimum(np.minimum(0.0, limit), log_weight - kappa))
+    return chances
 
 
 @cache
@@ -149,17 +161,22 @@ def draw(
 ) -> tuple[list[float], list[float]]:
     """ℓ and key of each sample [n] in the stratum of its place.
 
-    Plain strata know no importance: w = 1. Logarithms are taken one by one: a vectorised one may differ in the last
-    bit with the place in the batch, and a key must be the same to the bit wherever it is computed.
+    Plain strata know no importance: w = 1. What lies below a top fraction has w = 0: key −∞, and no chance. Logarithms
+    are taken one by one: a vectorised one may differ in the last bit with the place in the batch, and a key must be the
+    same to the bit wherever it is computed.
     """
     if len(samples) != len(scores):
         raise InvalidInput(f"{len(scores)} scores for {len(samples)} samples; there must be one each")
-    weights = proportional(scores.importance, scores.mean_importance, policy.floor).tolist()
-    draws = uniforms([sample.id for sample in samples], policy.salt, "draw").tolist()
+    ids = [sample.id for sample in samples]
+    if policy.selection == TOP_FRACTION:
+        weights = top_fraction(scores.importance, scores.cut, uniforms(ids, policy.salt, "top"))
+    else:
+        weights = proportional(scores.importance, scores.mean_importance, policy.floor)
+    draws = uniforms(ids, policy.salt, "draw").tolist()
     decay, landmark = policy.decay_per_ms, policy.landmark_ms
     log_weights = [
-        (0.0 if place in PLAIN else log(weight)) + decay * (sample.time_ms - landmark)
-        for sample, place, weight in zip(samples, places, weights, strict=True)
+        (0.0 if place in PLAIN else log(weight) if weight else -inf) + decay * (sample.time_ms - landmark)
+        for sample, place, weight in zip(samples, places, weights.tolist(), strict=True)
     ]
     return log_weights, [log_weight - log(u) for log_weight, u in zip(log_weights, draws, strict=True)]
 

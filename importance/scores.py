@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from importance.errors import InvalidInput
 from importance.sample import Sample
+from importance.selection import Cut
 
 Floats = NDArray[np.float64]
 
@@ -20,7 +21,8 @@ class Scores:
     """The scores of n samples by one model version; every array has shape [n].
 
     ``importance`` is the raw score s ≥ 0 of ``estimator``; ``mean_importance`` is the mean of s that was measured
-    once, when the version was evaluated, so that a key depends on event and version only. ``prediction`` is
+    once, when the version was evaluated, so that a key depends on event and version only; ``cut`` is where its top
+    fraction begins, measured with it. ``prediction`` is
     P(label = 1) by the serving version ``model``, ``control`` by the frozen copy ``control_model`` of the first one;
     ``known`` says whether the first model knew the item; ``reference`` is a plain reference in [0, 1], NaN where the
     sample brings none.
@@ -30,6 +32,7 @@ class Scores:
     estimator: str
     model: str
     mean_importance: float = 1.0
+    cut: Cut | None = None
     prediction: Floats | None = None
     control: Floats | None = None
     control_model: str | None = None

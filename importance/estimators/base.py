@@ -42,7 +42,8 @@ class Forward:
     labels: [n], classes as integers.
     embeddings: [n, T, D], word-embedding outputs that require grad and that the logits were computed from.
     mask: [n, T], true (or 1) where a token is no padding; absent: no padding.
-    gradient_norms: [n, K], the exact ‖∇_θ ℓ‖ at each of K checkpoints, the model's own first.
+    gradient_norm: [n], the exact ‖∇_θ ℓ‖.
+    earlier_norms: [n, K], the same at each of K earlier checkpoints, of which there may be none.
     projection: [n, P], the loss's gradient, randomly projected.
     average_logits: [n, C], those of the model whose weights are the moving average.
     pairs: [n], a number for the (query, item) of each sample.
@@ -55,7 +56,8 @@ class Forward:
     labels: Tensor | None = None
     embeddings: Tensor | None = None
     mask: Tensor | None = None
-    gradient_norms: Tensor | None = None
+    gradient_norm: Tensor | None = None
+    earlier_norms: Tensor | None = None
     projection: Tensor | None = None
     average_logits: Tensor | None = None
     pairs: Tensor | None = None
@@ -110,7 +112,8 @@ _FIELDS = {
     "hidden": ("forward", "hidden"),
     "label": ("forward", "labels"),
     "embeddings": ("forward", "embeddings"),
-    "gradient_norms": ("forward", "gradient_norms"),
+    "gradient_norm": ("forward", "gradient_norm"),
+    "earlier_norms": ("forward", "earlier_norms"),
     "projection": ("forward", "projection"),
     "average": ("forward", "average_logits"),
     "pairs": ("forward", "pairs"),
@@ -141,7 +144,8 @@ class Estimator:
         for need in sorted(self.needs):
             if not forward.has(need):
                 raise InvalidInput(f"estimator {self.name} needs {need}, and the forward pass has none: choose another")
-        return self.formula(forward).detach().float()
+        with torch.no_grad():
+            return self.formula(forward).detach().float()
 
 
 def two_or_more(logits: Tensor) -> Tensor:

@@ -28,27 +28,28 @@ def input_gradient(forward: Forward) -> Tensor:
     >>> input_gradient(Forward((4 * x).view(1, 1), embeddings=x, labels=torch.tensor([1])))  # |σ − y| = 0.5, times 4
     tensor([2.])
     """
-    return _embedding_norm(forward, forward.error.detach())
+    return _embedding_norm(forward, forward.error)
 
 
 def gradient_norm(forward: Forward) -> Tensor:
     """‖∇_θ ℓ‖₂, exact (Goodfellow 2015).
 
-    >>> gradient_norm(Forward(torch.zeros(1, 1), gradient_norms=torch.tensor([[2.0, 4.0]])))
+    >>> gradient_norm(Forward(torch.zeros(1, 1), gradient_norm=torch.tensor([2.0])))
     tensor([2.])
     """
-    assert forward.gradient_norms is not None
-    return forward.gradient_norms[:, 0]
+    assert forward.gradient_norm is not None
+    return forward.gradient_norm
 
 
 def grand(forward: Forward) -> Tensor:
     """The mean of ‖∇_θ ℓ‖₂ over checkpoints (Paul et al. 2021).
 
-    >>> grand(Forward(torch.zeros(1, 1), gradient_norms=torch.tensor([[2.0, 4.0]])))
+    >>> grand(Forward(torch.zeros(1, 1), gradient_norm=torch.tensor([2.0]), earlier_norms=torch.tensor([[4.0]])))
     tensor([3.])
     """
-    assert forward.gradient_norms is not None
-    return forward.gradient_norms.mean(dim=1)
+    assert forward.gradient_norm is not None
+    assert forward.earlier_norms is not None
+    return torch.cat([forward.gradient_norm.unsqueeze(1), forward.earlier_norms], dim=1).mean(dim=1)
 
 
 def _embedding_norm(forward: Forward, by_logits: Tensor) -> Tensor:

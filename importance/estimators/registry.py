@@ -1,13 +1,12 @@
 """All estimators by key, in the order of their cost. A new one is a formula and a line here."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 
 from torch import Tensor
 
-from importance.errors import InvalidInput
 from importance.estimators import forward, gradient, remembering
 from importance.estimators.base import Estimator, Forward
+from importance.mixture import GUARD, check_name
 
 
 def _estimator(formula: Callable[[Forward], Tensor], *needs: str) -> Estimator:
@@ -32,11 +31,14 @@ _ESTIMATORS = {
         _estimator(remembering.learnability, "logits", "label", "average"),
         _estimator(gradient.gradient_output, "logits", "embeddings"),
         _estimator(gradient.input_gradient, "logits", "embeddings", "label"),
-        _estimator(gradient.gradient_norm, "label", "gradient_norms"),
+        _estimator(gradient.gradient_norm, "label", "gradient_norm"),
         _estimator(remembering.gradient_alignment, "label", "projection", "direction"),
-        _estimator(gradient.grand, "label", "gradient_norms"),
+        _estimator(gradient.grand, "label", "gradient_norm", "earlier_norms"),
     )
 }
+
+
+_GUARD = _estimator(remembering.p_holdout, "hidden", "label", "holdout")
 
 
 def names() -> tuple[str, ...]:
@@ -45,14 +47,12 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> Estimator:
-    """The estimator of that key.
+    """The estimator of that key, or the guard ``p_holdout``, which is computed alike.
 
     >>> get("last_layer_norm").needs == {"logits", "hidden", "label"}
     True
     """
-    try:
-        return _ESTIMATORS[name]
-    except KeyError:
-        close = get_close_matches(name, _ESTIMATORS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(_ESTIMATORS)}"
-        raise InvalidInput(f"there is no estimator {name!r}; {hint}") from None
+    if name == GUARD:
+        return _GUARD
+    check_name(name)
+    return _ESTIMATORS[name]

@@ -15,8 +15,8 @@ def rho(forward: Forward) -> Tensor:
     return (forward.loss - holdout_forward(forward).loss).clamp(min=0)
 
 
-def holdout_probability(forward: Forward) -> Tensor:
-    """p_holdout(y | x) [n], the guard against wrong labels: what θ_holdout thinks of the label."""
+def p_holdout(forward: Forward) -> Tensor:
+    """What θ_holdout thinks of the label, p(y | x) [n]: the guard against wrong ones."""
     return torch.exp(-holdout_forward(forward).loss)
 
 

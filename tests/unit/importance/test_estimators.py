@@ -14,12 +14,13 @@ from torch import Tensor
 from importance.errors import InvalidInput
 from importance.estimators import Forward, State, get, names
 from importance.estimators.base import NEEDS
+from importance.mixture import GUARD, NAMES
 
 TOKENS, WIDTH, HIDDEN, PROJECTED, CENTRES, PAIRS = 5, 4, 6, 5, 3, 8
-OF_ROWS = {"embeddings", "mask", "labels", "gradient_norms", "projection", "average_logits", "pairs"}
+OF_ROWS = {"embeddings", "mask", "labels", "gradient_norm", "earlier_norms", "projection", "average_logits", "pairs"}
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
-every_estimator = pytest.mark.parametrize("name", names())
+every_estimator = pytest.mark.parametrize("name", [*names(), GUARD])
 every_device = pytest.mark.parametrize("device", DEVICES)
 every_width = pytest.mark.parametrize("classes", [1, 2, 7])
 
@@ -39,7 +40,8 @@ def tensors(count: int, classes: int, seed: int = 0) -> dict[str, Tensor]:
         "weight": 2 * normal(HIDDEN, classes),
         "bias": normal(classes),
         "labels": torch.randint(0, max(classes, 2), (count,), generator=random),
-        "gradient_norms": normal(count, 2).abs(),
+        "gradient_norm": normal(count).abs(),
+        "earlier_norms": normal(count, 2).abs(),
         "projection": normal(count, PROJECTED),
         "average_logits": normal(count, classes),
         "pairs": torch.randint(0, 2 * PAIRS, (count,), generator=random),
@@ -192,9 +194,14 @@ def times_forgotten(forward: Forward) -> Tensor:
     return torch.tensor([known.get(pair, 0) for pair in forward.pairs.tolist()])
 
 
-def norms(forward: Forward) -> Tensor:
-    assert forward.gradient_norms is not None
-    return forward.gradient_norms
+def norm(forward: Forward) -> Tensor:
+    assert forward.gradient_norm is not None
+    return forward.gradient_norm
+
+
+def mean_norm(forward: Forward) -> Tensor:
+    assert forward.earlier_norms is not None
+    return (norm(forward) + forward.earlier_norms[:, 0] + forward.earlier_norms[:, 1]) / 3
 
 
 REFERENCES: dict[str, Callable[[Forward], Tensor]] = {
@@ -213,9 +220,10 @@ REFERENCES: dict[str, Callable[[Forward], Tensor]] = {
     "learnability": lambda forward: excess_loss(forward, forward.average_logits),
     "gradient_output": gradient_times_output,
     "input_gradient": input_gradients,
-    "gradient_norm": lambda forward: norms(forward)[:, 0],
+    "gradient_norm": norm,
     "gradient_alignment": cosine_of_projections,
-    "grand": lambda forward: (norms(forward)[:, 0] + norms(forward)[:, 1]) / 2,
+    "grand": mean_norm,
+    GUARD: lambda forward: of_the_label(replace(forward, logits=with_holdout_layer(forward))),
 }
 
 
@@ -299,6 +307,10 @@ def test_what_an_estimator_lacks_is_named(name: str) -> None:
 def test_a_score_comes_out_the_same_every_time(name: str, device: str) -> None:
     parts = tensors(20, 2)
     assert torch.equal(get(name)(run(parts, device=device)), get(name)(run(parts, device=device)))
+
+
+def test_the_names_that_settings_know_are_those_of_the_registry() -> None:
+    assert names() == NAMES
 
 
 def test_an_unknown_estimator_is_answered_with_the_known_ones() -> None:
