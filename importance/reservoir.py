@@ -68,13 +68,16 @@ class AdmissionPolicy:
     def rule(self, stratum: str, worth: str) -> str:
         """What keys of a stratum are made with, in words; keys of two rules are never compared in one stratum.
 
-        ``worth`` names estimator and selecting rule, which plain strata do not ask for.
+        ``worth`` names what plain strata do not ask for: estimator or mixture.
 
-        >>> AdmissionPolicy(StrataPolicy("s"), "s", half_life_seconds=60.0).rule(POSITIVE, "entropy, proportional")
+        >>> AdmissionPolicy(StrataPolicy("s"), "s", half_life_seconds=60.0).rule(POSITIVE, "entropy")
         'entropy, proportional, floor 0.25, half-life 60 s'
         """
         decay = "no decay" if self.half_life_seconds is None else f"half-life {self.half_life_seconds:.12g} s"
-        return f"uniform, {decay}" if stratum in PLAIN else f"{worth}, floor {self.floor:.12g}, {decay}"
+        if stratum in PLAIN:
+            return f"uniform, {decay}"
+        floor = f", floor {self.floor:.12g}" if self.selection == PROPORTIONAL else ""
+        return f"{worth}, {self.selection}{floor}, {decay}"
 
 
 @dataclass(frozen=True, slots=True)

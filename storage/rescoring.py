@@ -122,7 +122,7 @@ class Rescoring:
                 return 0  # another process was faster
             while rows := self._page(connection, stratum=name):  # what came meanwhile
                 connection.execute(_SCORED, self._scored(rows))
-            return int(connection.scalar(_REPLACE, {"anew": name, "rule": self._rule(name)}) or 0)
+            return self._replace(connection, name)
 
     def rows_of(self, model: str) -> int:
         """Score again what this version scored: κ stays, and a row that falls to it goes. How many rows it was.
@@ -132,8 +132,13 @@ class Rescoring:
         with self._collected(model=model) as connection, self._alone(connection):
             if other := [name for name, rule in self._rules_in(connection).items() if rule != self._rule(name)]:
                 raise Conflict(f"the keys of stratum {other[0]} are made otherwise: score the whole buffer again first")
-            scored = int(connection.scalar(_REPLACE, {"anew": None, "rule": None}) or 0)
-            buffer.trim(connection)
+            return self._replace(connection, None)
+
+    def _replace(self, connection: sa.Connection, anew: str | None) -> int:
+        """Put the new scores in place, and let go what falls to its threshold, or has no weight any more."""
+        rule = None if anew is None else self._rule(anew)
+        scored = int(connection.scalar(_REPLACE, {"anew": anew, "rule": rule}) or 0)
+        buffer.trim(connection)
         return scored
 
     def _dissolve(self, name: str) -> None:

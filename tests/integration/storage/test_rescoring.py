@@ -28,7 +28,7 @@ COUNTED = """
 
 
 def rules(worth: str, policy: AdmissionPolicy = POLICY) -> dict[str, str]:
-    return {name: policy.rule(name, f"{worth}, proportional") for name in STRATA}
+    return {name: policy.rule(name, worth) for name in STRATA}
 
 
 def scoring(estimator: str, model: str = "v1") -> Score:
