@@ -97,25 +97,28 @@ def matched_ratio(ratio: float, cost: float) -> float:
     return round(min(1.0, ratio + cost / TRAINING_COST), 2)
 
 
-_EVERY_POLICY = (
+_QUICK = (
     "last_layer_norm",
     "last_layer_norm_unweighted",
     "last_layer_norm_top",
-    "last_layer_norm_guarded",
     "gradient_output",
     "gradient_output_top",
-    "entropy",
+    "entropy",  # and confidence and margin, which rank alike with two classes
     "entropy_unweighted",
-    "loss",
+    "loss",  # and el2n
     "loss_top",
-    "output_norm_top",
+    "output_norm_top",  # the other way round: the surest
+    "last_layer_norm_guarded",
     "rho",
     "rho_top",
+    "gradient_norm",
+    "novelty",
+    "learnability",
 )
 _TWENTY = ((0.0, NoiseKind.UNIFORM), (0.2, NoiseKind.UNIFORM), (0.2, NoiseKind.CONFUSABLE))
 
 GRIDS = {
-    "quick": Grid(learner="head", policies=_EVERY_POLICY, noise=_TWENTY, pool=30_000),
+    "quick": Grid(learner="head", policies=_QUICK, noise=_TWENTY, pool=30_000),
     "full": Grid(
         learner="transformer",
         policies=("last_layer_norm", "rho", "gradient_output_top"),

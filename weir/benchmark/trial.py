@@ -22,7 +22,7 @@ from weir.benchmark.stage import Stage, decayed, remembered_rows
 
 ROUND = 4_096
 """Candidates between two updates of the model that scores, unless fewer than a batch would be kept of them."""
-CURVE_POINTS = 6
+CURVE_POINTS = 8
 HISTOGRAM = np.linspace(0, 5, 26)  # of scores over their mean
 
 
