@@ -4,7 +4,7 @@ Knows nothing of Kafka or of where versions come from: it is given folders.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf, nan
 from pathlib import Path
 from threading import Lock
@@ -14,14 +14,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from importance import estimators
 from importance import sample as outcomes
 from importance.errors import BadArtifact, InvalidInput
 from importance.estimators import Estimator
+from importance.mixture import Mixture
 from importance.sample import Outcome, Sample
+from importance.scale import TOP_FRACTION, Scale, complete
 from importance.scores import Scores
 from trainer import folder as versions
 from trainer.folder import Model
-from trainer.forward import MICRO_BATCH, Floats, Pass, run
+from trainer.forward import MICRO_BATCH, Floats, Pass, provided, run
+from trainer.tokens import Encoded
 
 _PROBE = (
     Sample("probe-1", "probe", "search", "a query", "probe", "an item", 0, 0, 0, attributes={"price": 1.0}),
@@ -31,11 +35,30 @@ _PROBE = (
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Served:
-    """A version that is ready to score. ``mean_importance`` was measured when it was evaluated."""
+    """A version that is ready to score: which estimators it can serve, and what its scores are measured by.
+
+    ``missing`` names the parts of the mixture that it cannot serve, for want of what they remember: of these nothing is
+    known, so that every sample counts alike.
+    """
 
     version: str
     model: Model
-    mean_importance: float
+    able: Sequence[Estimator]
+    missing: Sequence[str]
+    scale: Scale
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """How worth is computed: the mixture, the fraction that is the top, and whether networks may compute in bfloat16.
+
+    Samples are labelled 1 from ``positive_from`` on.
+    """
+
+    mixture: Mixture
+    top_fraction: float = TOP_FRACTION
+    autocast: bool = False
+    positive_from: Outcome = Outcome.CLICK
 
 
 class Scorer:
@@ -47,14 +70,12 @@ class Scorer:
 
     def __init__(
         self,
-        estimator: Estimator,
+        worth: Worth,
         device: torch.device,
-        positive_from: Outcome = Outcome.CLICK,
         micro_batch: int = MICRO_BATCH,
     ) -> None:
-        self._estimator = estimator
+        self._worth = worth
         self._device = device
-        self._positive_from = positive_from
         self._micro_batch = micro_batch
         self._scoring = Lock()
         self._swapping = Lock()
@@ -70,6 +91,11 @@ class Scorer:
         return self._served.version if self._served else None
 
     @property
+    def missing(self) -> Sequence[str]:
+        """The parts of the mixture that the serving version cannot serve yet."""
+        return self._served.missing if self._served else ()
+
+    @property
     def previous(self) -> str | None:
         """The version before it, still in memory for an instant way back."""
         return self._previous.version if self._previous else None
@@ -82,11 +108,11 @@ class Scorer:
     def set_control(self, version: str, folder: Path) -> None:
         """Load the frozen control copy; `BadArtifact` leaves everything as it was."""
         with self._swapping:
-            control = self._ready(version, folder, 1.0)
+            control = self._ready(version, folder)
             with self._scoring:
                 self._control = control
 
-    def swap(self, version: str, folder: Path | Callable[[], Path], mean_importance: float) -> float:
+    def swap(self, version: str, folder: Path | Callable[[], Path]) -> float:
         """Load, warm up, and let this version score from the next batch on. Returns the seconds that it took.
 
         ``folder`` may be a callable that fetches it; it is not called for a version that is in memory (the previous
@@ -96,7 +122,7 @@ class Scorer:
             begun = perf_counter()
             if self.version == version:
                 return 0.0
-            fresh = self._in_memory(version, mean_importance) or self._ready(version, folder, mean_importance)
+            fresh = self._in_memory(version) or self._ready(version, folder)
             with self._scoring:
                 self._previous, self._served = self._served, fresh
             return perf_counter() - begun
@@ -108,20 +134,21 @@ class Scorer:
             if served is None:
                 raise InvalidInput("no model is served yet: run weir models init")
             encoded = served.model.tokens.encode(samples)
-            seen = self._counted(
-                run(served.model, encoded, self._labels(samples), [self._estimator], self._micro_batch)
-            )
+            seen = self._run(served, encoded, self._labels(samples), served.able)
             if control is not None and control.version != served.version:
                 if control.model.tokens.definition != served.model.tokens.definition:
                     encoded = control.model.tokens.encode(samples)
-                shown = self._counted(run(control.model, encoded, micro_batch=self._micro_batch)).prediction
+                shown = self._run(control, encoded).prediction
             else:  # the first version is its own control: no second pass
                 shown = seen.prediction
+        mixture, scale = self._worth.mixture, served.scale
+        columns = complete(mixture, seen.importance, len(samples))
         return Scores(
-            importance=seen.importance[self._estimator.name],
-            estimator=self._estimator.name,
+            importance=mixture.combine(columns, scale.means),
+            estimator=str(mixture),
             model=served.version,
-            mean_importance=served.mean_importance,
+            mean_importance=scale.mean,
+            cut=scale.cut,
             prediction=seen.prediction,
             control=shown if control else None,
             control_model=control.version if control else None,
@@ -136,11 +163,19 @@ class Scorer:
             if served is None:
                 raise InvalidInput("no model is served yet: run weir models init")
             encoded = served.model.tokens.encode(samples)
-            seen = run(served.model, encoded, self._labels(samples), chosen, self._micro_batch)
-            return served.version, self._counted(seen)
+            return served.version, self._run(served, encoded, self._labels(samples), chosen)
 
     def _labels(self, samples: Sequence[Sample]) -> NDArray[np.int64]:
-        return np.array([outcomes.label(sample.actions, self._positive_from) for sample in samples], np.int64)
+        return np.array([outcomes.label(sample.actions, self._worth.positive_from) for sample in samples], np.int64)
+
+    def _run(
+        self,
+        served: Served,
+        encoded: Encoded,
+        labels: NDArray[np.int64] | None = None,
+        chosen: Sequence[Estimator] = (),
+    ) -> Pass:
+        return self._counted(run(served.model, encoded, labels, chosen, self._micro_batch, self._worth.autocast))
 
     def _counted(self, seen: Pass) -> Pass:
         """With ½ and 0 (the floor of the weight) in place of what is no finite number, which is counted."""
@@ -153,21 +188,27 @@ class Scorer:
         self.non_finite += int(bad.sum())
         return Pass(prediction, importance)
 
-    def _in_memory(self, version: str, mean_importance: float) -> Served | None:
-        for candidate in (self._previous, self._control):
-            if candidate is not None and candidate.version == version:
-                return replace(candidate, mean_importance=mean_importance)
-        return None
+    def _in_memory(self, version: str) -> Served | None:
+        held = (candidate for candidate in (self._previous, self._control) if candidate is not None)
+        return next((candidate for candidate in held if candidate.version == version), None)
 
-    def _ready(self, version: str, folder: Path | Callable[[], Path], mean_importance: float) -> Served:
-        """Load and warm up: the first pass allocates, and shows a network that yields no numbers."""
+    def _ready(self, version: str, folder: Path | Callable[[], Path]) -> Served:
+        """Load and warm up: the first pass allocates, and shows a network that yields no numbers.
+
+        It also shows an estimator that does not cover the network: `InvalidInput` names what it does not.
+        """
         path = folder if isinstance(folder, Path) else folder()
-        model = versions.load(path, self._device)
-        model.network.requires_grad_(False)
-        seen = run(model, model.tokens.encode(_PROBE))
+        model = versions.load(path, self._device, with_companions=True)
+        mixture = self._worth.mixture
+        wanted, met = [estimators.get(name) for name in mixture.columns], provided(model)
+        able = [estimator for estimator in wanted if estimator.needs <= met]
+        missing = [estimator.name for estimator in wanted if not estimator.needs <= met]
+        scale = Scale.of(mixture, model.measured, self._worth.top_fraction)
+        served = Served(version, model, able, missing, scale)
+        seen = run(model, model.tokens.encode(_PROBE), self._labels(_PROBE), able, autocast=self._worth.autocast)
         if not np.isfinite(seen.prediction).all():
             raise BadArtifact(f"version {version} in {path} predicts no finite numbers")
-        return Served(version, model, mean_importance)
+        return served
 
 
 def _known(samples: Sequence[Sample], items: frozenset[str]) -> NDArray[np.bool_]:

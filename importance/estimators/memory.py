@@ -6,7 +6,6 @@ Pure: tensors in, tensors out. When it is done, and for which samples, is the tr
 import torch
 from torch import Tensor
 
-from importance.errors import InvalidInput
 from importance.estimators.base import Forward, two_or_more
 from importance.estimators.state import State
 
@@ -25,12 +24,7 @@ def fit_holdout(forward: Forward, start: Tensor) -> Tensor:
 
     Where there is little to fit it stays what it was, and `rho` near 0. Computed in float64, always alike.
     """
-    assert forward.labels is not None
-    inputs = with_one(forward.inputs.double())
-    index = two_or_more(start.new_zeros(1, start.shape[0])).shape[1]
-    labels = forward.labels.long()
-    if len(labels) and not bool(((labels >= 0) & (labels < index)).all()):
-        raise InvalidInput(f"labels must be 0 to {index - 1}, one of {index} classes")
+    inputs, labels = with_one(forward.inputs.double()), forward.label_index.squeeze(1)
     origin = start.detach().double()
     weight = origin.clone().requires_grad_()
     search = torch.optim.LBFGS([weight], max_iter=_ITERATIONS, line_search_fn="strong_wolfe")

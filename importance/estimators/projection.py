@@ -8,6 +8,7 @@ sample's. Products of gradients are kept in expectation. Knows nothing of what t
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from math import sqrt
 
 import torch
 from torch import Tensor, nn
@@ -76,4 +77,4 @@ def _signs(size: int, rank: int, random: torch.Generator) -> Tensor:
     if size <= rank:
         return torch.eye(size)
     ones = torch.randint(0, 2, (size, rank), generator=random)
-    return (2.0 * ones - 1) * rank**-0.5
+    return (2.0 * ones - 1) / sqrt(rank)

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import time
 
-from importance import estimators
 from importance.errors import BadArtifact, Unavailable
 from storage.artifacts import Artifacts
-from storage.registry import Active, Kind, Registry, Version
+from storage.registry import Active, Kind, Registry
 from trainer.device import choose, use_threads
-from trainer.scorer import Scorer
+from trainer.scorer import Scorer, Worth
 from weir import logs, policies
 from weir.settings import Settings
 
@@ -35,13 +34,16 @@ class Serving:
         use_threads(settings.threads)
         self._registry = registry
         self._artifacts = artifacts
-        self._estimator = settings.estimator
         self._sequence = -1
         self.trouble: str | None = None
         self.scorer = Scorer(
-            estimators.get(settings.estimator),
+            Worth(
+                policies.mixture(settings),
+                settings.top_fraction,
+                settings.score_precision == "bfloat16",
+                policies.positive_from(settings),
+            ),
             choose(settings.device),
-            policies.positive_from(settings),
             settings.score_batch,
         )
 
@@ -60,7 +62,7 @@ class Serving:
         self.look()
         if self.scorer.version is None:
             # The active file is bad: the first version, which is in memory, is better than none.
-            self.scorer.swap(control.version, folder, self._mean(control))
+            self.scorer.swap(control.version, folder)
         return True
 
     def look(self) -> Swap | None:
@@ -86,7 +88,7 @@ class Serving:
             def fetched() -> Path:
                 return self._artifacts.fetch(version.artifact, version.sha256, Path(scratch))
 
-            seconds = self.scorer.swap(version.version, fetched, self._mean(version))
+            seconds = self.scorer.swap(version.version, fetched)
         entry = self._registry.log()[-1]
         swap = Swap(
             version.version,
@@ -102,8 +104,6 @@ class Serving:
             load_seconds=round(swap.load_seconds, 4),
             since_entry_seconds=round(swap.since_entry_seconds, 4),
         )
+        if self.scorer.missing:
+            _log.warning("estimator waits for a version that serves it", missing=", ".join(self.scorer.missing))
         return swap
-
-    def _mean(self, version: Version) -> float:
-        """The mean importance by the estimator of the settings, for the floor; 1 where none was measured."""
-        return float(version.statistics.get("mean_importance", {}).get(self._estimator, 1.0))
