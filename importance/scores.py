@@ -22,7 +22,8 @@ class Scores:
 
     ``importance`` is the raw score s ≥ 0 of ``estimator``; ``mean_importance`` is the mean of s that was measured
     once, when the version was evaluated, so that a key depends on event and version only; ``cut`` is where its top
-    fraction begins, measured with it. ``prediction`` is
+    fraction begins, measured with it. ``non_finite`` of the samples had a score or prediction that was no finite
+    number, and was replaced. ``prediction`` is
     P(label = 1) by the serving version ``model``, ``control`` by the frozen copy ``control_model`` of the first one;
     ``known`` says whether the first model knew the item; ``reference`` is a plain reference in [0, 1], NaN where the
     sample brings none.
@@ -38,6 +39,7 @@ class Scores:
     control_model: str | None = None
     known: NDArray[np.bool_] | None = None
     reference: Floats | None = None
+    non_finite: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what would poison a key or a count."""

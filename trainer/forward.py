@@ -36,6 +36,20 @@ class Pass:
     prediction: Floats
     importance: dict[str, Floats]
 
+    def mended(self) -> tuple["Pass", NDArray[np.bool_]]:
+        """With ½ and 0 (the floor of the weight) in place of what is no finite number; and which samples [n] had any.
+
+        >>> seen, bad = Pass(np.array([0.2, np.nan]), {"loss": np.array([np.inf, 1.0])}).mended()
+        >>> seen.prediction.tolist(), seen.importance["loss"].tolist(), bad.tolist()
+        ([0.2, 0.5], [0.0, 1.0], [True, True])
+        """
+        bad = ~np.isfinite(self.prediction)
+        prediction = np.where(bad, 0.5, self.prediction)
+        for scores in self.importance.values():
+            bad = bad | ~np.isfinite(scores)
+        importance = {name: np.where(np.isfinite(scores), scores, 0.0) for name, scores in self.importance.items()}
+        return Pass(prediction, importance), bad
+
 
 def run(
     model: Model,

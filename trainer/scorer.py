@@ -82,8 +82,6 @@ class Scorer:
         self._served: Served | None = None
         self._previous: Served | None = None
         self._control: Served | None = None
-        self.non_finite = 0
-        """Samples so far whose score or prediction was no finite number, and was replaced."""
 
     @property
     def version(self) -> str | None:
@@ -134,13 +132,14 @@ class Scorer:
             if served is None:
                 raise InvalidInput("no model is served yet: run weir models init")
             encoded = served.model.tokens.encode(samples)
-            seen = self._run(served, encoded, self._labels(samples), served.able)
+            seen, bad = self._run(served, encoded, self._labels(samples), served.able)
             if control is not None and control.version != served.version:
                 if control.model.tokens.definition != served.model.tokens.definition:
                     encoded = control.model.tokens.encode(samples)
-                shown = self._run(control, encoded).prediction
+                shown, worse = self._run(control, encoded)
+                bad |= worse
             else:  # the first version is its own control: no second pass
-                shown = seen.prediction
+                shown = seen
         mixture, scale = self._worth.mixture, served.scale
         columns = complete(mixture, seen.importance, len(samples))
         return Scores(
@@ -150,10 +149,11 @@ class Scorer:
             mean_importance=scale.mean,
             cut=scale.cut,
             prediction=seen.prediction,
-            control=shown if control else None,
+            control=shown.prediction if control else None,
             control_model=control.version if control else None,
             known=_known(samples, (control or served).model.known_items),
             reference=_references(samples),
+            non_finite=int(bad.sum()),
         )
 
     def estimate(self, samples: Sequence[Sample], chosen: Sequence[Estimator] = ()) -> tuple[str, Pass]:
@@ -163,7 +163,7 @@ class Scorer:
             if served is None:
                 raise InvalidInput("no model is served yet: run weir models init")
             encoded = served.model.tokens.encode(samples)
-            return served.version, self._run(served, encoded, self._labels(samples), chosen)
+            return served.version, self._run(served, encoded, self._labels(samples), chosen)[0]
 
     def _labels(self, samples: Sequence[Sample]) -> NDArray[np.int64]:
         return np.array([outcomes.label(sample.actions, self._worth.positive_from) for sample in samples], np.int64)
@@ -174,19 +174,8 @@ class Scorer:
         encoded: Encoded,
         labels: NDArray[np.int64] | None = None,
         chosen: Sequence[Estimator] = (),
-    ) -> Pass:
-        return self._counted(run(served.model, encoded, labels, chosen, self._micro_batch, self._worth.autocast))
-
-    def _counted(self, seen: Pass) -> Pass:
-        """With ½ and 0 (the floor of the weight) in place of what is no finite number, which is counted."""
-        bad = ~np.isfinite(seen.prediction)
-        prediction = np.where(bad, 0.5, seen.prediction)
-        importance: dict[str, Floats] = {}
-        for name, scores in seen.importance.items():
-            bad |= ~np.isfinite(scores)
-            importance[name] = np.where(np.isfinite(scores), scores, 0.0)
-        self.non_finite += int(bad.sum())
-        return Pass(prediction, importance)
+    ) -> tuple[Pass, NDArray[np.bool_]]:
+        return run(served.model, encoded, labels, chosen, self._micro_batch, self._worth.autocast).mended()
 
     def _in_memory(self, version: str) -> Served | None:
         held = (candidate for candidate in (self._previous, self._control) if candidate is not None)

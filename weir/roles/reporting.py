@@ -60,9 +60,12 @@ class Reporting:
             metrics.events.labels(kind, outcome).inc(count)
         for reason in turn.dead:
             metrics.dead_letters.labels(reason).inc()
-        for samples, seconds in turn.scored:
-            metrics.batch_size.observe(samples)
-            metrics.scoring_seconds.observe(seconds)
+        for scored in turn.scored:
+            metrics.batch_size.observe(scored.samples)
+            metrics.scoring_seconds.observe(scored.seconds)
+        if non_finite := sum(scored.non_finite for scored in turn.scored):
+            metrics.scores_non_finite.inc(non_finite)
+            _log.warning("scores were no numbers, and the floor took their place", samples=non_finite)
         for offer in turn.offers:
             metrics.samples.labels(offer.sample.surface, str(offer.label)).inc()
             metrics.importance.observe(offer.importance)

@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -11,12 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from importance.errors import BadArtifact, InvalidInput
-from importance.mixture import parse
+from importance.mixture import NAMES, parse
 from importance.sample import Outcome, Sample
 from importance.selection import cut_at
 from trainer import folder as versions
 from trainer.bootstrap import from_pretrained
 from trainer.forward import run
+from trainer.memory import weights_of
 from trainer.scorer import Scorer, Worth
 
 from .conftest import ARCHITECTURES, hugging_face_folder
@@ -182,7 +184,23 @@ def test_a_score_that_is_no_number_becomes_the_floor_and_is_counted(
     scorer.swap("1", damaged(first, tmp_path / "v", float("inf")))
     scores = scorer.score(samples[:4])
     assert scores.importance.tolist() == [0.0] * 4
-    assert scorer.non_finite == 4
+    assert scores.non_finite == 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("factor", [1e18, 1e38])
+def test_no_estimator_lets_anything_but_finite_numbers_out_of_a_network_gone_wild(
+    name: str, factor: float, first: Path, tmp_path: Path, samples: list[Sample]
+) -> None:
+    model = versions.load(first)
+    with torch.no_grad():
+        model.network.compare.weight[3] *= factor  # squares overflow, and infinite times zero is no number
+    wild = versions.save(replace(model, average=weights_of(model), earlier=weights_of(model)), tmp_path / "wild")
+    scorer = Scorer(Worth(parse(f"{name}+confidence" if name != "confidence" else name, guarded=True)), CPU)
+    scorer.swap("1", wild)
+    scores = scorer.score(samples[:20])
+    assert np.isfinite(scores.importance).all()
+    assert (scores.importance >= 0).all()
 
 
 def test_no_batch_mixes_versions_and_none_is_scored_by_the_old_one_after_a_swap(
