@@ -64,7 +64,7 @@ def paired_auc(labels: Integers, candidate: Floats, serving: Floats, groups: Int
     m, n = int(positive.sum()), int((~positive).sum())
     if m < 2 or n < 2:
         raise InvalidInput(f"an AUC needs at least 2 events of each label; there are {m} positive and {n} negative")
-    first, second = _placements(positive, candidate), _placements(positive, serving)
+    first, second = placements(positive, candidate), placements(positive, serving)
     gain = first - second
     of_positives, of_negatives = gain[positive], gain[~positive]
     if groups is None:
@@ -77,7 +77,7 @@ def paired_auc(labels: Integers, candidate: Floats, serving: Floats, groups: Int
     return PairedAuc(float(first[positive].mean()), float(second[positive].mean()), sqrt(variance))
 
 
-def _placements(positive: NDArray[np.bool_], scores: Floats) -> Floats:
+def placements(positive: NDArray[np.bool_], scores: Floats) -> Floats:
     """For each event the share of the other label's events that it is ranked rightly against; ties count half."""
     inside = np.where(positive, _midranks_within(scores, positive), _midranks_within(scores, ~positive))
     rank_among_others = _midranks(scores) - inside

@@ -10,21 +10,29 @@ up; p = min(1, exp(ℓ − κ)) is the probability of being held, and Σ f/p est
 bias (Duffield, Lund & Thorup 2007; Cohen & Kaplan 2008). Decay shifts every ℓ alike, so nothing is ever rescaled.
 
 `admit` gives keys to samples; `Reservoir` is the buffer in memory, and the oracle of the one in Postgres.
+
+A row that is scored again gets another ℓ and key, with the same u. That it is there at all it owes to the old ones, so
+it keeps m = min(m, ℓ − κ) of before, and p = exp(min(0, m, ℓ − κ)). When a whole stratum is scored again, κ begins anew
+at −∞; an offer that passed the door of before then keeps m in the same way.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, inf, log
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from importance.errors import InvalidInput
 from importance.hashing import check_salt, uniforms
 from importance.sample import Correction, Outcome, Rating, Sample, label_table, labels
 from importance.scores import Offer, Scores
-from importance.selection import FLOOR, check_floor, proportional
-from importance.strata import NEGATIVE, POSITIVE, STRATA, StrataPolicy, assign
+from importance.selection import FLOOR, PROPORTIONAL, RULES, TOP_FRACTION, check_floor, proportional, top_fraction
+from importance.strata import NEGATIVE, PLAIN, POSITIVE, StrataPolicy, assign
+
+Score = Callable[[Sequence[Sample]], Scores]
+"""Scores samples, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +48,14 @@ class AdmissionPolicy:
     half_life_seconds: float | None = None
     landmark_ms: int = 0
     positive_from: Outcome = Outcome.CLICK
+    selection: str = PROPORTIONAL
 
     def __post_init__(self) -> None:
         """Refuse what makes no key."""
         check_salt(self.salt)
         check_floor(self.floor)
+        if self.selection not in RULES:
+            raise InvalidInput(f"the selecting rule is {self.selection!r}; it must be one of {', '.join(RULES)}")
         if self.half_life_seconds is not None and not 0 < self.half_life_seconds < inf:
             raise InvalidInput(f"the half-life is {self.half_life_seconds} seconds; it must be above 0, or absent")
 
@@ -52,6 +63,20 @@ class AdmissionPolicy:
     def decay_per_ms(self) -> float:
         """λ, per millisecond of event time."""
         return 0.0 if self.half_life_seconds is None else log(2) / self.half_life_seconds / 1000
+
+    def rule(self, stratum: str, worth: str) -> str:
+        """What keys of a stratum are made with, in words; keys of two rules are never compared in one stratum.
+
+        ``worth`` names what plain strata do not ask for: estimator or mixture.
+
+        >>> AdmissionPolicy(StrataPolicy("s"), "s", half_life_seconds=60.0).rule(POSITIVE, "entropy")
+        'entropy, proportional, floor 0.25, half-life 60 s'
+        """
+        decay = "no decay" if self.half_life_seconds is None else f"half-life {self.half_life_seconds:.12g} s"
+        if stratum in PLAIN:
+            return f"uniform, {decay}"
+        floor = f", floor {self.floor:.12g}" if self.selection == PROPORTIONAL else ""
+        return f"{worth}, {self.selection}{floor}, {decay}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,39 +103,42 @@ class Door:
 def inclusion_probability(log_weight: float, kappa: float, limit: float = 0.0) -> float:
     """The chance of being held: p = exp(min(0, m, ℓ − κ)).
 
-    m = ``limit`` ≤ 0 is what an earlier draw left; 0 for a row that was never scored again.
+    m = ``limit`` ≤ 0 is what an earlier draw left; 0 for a row that was never scored again. A weight of 0 has none.
 
     >>> inclusion_probability(log_weight=0.0, kappa=log(4))
     0.25
     >>> inclusion_probability(log_weight=-3.0, kappa=-inf)
     1.0
     """
-    return exp(min(0.0, limit, log_weight - kappa))
+    return 0.0 if log_weight == -inf else exp(min(0.0, limit, log_weight - kappa))
+
+
+def inclusion_probabilities(
+    log_weight: NDArray[np.float64], kappa: NDArray[np.float64] | float, limit: NDArray[np.float64] | float = 0.0
+) -> NDArray[np.float64]:
+    """The same of many rows [n]."""
+    chances: NDArray[np.float64] = np.exp(np.minimum(np.minimum(0.0, limit), log_weight - kappa))
+    return chances
 
 
 def admit(samples: Sequence[Sample], scores: Scores, policy: AdmissionPolicy, door: Door) -> list[Offer]:
-    """An offer for each sample, in order: its stratum, key, and whether the door lets it in.
-
-    Holdout and uniform strata know no importance: w = 1. Logarithms are taken one by one: a vectorised one may differ
-    in the last bit with the place in the batch, and a key must be the same to the bit wherever it is computed.
-    """
-    if len(samples) != len(scores):
-        raise InvalidInput(f"{len(scores)} scores for {len(samples)} samples; there must be one each")
+    """An offer for each sample, in order: its stratum, key, and whether the door lets it in."""
     at_close = labels(samples, policy.positive_from)
-    ids = [sample.id for sample in samples]
-    places = assign(ids, [sample.subject for sample in samples], at_close, policy.strata)
-    weights = proportional(scores.importance, scores.mean_importance, policy.floor).tolist()
-    draws = uniforms(ids, policy.salt, "draw").tolist()
+    places = assign(
+        [sample.id for sample in samples],
+        [sample.subject for sample in samples],
+        at_close,
+        policy.strata,
+        [sample.attributes for sample in samples],
+    )
+    log_weights, keys = draw(samples, places, scores, policy)
     predictions = [None] * len(samples) if scores.prediction is None else scores.prediction.tolist()
-    decay, landmark, estimator, model = policy.decay_per_ms, policy.landmark_ms, scores.estimator, scores.model
-    thresholds = {name: door[name] for name in STRATA}
-    by_importance = {POSITIVE, NEGATIVE}
+    estimator, model = scores.estimator, scores.model
+    thresholds = {name: door[name] for name in policy.strata.names}
     offers = []
-    for sample, closed, place, score, weight, u, prediction in zip(
-        samples, at_close, places, scores.importance.tolist(), weights, draws, predictions, strict=True
+    for sample, closed, place, score, prediction, log_weight, key in zip(
+        samples, at_close, places, scores.importance.tolist(), predictions, log_weights, keys, strict=True
     ):
-        log_weight = (log(weight) if place in by_importance else 0.0) + decay * (sample.time_ms - landmark)
-        key = log_weight - log(u)
         at = thresholds[place]
         probability = inclusion_probability(log_weight, at.kappa)
         kept = key > at.kappa
@@ -123,11 +151,50 @@ def admit(samples: Sequence[Sample], scores: Scores, policy: AdmissionPolicy, do
     return offers
 
 
+def draw(
+    samples: Sequence[Sample], places: Sequence[str], scores: Scores, policy: AdmissionPolicy
+) -> tuple[list[float], list[float]]:
+    """ℓ and key of each sample [n] in the stratum of its place.
+
+    Plain strata know no importance: w = 1. What lies below a top fraction has w = 0: key −∞, and no chance. Logarithms
+    are taken one by one: a vectorised one may differ in the last bit with the place in the batch, and a key must be the
+    same to the bit wherever it is computed.
+    """
+    if len(samples) != len(scores):
+        raise InvalidInput(f"{len(scores)} scores for {len(samples)} samples; there must be one each")
+    ids = [sample.id for sample in samples]
+    if policy.selection == TOP_FRACTION:
+        weights = top_fraction(scores.importance, scores.cut, uniforms(ids, policy.salt, "top"))
+    else:
+        weights = proportional(scores.importance, scores.mean_importance, policy.floor)
+    draws = uniforms(ids, policy.salt, "draw").tolist()
+    decay, landmark = policy.decay_per_ms, policy.landmark_ms
+    log_weights = [
+        (0.0 if place in PLAIN else log(weight) if weight else -inf) + decay * (sample.time_ms - landmark)
+        for sample, place, weight in zip(samples, places, weights.tolist(), strict=True)
+    ]
+    return log_weights, [log_weight - log(u) for log_weight, u in zip(log_weights, draws, strict=True)]
+
+
 def _newest(first: Rating | None, second: Rating | None) -> Rating | None:
     """The rating that counts of two."""
     if first is None or second is None:
         return first or second
     return max(first, second)
+
+
+def rescored(rows: Sequence[Offer], score: Score, policy: AdmissionPolicy, kappas: Mapping[str, float]) -> list[Offer]:
+    """Rows with a new score, ℓ and key, and m of the old ones; ``kappas`` are the thresholds they were held by."""
+    samples = [row.sample for row in rows]
+    scores = score(samples)
+    log_weights, keys = draw(samples, [row.stratum for row in rows], scores, policy)
+    return [
+        msgspec.structs.replace(
+            row, importance=importance, estimator=scores.estimator, model=scores.model, log_weight=log_weight, key=key,
+            limit=min(row.limit, row.log_weight - kappas[row.stratum]),
+        )
+        for row, importance, log_weight, key in zip(rows, scores.importance.tolist(), log_weights, keys, strict=True)
+    ]  # fmt: skip
 
 
 class Reservoir:
@@ -152,11 +219,15 @@ class Reservoir:
         return Door(dict(self._thresholds))
 
     def offer(self, offers: Iterable[Offer]) -> None:
-        """Take in what lies above the threshold; an id that is already here stays as it is."""
+        """Take in what lies above the threshold; an id that is already here stays as it is.
+
+        An offer that passed the door before its stratum was scored again keeps the chance that this door left it.
+        """
         for offer in offers:
-            if offer.key > self._thresholds[offer.stratum].kappa and offer.sample.id not in self._rows:
-                self._rows[offer.sample.id] = offer
-                self.inserts += 1
+            if offer.door_epoch < self._thresholds[offer.stratum].epoch:
+                self._take(msgspec.structs.replace(offer, limit=min(offer.limit, log(offer.probability))))
+            else:
+                self._take(offer)
 
     def correct(self, corrections: Iterable[Correction]) -> None:
         """Add late actions to the rows they answer. Label and rating follow; stratum, key and p are of the draw."""
@@ -178,22 +249,75 @@ class Reservoir:
                 self._raise(stratum, float(keys[len(keys) - capacity - 1]))
         return len(self._rows) < held
 
+    def resize(self, capacities: Mapping[str, int]) -> None:
+        """Change the places: shrinking raises κ to the largest key given up, growing keeps it. New strata are open."""
+        self.capacities = dict(capacities)
+        for stratum in capacities:
+            self._thresholds.setdefault(stratum, _OPEN)
+        self.trim()
+
     def merge(self, other: "Reservoir") -> None:
-        """Take over another reservoir's rows and thresholds, as if all its offers had been made here."""
+        """Take over another reservoir's rows and thresholds, as if all its offers had been made here.
+
+        Keys of both must be made by one rule. What lies at or below the larger κ goes, whichever it came from.
+        """
         for stratum, theirs in other._thresholds.items():
             self._raise(stratum, theirs.kappa)
-        self.offer(other._rows.values())
+        for row in other._rows.values():
+            self._take(row)
         self.trim()
+
+    def dissolve(self, stratum: str) -> None:
+        """Merge a stratum into those of its rows' labels; its rule must be theirs."""
+        gone = self._thresholds.pop(stratum)
+        del self.capacities[stratum]
+        rows = [row for row in self._rows.values() if row.stratum == stratum]
+        for row in rows:
+            del self._rows[row.sample.id]
+        for name in (POSITIVE, NEGATIVE):
+            self._raise(name, gone.kappa)
+        for row in rows:
+            self._take(msgspec.structs.replace(row, stratum=POSITIVE if row.label else NEGATIVE))
+        self.trim()
+
+    def rescore(self, stratum: str, score: Score, policy: AdmissionPolicy) -> None:
+        """Score a whole stratum again, by another estimator, version, floor or half-life; its κ begins anew."""
+        self.trim()
+        kappa, epoch = self._thresholds[stratum].kappa, self._thresholds[stratum].epoch
+        rows = [row for row in self._rows.values() if row.stratum == stratum]
+        self._thresholds[stratum] = Threshold(epoch=epoch + 1)
+        self._replace(rescored(rows, score, policy, {stratum: kappa}))
+
+    def rescore_rows(self, ids: Iterable[str], score: Score, policy: AdmissionPolicy) -> None:
+        """Score single rows again, by their stratum's rule: κ stays, and a row that falls to it goes."""
+        self.trim()
+        kappas = {name: threshold.kappa for name, threshold in self._thresholds.items()}
+        self._replace(rescored([self._rows[id_] for id_ in ids if id_ in self._rows], score, policy, kappas))
 
     def rows(self) -> list[Offer]:
         """What is held, by falling key: p by the present κ, label by all the actions known by now."""
         rows = [
             msgspec.structs.replace(
-                row, probability=inclusion_probability(row.log_weight, self._thresholds[row.stratum].kappa), kept=True
+                row,
+                probability=inclusion_probability(row.log_weight, self._thresholds[row.stratum].kappa, row.limit),
+                kept=True,
             )
             for row in self._rows.values()
         ]
         return sorted(rows, key=lambda row: (-row.key, row.sample.id))
+
+    def _take(self, row: Offer) -> None:
+        if row.key > self._thresholds[row.stratum].kappa and row.sample.id not in self._rows:
+            self._rows[row.sample.id] = row
+            self.inserts += 1
+
+    def _replace(self, rows: Iterable[Offer]) -> None:
+        """Put re-scored rows in the place of the old ones, or nothing where the new key is too small."""
+        for row in rows:
+            if row.key > self._thresholds[row.stratum].kappa:
+                self._rows[row.sample.id] = row
+            else:
+                del self._rows[row.sample.id]
 
     def _raise(self, stratum: str, kappa: float) -> None:
         """Raise κ, and delete every row at or below it."""

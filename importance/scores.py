@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from importance.errors import InvalidInput
 from importance.sample import Sample
+from importance.selection import Cut
 
 Floats = NDArray[np.float64]
 
@@ -20,7 +21,9 @@ class Scores:
     """The scores of n samples by one model version; every array has shape [n].
 
     ``importance`` is the raw score s ≥ 0 of ``estimator``; ``mean_importance`` is the mean of s that was measured
-    once, when the version was evaluated, so that a key depends on event and version only. ``prediction`` is
+    once, when the version was evaluated, so that a key depends on event and version only; ``cut`` is where its top
+    fraction begins, measured with it. ``non_finite`` of the samples had a score or prediction that was no finite
+    number, and was replaced. ``prediction`` is
     P(label = 1) by the serving version ``model``, ``control`` by the frozen copy ``control_model`` of the first one;
     ``known`` says whether the first model knew the item; ``reference`` is a plain reference in [0, 1], NaN where the
     sample brings none.
@@ -30,11 +33,13 @@ class Scores:
     estimator: str
     model: str
     mean_importance: float = 1.0
+    cut: Cut | None = None
     prediction: Floats | None = None
     control: Floats | None = None
     control_model: str | None = None
     known: NDArray[np.bool_] | None = None
     reference: Floats | None = None
+    non_finite: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what would poison a key or a count."""
@@ -68,6 +73,7 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
 
     ``key`` = ``log_weight`` − ln u decides; ``kept`` says that it lies above the threshold κ of the door of epoch
     ``door_epoch``, and ``probability`` is that of being kept by that κ. ``label`` is the one at the window's close.
+    ``limit`` is m ≤ 0: what earlier draws left of the chance, for a row that was scored again.
     """
 
     sample: Sample
@@ -82,3 +88,4 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
     probability: float
     kept: bool
     door_epoch: int
+    limit: float = 0.0

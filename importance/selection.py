@@ -1,15 +1,66 @@
-"""From a raw score to a weight above zero: the proportional rule with a uniform floor.
+"""From a raw score to a weight: the proportional rule with a uniform floor, and the top fraction.
 
 Knows nothing of keys; importance is applied here, once, at admission (theory: Katharopoulos & Fleuret 2018).
 """
+
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from importance.errors import InvalidInput
 
+PROPORTIONAL: Final = "proportional"
+TOP_FRACTION: Final = "top_fraction"
+RULES: Final = (PROPORTIONAL, TOP_FRACTION)
+
 FLOOR = 0.25
 _LARGEST = 1e300  # a ratio past every float would be no weight; float32 scores stay far below
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where the top fraction begins: what scores above ``threshold`` is in it, and ``at_threshold`` of what equals it.
+
+    Measured once, when a version is evaluated, so that being in it is a function of event and version.
+    """
+
+    threshold: float
+    at_threshold: float
+
+
+def cut_at(measured: NDArray[np.float64], fraction: float) -> Cut | None:
+    """The cut that leaves exactly ``fraction`` of the measured scores in; None where nothing was measured.
+
+    Scores that are counts, or all alike, tie in masses; so many of the tied get in that the rate is exact.
+
+    >>> cut_at(np.array([0.0, 0.0, 0.0, 0.0, 2.0]), 0.4)
+    Cut(threshold=0.0, at_threshold=0.25)
+    """
+    if not 0 < fraction <= 1:
+        raise InvalidInput(f"the top fraction is {fraction}; it must be above 0 and at most 1")
+    if not len(measured):
+        return None
+    wanted = fraction * len(measured)
+    threshold = float(np.sort(measured)[::-1][max(int(np.ceil(wanted)) - 1, 0)])
+    above, equal = int((measured > threshold).sum()), int((measured == threshold).sum())
+    return Cut(threshold, (wanted - above) / equal)
+
+
+def top_fraction(importance: NDArray[np.float64], cut: Cut | None, draws: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The weights [n] of raw scores [n]: 1 in the top fraction, 0, so no chance at all, below it.
+
+    ``draws`` [n] in (0, 1), a hash of the ids with a purpose of its own, break ties. Biased on purpose: what is left
+    out has no inclusion probability that could be divided out. Before a cut was measured all are in.
+
+    >>> top_fraction(np.array([3.0, 1.0, 1.0]), Cut(1.0, 0.5), np.array([0.9, 0.4, 0.6])).tolist()
+    [1.0, 1.0, 0.0]
+    """
+    if cut is None:
+        return np.ones_like(importance)
+    tied = (importance == cut.threshold) & (draws < cut.at_threshold)
+    return np.where((importance > cut.threshold) | tied, 1.0, 0.0)
 
 
 def check_floor(floor: float) -> None:

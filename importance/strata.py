@@ -1,17 +1,19 @@
-"""Which part of the buffer a sample competes in: holdout, uniform, positive or negative.
+"""Which part of the buffer a sample competes in: holdout, uniform, one of a segment, positive or negative.
 
 The parts are exclusive and asked in that order. Knows nothing of scores or keys.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import floor, isclose
 
 from importance.errors import InvalidInput
 from importance.hashing import check_salt, uniforms
+from importance.segments import Scalar, Segments
 
 HOLDOUT, UNIFORM, POSITIVE, NEGATIVE = "holdout", "uniform", "positive", "negative"
 STRATA = (HOLDOUT, UNIFORM, POSITIVE, NEGATIVE)
+PLAIN = (HOLDOUT, UNIFORM)  # these know no importance: w = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +21,16 @@ class StrataPolicy:
     """How the stream is divided, and how the buffer's places are.
 
     ``holdout_ratio`` of the subjects (by a hash of the subject, so that a person is in it or not) never train;
-    ``uniform_ratio`` of the other samples (by a hash of the id) are drawn without regard to importance; the rest is
-    divided by label. ``shares`` are parts of the capacity, in the order of `STRATA`.
+    ``uniform_ratio`` of the other samples (by a hash of the id) are drawn without regard to importance; of the rest,
+    ``segments`` with a share of their own are strata, and what is left is divided by label. ``shares`` are parts of the
+    capacity, in the order of `STRATA`; with those of the segments they add up to 1.
     """
 
     salt: str
     holdout_ratio: float = 0.1
     uniform_ratio: float = 0.2
     shares: tuple[float, float, float, float] = (0.2, 0.2, 0.3, 0.3)
+    segments: Segments | None = None
 
     def __post_init__(self) -> None:
         """Refuse ratios and shares that divide nothing."""
@@ -34,40 +38,65 @@ class StrataPolicy:
         for name in ("holdout_ratio", "uniform_ratio"):
             if not 0 <= getattr(self, name) < 1:
                 raise InvalidInput(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1")
-        if not all(share >= 0 for share in self.shares) or not isclose(sum(self.shares), 1, abs_tol=1e-9):
-            raise InvalidInput(f"the shares of the strata are {self.shares}; they must be at least 0 and add up to 1")
+        shares = list(self._shares().values())
+        if not all(share >= 0 for share in shares) or not isclose(sum(shares), 1, abs_tol=1e-9):
+            raise InvalidInput(f"the shares of the strata are {shares}; they must be at least 0 and add up to 1")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All strata."""
+        return tuple(self._shares())
+
+    def _shares(self) -> dict[str, float]:
+        """The part of the capacity that each stratum has."""
+        return dict(zip(STRATA, self.shares, strict=True)) | (self.segments.reserved if self.segments else {})
 
     def capacities(self, total: int) -> dict[str, int]:
         """Places of each stratum; they add up to ``total``, which the largest remainders make exact.
 
+        A segment's are a guaranteed minimum of the rows, as far as the stream has them: nobody else takes its places.
+
         >>> StrataPolicy(salt="s").capacities(10_003)
         {'holdout': 2001, 'uniform': 2000, 'positive': 3001, 'negative': 3001}
         """
-        if total < len(STRATA):
+        if total < len(self.names):
             raise InvalidInput(
-                f"buffer capacity is {total}; it must be at least {len(STRATA)}, a place a stratum: "
+                f"buffer capacity is {total}; it must be at least {len(self.names)}, a place a stratum: "
                 "set WEIR_BUFFER_CAPACITY"
             )
-        wanted = {name: total * share for name, share in zip(STRATA, self.shares, strict=True)}
+        wanted = {name: total * share for name, share in self._shares().items()}
         places = {name: floor(value) for name, value in wanted.items()}
-        by_remainder = sorted(STRATA, key=lambda name: places[name] - wanted[name])
+        by_remainder = sorted(wanted, key=lambda name: places[name] - wanted[name])
         for name in by_remainder[: total - sum(places.values())]:
             places[name] += 1
+        if none := [name for name in self.names[len(STRATA) :] if not places[name]]:
+            raise InvalidInput(f"{none[0]} has no place among {total}: raise its share, or WEIR_BUFFER_CAPACITY")
         return places
 
 
-def assign(ids: Sequence[str], subjects: Sequence[str], labels: Sequence[int], policy: StrataPolicy) -> list[str]:
-    """The stratum of each sample; see `stratum`."""
+def assign(
+    ids: Sequence[str],
+    subjects: Sequence[str],
+    labels: Sequence[int],
+    policy: StrataPolicy,
+    attributes: Sequence[Mapping[str, Scalar]] | None = None,
+) -> list[str]:
+    """The stratum of each sample; see `stratum`. Only ``segments`` ask for ``attributes``."""
     held = uniforms(subjects, policy.salt, "holdout") < policy.holdout_ratio
     plain = uniforms(ids, policy.salt, "uniform") < policy.uniform_ratio
+    by_label = [POSITIVE if label else NEGATIVE for label in labels]
+    if policy.segments is not None and attributes is not None:
+        segments, reserved = policy.segments, policy.segments.reserved
+        own = [segments.of(each) for each in attributes]
+        by_label = [name if name in reserved else other for name, other in zip(own, by_label, strict=True)]
     return [
-        HOLDOUT if is_held else UNIFORM if is_plain else POSITIVE if label else NEGATIVE
-        for is_held, is_plain, label in zip(held.tolist(), plain.tolist(), labels, strict=True)
+        HOLDOUT if is_held else UNIFORM if is_plain else place
+        for is_held, is_plain, place in zip(held.tolist(), plain.tolist(), by_label, strict=True)
     ]
 
 
 def stratum(sample_id: str, subject: str, label: int, policy: StrataPolicy) -> str:
-    """The stratum of one sample, a function of id, subject and the label at the window's close.
+    """The stratum of one sample without attributes, a function of id, subject and the label at the window's close.
 
     >>> stratum("impression-8", "someone else", 1, StrataPolicy(salt="s"))
     'positive'

@@ -61,6 +61,10 @@ class WorkerMetrics:
         self.importance = Distribution(
             "weir_importance", "raw importance of a sample", buckets=_IMPORTANCE, registry=registry
         )
+        self.scores_non_finite = Counter(
+            "weir_scores_non_finite_total", "samples whose score was no finite number; the floor took its place",
+            registry=registry,
+        )  # fmt: skip
         self.buffer_offers = Counter(
             "weir_buffer_offers_total", "samples offered to the buffer: kept, or rejected at the door", ("decision",),
             registry=registry,

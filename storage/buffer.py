@@ -5,25 +5,29 @@ Which sample stays is decided by `importance.reservoir`; reading is in `storage.
 
 from collections.abc import Mapping, Sequence
 from threading import Lock
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from importance.errors import Unavailable
 from importance.flush import Flush
 from importance.reservoir import Door, Threshold
 from importance.sample import Correction, Outcome, Rating, label_table
 from importance.scores import Offer
 from storage import progress, quality, staging, tables
 from storage.engine import session, transaction
-from storage.lock import Right, try_for, wait_for
+from storage.lock import Right, share, try_for, wait_for
 
 # Sorted by id, so that two workers with the same ids wait for each other instead of locking each other out. An id that
-# is there stays as it is: the first to be stored wins. κ may have risen since the door was asked.
+# is there stays as it is: the first to be stored wins. κ may have risen since the door was asked. Where the whole
+# stratum was scored again since, a row keeps the chance that the old door left it, as m.
 _INSERT = sa.text("""
     WITH stored AS (
-        INSERT INTO buffer_keys (id, stratum, key, log_weight)
-        SELECT id, stratum, key, log_weight FROM staged JOIN buffer_strata USING (stratum)
+        INSERT INTO buffer_keys (id, stratum, key, log_weight, m)
+        SELECT id, stratum, key, log_weight, CASE WHEN door_epoch < epoch THEN door_limit ELSE 0 END
+        FROM staged JOIN buffer_strata USING (stratum)
         WHERE key > threshold ORDER BY id
         ON CONFLICT (id) DO NOTHING
         RETURNING id, stratum
@@ -38,7 +42,9 @@ _INSERT = sa.text("""
         SELECT CAST(:topic AS uuid), :partition, stratum, count(*) FROM stored GROUP BY stratum
         ON CONFLICT (topic_id, partition, stratum) DO UPDATE SET inserted = i.inserted + excluded.inserted
     )
-    SELECT count(*) FROM stored
+    SELECT EXISTS (
+        SELECT FROM staged LEFT JOIN buffer_strata s USING (stratum) WHERE staged.door_epoch IS DISTINCT FROM s.epoch
+    )
 """)
 
 # Rows are locked in the order of their ids, as everywhere; only those that change are written.
@@ -99,7 +105,7 @@ _TRIM = sa.text("""
         UPDATE buffer_strata s SET threshold = cut.threshold, deleted = s.deleted + lost.items
         FROM cut JOIN lost USING (stratum) WHERE s.stratum = cut.stratum
     )
-    SELECT stratum, cut.threshold, epoch, coalesce(lost.items, 0) AS items
+    SELECT stratum, cut.threshold, epoch, rule, coalesce(lost.items, 0) AS items
     FROM buffer_strata JOIN cut USING (stratum) LEFT JOIN lost USING (stratum)
 """)
 
@@ -108,8 +114,10 @@ class Buffer:
     """The pool of samples, written by any number of workers.
 
     ``capacities`` are the places of each stratum; the first use writes them, and they hold for all. Growing keeps a
-    stratum's κ, shrinking raises it at the next trim. ``topic_id`` is that of the topic whose partitions are flushed.
-    Safe to be used by several threads, a partition being flushed by one at a time.
+    stratum's κ, shrinking raises it at the next trim. ``rules`` say what the keys of each stratum are made with; where
+    the buffer's are made otherwise nothing is stored, and every call raises Unavailable until `Rescoring` was at work.
+    ``topic_id`` is that of the topic whose partitions are flushed. Safe to be used by several threads, a partition
+    being flushed by one at a time.
     """
 
     def __init__(
@@ -118,9 +126,11 @@ class Buffer:
         capacities: Mapping[str, int],
         topic_id: UUID,
         positive_from: Outcome = Outcome.CLICK,
+        rules: Mapping[str, str] | None = None,
     ) -> None:
         self._engine = engine
         self._capacities = dict(capacities)
+        self._rules = {name: (rules or {}).get(name, "") for name in capacities}
         self._topic_id = topic_id
         self._labels = list(label_table(positive_from))
         self._door: Door | None = None
@@ -168,26 +178,46 @@ class Buffer:
     def _store(self, connection: sa.Connection, flush: Flush, offers: Sequence[Offer]) -> None:
         if offers:
             staging.stage(connection, offers)
+        if offers or flush.corrections:
+            share(connection, Right.RESCORE)
         if not progress.advance(connection, self._topic_id, flush):
             return
-        if offers:
-            connection.execute(_INSERT, {"topic": self._topic_id, "partition": flush.partition})
+        if offers and connection.scalar(_INSERT, {"topic": self._topic_id, "partition": flush.partition}):
+            self._read_door(connection)  # another epoch: maybe another rule, and then all of this is undone
         self._correct(connection, flush.corrections)
         # Should the COMMIT fail, the counts held are those of a `next` that never was, and are not used.
         self._counts[flush.partition] = quality.add(
             connection, self._topic_id, flush, self._counts.get(flush.partition)
         )
         if not offers:  # else a trim follows, and looks
-            self._door = _door(connection)
+            self._door = self._read_door(connection)
 
     def _prepare(self) -> Door:
         row = tables.strata
-        write = insert(row).values([{"stratum": name, "capacity": n} for name, n in sorted(self._capacities.items())])
+        places = sorted(self._capacities.items())
+        write = insert(row).values([{"stratum": name, "capacity": n, "rule": self._rules[name]} for name, n in places])
         write = write.on_conflict_do_update(index_elements=[row.c.stratum], set_={"capacity": write.excluded.capacity})
         with transaction(self._engine) as connection:
             wait_for(connection, Right.TRIM)
             connection.execute(write)
-            return _door(connection)
+            return self._read_door(connection)
+
+    def _read_door(self, connection: sa.Connection) -> Door:
+        row = tables.strata
+        found = connection.execute(sa.select(row.c.stratum, row.c.threshold, row.c.epoch, row.c.rule))
+        return self._door_of(found.all())
+
+    def _door_of(self, found: Sequence[Any]) -> Door:
+        """The thresholds of rows of strata; Unavailable when their keys are not made as ours are."""
+        strata = {row.stratum: row for row in found}
+        for name in sorted(strata.keys() | self._rules.keys()):
+            theirs, ours = strata[name].rule if name in strata else None, self._rules.get(name)
+            if theirs != ours:
+                raise Unavailable(
+                    f"the buffer's keys of stratum {name} are made by {theirs or 'no known rule'!r}, those of this "
+                    f"process by {ours or 'none'!r}: run 'weir buffer rescore', or restart with the buffer's settings"
+                )
+        return Door({name: Threshold(row.threshold, row.epoch) for name, row in strata.items()})
 
     def _correct(self, connection: sa.Connection, corrections: Sequence[Correction]) -> None:
         late: dict[str, tuple[int, Rating | None]] = {}
@@ -214,13 +244,12 @@ class Buffer:
                 wait_for(connection, Right.TRIM)
             elif not try_for(connection, Right.TRIM):
                 return None
-            connection.execute(_BY_INDEX)
-            found = connection.execute(_TRIM).all()
-        self._door = Door({row.stratum: Threshold(row.threshold, row.epoch) for row in found})
+            found = trim(connection)
+        self._door = self._door_of(found)
         return sum(int(row.items) for row in found)
 
 
-def _door(connection: sa.Connection) -> Door:
-    row = tables.strata
-    found = connection.execute(sa.select(row.c.stratum, row.c.threshold, row.c.epoch))
-    return Door({r.stratum: Threshold(r.threshold, r.epoch) for r in found})
+def trim(connection: sa.Connection) -> Sequence[Any]:
+    """Trim every stratum, in a transaction that has the right to; its rows, with what was given up as ``items``."""
+    connection.execute(_BY_INDEX)
+    return connection.execute(_TRIM).all()

@@ -1,4 +1,4 @@
-"""Advisory locks: who may migrate, trim or train. Postgres gives them back when their session ends."""
+"""Advisory locks: who may migrate, trim, train or score again. Postgres gives them back when their session ends."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,11 +22,17 @@ class Right(IntEnum):
     MIGRATE = 1
     TRIM = 2
     TRAIN = 3
+    RESCORE = 4  # shared by those who store samples
 
 
 def wait_for(connection: sa.Connection, right: Right) -> None:
     """Take a lock until the transaction's end; waits for it, no longer than the connection's lock time-out."""
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SPACE, int(right))))
+
+
+def share(connection: sa.Connection, right: Right) -> None:
+    """Take a lock until the transaction's end beside others who share it; waits for whoever has it alone."""
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock_shared(_SPACE, int(right))))
 
 
 def try_for(connection: sa.Connection, right: Right) -> bool:

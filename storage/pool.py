@@ -13,13 +13,11 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from importance.errors import NotFound
-from importance.reservoir import inclusion_probability
+from importance.reservoir import inclusion_probabilities, inclusion_probability
 from importance.sample import Outcome, Rating, Sample, outcome
 from importance.strata import HOLDOUT, STRATA
 from storage import tables
 from storage.engine import transaction
-
-TRAINED_ON = tuple(name for name in STRATA if name != HOLDOUT)
 
 _decode = msgspec.json.Decoder(Sample).decode
 
@@ -97,18 +95,22 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class StratumStats:
-    """A stratum's places, rows and κ (−∞ while nothing was turned away), and (Σ1/p)²/Σ1/p² of its rows."""
+    """A stratum's places, rows and κ (−∞ while nothing was turned away), and (Σ1/p)²/Σ1/p² of its rows.
+
+    ``rule`` says what its keys are made with.
+    """
 
     name: str
     capacity: int
     items: int
     threshold: float
     effective_sample_size: float
+    rule: str
 
 
 @dataclass(frozen=True, slots=True)
 class BufferStats:
-    """The whole buffer, and each stratum in the order of `STRATA`."""
+    """The whole buffer, and each stratum in the order of `STRATA`, then those of segments by name."""
 
     capacity: int
     items: int
@@ -141,9 +143,10 @@ class Pool:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def draw(self, strata: Sequence[str] = TRAINED_ON, newer_than: int = 0) -> Draw:
+    def draw(self, strata: Sequence[str] | None = None, newer_than: int = 0) -> Draw:
         """All rows of some strata, of which ``stored`` > ``newer_than``; the holdout only when it is named."""
-        wanted = _ROWS.where(_READABLE, _keys.c.stratum.in_(strata), _keys.c.stored > newer_than).order_by(_keys.c.id)
+        chosen = _keys.c.stratum != HOLDOUT if strata is None else _keys.c.stratum.in_(strata)
+        wanted = _ROWS.where(_READABLE, chosen, _keys.c.stored > newer_than).order_by(_keys.c.id)
         with transaction(self._engine, "REPEATABLE READ") as connection:
             cut = int(connection.scalar(sa.select(sa.func.coalesce(sa.func.max(_keys.c.stored), 0))) or 0)
             rows = connection.execute(wanted).all()
@@ -156,7 +159,7 @@ class Pool:
         return Draw(
             samples=samples,
             label=np.array([row.label for row in rows], dtype=np.int64),
-            probability=np.exp(np.minimum(np.minimum(0.0, floats("m")), log_weight - floats("threshold"))),
+            probability=inclusion_probabilities(log_weight, floats("threshold"), floats("m")),
             log_weight=log_weight,
             importance=floats("importance"),
             prediction=floats("prediction"),
@@ -177,6 +180,7 @@ class Pool:
                 _strata.c.stratum,
                 _strata.c.capacity,
                 _strata.c.threshold,
+                _strata.c.rule,
                 sa.func.count(_keys.c.id).label("items"),
                 sa.func.coalesce(sa.func.sum(one_by).filter(present), 0.0).label("weights"),
                 sa.func.coalesce(sa.func.sum(one_by * one_by).filter(present), 0.0).label("squares"),
@@ -185,13 +189,20 @@ class Pool:
             .group_by(_strata.c.stratum)
         )
         with transaction(self._engine) as connection:
-            rows = sorted(connection.execute(figures).all(), key=lambda row: STRATA.index(row.stratum))
+            rows = sorted(connection.execute(figures).all(), key=lambda row: _place(row.stratum))
         return BufferStats(
             capacity=sum(row.capacity for row in rows),
             items=sum(row.items for row in rows),
             effective_sample_size=_effective(sum(row.weights for row in rows), sum(row.squares for row in rows)),
             strata=tuple(
-                StratumStats(row.stratum, row.capacity, row.items, row.threshold, _effective(row.weights, row.squares))
+                StratumStats(
+                    row.stratum,
+                    row.capacity,
+                    row.items,
+                    row.threshold,
+                    _effective(row.weights, row.squares),
+                    row.rule,
+                )
                 for row in rows
             ),
         )
@@ -226,6 +237,11 @@ def _sample(row: Any) -> Sample:
     if row.rating_time_ms is not None:
         rating = Rating(row.rating_time_ms, row.rating_id, row.rating_value)
     return msgspec.structs.replace(_decode(row.sample), actions=row.actions, rating=rating)
+
+
+def _place(stratum: str) -> tuple[int, str]:
+    """Where a stratum is told of."""
+    return (STRATA.index(stratum) if stratum in STRATA else len(STRATA), stratum)
 
 
 def _effective(weights: float, squares: float) -> float:

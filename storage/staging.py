@@ -4,6 +4,7 @@ Rows written one by one in COPY's binary format took 2.4 µs of the client's tim
 """
 
 from collections.abc import Iterable
+from math import log
 
 import msgspec
 import sqlalchemy as sa
@@ -16,6 +17,8 @@ _COLUMNS = {
     "stratum": "text",
     "key": "double precision",
     "log_weight": "double precision",
+    "door_epoch": "bigint",
+    "door_limit": "double precision",
     "actions": "smallint",
     "label": "smallint",
     "rating_time_ms": "bigint",
@@ -62,6 +65,8 @@ def _row(offer: Offer) -> tuple[object, ...]:
         offer.stratum,
         offer.key,
         offer.log_weight,
+        offer.door_epoch,
+        log(offer.probability),
         sample.actions,
         offer.label,
         *((None, None, None) if rating is None else (rating.time_ms, rating.id, rating.value)),

@@ -31,6 +31,7 @@ strata = sa.Table(
     sa.Column("threshold", pg.DOUBLE_PRECISION, nullable=False, server_default="-Infinity"),
     sa.Column("epoch", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("deleted", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("rule", sa.Text, nullable=False, server_default=""),  # what its keys are made with; empty: not known
 )
 
 # Inserts are counted by partition, each row written by its owner alone: one row a stratum would be fought over.

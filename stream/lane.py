@@ -22,7 +22,7 @@ from importance.sample import Sample
 from importance.scores import Offer, Scores
 from stream.chunks import Chunk
 from stream.dead_letters import DeadLetter
-from stream.reports import KAFKA, STORAGE, Availability, Lost, Report, Skipped, Turn
+from stream.reports import KAFKA, STORAGE, Availability, Lost, Report, Scored, Skipped, Turn
 from stream.threads import Threads
 
 T = TypeVar("T")
@@ -101,7 +101,7 @@ class Worth:
 
     offers: list[Offer] = field(default_factory=list)
     quality: dict[CountKey, Counts] = field(default_factory=dict)
-    scored: list[tuple[int, float]] = field(default_factory=list)
+    scored: list[Scored] = field(default_factory=list)
 
 
 class Lane:
@@ -279,7 +279,7 @@ class Lane:
         offers = self._effects.admit(samples, scores)
         quality = self._effects.tally(samples, scores)
         worth.offers.extend(offers)
-        worth.scored.append((len(samples), seconds))
+        worth.scored.append(Scored(len(samples), seconds, scores.non_finite))
         for key, counts in quality.items():
             known = worth.quality.get(key)
             worth.quality[key] = counts if known is None else known + counts

@@ -5,6 +5,7 @@ Knows nothing of metrics, logs or routes; whoever assembles the worker turns the
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from importance.scores import Offer
 
@@ -12,12 +13,20 @@ KAFKA = "kafka"
 STORAGE = "storage"
 
 
+class Scored(NamedTuple):
+    """A call of the scorer; ``non_finite`` of the samples had a score that was no number, and was replaced."""
+
+    samples: int
+    seconds: float
+    non_finite: int
+
+
 @dataclass(frozen=True)
 class Turn:
     """One durable step of one partition.
 
-    ``counts``: (event type, outcome) → records. ``dead``: the reason of each dead letter. ``scored``: for each call of
-    the scorer (samples, seconds). ``corrections`` may repeat an earlier one; they are idempotent.
+    ``counts``: (event type, outcome) → records. ``dead``: the reason of each dead letter. ``scored``: the calls of
+    the scorer. ``corrections`` may repeat an earlier one; they are idempotent.
     """
 
     partition: int
@@ -25,7 +34,7 @@ class Turn:
     offers: Sequence[Offer]
     corrections: int
     dead: Sequence[str]
-    scored: Sequence[tuple[int, float]]
+    scored: Sequence[Scored]
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,12 @@ Knows nothing of the registry; writes a folder.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import transformers
-from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from importance.errors import BadArtifact, InvalidInput, WeirError
@@ -18,6 +17,8 @@ from importance.sample import Sample
 from trainer import folder as versions
 from trainer.finetune import Lessons, Optimisation, Progress, train
 from trainer.folder import INTERACTION, PAIR, Card, Model
+from trainer.labelled import Labelled
+from trainer.memory import remember
 from trainer.model import InteractionModel, PairClassifier, Shape
 from trainer.proof import prove
 from trainer.tokens import MAX_TOKENS, Tokens, item_text
@@ -36,9 +37,9 @@ class FirstTraining:
 
 
 def train_first(
-    samples: Sequence[Sample],
-    labels: NDArray[np.int64],
+    history: Labelled,
     into: Path,
+    plain: Labelled | None = None,
     training: FirstTraining = FirstTraining(),
     seed: int = 0,
     base: Path | None = None,
@@ -47,21 +48,23 @@ def train_first(
 ) -> Path:
     """Train on history, which must not hold the holdout's subjects, and write the version to ``into``.
 
+    ``plain`` are those of it that the stratum uniform would get: what the estimators of this version are measured by.
     Without ``base`` the built-in model begins from nothing, with a tokenizer of the history's items; else the version
     in ``base`` (see `from_pretrained`) goes on. The classes are taken as they come: no reweighting.
     """
-    if len(set(np.asarray(labels).tolist())) < 2:
+    samples, labels = history.samples, history.labels
+    if len(set(labels.tolist())) < 2:
         raise InvalidInput(f"the history has {len(samples)} samples of fewer than two classes; a model needs both")
     model = versions.load(base, device) if base else build(samples, training, seed, device)
     rng = np.random.default_rng(seed)
     size = training.optimisation.batch_size
     order = np.concatenate([rng.permutation(len(samples)) for _ in range(training.epochs)])
     batches = [order[start : start + size] for start in range(0, len(order), size)]
-    lessons = Lessons(model.tokens.encode(samples), np.asarray(labels, np.int64), np.ones(len(samples)), batches)
+    lessons = Lessons(model.tokens.encode(samples), labels, np.ones(len(samples)), batches)
     tuned = train(model, lessons, training.optimisation, seed, progress)
     known = frozenset(sample.item for sample in samples)
-    first = Model(tuned.model.network, model.tokens, model.card, known, tuned.model.moments)
-    return versions.save(first, into)
+    first = remember(tuned, None, plain or Labelled((), np.empty(0, np.int64)))
+    return versions.save(replace(first, known_items=known), into)
 
 
 def build(samples: Sequence[Sample], training: FirstTraining, seed: int, device: torch.device | None = None) -> Model:
@@ -102,7 +105,7 @@ def from_pretrained(name_or_folder: str, into: Path, seed: int = 0, max_tokens: 
     source = Path(name_or_folder).expanduser()
     local = source.is_dir()
     if local and versions.is_version(source):
-        return versions.save(versions.load(source, with_moments=True), into)
+        return versions.save(versions.load(source, with_moments=True, with_companions=True), into)
     options = {"local_files_only": local, "trust_remote_code": False}
     origin = str(source) if local else name_or_folder
     transformers.utils.logging.disable_progress_bar()

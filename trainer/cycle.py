@@ -4,7 +4,7 @@ A function of its arguments: rows in, a candidate and a decision out. Knows noth
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from importance import estimators
 from importance.sample import Sample
 from trainer import folder as versions
 from trainer.evaluation import Evaluation, evaluate
@@ -20,26 +19,20 @@ from trainer.finetune import FineTuning, TrainingRows, Tuned, fine_tune
 from trainer.folder import Model
 from trainer.forward import run
 from trainer.gate import Decision, GatePolicy, decide
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Holdout:
-    """Samples that never train, with their labels [n]."""
-
-    samples: Sequence[Sample]
-    labels: NDArray[np.int64]
+from trainer.labelled import Labelled
+from trainer.memory import remember, weights_of
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Held:
-    """What a candidate is judged on, and what its mean importance is measured on.
+    """What a candidate is judged on, and what its estimators remember and are measured by.
 
-    ``uniform`` are samples of the stream kept without regard to importance: the mean over them normalises the floor of
-    selection, and is stored with the version.
+    ``holdout`` never trains. ``uniform`` are samples of the stream kept without regard to importance, which selection
+    does not rank: all that a key needs of a version is made of them.
     """
 
-    holdout: Holdout
-    uniform: Holdout
+    holdout: Labelled
+    uniform: Labelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +48,11 @@ class Start:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Candidate:
-    """A tuned model, the gate's word on it, its figures on the holdout, and the mean importance by estimator."""
+    """A tuned model with what its estimators need, the gate's word on it, and its figures on the holdout."""
 
     tuned: Tuned
     decision: Decision
     evaluation: Evaluation | None
-    mean_importance: dict[str, float]
 
 
 def learn(
@@ -76,7 +68,11 @@ def learn(
     """Fine-tune the base and judge the result against the serving version."""
     holdout = held.holdout
     serving = versions.load(start.serving, device)
-    tuned = fine_tune(versions.load(start.base, device, with_moments=True), rows, tuning, seed, stop=stop)
+    base = versions.load(start.base, device, with_moments=True, with_companions=True)
+    before = weights_of(base)
+    tuned = fine_tune(base, rows, tuning, seed, stop=stop)
+    if tuned.finished:
+        tuned = replace(tuned, model=remember(tuned, before, held.uniform))
     shown, candidate = predict(serving, holdout.samples), predict(tuned.model, holdout.samples)
     numbers = {subject: number for number, subject in enumerate({sample.subject for sample in holdout.samples})}
     subjects = np.array([numbers[sample.subject] for sample in holdout.samples], dtype=np.int64)
@@ -86,20 +82,9 @@ def learn(
         tuned=tuned,
         decision=decision,
         evaluation=evaluate(holdout.labels, candidate) if both else None,
-        mean_importance=mean_importance(tuned.model, held.uniform),
     )
 
 
 def predict(model: Model, samples: Sequence[Sample]) -> NDArray[np.float64]:
     """P(label = 1) [n], in order."""
     return run(model, model.tokens.encode(samples)).prediction if len(samples) else np.empty(0)
-
-
-def mean_importance(model: Model, measured_on: Holdout) -> dict[str, float]:
-    """The mean score by every estimator over samples of the stream; empty where there are none."""
-    if not len(measured_on.samples):
-        return {}
-    chosen = [estimators.get(name) for name in estimators.names()]
-    seen = run(model, model.tokens.encode(measured_on.samples), measured_on.labels, chosen)
-    means = {name: float(np.mean(scores[np.isfinite(scores)])) for name, scores in seen.importance.items()}
-    return {name: mean for name, mean in means.items() if np.isfinite(mean)}

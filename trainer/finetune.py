@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from importance.errors import InvalidInput
 from importance.sample import Sample
 from trainer.folder import Model
-from trainer.model import losses
+from trainer.model import losses, positive_probability
 from trainer.tokens import Encoded
 
 Progress = Callable[[int, int, float], None]
@@ -92,13 +92,16 @@ class Lessons:
 class Tuned:
     """The model after ``steps``; ``finished`` is false when it was told to stop before the last one.
 
-    ``loss`` is the weighted mean over all steps, in nats, of each batch before the step it caused.
+    ``loss`` is the weighted mean over all steps, in nats, of each batch before the step it caused. ``met`` are the
+    (query, item) numbers [m] of all batches' rows, in order, and ``right`` [m] whether the model was, on each.
     """
 
     model: Model
     steps: int
     loss: float
     finished: bool
+    met: Indices
+    right: NDArray[np.bool_]
 
 
 def fine_tune(
@@ -155,6 +158,7 @@ def train(
     wanted = torch.from_numpy(lessons.labels).to(device)
     weighted = torch.from_numpy(lessons.weights).float().to(device)
     total, done = 0.0, 0
+    right: list[Tensor] = []
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         network.train()
@@ -169,11 +173,16 @@ def train(
             nn.utils.clip_grad_norm_(network.parameters(), optimisation.clip_norm)
             optimizer.step()
             total, done = total + loss.item(), done + 1
+            right.append((positive_probability(output.logits.detach()) >= 0.5) == wanted[at].bool())
             if progress is not None:
                 progress(done, len(lessons.batches), loss.item())
+    optimizer.zero_grad()
     network.eval()
     moments = _moments(network, optimizer)
-    return Tuned(replace(model, moments=moments), done, total / max(done, 1), done == len(lessons.batches))
+    met = lessons.encoded.pairs(np.concatenate([*lessons.batches[:done], np.empty(0, np.int64)]))
+    answers = torch.cat([*right, torch.empty(0, dtype=torch.bool, device=device)]).cpu().numpy()
+    tuned = replace(model, moments=moments)
+    return Tuned(tuned, done, total / max(done, 1), done == len(lessons.batches), met, answers)
 
 
 def _optimizer(model: Model, optimisation: Optimisation) -> torch.optim.AdamW:

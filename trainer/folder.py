@@ -8,23 +8,35 @@
     weir.json              the card: kind of network, input length, seed
     known_items.json       the items of the data that the first version was trained on
     optimizer.safetensors  Adam's moments, which the next fine-tune goes on with (optional)
+    average.safetensors    the moving average of the versions' weights (optional)
+    earlier.safetensors    the weights of the version before (optional)
+    state.safetensors      what estimators remember, and the scores that were measured at evaluation (optional); it
+                           names the weights it belongs to by their sha256
 
 Nothing in it can run code: no pickle, no remote code. What does not load is `BadArtifact`.
 """
 
+import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
+import numpy as np
 import torch
 import transformers
+from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from importance.errors import BadArtifact, WeirError
+from importance.estimators.gradient_norm import GradientNorm
+from importance.estimators.projection import Projection
+from importance.estimators.state import State
 from trainer.model import InteractionModel, Network, PairClassifier, Shape
 from trainer.tokens import Tokens
 
@@ -32,6 +44,11 @@ INTERACTION: Final = "interaction"
 PAIR: Final = "pair"
 _CONFIG, _WEIGHTS, _TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 _CARD, _KNOWN, _OPTIMIZER = "weir.json", "known_items.json", "optimizer.safetensors"
+_AVERAGE, _EARLIER, _STATE = "average.safetensors", "earlier.safetensors", "state.safetensors"
+_MEASURED = "measured."
+
+Weights = dict[str, Tensor]
+"""A network's parameters by name."""
 
 T = TypeVar("T")
 
@@ -48,20 +65,40 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     input: Literal["item text, price band | query"] = "item text, price band | query"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Model:
-    """A version in memory. ``moments`` are Adam's, by name, when they were asked for and kept."""
+    """A version in memory.
+
+    ``moments`` are Adam's, by name, when they were asked for and kept; so are the two ``companions``: ``average``, the
+    moving average of the weights, and ``earlier``, those of the version before. ``state`` is what estimators remember.
+    ``measured`` are the scores [n] by estimator of the same n samples of the stream, kept without regard to importance,
+    NaN where a costly one was not computed.
+    """
 
     network: Network
     tokens: Tokens
     card: Card
     known_items: frozenset[str] = frozenset()
-    moments: dict[str, Tensor] | None = None
+    moments: Weights | None = None
+    average: Weights | None = None
+    earlier: Weights | None = None
+    state: State = field(default_factory=State)
+    measured: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:
         """Where its weights lie."""
         return self.network.final.weight.device
+
+    @cached_property
+    def gradients(self) -> GradientNorm:
+        """What follows a pass to the exact gradient norms; `InvalidInput` names what of the network is not covered."""
+        return GradientNorm(self.network)
+
+    @cached_property
+    def projection(self) -> Projection:
+        """What follows a pass to the projected gradients."""
+        return Projection(self.network)
 
 
 def save(model: Model, folder: Path) -> Path:
@@ -75,23 +112,35 @@ def save(model: Model, folder: Path) -> Path:
     model.tokens.save(folder / _TOKENIZER)
     (folder / _CARD).write_bytes(msgspec.json.format(msgspec.json.encode(model.card)))
     _write_json(folder / _KNOWN, sorted(model.known_items))
-    if model.moments:
-        save_file(_on_cpu(model.moments), folder / _OPTIMIZER)
+    for name, tensors in ((_OPTIMIZER, model.moments), (_AVERAGE, model.average), (_EARLIER, model.earlier)):
+        if tensors:
+            save_file(_on_cpu(tensors), folder / name)
+    remembered = model.state.parts() | {
+        _MEASURED + name: torch.from_numpy(scores).float() for name, scores in model.measured.items()
+    }
+    if remembered:
+        save_file(_on_cpu(remembered), folder / _STATE, {"weights": _sha256(folder / _WEIGHTS)})
     return folder
 
 
-def load(folder: Path, device: torch.device | None = None, with_moments: bool = False) -> Model:
+def load(
+    folder: Path, device: torch.device | None = None, with_moments: bool = False, with_companions: bool = False
+) -> Model:
     """Read a version, in evaluation mode; `BadArtifact` when anything in it is missing, damaged or out of shape."""
     card = _checked(folder / _CARD, lambda file: msgspec.json.decode(file.read_bytes(), type=Card))
     read = _interaction if card.kind == INTERACTION else _pair
     network = _checked(folder / _WEIGHTS, lambda _: read(folder, card))
     known = _checked(folder / _KNOWN, lambda file: msgspec.json.decode(file.read_bytes(), type=frozenset[str]))
-    moments = None
-    if with_moments and (folder / _OPTIMIZER).exists():
-        moments = _checked(folder / _OPTIMIZER, load_file)
     tokens = Tokens.load(folder / _TOKENIZER, card.pad_id, card.max_tokens)
     network.eval()
-    return Model(network if device is None else network.to(device), tokens, card, known, moments)
+    if device is not None:
+        network.to(device)
+    moments = _optional(folder / _OPTIMIZER) if with_moments else None
+    average, earlier = (
+        _of_network(folder / name, network) if with_companions else None for name in (_AVERAGE, _EARLIER)
+    )
+    state, measured = _remembered(folder, network.final.weight.device)
+    return Model(network, tokens, card, known, moments, average, earlier, state, measured)
 
 
 def is_version(folder: Path) -> bool:
@@ -114,6 +163,48 @@ def _pair(folder: Path, card: Card) -> PairClassifier:
     if info["missing_keys"]:
         raise BadArtifact(f"{folder / _WEIGHTS} lacks {len(info['missing_keys'])} of the network's weights")
     return PairClassifier(network, card.reads_types)
+
+
+def _optional(file: Path) -> Weights | None:
+    return _checked(file, load_file) if file.exists() else None
+
+
+def _of_network(file: Path, network: Network) -> Weights | None:
+    """Other weights of the same network, beside its own."""
+    weights = _optional(file)
+    if weights is None:
+        return None
+    own = {name: parameter.shape for name, parameter in network.named_parameters()}
+    if {name: tensor.shape for name, tensor in weights.items()} != own:
+        raise BadArtifact(f"{file} holds no weights of the network beside it")
+    return {name: tensor.to(network.final.weight.device) for name, tensor in weights.items()}
+
+
+def _remembered(folder: Path, device: torch.device) -> tuple[State, dict[str, NDArray[np.float64]]]:
+    """What estimators remember, and the measured scores; both empty where the version has none."""
+    file = folder / _STATE
+    if not file.exists():
+        return State(), {}
+
+    def read(file: Path) -> tuple[Weights, str]:
+        with safe_open(file, "pt") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata()["weights"]  # noqa: SIM118
+
+    tensors, belongs_to = _checked(file, read)
+    if belongs_to != _sha256(folder / _WEIGHTS):
+        raise BadArtifact(f"{file} belongs to other weights than those beside it")
+    measured = {
+        name.removeprefix(_MEASURED): tensor.double().numpy()
+        for name, tensor in tensors.items()
+        if name.startswith(_MEASURED)
+    }
+    parts = {name: tensor.to(device) for name, tensor in tensors.items() if not name.startswith(_MEASURED)}
+    return _checked(file, lambda _: State(**parts)), measured
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _checked(file: Path, read: Callable[[Path], T]) -> T:

@@ -3,22 +3,27 @@
 Evaluation mode only; knows nothing of versions or of learning.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from importance.estimators import Estimator, Forward
-from trainer.folder import Model
-from trainer.model import positive_probability
-from trainer.tokens import Encoded
+from trainer.folder import Model, Weights
+from trainer.model import losses, positive_probability
+from trainer.tokens import Batch, Encoded
 
 MICRO_BATCH = 128
 """Samples a pass; 128 to 512 are equally fast on one core, and the smallest holds the least memory."""
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+_BACKWARD = frozenset({"embeddings", "gradient_norm", "projection"})
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -31,35 +36,125 @@ class Pass:
     prediction: Floats
     importance: dict[str, Floats]
 
+    def mended(self) -> tuple["Pass", NDArray[np.bool_]]:
+        """With ½ and 0 (the floor of the weight) in place of what is no finite number; and which samples [n] had any.
+
+        >>> seen, bad = Pass(np.array([0.2, np.nan]), {"loss": np.array([np.inf, 1.0])}).mended()
+        >>> seen.prediction.tolist(), seen.importance["loss"].tolist(), bad.tolist()
+        ([0.2, 0.5], [0.0, 1.0], [True, True])
+        """
+        bad = ~np.isfinite(self.prediction)
+        prediction = np.where(bad, 0.5, self.prediction)
+        for scores in self.importance.values():
+            bad = bad | ~np.isfinite(scores)
+        importance = {name: np.where(np.isfinite(scores), scores, 0.0) for name, scores in self.importance.items()}
+        return Pass(prediction, importance), bad
+
 
 def run(
     model: Model,
     encoded: Encoded,
-    labels: NDArray[np.int64] | None = None,
+    labels: Integers | None = None,
     estimators: Sequence[Estimator] = (),
     micro_batch: int = MICRO_BATCH,
+    autocast: bool = False,
 ) -> Pass:
     """Predictions and scores in the order given; computed in batches of like length.
 
-    ``labels`` [n] are needed by the estimators that say so. ``uniform`` and the like cost nothing here.
+    ``labels`` [n] are needed by the estimators that say so. ``uniform`` and the like cost nothing here. With
+    ``autocast`` the network computes in bfloat16 where that is safe; the estimators compute in float32 all the same.
     """
     prediction = np.empty(len(encoded))
     importance = {estimator.name: np.empty(len(encoded)) for estimator in estimators}
-    backward = any("embeddings" in estimator.needs for estimator in estimators)
-    device = model.device
-    with torch.enable_grad() if backward else torch.inference_mode():
-        for rows in encoded.by_length(micro_batch):
-            batch = encoded.batch(rows).to(device)
-            output = model.network(batch, embeddings=backward)
-            prediction[rows] = positive_probability(output.logits.detach()).cpu().numpy()
-            seen = Forward(
-                logits=output.logits,
-                hidden=output.hidden,
-                has_bias=model.network.final.bias is not None,
-                labels=None if labels is None else torch.from_numpy(labels[rows]).to(device),
-                embeddings=output.embeddings,
-                mask=batch.mask,
-            )
-            for estimator in estimators:
-                importance[estimator.name][rows] = estimator(seen).cpu().numpy()
+    needs = frozenset().union(*(estimator.needs for estimator in estimators))
+    for rows, seen in passes(model, encoded, labels, needs, micro_batch, autocast):
+        prediction[rows] = positive_probability(seen.logits.detach()).cpu().numpy()
+        for estimator in estimators:
+            importance[estimator.name][rows] = estimator(seen).cpu().numpy()
     return Pass(prediction, importance)
+
+
+def provided(model: Model) -> frozenset[str]:
+    """The needs of estimators that passes of this model meet, when they are given labels."""
+    always = {"logits", "hidden", "label", "embeddings", "pairs", "gradient_norm", "earlier_norms", "projection"}
+    average = {"average"} if model.average is not None else set()
+    return frozenset(always | average | model.state.parts().keys())
+
+
+def passes(
+    model: Model,
+    encoded: Encoded,
+    labels: Integers | None,
+    needs: frozenset[str],
+    micro_batch: int = MICRO_BATCH,
+    autocast: bool = False,
+) -> Iterator[tuple[Integers, Forward]]:
+    """Row numbers and what the estimators need of them, batch by batch."""
+    for rows in encoded.by_length(micro_batch):
+        batch = encoded.batch(rows).to(model.device)
+        told = None if labels is None else torch.from_numpy(labels[rows]).to(model.device)
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=autocast):
+            seen = _forward(model, batch, told, needs)
+        if "pairs" in needs:
+            seen = replace(seen, pairs=torch.from_numpy(encoded.pairs(rows)).to(model.device))
+        yield rows, seen
+
+
+def _forward(model: Model, batch: Batch, labels: Tensor | None, needs: frozenset[str]) -> Forward:
+    wants_norms = labels is not None and "gradient_norm" in needs
+    wants_projection = labels is not None and "projection" in needs
+    norm = projection = None
+    with ExitStack() as stack:
+        stack.enter_context(torch.enable_grad() if needs & _BACKWARD else torch.inference_mode())
+        watched = stack.enter_context(model.gradients.watch()) if wants_norms else None
+        projected = stack.enter_context(model.projection.watch()) if wants_projection else None
+        output = model.network(batch, embeddings=bool(needs & {"embeddings", "projection"}))
+        if projected is not None and labels is not None:
+            projection = projected.gradients(losses(output.logits, labels), retain_graph=True)
+        if watched is not None and labels is not None:
+            norm = watched.norms(losses(output.logits, labels), retain_graph="embeddings" in needs)
+    return Forward(
+        logits=output.logits,
+        hidden=output.hidden,
+        has_bias=model.network.final.bias is not None,
+        labels=labels,
+        embeddings=output.embeddings,
+        mask=batch.mask,
+        gradient_norm=norm,
+        earlier_norms=_earlier_norms(model, batch, labels) if "earlier_norms" in needs else None,
+        projection=projection,
+        average_logits=_average_logits(model, batch) if "average" in needs else None,
+        state=model.state,
+    )
+
+
+def _earlier_norms(model: Model, batch: Batch, labels: Tensor | None) -> Tensor | None:
+    """‖∇_θ ℓ‖ [n, K] at the earlier checkpoints: the version before, where there is one."""
+    if labels is None:
+        return None
+    if model.earlier is None:
+        return torch.empty(len(labels), 0, device=labels.device)
+    with wearing(model, model.earlier), model.gradients.watch() as watched:
+        norms: Tensor = watched.norms(losses(model.network(batch).logits, labels))
+    return norms.unsqueeze(1)
+
+
+def _average_logits(model: Model, batch: Batch) -> Tensor | None:
+    if model.average is None:
+        return None
+    with wearing(model, model.average), torch.inference_mode():
+        logits: Tensor = model.network(batch).logits
+    return logits
+
+
+@contextmanager
+def wearing(model: Model, weights: Weights) -> Iterator[None]:
+    """Let the network compute with other weights. Nothing is copied; not for two threads at once."""
+    own = {name: parameter.data for name, parameter in model.network.named_parameters()}
+    try:
+        for name, parameter in model.network.named_parameters():
+            parameter.data = weights[name]
+        yield
+    finally:
+        for name, parameter in model.network.named_parameters():
+            parameter.data = own[name]

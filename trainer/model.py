@@ -62,7 +62,7 @@ class InteractionModel(nn.Module):
         """Logits [n, 1] of a batch; with ``embeddings`` also the word embeddings, which then require grad."""
         words = self.bert.embeddings.word_embeddings(batch.ids)
         if embeddings:
-            words = words.detach().requires_grad_()
+            words = _with_gradient(words)
         encoded = self.bert(
             inputs_embeds=words, attention_mask=batch.mask, token_type_ids=batch.types
         ).last_hidden_state
@@ -96,7 +96,7 @@ class PairClassifier(nn.Module):
             seen["hidden"] = arguments[0]
 
         def make_leaf(_: nn.Module, __: object, words: Tensor) -> Tensor:
-            seen["words"] = words.detach().requires_grad_()
+            seen["words"] = _with_gradient(words)
             return seen["words"]
 
         hooks = [self.final.register_forward_pre_hook(keep_input)]
@@ -131,6 +131,11 @@ def losses(logits: Tensor, labels: Tensor) -> Tensor:
     if logits.shape[1] == 2:
         return functional.cross_entropy(logits.float(), labels.long(), reduction="none")
     return functional.binary_cross_entropy_with_logits(logits[:, 0].float(), labels.float(), reduction="none")
+
+
+def _with_gradient(words: Tensor) -> Tensor:
+    """Words that gradients can be asked of: as they are, or where nothing before them is followed, a leaf."""
+    return words if words.requires_grad else words.detach().requires_grad_()
 
 
 def _bert_config(shape: Shape) -> BertConfig:

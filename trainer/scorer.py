@@ -4,7 +4,7 @@ Knows nothing of Kafka or of where versions come from: it is given folders.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf, nan
 from pathlib import Path
 from threading import Lock
@@ -14,24 +14,47 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from importance import estimators
 from importance import sample as outcomes
 from importance.errors import Unavailable
 from importance.estimators import Estimator
+from importance.mixture import Mixture
 from importance.sample import Outcome, Sample
+from importance.scale import TOP_FRACTION, Scale, complete
 from importance.scores import Scores
 from trainer import folder as versions
 from trainer.folder import Model
-from trainer.forward import MICRO_BATCH, Floats, Pass, run
+from trainer.forward import MICRO_BATCH, Floats, Pass, provided, run
 from trainer.proof import prove
+from trainer.tokens import Encoded
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Served:
-    """A version that is ready to score. ``mean_importance`` was measured when it was evaluated."""
+    """A version that is ready to score: which estimators it can serve, and what its scores are measured by.
+
+    ``missing`` names the parts of the mixture that it cannot serve, for want of what they remember: of these nothing is
+    known, so that every sample counts alike.
+    """
 
     version: str
     model: Model
-    mean_importance: float
+    able: Sequence[Estimator]
+    missing: Sequence[str]
+    scale: Scale
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """How worth is computed: the mixture, the fraction that is the top, and whether networks may compute in bfloat16.
+
+    Samples are labelled 1 from ``positive_from`` on.
+    """
+
+    mixture: Mixture
+    top_fraction: float = TOP_FRACTION
+    autocast: bool = False
+    positive_from: Outcome = Outcome.CLICK
 
 
 class Scorer:
@@ -43,27 +66,28 @@ class Scorer:
 
     def __init__(
         self,
-        estimator: Estimator,
+        worth: Worth,
         device: torch.device,
-        positive_from: Outcome = Outcome.CLICK,
         micro_batch: int = MICRO_BATCH,
     ) -> None:
-        self._estimator = estimator
+        self._worth = worth
         self._device = device
-        self._positive_from = positive_from
         self._micro_batch = micro_batch
         self._scoring = Lock()
         self._swapping = Lock()
         self._served: Served | None = None
         self._previous: Served | None = None
         self._control: Served | None = None
-        self.non_finite = 0
-        """Samples so far whose score or prediction was no finite number, and was replaced."""
 
     @property
     def version(self) -> str | None:
         """The version that scores the next batch."""
         return self._served.version if self._served else None
+
+    @property
+    def missing(self) -> Sequence[str]:
+        """The parts of the mixture that the serving version cannot serve yet."""
+        return self._served.missing if self._served else ()
 
     @property
     def previous(self) -> str | None:
@@ -78,11 +102,11 @@ class Scorer:
     def set_control(self, version: str, folder: Path) -> None:
         """Load the frozen control copy; `BadArtifact` leaves everything as it was."""
         with self._swapping:
-            control = self._ready(version, folder, 1.0)
+            control = self._ready(version, folder)
             with self._scoring:
                 self._control = control
 
-    def swap(self, version: str, folder: Path | Callable[[], Path], mean_importance: float) -> float:
+    def swap(self, version: str, folder: Path | Callable[[], Path]) -> float:
         """Load, warm up, and let this version score from the next batch on. Returns the seconds that it took.
 
         ``folder`` may be a callable that fetches it; it is not called for a version that is in memory (the previous
@@ -92,7 +116,7 @@ class Scorer:
             begun = perf_counter()
             if self.version == version:
                 return 0.0
-            fresh = self._in_memory(version, mean_importance) or self._ready(version, folder, mean_importance)
+            fresh = self._in_memory(version) or self._ready(version, folder)
             with self._scoring:
                 self._previous, self._served = self._served, fresh
             return perf_counter() - begun
@@ -104,25 +128,28 @@ class Scorer:
             if served is None:
                 raise Unavailable("no model is served yet: run weir models init")
             encoded = served.model.tokens.encode(samples)
-            seen = self._counted(
-                run(served.model, encoded, self._labels(samples), [self._estimator], self._micro_batch)
-            )
+            seen, bad = self._run(served, encoded, self._labels(samples), served.able)
             if control is not None and control.version != served.version:
                 if control.model.tokens.definition != served.model.tokens.definition:
                     encoded = control.model.tokens.encode(samples)
-                shown = self._counted(run(control.model, encoded, micro_batch=self._micro_batch)).prediction
+                shown, worse = self._run(control, encoded)
+                bad |= worse
             else:  # the first version is its own control: no second pass
-                shown = seen.prediction
+                shown = seen
+        mixture, scale = self._worth.mixture, served.scale
+        columns = complete(mixture, seen.importance, len(samples))
         return Scores(
-            importance=seen.importance[self._estimator.name],
-            estimator=self._estimator.name,
+            importance=mixture.combine(columns, scale.means),
+            estimator=str(mixture),
             model=served.version,
-            mean_importance=served.mean_importance,
+            mean_importance=scale.mean,
+            cut=scale.cut,
             prediction=seen.prediction,
-            control=shown if control else None,
+            control=shown.prediction if control else None,
             control_model=control.version if control else None,
             known=_known(samples, (control or served).model.known_items),
             reference=_references(samples),
+            non_finite=int(bad.sum()),
         )
 
     def estimate(self, samples: Sequence[Sample], chosen: Sequence[Estimator] = ()) -> tuple[str, Pass]:
@@ -132,36 +159,38 @@ class Scorer:
             if served is None:
                 raise Unavailable("no model is served yet: run weir models init")
             encoded = served.model.tokens.encode(samples)
-            seen = run(served.model, encoded, self._labels(samples), chosen, self._micro_batch)
-            return served.version, self._counted(seen)
+            return served.version, self._run(served, encoded, self._labels(samples), chosen)[0]
 
     def _labels(self, samples: Sequence[Sample]) -> NDArray[np.int64]:
-        return np.array(outcomes.labels(samples, self._positive_from), np.int64)
+        return np.array(outcomes.labels(samples, self._worth.positive_from), np.int64)
 
-    def _counted(self, seen: Pass) -> Pass:
-        """With ½ and 0 (the floor of the weight) in place of what is no finite number, which is counted."""
-        bad = ~np.isfinite(seen.prediction)
-        prediction = np.where(bad, 0.5, seen.prediction)
-        importance: dict[str, Floats] = {}
-        for name, scores in seen.importance.items():
-            bad |= ~np.isfinite(scores)
-            importance[name] = np.where(np.isfinite(scores), scores, 0.0)
-        self.non_finite += int(bad.sum())
-        return Pass(prediction, importance)
+    def _run(
+        self,
+        served: Served,
+        encoded: Encoded,
+        labels: NDArray[np.int64] | None = None,
+        chosen: Sequence[Estimator] = (),
+    ) -> tuple[Pass, NDArray[np.bool_]]:
+        return run(served.model, encoded, labels, chosen, self._micro_batch, self._worth.autocast).mended()
 
-    def _in_memory(self, version: str, mean_importance: float) -> Served | None:
-        for candidate in (self._previous, self._control):
-            if candidate is not None and candidate.version == version:
-                return replace(candidate, mean_importance=mean_importance)
-        return None
+    def _in_memory(self, version: str) -> Served | None:
+        held = (candidate for candidate in (self._previous, self._control) if candidate is not None)
+        return next((candidate for candidate in held if candidate.version == version), None)
 
-    def _ready(self, version: str, folder: Path | Callable[[], Path], mean_importance: float) -> Served:
-        """Load, and warm up by a first pass, which also shows a network that cannot compute."""
+    def _ready(self, version: str, folder: Path | Callable[[], Path]) -> Served:
+        """Load, and warm up by a first pass, which also shows a network that cannot compute.
+
+        It also shows an estimator that does not cover the network: `InvalidInput` names what it does not.
+        """
         path = folder if isinstance(folder, Path) else folder()
-        model = versions.load(path, self._device)
-        model.network.requires_grad_(False)
-        prove(model, f"version {version} in {path}")
-        return Served(version, model, mean_importance)
+        model = versions.load(path, self._device, with_companions=True)
+        mixture = self._worth.mixture
+        wanted, met = [estimators.get(name) for name in mixture.columns], provided(model)
+        able = [estimator for estimator in wanted if estimator.needs <= met]
+        missing = [estimator.name for estimator in wanted if not estimator.needs <= met]
+        scale = Scale.of(mixture, model.measured, self._worth.top_fraction)
+        prove(model, f"version {version} in {path}", able, self._worth.autocast)
+        return Served(version, model, able, missing, scale)
 
 
 def _known(samples: Sequence[Sample], items: frozenset[str]) -> NDArray[np.bool_]:

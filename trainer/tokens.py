@@ -5,6 +5,7 @@ Knows the wording of the input and how batches are padded; knows nothing of netw
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from math import isfinite, log2
 from pathlib import Path
 
@@ -51,6 +52,16 @@ class Encoded:
         longest = int(lengths.max())
         mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
         return Batch(*(torch.from_numpy(part) for part in (self.ids[rows, :longest], self.types[rows, :longest], mask)))
+
+    def rows(self, rows: NDArray[np.int64]) -> "Encoded":
+        """These rows only."""
+        return Encoded(self.ids[rows], self.types[rows], self.lengths[rows])
+
+    def pairs(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """A number for the (query, item) of each of these rows, as the model reads it: a hash of its token ids."""
+        read = (self.ids[row, : self.lengths[row]].tobytes() for row in rows)
+        digests = b"".join(blake2b(ids, digest_size=8).digest() for ids in read)
+        return np.frombuffer(digests, ">i8").astype(np.int64)
 
     def by_length(self, batch_size: int) -> Iterator[NDArray[np.int64]]:
         """All rows in batches of like length, so that little is computed on padding."""

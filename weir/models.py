@@ -15,16 +15,17 @@ from storage.registry import Entry, Registry
 from stream.datasets import Dataset, open_dataset
 from trainer import folder as versions
 from trainer.bootstrap import FirstTraining, from_pretrained, train_first
-from trainer.cycle import Holdout, mean_importance, predict
+from trainer.cycle import predict
 from trainer.device import choose, use_threads
 from trainer.evaluation import evaluate
+from trainer.labelled import Labelled
+from trainer.memory import mean_importance
 from weir import policies
 from weir.actor import this_user
 from weir.settings import Settings
 
 Progress = Callable[[str, int, int], None]
 BUILTIN = "builtin"
-_MEASURED_ON = 4_000  # history samples that the mean importance is measured on
 
 
 def dataset_for(settings: Settings, name: str, progress: Progress) -> Dataset:
@@ -45,7 +46,7 @@ def make_first(settings: Settings, registry: Registry, dataset: str | None, prog
     use_threads(settings.threads)
     device = choose(settings.device)
     history = list(dataset_for(settings, dataset, progress).history()) if dataset else []
-    training, held = _divided(history, settings)
+    training, plain, held = _divided(history, settings)
     with tempfile.TemporaryDirectory(prefix="weir-first-") as scratch:
         folder = Path(scratch) / "version"
         base = None
@@ -53,9 +54,9 @@ def make_first(settings: Settings, registry: Registry, dataset: str | None, prog
             base = from_pretrained(settings.model, Path(scratch) / "base", settings.seed)
         if training:
             train_first(
-                training,
-                _labels(training, settings),
+                Labelled(training, _labels(training, settings)),
                 folder,
+                Labelled(plain, _labels(plain, settings)),
                 FirstTraining(),
                 settings.seed,
                 base,
@@ -70,23 +71,24 @@ def make_first(settings: Settings, registry: Registry, dataset: str | None, prog
         labels = _labels(held, settings)
         if len(set(labels.tolist())) == 2:
             metrics |= asdict(evaluate(labels, predict(model, held)))
-        measured = history[:: max(1, len(history) // _MEASURED_ON)]
-        means = mean_importance(model, Holdout(measured, _labels(measured, settings)))
+        means = mean_importance(model)
         version = registry.new_version()
         artifact, sha256 = Artifacts(settings.artifacts_url).save(version, folder)
     registry.register(version, artifact, sha256, metrics=metrics, statistics={"mean_importance": means})
     return registry.promote(version, expected_sequence=None, actor=this_user(), reason="the first version")
 
 
-def _divided(history: list[Sample], settings: Settings) -> tuple[list[Sample], list[Sample]]:
-    """History to train on, and that of the holdout's subjects."""
+def _divided(history: list[Sample], settings: Settings) -> tuple[list[Sample], list[Sample], list[Sample]]:
+    """History to train on; those of it in the stratum uniform; and that of the holdout's subjects."""
     policy = policies.strata(settings)
     ids, subjects = [sample.id for sample in history], [sample.subject for sample in history]
     places = strata.assign(ids, subjects, [0] * len(history), policy)
     pairs = list(zip(history, places, strict=True))
-    return [sample for sample, place in pairs if place != strata.HOLDOUT], [
-        sample for sample, place in pairs if place == strata.HOLDOUT
-    ]
+    return (
+        [sample for sample, place in pairs if place != strata.HOLDOUT],
+        [sample for sample, place in pairs if place == strata.UNIFORM],
+        [sample for sample, place in pairs if place == strata.HOLDOUT],
+    )
 
 
 def _labels(samples: list[Sample], settings: Settings) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -1,6 +1,7 @@
 """Settings turned into the plain values that each room takes. Pure; the one place that knows both sides."""
 
 from importance.attribution import Policy as JoinPolicy
+from importance.mixture import Mixture, parse
 from importance.reservoir import AdmissionPolicy
 from importance.sample import Outcome
 from importance.strata import StrataPolicy
@@ -41,6 +42,11 @@ def positive_from(settings: Settings) -> Outcome:
     return Outcome(settings.positive_from)
 
 
+def mixture(settings: Settings) -> Mixture:
+    """What a sample is worth."""
+    return parse(settings.estimator, guarded=settings.noise_guard == "holdout")
+
+
 def half_life_seconds(settings: Settings) -> float | None:
     """None means no decay."""
     return settings.half_life_seconds or None
@@ -55,6 +61,7 @@ def admission(settings: Settings) -> AdmissionPolicy:
         half_life_seconds=half_life_seconds(settings),
         landmark_ms=LANDMARK_MS,
         positive_from=positive_from(settings),
+        selection=settings.selection,
     )
 
 

@@ -20,6 +20,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from importance.errors import InvalidInput
+from importance.mixture import parse
+from importance.scale import TOP_FRACTION
 from weir.masking import masked_url
 
 PREFIX = "WEIR_"
@@ -36,6 +38,16 @@ EventSeconds = Annotated[float, Field(ge=0.001, le=TEN_YEARS)]  # event time cou
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 LEAST_SAMPLES = 200  # what training and gate ask for where the buffer has places enough
+
+
+def _estimator(text: str) -> str:
+    try:
+        return str(parse(text))
+    except InvalidInput as error:
+        raise ValueError(str(error)) from error
+
+
+EstimatorText = Annotated[str, AfterValidator(_estimator)]
 
 
 class Settings(BaseSettings):
@@ -163,10 +175,20 @@ class Settings(BaseSettings):
     )
 
     # Importance
-    estimator: Literal[
-        "uniform", "entropy", "confidence", "margin", "loss", "output_norm", "last_layer_norm", "gradient_output"
-    ] = Field(default="last_layer_norm", description="what a sample is worth")
-    selection: Literal["proportional"] = Field(default="proportional", description="how worth becomes a weight")
+    estimator: EstimatorText = Field(
+        default="last_layer_norm",
+        description="what a sample is worth: one estimator, or a sum like rho+entropy or 0.5*entropy+0.5*novelty",
+    )
+    noise_guard: Literal["none", "holdout"] = Field(
+        default="none",
+        description="holdout: worth is multiplied by what a last layer fitted to plain samples thinks of the label",
+    )
+    selection: Literal["proportional", "top_fraction"] = Field(
+        default="proportional", description="how worth becomes a weight; top_fraction is biased on purpose"
+    )
+    top_fraction: float = Field(
+        default=TOP_FRACTION, gt=0, le=1, description="the share of samples that top_fraction lets in"
+    )
     selection_floor: float = Field(
         default=0.25,
         gt=0,
@@ -186,6 +208,9 @@ class Settings(BaseSettings):
         default=0, ge=0, le=2**32 - 1, description="seed of training, simulation and replay; never of the buffer's keys"
     )
     score_batch: int = Field(default=256, ge=1, le=65_536, description="samples of one forward pass")
+    score_precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="what a network computes in when it scores; bfloat16 is for GPUs"
+    )
     models_poll_seconds: Seconds = Field(
         default=2.0, gt=0, description="how often a worker looks for another active version by itself"
     )
@@ -440,6 +465,8 @@ def _problem(detail: ErrorDetails) -> str:
     if not detail["loc"]:  # from the validator of settings that are wrong together
         return str(detail["msg"]).removeprefix("Value error, ")
     name = str(detail["loc"][0])
+    if detail["type"] == "value_error":  # from a validator of one setting: its own words say all
+        return f"{variable(name)}: {str(detail['msg']).removeprefix('Value error, ')}"
     value = "***" if _secrecy(name) else repr(detail["input"])
     bound = _BOUNDS.get(detail["type"])
     must = f"it must be {bound.format(**detail.get('ctx', {}))}" if bound else "expected"

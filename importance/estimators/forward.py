@@ -1,40 +1,9 @@
-"""Estimators that cost one forward pass, of which the logits (and the last hidden vectors) are all they read.
-
-Notation: z logits [n, C], p = softmax(z), y label, e = p − onehot(y), h the input of the last layer [n, H].
-In float32 a difference such as 1 − p loses most of its digits where the model is sure, which is where ranking matters;
-so everything is computed from what is small: probabilities relative to the largest, never subtracted from 1.
-One logit stands for the two classes of z = (0, z).
-"""
+"""Estimators that cost one forward pass, of which the logits (and the last hidden vectors) are all they read."""
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from importance.errors import InvalidInput
 from importance.estimators.base import Forward, row_norm
-
-
-def two_or_more(logits: Tensor) -> Tensor:
-    """Logits [n, C] in float32 (or better) with C ≥ 2; one logit z becomes (0, z), of the same softmax."""
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        logits = logits.float()
-    return functional.pad(logits, (1, 0)) if logits.shape[1] == 1 else logits
-
-
-def class_index(labels: Tensor, classes: int) -> Tensor:
-    """Labels [n] as an index [n, 1] into classes."""
-    index = labels.long().unsqueeze(1)
-    if index.numel() and not bool(((index >= 0) & (index < classes)).all()):
-        raise InvalidInput(f"labels must be 0 to {classes - 1}, one of {classes} classes")
-    return index
-
-
-def _relative(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Beside the largest logit: d = z − max z and exp(d), [n, C]; S = Σ exp(d) of the others and its place, [n, 1]."""
-    top = logits.argmax(dim=1, keepdim=True)
-    below = logits - logits.gather(1, top)
-    ratio = below.exp()
-    return below, ratio, ratio.scatter(1, top, 0.0).sum(dim=1, keepdim=True), top
 
 
 def uniform(forward: Forward) -> Tensor:
@@ -52,10 +21,9 @@ def entropy(forward: Forward) -> Tensor:
     >>> entropy(Forward(torch.zeros(1, 4)))
     tensor([1.3863])
     """
-    below, ratio, rest, _ = _relative(two_or_more(forward.logits))
-    surprise = torch.log1p(rest) - below
+    seen = forward.relative
     # Where p underflows to 0 its surprise is large and finite, so the product is 0, as the limit is.
-    return (ratio / (1 + rest) * surprise).sum(dim=1)
+    return (seen.ratio / (1 + seen.rest) * (torch.log1p(seen.rest) - seen.below)).sum(dim=1)
 
 
 def confidence(forward: Forward) -> Tensor:
@@ -64,7 +32,7 @@ def confidence(forward: Forward) -> Tensor:
     >>> confidence(Forward(torch.tensor([[0.0]])))
     tensor([0.5000])
     """
-    _, _, rest, _ = _relative(two_or_more(forward.logits))
+    rest = forward.relative.rest
     return (rest / (1 + rest)).squeeze(1)
 
 
@@ -74,9 +42,9 @@ def margin(forward: Forward) -> Tensor:
     >>> margin(Forward(torch.tensor([[1.0, 1.0, -50.0]])))
     tensor([1.])
     """
-    _, ratio, rest, top = _relative(two_or_more(forward.logits))
-    second = ratio.scatter(1, top, 0.0).amax(dim=1, keepdim=True)
-    return ((rest + second) / (1 + rest)).squeeze(1)
+    seen = forward.relative
+    second = seen.ratio.scatter(1, seen.top, 0.0).amax(dim=1, keepdim=True)
+    return ((seen.rest + second) / (1 + seen.rest)).squeeze(1)
 
 
 def loss(forward: Forward) -> Tensor:
@@ -85,10 +53,17 @@ def loss(forward: Forward) -> Tensor:
     >>> loss(Forward(torch.tensor([[0.0]]), labels=torch.tensor([1])))
     tensor([0.6931])
     """
-    assert forward.labels is not None
-    logits = two_or_more(forward.logits)
-    below, _, rest, _ = _relative(logits)
-    return (torch.log1p(rest) - below.gather(1, class_index(forward.labels, logits.shape[1]))).squeeze(1)
+    return forward.loss
+
+
+def el2n(forward: Forward) -> Tensor:
+    """‖p − onehot(y)‖₂, of one logit too over its two classes: √2·|σ − y| (Paul et al. 2021).
+
+    >>> el2n(Forward(torch.tensor([[0.0]]), labels=torch.tensor([1])))
+    tensor([0.7071])
+    """
+    norm = row_norm(forward.error)
+    return norm * 2**0.5 if forward.logits.shape[1] == 1 else norm
 
 
 def output_norm(forward: Forward) -> Tensor:
@@ -109,19 +84,7 @@ def last_layer_norm(forward: Forward) -> Tensor:
     ...                         labels=torch.tensor([1])))
     tensor([2.5000])
     """
-    assert forward.labels is not None
-    assert forward.hidden is not None
-    inputs = row_norm(forward.hidden)
+    inputs = row_norm(forward.inputs)
     if forward.has_bias:
         inputs = torch.hypot(inputs, torch.ones_like(inputs))
-    return _error_norm(forward.logits, forward.labels) * inputs
-
-
-def _error_norm(logits: Tensor, labels: Tensor) -> Tensor:
-    """‖e‖, with e_y as −Σ p_j over the others: p_y − 1 loses 28 % of the norm at a margin of 18 in float32."""
-    binary = logits.shape[1] == 1
-    logits = two_or_more(logits)
-    _, ratio, rest, _ = _relative(logits)
-    others = (ratio / (1 + rest)).scatter(1, class_index(labels, logits.shape[1]), 0.0)
-    missing = others.sum(dim=1)
-    return missing if binary else torch.hypot(row_norm(others), missing)
+    return row_norm(forward.error) * inputs

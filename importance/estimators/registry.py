@@ -1,22 +1,44 @@
 """All estimators by key, in the order of their cost. A new one is a formula and a line here."""
 
-from importance.errors import InvalidInput
-from importance.estimators import forward, gradient
-from importance.estimators.base import Estimator
+from collections.abc import Callable
+
+from torch import Tensor
+
+from importance.estimators import forward, gradient, remembering
+from importance.estimators.base import Estimator, Forward
+from importance.mixture import GUARD, check_name
+
+
+def _estimator(formula: Callable[[Forward], Tensor], *needs: str) -> Estimator:
+    return Estimator(formula.__name__, frozenset(needs), formula)
+
 
 _ESTIMATORS = {
     estimator.name: estimator
     for estimator in (
-        Estimator("uniform", frozenset(), forward.uniform),
-        Estimator("entropy", frozenset({"logits"}), forward.entropy),
-        Estimator("confidence", frozenset({"logits"}), forward.confidence),
-        Estimator("margin", frozenset({"logits"}), forward.margin),
-        Estimator("loss", frozenset({"logits", "label"}), forward.loss),
-        Estimator("output_norm", frozenset({"logits"}), forward.output_norm),
-        Estimator("last_layer_norm", frozenset({"logits", "hidden", "label"}), forward.last_layer_norm),
-        Estimator("gradient_output", frozenset({"logits", "embeddings"}), gradient.gradient_output),
+        _estimator(forward.uniform),
+        _estimator(forward.entropy, "logits"),
+        _estimator(forward.confidence, "logits"),
+        _estimator(forward.margin, "logits"),
+        _estimator(forward.loss, "logits", "label"),
+        _estimator(forward.el2n, "logits", "label"),
+        _estimator(forward.output_norm, "logits"),
+        _estimator(forward.last_layer_norm, "logits", "hidden", "label"),
+        _estimator(remembering.rho, "logits", "hidden", "label", "holdout"),
+        _estimator(remembering.tracin, "logits", "hidden", "label", "validation"),
+        _estimator(remembering.novelty, "hidden", "centres"),
+        _estimator(remembering.forgetting, "pairs", "forgotten"),
+        _estimator(remembering.learnability, "logits", "label", "average"),
+        _estimator(gradient.gradient_output, "logits", "embeddings"),
+        _estimator(gradient.input_gradient, "logits", "embeddings", "label"),
+        _estimator(gradient.gradient_norm, "label", "gradient_norm"),
+        _estimator(remembering.gradient_alignment, "label", "projection", "direction"),
+        _estimator(gradient.grand, "label", "gradient_norm", "earlier_norms"),
     )
 }
+
+
+_GUARD = _estimator(remembering.p_holdout, "hidden", "label", "holdout")
 
 
 def names() -> tuple[str, ...]:
@@ -25,12 +47,12 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> Estimator:
-    """The estimator of that key.
+    """The estimator of that key, or the guard ``p_holdout``, which is computed alike.
 
     >>> get("last_layer_norm").needs == {"logits", "hidden", "label"}
     True
     """
-    try:
-        return _ESTIMATORS[name]
-    except KeyError:
-        raise InvalidInput(f"there is no estimator {name!r}; choose one of {', '.join(_ESTIMATORS)}") from None
+    if name == GUARD:
+        return _GUARD
+    check_name(name)
+    return _ESTIMATORS[name]

@@ -1,97 +1,17 @@
 """One suite over every buffer: the pure one in memory, and the one in Postgres."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import exp, inf
-from typing import Protocol
 
 import pytest
-import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from importance.reservoir import Door, Reservoir
 from importance.sample import Action, Correction, label, outcome
 from importance.scores import Offer
 from importance.strata import STRATA
-from storage import migrate, tables
-from storage.buffer import Buffer
-from storage.engine import create_engine, transaction
-from storage.pool import Pool
-from tests.conftest import TestPostgres
-from tests.integration.storage.harness import TOPIC, Owner, offer
-
-WRITERS = 3
-Row = tuple[str, float, int, float]  # stratum, probability, label, log weight
-
-
-class Pooled(Protocol):
-    """A buffer with several writers, each with a door of its own."""
-
-    def empty(self, capacities: dict[str, int]) -> None: ...
-    def write(self, writer: int, offers: Sequence[Offer], late: Sequence[Correction]) -> None: ...
-    def trimmed(self) -> tuple[Door, dict[str, Row]]: ...
-
-
-class InMemory:
-    """A reservoir; its writers ask old copies of the door, as workers do."""
-
-    def empty(self, capacities: dict[str, int]) -> None:
-        self.reservoir = Reservoir(capacities)
-        self.doors = [self.reservoir.door()] * WRITERS
-
-    def write(self, writer: int, offers: Sequence[Offer], late: Sequence[Correction]) -> None:
-        door = self.doors[writer]
-        self.reservoir.offer(each for each in offers if each.key > door[each.stratum].kappa)
-        self.reservoir.correct(late)
-        self.reservoir.trim()
-        self.doors[writer] = self.reservoir.door()
-
-    def trimmed(self) -> tuple[Door, dict[str, Row]]:
-        self.reservoir.trim()
-        found = {
-            row.sample.id: (row.stratum, row.probability, row.label, row.log_weight) for row in self.reservoir.rows()
-        }
-        return self.reservoir.door(), found
-
-
-class InPostgres:
-    """Workers with engines, doors and partitions of their own, on one database."""
-
-    def __init__(self, url: str) -> None:
-        self.engines = [create_engine(url) for _ in range(WRITERS)]
-        migrate.upgrade(self.engines[0])
-
-    def empty(self, capacities: dict[str, int]) -> None:
-        with transaction(self.engines[0]) as connection:
-            for table in (tables.progress, tables.strata, tables.intake, tables.keys, tables.samples):
-                connection.execute(sa.delete(table))
-        self.owners = [
-            Owner(engine, Buffer(engine, capacities, TOPIC), partition) for partition, engine in enumerate(self.engines)
-        ]
-        for owner in self.owners:
-            owner.buffer.door()
-
-    def write(self, writer: int, offers: Sequence[Offer], late: Sequence[Correction]) -> None:
-        self.owners[writer].flush(offers, late)
-
-    def trimmed(self) -> tuple[Door, dict[str, Row]]:
-        buffer = self.owners[0].buffer
-        buffer.trim()
-        drawn = Pool(self.engines[0]).draw(STRATA)
-        columns = (drawn.stratum, drawn.probability.tolist(), drawn.label.tolist(), drawn.log_weight.tolist())
-        return buffer.door(), dict(zip(drawn.ids, zip(*columns, strict=True), strict=True))
-
-
-@pytest.fixture(scope="module", params=["memory", "postgres"])
-def buffer(request: pytest.FixtureRequest) -> Iterator[Pooled]:
-    if request.param == "memory":
-        yield InMemory()
-        return
-    server: TestPostgres = request.getfixturevalue("postgres")
-    pooled = InPostgres(server.database())
-    yield pooled
-    for engine in pooled.engines:
-        engine.dispose()
+from tests.contract.pools import WRITERS, Pooled
+from tests.integration.storage.harness import offer
 
 
 def top(offers: Sequence[Offer], capacities: dict[str, int]) -> tuple[dict[str, float], set[str]]:

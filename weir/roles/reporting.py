@@ -66,9 +66,12 @@ class Reporting:
             metrics.events.labels(kind, outcome).inc(count)
         for reason in turn.dead:
             metrics.dead_letters.labels(reason).inc()
-        for samples, seconds in turn.scored:
-            metrics.batch_size.observe(samples)
-            metrics.scoring_seconds.observe(seconds)
+        for scored in turn.scored:
+            metrics.batch_size.observe(scored.samples)
+            metrics.scoring_seconds.observe(scored.seconds)
+        if non_finite := sum(scored.non_finite for scored in turn.scored):
+            metrics.scores_non_finite.inc(non_finite)
+            _log.warning("scores were no numbers, and the floor took their place", samples=non_finite)
         for (surface, label), count in Counter((offer.sample.surface, offer.label) for offer in turn.offers).items():
             metrics.samples.labels(surface, str(label)).inc(count)
         kept = sum(offer.kept for offer in turn.offers)

@@ -6,12 +6,11 @@ from functools import partial
 from pathlib import Path
 from time import time
 
-from importance import estimators
 from importance.errors import BadArtifact, Unavailable
 from storage.artifacts import Artifacts
-from storage.registry import Active, Entry, Kind, Registry, Version
+from storage.registry import Active, Entry, Kind, Registry
 from trainer.device import choose, use_threads
-from trainer.scorer import Scorer
+from trainer.scorer import Scorer, Worth
 from weir import logs, policies
 from weir.settings import Settings
 
@@ -36,13 +35,16 @@ class Serving:
         use_threads(settings.threads)
         self._registry = registry
         self._artifacts = artifacts
-        self._estimator = settings.estimator
         self._sequence = -1
         self.trouble: str | None = None
         self.scorer = Scorer(
-            estimators.get(settings.estimator),
+            Worth(
+                policies.mixture(settings),
+                settings.top_fraction,
+                settings.score_precision == "bfloat16",
+                policies.positive_from(settings),
+            ),
             choose(settings.device),
-            policies.positive_from(settings),
             settings.score_batch,
         )
 
@@ -65,7 +67,7 @@ class Serving:
             self.look()
             if self.scorer.version is None:
                 # The active files are bad: the first version, which is in memory, is better than none.
-                self.scorer.swap(control.version, fetched, self._mean(control))
+                self.scorer.swap(control.version, fetched)
         return True
 
     def look(self) -> Swap | None:
@@ -89,7 +91,7 @@ class Serving:
         version = self._registry.version(active.version)
         with tempfile.TemporaryDirectory(prefix="weir-model-") as scratch:
             fetched = partial(self._artifacts.fetch, version.artifact, version.sha256, Path(scratch))
-            seconds = self.scorer.swap(version.version, fetched, self._mean(version))
+            seconds = self.scorer.swap(version.version, fetched)
         entry = self._let_in_by(active)
         swap = Swap(
             version.version,
@@ -105,13 +107,11 @@ class Serving:
             load_seconds=round(swap.load_seconds, 4),
             since_entry_seconds=round(swap.since_entry_seconds, 4),
         )
+        if self.scorer.missing:
+            _log.warning("estimator waits for a version that serves it", missing=", ".join(self.scorer.missing))
         return swap
 
     def _let_in_by(self, active: Active) -> Entry:
         """The entry that let the active version serve; the log may have grown since, and a freeze lets nothing in."""
         moves = (entry for entry in reversed(self._registry.log()) if entry.kind in (Kind.PROMOTE, Kind.ROLLBACK))
         return next(entry for entry in moves if entry.sequence <= active.sequence)
-
-    def _mean(self, version: Version) -> float:
-        """The mean importance by the estimator of the settings, for the floor; 1 where none was measured."""
-        return float(version.statistics.get("mean_importance", {}).get(self._estimator, 1.0))

@@ -22,9 +22,11 @@ from storage.registry import Active, Registry
 from storage.requests import Requests
 from storage.runs import LEARNED, PROMOTED, REJECTED, SUPERSEDED, Run, Runs
 from trainer import folder as versions
-from trainer.cycle import Candidate, Held, Holdout, Start, learn
+from trainer.cycle import Candidate, Held, Start, learn
 from trainer.device import choose, use_threads
 from trainer.finetune import TrainingRows
+from trainer.labelled import Labelled
+from trainer.memory import mean_importance
 from trainer.triggers import Due, LearningState, training_due
 from weir import learning, logs, policies
 from weir.announcing import tell
@@ -141,7 +143,7 @@ class Trainer:
             candidate = learn(
                 Start(serving, base),
                 _rows(drawn, cut, policies.half_life_seconds(settings)),
-                Held(Holdout(held.samples, held.label), Holdout(plain.samples, plain.label)),
+                Held(Labelled(held.samples, held.label), Labelled(plain.samples, plain.label)),
                 learning.tuning(settings),
                 learning.gate(settings),
                 settings.seed + run,
@@ -186,7 +188,7 @@ class Trainer:
                 "training_loss": candidate.tuned.loss,
                 **figures,
             },
-            statistics={"mean_importance": candidate.mean_importance},
+            statistics={"mean_importance": mean_importance(candidate.tuned.model)},
         )
         return version
 

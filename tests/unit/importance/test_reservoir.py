@@ -1,5 +1,6 @@
 """Keys, the door, and the buffer in memory: exact laws."""
 
+from collections.abc import Callable, Sequence
 from math import inf, isfinite, log
 
 import msgspec
@@ -233,3 +234,100 @@ def test_scores_and_samples_must_be_one_each() -> None:
 def test_a_policy_that_makes_no_key_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InvalidInput):
         AdmissionPolicy(**{"strata": POLICY.strata, "salt": "s", **wrong})  # type: ignore[arg-type]  # wrong on purpose
+
+
+def reweigh(factor: float, estimator: str = "entropy") -> Callable[[Sequence[Sample]], Scores]:
+    """Another estimator, whose scores do not follow the first one's."""
+
+    def score(samples: Sequence[Sample]) -> Scores:
+        values = [factor * (1 + sample.offset * 7 % 11) for sample in samples]
+        return Scores(np.array(values), estimator, "v8", mean_importance=0.8)
+
+    return score
+
+
+def test_a_stratum_that_is_scored_again_has_new_keys_of_the_same_u_and_begins_anew() -> None:
+    reservoir = filled([OFFERS])
+    before = {row.sample.id: row for row in reservoir.rows()}
+    reservoir.rescore(NEGATIVE, reweigh(100.0), POLICY)
+    after = {row.sample.id: row for row in reservoir.rows()}
+    assert set(after) == set(before)
+    assert reservoir.door()[NEGATIVE] == Threshold(-inf, epoch=1)
+    for id_, row in after.items():
+        if row.stratum != NEGATIVE:
+            assert row == before[id_]
+            continue
+        assert (row.estimator, row.model, row.importance) == ("entropy", "v8", 100.0 * (1 + row.sample.offset * 7 % 11))
+        assert row.key == row.log_weight - log(uniform(id_, "salt", "draw"))
+        assert row.key > before[id_].key
+        assert row.probability == pytest.approx(before[id_].probability, rel=1e-12)
+
+
+def test_to_score_again_and_back_leaves_what_was_held_with_its_chance() -> None:
+    reservoir = filled([OFFERS])
+    before = reservoir.rows()
+    reservoir.rescore(POSITIVE, reweigh(1e-3), POLICY)
+    reservoir.rescore(POSITIVE, reweigh(1e3), POLICY)
+    assert {row.sample.id: row.probability for row in reservoir.rows()} == pytest.approx(
+        {row.sample.id: row.probability for row in before}
+    )
+    assert reservoir.door()[POSITIVE].epoch == 2
+
+
+def test_single_rows_that_are_scored_again_keep_the_threshold_and_may_fall_to_it() -> None:
+    reservoir = filled([OFFERS])
+    kappa = reservoir.door()[NEGATIVE].kappa
+    chosen = [row for row in reservoir.rows() if row.stratum == NEGATIVE][:2]
+    reservoir.rescore_rows([*(row.sample.id for row in chosen[:1]), "nobody"], reweigh(50.0), POLICY)
+    (row,) = [row for row in reservoir.rows() if row.sample.id == chosen[0].sample.id]
+    assert row.limit == chosen[0].log_weight - kappa
+    assert row.probability == pytest.approx(min(chosen[0].probability, inclusion_probability(row.log_weight, kappa)))
+    last = min((row for row in reservoir.rows() if row.stratum == NEGATIVE), key=lambda row: row.key)
+    reservoir.rescore_rows([last.sample.id], reweigh(0.0), POLICY)
+    assert last.importance > 0.5  # its weight falls from more than 0.7 to the floor
+    assert last.sample.id not in {row.sample.id for row in reservoir.rows()}
+    assert reservoir.door()[NEGATIVE] == Threshold(kappa, 0)
+
+
+def test_an_offer_that_passed_an_older_door_keeps_the_chance_that_this_door_left() -> None:
+    reservoir = filled([OFFERS[:60]])
+    late = [offer for offer in offers(door=reservoir.door())[60:] if offer.kept]
+    kappas = {name: reservoir.door()[name].kappa for name in STRATA}
+    for name in STRATA:
+        reservoir.rescore(name, reweigh(1.0), POLICY)
+    reservoir.offer(late)
+    by_id = {row.sample.id: row for row in reservoir.rows()}
+    for offer in late:
+        left = min(0.0, offer.log_weight - kappas[offer.stratum])
+        assert by_id[offer.sample.id].limit == pytest.approx(left, abs=1e-12)
+        assert by_id[offer.sample.id].probability == pytest.approx(np.exp(left), rel=1e-12)
+
+
+@given(st.permutations(OFFERS), st.integers(0, 6), st.integers(0, 6))
+def test_growing_keeps_the_threshold_and_shrinking_raises_it(order: list[Offer], first: int, second: int) -> None:
+    reservoir = filled([order], dict.fromkeys(STRATA, first))
+    before = content(reservoir)
+    reservoir.resize(dict.fromkeys(STRATA, second))
+    assert content(reservoir) == (
+        before if second >= first else content(filled([order], dict.fromkeys(STRATA, second)))
+    )
+
+
+@given(st.permutations(OFFERS))
+def test_a_stratum_is_merged_into_those_of_the_labels_as_one_of_their_pools(order: list[Offer]) -> None:
+    moved = [
+        msgspec.structs.replace(offer, stratum="country=France") if offer.sample.offset % 3 == 0 else offer
+        for offer in order
+    ]
+    reservoir = filled([moved], {**CAPACITIES, "country=France": 3})
+    gone = reservoir.door()["country=France"].kappa
+    kappas = {name: reservoir.door()[name].kappa for name in (POSITIVE, NEGATIVE)}
+    before = {row.sample.id: row for row in reservoir.rows()}
+    reservoir.dissolve("country=France")
+    for name, kappa in kappas.items():
+        pooled = [row for row in before.values() if row.stratum == name or row.stratum not in STRATA]
+        mine = [row for row in pooled if row.label == (name == POSITIVE) and row.key > max(kappa, gone)]
+        largest = sorted((row.key for row in mine), reverse=True)
+        assert [row.key for row in reservoir.rows() if row.stratum == name] == largest[: CAPACITIES[name]]
+        assert reservoir.door()[name].kappa == max([kappa, gone, *largest[CAPACITIES[name] :]])
+    assert {row.stratum for row in reservoir.rows()} <= set(STRATA)

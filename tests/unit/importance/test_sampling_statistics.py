@@ -1,24 +1,26 @@
 """What the draw promises on average. Seeds are fixed, so a test here passes always or never.
 
-The replicates differ in the salt alone, and the numbers come from the code that the worker runs.
+The replicates differ in the salt alone, and the numbers come from the code that the worker runs; the benchmark
+`buffer_statistics` prints the same simulations with more runs.
 """
 
-from collections.abc import Callable
-from itertools import combinations
-from math import comb, log
+from collections.abc import Sequence
+from math import log, sqrt
 
 import numpy as np
 import pytest
-from scipy import stats
 
+from benchmarks import buffer_statistics as promised
+from benchmarks._sampling import Bias, by_share_of_the_weight
+from benchmarks.buffer_statistics import BOUND
 from importance.hashing import uniforms
-from importance.reservoir import AdmissionPolicy, Reservoir, admit, inclusion_probability
+from importance.reservoir import AdmissionPolicy, Reservoir, Score, admit
 from importance.sample import Sample
 from importance.scores import Scores
 from importance.strata import NEGATIVE, StrataPolicy
 
 ONE_STRATUM = StrataPolicy("salt", holdout_ratio=0.0, uniform_ratio=0.0)
-Probability = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
+WAYS = {name: (way, wrong) for name, way, wrong in promised.ways()}
 
 
 def stream(count: int) -> list[Sample]:
@@ -28,53 +30,61 @@ def stream(count: int) -> list[Sample]:
     ]
 
 
-def by_threshold(weights: np.ndarray, held: np.ndarray, kappa: float) -> np.ndarray:
-    return np.array([inclusion_probability(log_weight, kappa) for log_weight in np.log(weights[held]).tolist()])
-
-
-def by_share_of_the_weight(weights: np.ndarray, held: np.ndarray, kappa: float) -> np.ndarray:
-    """What one would write down first, and what is wrong."""
-    return np.minimum(1, len(held) * weights[held] / weights.sum())
-
-
-def estimates(
-    weights: np.ndarray, values: np.ndarray, places: int, repeats: int, probability: Probability
-) -> tuple[np.ndarray, np.ndarray]:
-    """F̂ = Σ f/p and V̂ = Σ f²(1 − p)/p², [repeats, columns of values], each of a draw of one stratum."""
-    ids, log_weights = [f"id-{number}" for number in range(len(weights))], np.log(weights)
-    totals, variances = np.empty((repeats, values.shape[1])), np.empty((repeats, values.shape[1]))
-    for repeat in range(repeats):
-        keys = log_weights - np.log(uniforms(ids, f"salt {repeat}", "draw"))
-        order = np.argpartition(-keys, places)
-        p, f = probability(weights, order[:places], float(keys[order[places]])), values[order[:places]]
-        totals[repeat], variances[repeat] = (1 / p) @ f, ((1 - p) / p**2) @ f**2
-    return totals, variances
-
-
-def z_of(totals: np.ndarray, truth: float) -> float:
-    return float((totals.mean() - truth) / (totals.std(ddof=1) / np.sqrt(len(totals))))
+def holds(row: Sequence[object]) -> bool:
+    return row[-1] in ("holds", "fails, as it must")
 
 
 def test_totals_are_estimated_without_bias_and_so_is_their_variance() -> None:
-    random = np.random.default_rng(1)
-    weights = random.lognormal(sigma=1.0, size=300)
-    a_count, a_rare_label = np.ones(300), random.uniform(size=300) < 0.1
-    grows_with_the_weight, shrinks_with_it = weights * random.uniform(0.5, 1.5, 300), 1 / weights
-    values = np.column_stack([a_count, a_rare_label, grows_with_the_weight, shrinks_with_it])
-    totals, variances = estimates(weights, values, places=60, repeats=10_000, probability=by_threshold)
-    for column, value in enumerate(values.T):
-        assert abs(z_of(totals[:, column], value.sum())) < 4
-        assert 0.95 < variances[:, column].mean() / totals[:, column].var(ddof=1) < 1.05
+    for name, found, of_variance in promised.unbiasedness(10_000):
+        assert abs(found.z) < BOUND, name
+        assert 0.95 < of_variance < 1.05, name
 
 
-def test_the_probability_that_forgets_the_threshold_is_caught() -> None:
-    """The negative control: lognormal weights of σ = 2, no floor, 200 of 2,000 kept, f = 1: about +60 %."""
-    weights, ones = np.random.default_rng(2).lognormal(sigma=2.0, size=2_000), np.ones((2_000, 1))
-    wrongly, _ = estimates(weights, ones, 200, 100, by_share_of_the_weight)
-    rightly, _ = estimates(weights, ones, 200, 100, by_threshold)
-    assert wrongly.mean() / 2_000 > 1.4
-    assert z_of(wrongly, 2_000) > 4
-    assert abs(z_of(rightly, 2_000)) < 4
+def test_that_very_test_fails_when_the_wrong_formula_is_put_in() -> None:
+    """p = min(1, k·w/Σw). With mild weights it would hardly fail, and prove nothing."""
+    wrongly = {name: found for name, found, _ in promised.unbiasedness(500, by_share_of_the_weight)}
+    assert abs(wrongly["what falls with it"].z) > BOUND
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_the_buffer_s_way_is_unbiased_and_what_one_would_do_first_is_not(name: str) -> None:
+    way, wrong = WAYS[name]
+    runs = 100
+    found = Bias.of([(1 / way(u)[1]).sum() for u in promised.sampling.runs_of(2_000, runs)], 2_000)
+    assert (abs(found.z) > BOUND) == wrong, found
+
+
+def test_the_negative_control_is_off_by_half_and_more() -> None:
+    way, _ = WAYS["**negative control**: p = min(1, k·w/Σw)"]
+    found = Bias.of([(1 / way(u)[1]).sum() for u in promised.sampling.runs_of(2_000, 100)], 2_000)
+    assert found.bias > 0.4
+
+
+def test_pairs_are_held_as_often_as_priority_sampling_says_and_not_as_successive_draws() -> None:
+    assert all(map(holds, promised.pairs(40_000)))
+
+
+def test_ten_years_of_decay_stay_finite_and_without_bias() -> None:
+    assert holds(promised.decay(300))
+
+
+def test_intervals_cover_as_promised() -> None:
+    """A smaller stream and fewer runs than the benchmark's: three standard errors of its own are allowed for."""
+    runs = 300
+    for found in promised.coverage(runs, count=5_000):
+        low, high = found.bounds or (0.0, 1.0)
+        slack = 3 * sqrt(0.05 * 0.95 / runs)
+        assert low - slack <= found.covered <= high + slack, found
+        assert (found.said > 0.5) == (found.bounds is None), found
+
+
+def test_our_rule_of_drawing_has_the_least_variance_of_those_without_bias() -> None:
+    ours, clipped, again, by_score, forgotten, plain = promised.drawing("bimodal", 300)
+    assert abs(ours.bias) < 0.02
+    assert abs(clipped.bias) < 0.02
+    assert ours.variance < min(again.variance, by_score.variance, plain.variance)
+    assert forgotten.bias > 1
+    assert (by_score.ess < 0.2, ours.ess > 0.5) == (True, True)
 
 
 def test_the_whole_path_through_door_and_trims_is_unbiased() -> None:
@@ -92,43 +102,41 @@ def test_the_whole_path_through_door_and_trims_is_unbiased() -> None:
             reservoir.offer(offer for offer in admit(samples[part], scored, policy, reservoir.door()) if offer.kept)
             reservoir.trim()
         totals[repeat] = sum(values[row.sample.offset] / row.probability for row in reservoir.rows())
-    assert abs(z_of(totals, values.sum())) < 4
+    assert abs(Bias.of(totals, float(values.sum())).z) < BOUND
 
 
-def exact_pairs(weights: np.ndarray) -> np.ndarray:
-    """P(the two largest keys are those of i and j) = ∫ P(key_i > x) P(key_j > x) dH(x), for each pair.
-
-    H is the distribution of the largest key of the others; P(key > x) = min(1, w·exp(−x)).
-    """
-    x = np.linspace(np.log(weights.min()) - 1, np.log(weights.max()) + 14, 200_001)
-    above = np.minimum(1, weights[:, None] * np.exp(-x))
-    probabilities = []
-    for pair in combinations(range(len(weights)), 2):
-        others = np.delete(np.arange(len(weights)), pair)
-        of_both = above[pair[0]] * above[pair[1]]
-        largest = np.prod(1 - above[others], axis=0)
-        probabilities.append(np.sum((of_both[1:] + of_both[:-1]) / 2 * np.diff(largest)))
-    return np.array(probabilities)
+def by_offset(values: np.ndarray, estimator: str) -> Score:
+    return lambda samples: Scores(np.array([values[each.offset] for each in samples]), estimator, "v", 3.0)
 
 
-def successive_pairs(weights: np.ndarray) -> np.ndarray:
-    """The same by Plackett and Luce: drawn one after the other in proportion to weight."""
-    share = weights / weights.sum()
-    pairs = combinations(range(len(weights)), 2)
-    return np.array([share[i] * share[j] * (1 / (1 - share[i]) + 1 / (1 - share[j])) for i, j in pairs])
-
-
-def test_pairs_are_held_as_often_as_priority_sampling_says_and_not_as_successive_draws() -> None:
-    weights, repeats = np.array([1.0, 2.0, 3.0, 5.0, 8.0, 13.0]), 40_000
-    ids = [f"{repeat}/{number}" for repeat in range(repeats) for number in range(6)]
-    keys = np.log(weights) - np.log(uniforms(ids, "salt", "draw")).reshape(repeats, 6)
-    held = np.sort(np.argsort(-keys, axis=1)[:, :2], axis=1)
-    seen = np.array([np.sum((held[:, 0] == i) & (held[:, 1] == j)) for i, j in combinations(range(6), 2)])
-    expected = exact_pairs(weights)
-    assert len(seen) == comb(6, 2) == 15
-    assert expected.sum() == pytest.approx(1, abs=1e-4)
-    assert stats.chisquare(seen, expected / expected.sum() * repeats).pvalue > 0.001
-    assert stats.chisquare(seen, successive_pairs(weights) * repeats).pvalue < 1e-9
+def test_the_whole_path_stays_unbiased_when_the_scale_of_scores_shifts_under_offers_on_their_way() -> None:
+    """Half the stream by one estimator; the stratum scored again by another of thrice the scale; then offers that had
+    passed the door of before, single rows scored once more, and the rest by the new estimator."""
+    samples, random = stream(600), np.random.default_rng(8)
+    old, new = random.lognormal(sigma=1.5, size=600), 3 * random.lognormal(sigma=1.5, size=600)
+    values = random.uniform(size=600) * new
+    totals, on_the_way = np.empty(400), np.empty(400)
+    for repeat in range(400):
+        policy = AdmissionPolicy(ONE_STRATUM, f"salt {repeat}", half_life_seconds=400.0)
+        reservoir = Reservoir({NEGATIVE: 60})
+        first, second = by_offset(old, "loss"), by_offset(new, "entropy")
+        for start in range(0, 300, 100):
+            part = samples[start : start + 100]
+            reservoir.offer(offer for offer in admit(part, first(part), policy, reservoir.door()) if offer.kept)
+            reservoir.trim()
+        late = admit(samples[300:350], first(samples[300:350]), policy, reservoir.door())
+        reservoir.rescore(NEGATIVE, second, policy)
+        reservoir.offer(offer for offer in late if offer.kept)
+        on_the_way[repeat] = sum(1 / row.probability for row in reservoir.rows())
+        reservoir.trim()
+        for start in range(350, 600, 50):
+            part = samples[start : start + 50]
+            reservoir.offer(offer for offer in admit(part, second(part), policy, reservoir.door()) if offer.kept)
+            reservoir.trim()
+        reservoir.rescore_rows((each.id for each in samples if each.offset % 3), by_offset(old, "entropy"), policy)
+        totals[repeat] = sum(values[row.sample.offset] / row.probability for row in reservoir.rows())
+    assert abs(Bias.of(on_the_way, 350).z) < BOUND
+    assert abs(Bias.of(totals, float(values.sum())).z) < BOUND
 
 
 def test_a_million_offers_into_10_000_places_are_few_inserts() -> None:

@@ -13,6 +13,7 @@ from trainer import folder as versions
 from trainer.bootstrap import FirstTraining, build, train_first
 from trainer.device import use_threads
 from trainer.folder import Model
+from trainer.labelled import Labelled
 
 COLOURS = ("red", "blue", "green", "white")
 THINGS = ("lantern", "mug", "cushion", "ribbon", "clock")
@@ -71,7 +72,8 @@ def untrained(samples: list[Sample]) -> Model:
 def first(samples: list[Sample], labels: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A version trained on 600 samples, to be read only."""
     training = FirstTraining(epochs=3, vocabulary=120)
-    return train_first(samples, labels, tmp_path_factory.mktemp("first") / "1", training, seed=0)
+    history = Labelled(samples, labels)
+    return train_first(history, tmp_path_factory.mktemp("first") / "1", history, training, seed=0)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from trainer import folder as versions
 from trainer.bootstrap import FirstTraining, from_pretrained, train_first
 from trainer.evaluation import evaluate
 from trainer.forward import run
+from trainer.labelled import Labelled
 
 from .conftest import ARCHITECTURES, SIZE, hugging_face_folder, labels_of, shop
 
@@ -28,7 +29,7 @@ def test_training_from_one_tokenizer_is_the_same_for_a_seed(
 ) -> None:
     training = FirstTraining(epochs=1)
     made = [
-        train_first(samples[:100], labels[:100], tmp_path / name, training, seed, base=first)
+        train_first(Labelled(samples[:100], labels[:100]), tmp_path / name, None, training, seed, base=first)
         for name, seed in (("one", 3), ("two", 3), ("three", 4))
     ]
     weights = [(folder / "model.safetensors").read_bytes() for folder in made]
@@ -41,21 +42,25 @@ def test_a_taken_over_network_trains_on_history_and_knows_its_items(
 ) -> None:
     source = hugging_face_folder(tmp_path / "source", ARCHITECTURES["distilbert"](1))
     base = from_pretrained(str(source), tmp_path / "base")
-    model = versions.load(train_first(samples[:64], labels[:64], tmp_path / "first", base=base), with_moments=True)
+    folder = train_first(Labelled(samples[:64], labels[:64]), tmp_path / "first", base=base)
+    model = versions.load(folder, with_moments=True)
     assert model.known_items == {sample.item for sample in samples[:64]}
     assert model.moments
 
 
 def test_history_of_one_class_is_refused(samples: list[Sample], tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="two classes"):
-        train_first(samples, np.zeros(len(samples), np.int64), tmp_path / "first")
+        train_first(Labelled(samples, np.zeros(len(samples), np.int64)), tmp_path / "first")
 
 
 def test_progress_counts_to_the_end(samples: list[Sample], labels: np.ndarray, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     training = FirstTraining(epochs=1, vocabulary=120)
     train_first(
-        samples[:130], labels[:130], tmp_path / "first", training, progress=lambda done, of, _: told.append((done, of))
+        Labelled(samples[:130], labels[:130]),
+        tmp_path / "first",
+        training=training,
+        progress=lambda done, of, _: told.append((done, of)),
     )
     assert told == [(1, 3), (2, 3), (3, 3)]  # 130 samples in batches of 64
 

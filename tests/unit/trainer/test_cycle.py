@@ -6,13 +6,13 @@ from threading import Event
 import numpy as np
 import pytest
 
-from importance import estimators
 from importance.sample import Sample
 from trainer import folder as versions
-from trainer.cycle import Held, Holdout, Start, learn, mean_importance, predict
+from trainer.cycle import Held, Start, learn, predict
 from trainer.finetune import FineTuning, Optimisation, TrainingRows
 from trainer.folder import Model
 from trainer.gate import GatePolicy
+from trainer.labelled import Labelled
 
 from .conftest import labels_of, shop
 
@@ -22,7 +22,7 @@ GATE = GatePolicy(margin=0.01, alpha=0.05, least_samples=100)
 
 def held_out(count: int = 400) -> Held:
     samples = shop(count, seed=2)
-    holdout = Holdout(samples, labels_of(samples))
+    holdout = Labelled(samples, labels_of(samples))
     return Held(holdout, holdout)
 
 
@@ -80,15 +80,5 @@ def test_a_turn_that_is_told_to_stop_says_that_it_is_not_finished(
     assert not candidate.tuned.finished
 
 
-def test_the_mean_importance_is_measured_for_every_estimator(first: Path) -> None:
-    measured = held_out().uniform
-    means = mean_importance(versions.load(first), measured)
-    assert set(means) == set(estimators.names())
-    assert means["uniform"] == 1.0
-    assert all(mean > 0 for mean in means.values())
-
-
-def test_nothing_measured_gives_no_means_and_no_predictions(first: Path) -> None:
-    model = versions.load(first)
-    assert mean_importance(model, Holdout([], np.empty(0, np.int64))) == {}
-    assert len(predict(model, [])) == 0
+def test_nothing_gives_no_predictions(first: Path) -> None:
+    assert len(predict(versions.load(first), [])) == 0

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from importance.sample import Sample
 from trainer import folder as versions
 from trainer.bootstrap import from_pretrained
 from trainer.forward import run
+from trainer.memory import weights_of
 
 from .conftest import ARCHITECTURES, hugging_face_folder
 
@@ -35,11 +37,43 @@ def test_a_version_written_and_read_again_predicts_the_same(first: Path, samples
 
 
 def test_a_version_is_safetensors_and_json_only(first: Path) -> None:
-    assert {file.name for file in first.iterdir()} == FILES | {"optimizer.safetensors"}
+    optional = {"optimizer.safetensors", "state.safetensors"}
+    assert {file.name for file in first.iterdir()} == FILES | optional
 
 
-def test_moments_are_read_only_when_asked_for(first: Path) -> None:
+def test_moments_and_companions_are_read_only_when_asked_for(first: Path, tmp_path: Path) -> None:
     assert versions.load(first).moments is None
+    model = versions.load(first)
+    companions = {"average": weights_of(model), "earlier": weights_of(model)}
+    folder = versions.save(replace(model, **companions), tmp_path / "v")
+    assert versions.load(folder).average is versions.load(folder).earlier is None
+    again = versions.load(folder, with_companions=True)
+    for name, weights in companions.items():
+        assert all(torch.equal(weight, getattr(again, name)[key]) for key, weight in weights.items())
+
+
+def test_what_estimators_remember_survives_a_round_trip(first: Path, tmp_path: Path) -> None:
+    model = versions.load(first, with_companions=True)
+    again = versions.load(versions.save(model, tmp_path / "copy"), with_companions=True)
+    for name, part in model.state.parts().items():
+        assert torch.equal(part, again.state.parts()[name])
+    assert model.measured.keys() == again.measured.keys()
+    for name, scores in model.measured.items():
+        np.testing.assert_array_equal(scores, again.measured[name])
+
+
+def test_a_memory_of_other_weights_is_a_bad_artifact(first: Path, second: Path, tmp_path: Path) -> None:
+    shutil.copytree(first, tmp_path / "bad")
+    shutil.copy(second / "state.safetensors", tmp_path / "bad")
+    with pytest.raises(BadArtifact, match="belongs to other weights"):
+        versions.load(tmp_path / "bad")
+
+
+def test_companions_of_another_network_are_a_bad_artifact(first: Path, tmp_path: Path) -> None:
+    shutil.copytree(first, tmp_path / "bad")
+    save_file({"final.bias": torch.zeros(1)}, tmp_path / "bad" / "average.safetensors")
+    with pytest.raises(BadArtifact, match="no weights of the network"):
+        versions.load(tmp_path / "bad", with_companions=True)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -67,12 +101,15 @@ def flip_bits(file: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, cut_short, make_empty, flip_bits], ids=lambda damage: damage.__name__)
-@pytest.mark.parametrize("name", sorted(FILES))
+@pytest.mark.parametrize("name", sorted({*FILES, "state.safetensors"}))
 def test_a_missing_or_damaged_file_is_a_bad_artifact(
     name: str, damage: Callable[[Path], None], first: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(first, tmp_path / "bad")
     damage(tmp_path / "bad" / name)
+    if not (tmp_path / "bad" / "state.safetensors").exists():
+        assert versions.load(tmp_path / "bad").measured == {}  # a version taken over remembers nothing
+        return
     with pytest.raises(BadArtifact):
         versions.load(tmp_path / "bad")
 

@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -10,13 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from importance import estimators
 from importance.errors import BadArtifact, Unavailable
+from importance.mixture import NAMES, parse
 from importance.sample import Outcome, Sample
+from importance.selection import cut_at
 from trainer import folder as versions
 from trainer.bootstrap import from_pretrained
 from trainer.forward import run
-from trainer.scorer import Scorer
+from trainer.memory import weights_of
+from trainer.scorer import Scorer, Worth
 
 from .conftest import ARCHITECTURES, hugging_face_folder
 
@@ -26,9 +29,9 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def scorer(first: Path) -> Scorer:
     """Serves the first version, which is also the control."""
-    scorer = Scorer(estimators.get("last_layer_norm"), CPU)
+    scorer = Scorer(Worth(parse("last_layer_norm")), CPU)
     scorer.set_control("1", first)
-    scorer.swap("1", first, 0.4)
+    scorer.swap("1", first)
     return scorer
 
 
@@ -38,6 +41,7 @@ def damaged(source: Path, into: Path, value: float) -> Path:
     weights = load_file(into / "model.safetensors")
     weights["final.bias"] = torch.full_like(weights["final.bias"], value)
     save_file(weights, into / "model.safetensors")
+    (into / "state.safetensors").unlink()  # it belongs to the weights that were
     return into
 
 
@@ -50,10 +54,12 @@ def test_scores_come_in_the_order_of_the_samples(scorer: Scorer, first: Path, sa
         assert scores.prediction[place] == pytest.approx(alone, abs=1e-5)
 
 
-def test_scores_name_version_estimator_and_mean(scorer: Scorer, samples: list[Sample]) -> None:
+def test_scores_name_version_estimator_mean_and_cut(scorer: Scorer, first: Path, samples: list[Sample]) -> None:
     scores = scorer.score(samples[:3])
     assert (scores.model, scores.control_model, scores.estimator) == ("1", "1", "last_layer_norm")
-    assert scores.mean_importance == 0.4
+    measured = versions.load(first).measured["last_layer_norm"]
+    assert scores.mean_importance == measured.mean()
+    assert scores.cut == cut_at(measured, 0.1)
 
 
 def test_nothing_is_scored_to_nothing(scorer: Scorer) -> None:
@@ -64,7 +70,7 @@ def test_the_control_stays_the_first_version_when_another_serves(
     scorer: Scorer, second: Path, samples: list[Sample]
 ) -> None:
     before = scorer.score(samples)
-    scorer.swap("2", second, 1.0)
+    scorer.swap("2", second)
     after = scorer.score(samples)
     assert (after.model, after.control_model) == ("2", "1")
     np.testing.assert_array_equal(before.prediction, after.control)
@@ -76,13 +82,13 @@ def test_a_control_with_another_tokenizer_reads_by_its_own(
 ) -> None:
     before = scorer.score(samples[:50])
     source = hugging_face_folder(tmp_path / "source", ARCHITECTURES["bert"](2))
-    scorer.swap("other", from_pretrained(str(source), tmp_path / "version"), 1.0)
+    scorer.swap("other", from_pretrained(str(source), tmp_path / "version"))
     np.testing.assert_array_equal(before.prediction, scorer.score(samples[:50]).control)
 
 
 def test_without_a_control_there_are_no_control_predictions(first: Path, samples: list[Sample]) -> None:
-    scorer = Scorer(estimators.get("uniform"), CPU)
-    scorer.swap("1", first, 1.0)
+    scorer = Scorer(Worth(parse("uniform")), CPU)
+    scorer.swap("1", first)
     scores = scorer.score(samples[:3])
     assert scores.control is None
     assert scores.control_model is None
@@ -92,8 +98,8 @@ def test_the_label_comes_from_the_actions_and_the_rule(first: Path, samples: lis
     bought = [sample for sample in samples if sample.actions][:20]
     by_rule = {}
     for rule in (Outcome.CLICK, Outcome.PURCHASE):
-        scorer = Scorer(estimators.get("loss"), CPU, positive_from=rule)
-        scorer.swap("1", first, 1.0)
+        scorer = Scorer(Worth(parse("loss"), positive_from=rule), CPU)
+        scorer.swap("1", first)
         clicked = [msgspec.structs.replace(sample, actions=1) for sample in bought]
         by_rule[rule] = scorer.score(clicked).importance
     np.testing.assert_allclose(np.exp(-by_rule[Outcome.CLICK]) + np.exp(-by_rule[Outcome.PURCHASE]), 1, atol=1e-5)
@@ -117,17 +123,17 @@ def test_the_reference_is_popularity_mapped_to_a_ratio(
 
 def test_the_way_back_needs_no_file(scorer: Scorer, second: Path, samples: list[Sample]) -> None:
     before = scorer.score(samples)
-    scorer.swap("2", second, 1.0)
+    scorer.swap("2", second)
     assert scorer.previous == "1"
-    scorer.swap("1", Path("gone"), 0.4)
+    scorer.swap("1", Path("gone"))
     assert (scorer.version, scorer.previous) == ("1", "2")
     np.testing.assert_array_equal(before.importance, scorer.score(samples).importance)
 
 
 def test_a_rollback_to_the_first_version_needs_no_file_however_far_it_is(scorer: Scorer, second: Path) -> None:
-    scorer.swap("2", second, 1.0)
-    scorer.swap("3", second, 1.0)
-    scorer.swap("1", Path("gone"), 0.4)
+    scorer.swap("2", second)
+    scorer.swap("3", second)
+    scorer.swap("1", Path("gone"))
     assert scorer.version == "1"
 
 
@@ -138,9 +144,9 @@ def test_a_folder_is_fetched_only_for_a_version_that_is_not_in_memory(scorer: Sc
         fetched.append(second)
         return second
 
-    scorer.swap("2", fetch, 1.0)
-    scorer.swap("2", fetch, 1.0)
-    scorer.swap("1", fetch, 1.0)
+    scorer.swap("2", fetch)
+    scorer.swap("2", fetch)
+    scorer.swap("1", fetch)
     assert fetched == [second]
 
 
@@ -150,17 +156,17 @@ def test_a_version_that_predicts_no_numbers_is_never_served(
 ) -> None:
     broken = damaged(second, tmp_path / "broken", float("nan") if np.isnan(value) else value)
     if np.isinf(value):  # a sure prediction is a number; only what is none is refused
-        scorer.swap("2", broken, 1.0)
+        scorer.swap("2", broken)
         assert scorer.score(samples[:2]).prediction.tolist() == [1.0, 1.0]
         return
     with pytest.raises(BadArtifact, match="no finite numbers"):
-        scorer.swap("2", broken, 1.0)
+        scorer.swap("2", broken)
     assert (scorer.version, scorer.previous) == ("1", None)
 
 
 def test_a_version_that_does_not_load_leaves_the_served_one(scorer: Scorer, tmp_path: Path) -> None:
     with pytest.raises(BadArtifact):
-        scorer.swap("2", tmp_path, 1.0)
+        scorer.swap("2", tmp_path)
     with pytest.raises(BadArtifact):
         scorer.set_control("2", tmp_path)
     assert (scorer.version, scorer.control) == ("1", "1")
@@ -168,17 +174,33 @@ def test_a_version_that_does_not_load_leaves_the_served_one(scorer: Scorer, tmp_
 
 def test_scoring_before_any_version_says_what_to_do(samples: list[Sample]) -> None:
     with pytest.raises(Unavailable, match="weir models init"):
-        Scorer(estimators.get("uniform"), CPU).score(samples[:1])
+        Scorer(Worth(parse("uniform")), CPU).score(samples[:1])
 
 
 def test_a_score_that_is_no_number_becomes_the_floor_and_is_counted(
     first: Path, tmp_path: Path, samples: list[Sample]
 ) -> None:
-    scorer = Scorer(estimators.get("output_norm"), CPU)
-    scorer.swap("1", damaged(first, tmp_path / "v", float("inf")), 1.0)
+    scorer = Scorer(Worth(parse("output_norm")), CPU)
+    scorer.swap("1", damaged(first, tmp_path / "v", float("inf")))
     scores = scorer.score(samples[:4])
     assert scores.importance.tolist() == [0.0] * 4
-    assert scorer.non_finite == 4
+    assert scores.non_finite == 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("factor", [1e18, 1e38])
+def test_no_estimator_lets_anything_but_finite_numbers_out_of_a_network_gone_wild(
+    name: str, factor: float, first: Path, tmp_path: Path, samples: list[Sample]
+) -> None:
+    model = versions.load(first)
+    with torch.no_grad():
+        model.network.compare.weight[3] *= factor  # squares overflow, and infinite times zero is no number
+    wild = versions.save(replace(model, average=weights_of(model), earlier=weights_of(model)), tmp_path / "wild")
+    scorer = Scorer(Worth(parse(f"{name}+confidence" if name != "confidence" else name, guarded=True)), CPU)
+    scorer.swap("1", wild)
+    scores = scorer.score(samples[:20])
+    assert np.isfinite(scores.importance).all()
+    assert (scores.importance >= 0).all()
 
 
 def test_no_batch_mixes_versions_and_none_is_scored_by_the_old_one_after_a_swap(
@@ -186,8 +208,8 @@ def test_no_batch_mixes_versions_and_none_is_scored_by_the_old_one_after_a_swap(
 ) -> None:
     expected = {}
     for version, folder in (("1", first), ("2", second)):
-        alone = Scorer(estimators.get("last_layer_norm"), CPU)
-        alone.swap(version, folder, 1.0)
+        alone = Scorer(Worth(parse("last_layer_norm")), CPU)
+        alone.swap(version, folder)
         expected[version] = alone.score(samples[:100]).prediction
     finished = threading.Event()
     wrong: list[str] = []
@@ -202,7 +224,7 @@ def test_no_batch_mixes_versions_and_none_is_scored_by_the_old_one_after_a_swap(
     thread.start()
     for turn in range(20):
         version = "2" if turn % 2 == 0 else "1"
-        scorer.swap(version, second if version == "2" else first, 1.0)
+        scorer.swap(version, second if version == "2" else first)
         assert scorer.score(samples[:1]).model == version
     finished.set()
     thread.join()

@@ -47,6 +47,7 @@ def test_every_command_of_the_contract_exists() -> None:
         "up", "worker", "trainer", "api", "migrate", "topics", "check", "settings", "replay",
         "models init", "models list", "models show", "models promote", "models rollback", "models freeze",
         "models unfreeze", "buffer stats", "buffer explain", "dead-letters list", "dead-letters redrive",
+        "benchmark importance",
     }  # fmt: skip
     assert {"--replay", "--no-replay", "--limit", "--once", "--json", "--fresh", "--speed"} == set(COMMANDS["up"])
     assert {"--to", "--reason", "--actor", "--json"} == set(COMMANDS["models rollback"])
@@ -118,6 +119,7 @@ def test_a_wrong_setting_stops_every_command_before_it_begins(
     arguments = {
         "models promote": ["v1"], "models rollback": ["--reason", "x"], "buffer explain": ["x"],
         "dead-letters redrive": ["--all"], "replay": ["simulation"],
+        "benchmark importance": ["--data", "x.csv", "--output", "out"],
     }  # fmt: skip
     monkeypatch.setenv("WEIR_API_PORT", "99999")
     assert run([*words.split(), *arguments.get(words, [])]) == 2

@@ -1,0 +1,442 @@
+"""What the buffer's draw promises, measured: no bias, the right variance, intervals that cover, wrong ways that fail.
+
+    python benchmarks/buffer_statistics.py > benchmarks/results/statistics.md
+
+Every table says how many runs it took. A run differs from the next in the salt alone, so figures are the same on every
+machine. Where a way is wrong on purpose the last column says that it failed, as it must.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import log, sqrt
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks import _sampling as sampling
+from benchmarks._sampling import Bias, Floats, Probability, Rows
+from importance.estimates import LEAST_HITS, Estimate, mean, share, total
+from importance.hashing import uniforms
+from importance.reservoir import AdmissionPolicy, Door, Reservoir, admit
+from importance.sample import Sample
+from importance.scores import Scores
+from importance.selection import proportional
+from importance.strata import STRATA, StrataPolicy
+from importance.weights import effective_sample_size, training_weights
+
+BOUND = 4.0
+"""|z| of a right way stays below, that of a wrong one does not. Some thirty tests, at fixed salts."""
+
+Verdict = tuple[object, ...]
+"""A row of a table; its last entry says whether what was to be shown was."""
+
+
+def verdict(passed: bool, must_fail: bool = False) -> str:
+    """One word, or a shout."""
+    if must_fail:
+        return "FAILS TO FAIL" if passed else "fails, as it must"
+    return "holds" if passed else "BROKEN"
+
+
+def weights_of(count: int, seed: int = 1, sigma: float = 1.0) -> Floats:
+    """Log weights of the proportional rule, of lognormal scores with mean 1."""
+    scores = np.random.default_rng(seed).lognormal(-(sigma**2) / 2, sigma, count)
+    return np.log(proportional(scores, 1.0))
+
+
+def uniformity(count: int = 200_000) -> Verdict:
+    """The hash of ids against the uniform distribution, by Kolmogorov and Smirnov."""
+    found = stats.kstest(uniforms((f"id-{number}" for number in range(count)), "salt", "draw"), "uniform")
+    return (
+        "u of ids is uniform (Kolmogorov–Smirnov)", f"{count:,}", f"D = {found.statistic:.5f}",
+        f"p = {found.pvalue:.3f}", verdict(found.pvalue > 0.001),
+    )  # fmt: skip
+
+
+def exact_pairs(weights: Floats) -> Floats:
+    """P(the two largest keys are those of i and j) = ∫ P(key_i > x) P(key_j > x) dH(x), for each pair.
+
+    H is the distribution of the largest key of the others; P(key > x) = min(1, w·exp(−x)).
+    """
+    x = np.linspace(np.log(weights.min()) - 1, np.log(weights.max()) + 14, 200_001)
+    above = np.minimum(1, weights[:, None] * np.exp(-x))
+    probabilities = []
+    for pair in combinations(range(len(weights)), 2):
+        others = np.delete(np.arange(len(weights)), pair)
+        of_both = above[pair[0]] * above[pair[1]]
+        probabilities.append(np.sum((of_both[1:] + of_both[:-1]) / 2 * np.diff(np.prod(1 - above[others], axis=0))))
+    return np.array(probabilities) / sum(probabilities)
+
+
+def successive_pairs(weights: Floats) -> Floats:
+    """The same by Plackett and Luce: drawn one after the other in proportion to weight."""
+    part = weights / weights.sum()
+    pairs = combinations(range(len(weights)), 2)
+    return np.array([part[i] * part[j] * (1 / (1 - part[i]) + 1 / (1 - part[j])) for i, j in pairs])
+
+
+def pairs(runs: int) -> list[Verdict]:
+    """How often each of 15 pairs is held, against what priority sampling says, and what successive draws would."""
+    weights = np.array([1.0, 2.0, 3.0, 5.0, 8.0, 13.0])
+    ids = (f"{run}/{number}" for run in range(runs) for number in range(len(weights)))
+    keys = np.log(weights) - np.log(uniforms(ids, "salt", "draw")).reshape(runs, -1)
+    chosen = np.sort(np.argsort(-keys, axis=1)[:, :2], axis=1)
+    seen = np.array([np.sum((chosen[:, 0] == i) & (chosen[:, 1] == j)) for i, j in combinations(range(6), 2)])
+    found: list[Verdict] = []
+    for name, expected, wrong in (
+        ("15 pairs are held as priority sampling says (χ²)", exact_pairs(weights), False),
+        ("15 pairs against Plackett–Luce (χ²)", successive_pairs(weights), True),
+    ):
+        test = stats.chisquare(seen, expected * runs)
+        passed = test.pvalue > 0.001
+        figures = f"χ² = {test.statistic:.1f}", f"p = {test.pvalue:.2g}"
+        found.append((name, f"{runs:,}", *figures, verdict(passed, wrong)))
+    return found
+
+
+def values_of(log_weights: Floats, seed: int = 2) -> dict[str, Floats]:
+    """Columns that are summed: unrelated to the weight, growing with it, and falling."""
+    random, count = np.random.default_rng(seed), len(log_weights)
+    weights = np.exp(log_weights)
+    return {
+        "a count": np.ones(count),
+        "a loss": random.gamma(0.7, 0.5, count),
+        "a 10 % label": (random.uniform(size=count) < 0.1).astype(float),
+        "a 1 % label": (random.uniform(size=count) < 0.01).astype(float),
+        "what grows with the weight": weights * random.uniform(0.5, 1.5, count),
+        "what falls with it": random.uniform(0.5, 1.5, count) / weights,
+    }
+
+
+def unbiasedness(
+    runs: int, probability: Probability = sampling.by_threshold, count: int = 300, places: int = 60
+) -> list[tuple[str, Bias, float]]:
+    """F̂ of each column, and mean V̂ over the variance of F̂."""
+    log_weights = weights_of(count)
+    columns = values_of(log_weights)
+    totals: dict[str, list[float]] = {name: [] for name in columns}
+    variances: dict[str, list[float]] = {name: [] for name in columns}
+    for u in sampling.runs_of(count, runs):
+        rows, p = sampling.held(log_weights, u, places, probability)
+        for name, values in columns.items():
+            found = total(values[rows], p)
+            totals[name].append(found.value)
+            variances[name].append(found.variance)
+    return [
+        (
+            name,
+            Bias.of(totals[name], float(values.sum())),
+            float(np.mean(variances[name]) / np.var(totals[name], ddof=1)),
+        )
+        for name, values in columns.items()
+    ]
+
+
+Way = Callable[[Floats], tuple[Rows, Floats]]
+
+
+def ways(count: int = 2_000, places: int = 200) -> Iterator[tuple[str, Way, bool]]:
+    """What the buffer does beside what one would do first: (name, u → rows and p, whether it is wrong)."""
+    mild, heavy = weights_of(count), np.random.default_rng(2).normal(0, 2.0, count)
+    again, noise = weights_of(count, seed=3) - log(4), np.random.default_rng(4).normal(0, 0.5, count)
+    half, most = count // 2, count * 8 // 10
+    yield "p by the threshold, lognormal w, σ = 2, no floor", lambda u: sampling.held(heavy, u, places), False
+    wrong = sampling.by_share_of_the_weight
+    yield "**negative control**: p = min(1, k·w/Σw)", lambda u: sampling.held(heavy, u, places, wrong), True
+    yield "between trims, rows at or below κ not read", lambda u: sampling.between_trims(mild, u, places), False
+    yield "between trims, all rows read", lambda u: sampling.between_trims(mild, u, places, look=False), True
+    yield "two pools merged, keys ≤ κ deleted", lambda u: sampling.merged(mild, u, places, most), False
+    yield "two pools merged, none deleted", lambda u: sampling.merged(mild, u, places, most, delete=False), True
+    yield "scored again at a quarter of the scale: m, κ = −∞", lambda u: sampling.scored_again(
+        mild, again, u, places, half), False  # fmt: skip
+    yield "scored again, m alone, with the old κ", lambda u: sampling.scored_again(
+        mild, again, u, places, half, begin_anew=False), True  # fmt: skip
+    yield "scored again, κ = −∞ alone, m forgotten", lambda u: sampling.scored_again(
+        mild, again, u, places, half, remember=False), True  # fmt: skip
+    yield "scored again, neither", lambda u: sampling.scored_again(
+        mild, again, u, places, half, remember=False, begin_anew=False), True  # fmt: skip
+    yield (
+        "delivered twice, the first score counts",
+        lambda u: sampling.twice(mild, mild + noise, u, places, True),
+        False,
+    )
+    yield "delivered twice, another score counts", lambda u: sampling.twice(mild, mild + noise, u, places, False), True
+
+
+def biases(runs: int, count: int = 2_000) -> list[tuple[str, Bias, bool]]:
+    """The bias of the count of the stream, by each way."""
+    found = []
+    for name, way, wrong in ways(count):
+        estimates = [float((1 / way(u)[1]).sum()) for u in sampling.runs_of(count, runs)]
+        found.append((name, Bias.of(estimates, count), wrong))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How often intervals hold the truth. ``hits``: rows that count, on average; ``said``: how often "too few" was."""
+
+    figure: str
+    hits: float
+    covered: float
+    said: float
+    rival: str
+    rival_covered: float
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """What is promised of it; nothing where rows are too few."""
+        least = LEAST_HITS if self.figure.startswith("share") else 200
+        if self.hits < least:
+            return None
+        return (0.93, 0.98) if self.figure.startswith("share") else (0.93, 0.97)
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is kept, or "too few" said more often than not."""
+        return self.said > 0.5 if self.bounds is None else self.bounds[0] <= self.covered <= self.bounds[1]
+
+
+Interval = tuple[float, float]
+
+
+def coverage(runs: int, count: int = 10_000, places: int = 1_000, decay: float = 1.0) -> list[Coverage]:
+    """95 % intervals of one stratum; weights grow by e^``decay`` from the first event to the last."""
+    log_weights = weights_of(count) + np.linspace(0, decay, count)
+    columns, chosen = _measured(log_weights)
+    names = [*columns, *chosen]
+    inside, rival = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+    hits, said = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+    for u in sampling.runs_of(count, runs):
+        rows, p = sampling.held(log_weights, u, places)
+        for name in names:
+            if name in chosen:
+                truth, found = float(chosen[name].mean()), share(chosen[name][rows], p)
+                other = capped(chosen[name][rows], p)
+            else:
+                truth, found, other = _of_a_total(name, columns[name], rows, p)
+            inside[name] += found.low <= truth <= found.high
+            rival[name] += other[0] <= truth <= other[1]
+            hits[name] += found.hits
+            said[name] += found.too_few
+    return [
+        Coverage(
+            name, hits[name] / runs, inside[name] / runs, said[name] / runs,
+            "Wilson, n ≤ Kish's" if name in chosen else "normal", rival[name] / runs,
+        )
+        for name in names
+    ]  # fmt: skip
+
+
+def _measured(log_weights: Floats) -> tuple[dict[str, Floats], dict[str, NDArray[np.bool_]]]:
+    """What totals and means are of, and what shares are of."""
+    random, count, weights = np.random.default_rng(5), len(log_weights), np.exp(log_weights)
+    u = random.uniform(size=(7, count))
+    columns = {
+        "count": np.ones(count),
+        "mean loss": random.gamma(0.7, 0.5, count),
+        "continuous f, 30 % not zero": np.where(u[0] < 0.3, random.lognormal(0, 1, count), 0.0),
+        "total of a 1 % label": (u[1] < 0.01).astype(float),
+    }
+    rising, falling = weights / weights.mean(), (1 / weights) / (1 / weights).mean()
+    chosen = {
+        "share of a 30 % label": u[2] < 0.3,
+        "share of a 3 % label": u[3] < 0.03,
+        "share of a 10 % label that grows with the weight": u[4] < 0.1 * rising,
+        "share of a 10 % label that falls with the weight": u[5] < 0.1 * falling,
+        "share of a 1 % label": u[6] < 0.01,
+    }
+    return columns, chosen
+
+
+def _of_a_total(name: str, values: Floats, rows: Rows, p: Floats) -> tuple[float, Estimate, Interval]:
+    """The truth, the estimate, and the interval of the normal approximation."""
+    if name.startswith("mean"):
+        truth, found = float(values.mean()), mean(values[rows], p)
+    else:
+        truth, found = float(values.sum()), total(values[rows], p)
+    half = 1.96 * sqrt(found.variance)
+    return truth, found, (found.value - half, found.value + half)
+
+
+def capped(chosen: NDArray[np.bool_], p: Floats) -> Interval:
+    """A rival: Wilson's with n = min(μ(1 − μ)/V̂, (Σ1/p)²/Σ1/p²) and the normal quantile."""
+    found = mean(chosen.astype(float), p)
+    size = effective_sample_size(1 / p)
+    if found.variance:
+        size = min(size, found.value * (1 - found.value) / found.variance)
+    middle, square = found.value + 1.96**2 / (2 * size), 1 + 1.96**2 / size
+    half = 1.96 * sqrt(found.value * (1 - found.value) / size + (1.96 / (2 * size)) ** 2)
+    return (middle - half) / square, (middle + half) / square
+
+
+def decay(runs: int, count: int = 4_000, places: int = 400) -> Verdict:
+    """Ten years at a half-life of an hour, half of the events in the last ten hours: Σ exp(−λ(T − t)) is estimated."""
+    hours = np.sort(np.concatenate([np.linspace(0, 87_600, count // 2), np.linspace(87_590, 87_600, count // 2)]))
+    log_weights, worth = weights_of(count) + log(2) * hours, np.exp(log(2) * (hours - hours.max()))
+    estimates, finite = [], True
+    for u in sampling.runs_of(count, runs):
+        rows, p = sampling.held(log_weights, u, places)
+        finite &= bool(np.isfinite(log_weights[rows] - np.log(u[rows])).all() and (p > 0).all())
+        estimates.append(sampling.total(worth, rows, p))
+    found = Bias.of(estimates, float(worth.sum()))
+    passed = finite and abs(found.z) < BOUND
+    return ("ten years at a half-life of an hour stay finite", f"{runs:,}", f"{found.bias:+.2%}", f"z = {found.z:+.2f}",
+            verdict(passed))  # fmt: skip
+
+
+def exactness(runs: int, count: int = 400) -> Verdict:
+    """Any order, repetition, and split over workers, against one reservoir that saw all in order: same rows, same κ."""
+    policy = AdmissionPolicy(StrataPolicy("salt"), "salt")
+    samples = [Sample(f"id-{n}", f"s{n}", "search", "q", "i", "t", n, 0, n, actions=n % 2) for n in range(count)]
+    random = np.random.default_rng(7)
+    offers = admit(samples, Scores(random.lognormal(size=count), "loss", "v1"), policy, Door())
+    places = dict.fromkeys(STRATA, 20)
+
+    def filled(batches: Iterable[NDArray[np.int64]]) -> Reservoir:
+        reservoir = Reservoir(places)
+        for batch in batches:
+            reservoir.offer(offers[row] for row in batch)
+            reservoir.trim()
+        return reservoir
+
+    whole = filled([np.arange(count)])
+    differ = 0
+    for _ in range(runs):
+        order = random.permutation(np.append(np.arange(count), random.integers(0, count, count // 4)))
+        workers = [filled(np.array_split(part, 5)) for part in np.array_split(order, random.integers(1, 5))]
+        for other in workers[1:]:
+            workers[0].merge(other)
+        differ += workers[0].rows() != whole.rows() or workers[0].door() != whole.door()
+    return ("order, repetition and split change neither rows nor κ", f"{runs:,}", f"{differ} differ", "exact",
+            verdict(not differ))  # fmt: skip
+
+
+def losses(shape: str, count: int = 5_000) -> tuple[Floats, Floats]:
+    """Losses of a stream, and scores that follow them with noise."""
+    random = np.random.default_rng(11)
+    if shape == "lognormal":
+        found = random.lognormal(-1, 1, count)
+    else:
+        found = np.where(
+            random.uniform(size=count) < 0.1, random.normal(2, 0.2, count), random.normal(0.05, 0.01, count)
+        )
+    return np.abs(found), np.abs(found) * random.lognormal(-0.125, 0.5, count)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A rule of drawing for training: bias and variance of the mean loss in parts of it, ESS in parts of the draws."""
+
+    rule: str
+    bias: float
+    variance: float
+    ess: float
+
+
+def drawing(shape: str, runs: int, places: int = 1_000, draws: int = 250) -> list[Drawn]:
+    """The mean loss of the stream, from ``draws`` rows of a buffer of ``places``, by each rule."""
+    values, scores = losses(shape)
+    log_weights = np.log(proportional(scores, float(scores.mean())))
+    random = np.random.default_rng(13)
+    found: dict[str, list[tuple[float, float]]] = {}
+    for u in sampling.runs_of(len(values), runs):
+        rows, p = sampling.held(log_weights, u, places)
+        for rule, (chosen, weight) in _rules(rows, p, scores[rows], len(values), draws, random).items():
+            ess = effective_sample_size(weight) / draws
+            found.setdefault(rule, []).append((float((weight * values[chosen]).mean()), ess))
+    truth = values.mean()
+    return [
+        Drawn(rule, float(np.mean([mean for mean, _ in each]) / truth - 1),
+              float(np.var([mean for mean, _ in each], ddof=1) / truth**2), float(np.mean([ess for _, ess in each])))
+        for rule, each in found.items()
+    ]  # fmt: skip
+
+
+def _rules(
+    rows: Rows, p: Floats, scores: Floats, stream: int, draws: int, random: np.random.Generator
+) -> dict[str, tuple[Rows, Floats]]:
+    """Rows of the stream drawn by each rule [draws], and the weight of their loss, of mean about 1."""
+    places = len(rows)
+    a = (1 / p) / (1 / p).mean()
+    plain, again = random.permutation(places)[:draws], random.integers(0, places, draws)
+    q = scores / scores.sum()
+    by_score = random.choice(places, draws, p=q)
+    return {
+        "**uniform without replacement, a = 1/p** (ours)": (rows[plain], a[plain]),
+        "the same, clipped as in training": (rows[plain], training_weights(p).values[plain]),
+        "uniform with replacement, a = 1/p": (rows[again], a[again]),
+        "q ∝ s, a = 1/(q·p)": (rows[by_score], a[by_score] / (places * q[by_score])),
+        "q ∝ s, p forgotten": (rows[by_score], 1 / (places * q[by_score])),
+        "uniform of the stream, no buffer": (random.integers(0, stream, draws), np.ones(draws)),
+    }
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table under a heading."""
+    lines = [f"| {' | '.join(map(str, row))} |" for row in [columns, *rows]]
+    return "\n".join([f"## {title}", "", lines[0], "|---" + "|---:" * (len(columns) - 1) + "|", *lines[1:], ""])
+
+
+def main() -> None:
+    """Print every table; exit status 1 when one of them shows what it must not."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=2_000, help="runs of each simulation (default: 2,000)")
+    runs = parser.parse_args().runs
+    print(f"# What the buffer's draw promises\n\n`python benchmarks/buffer_statistics.py --runs {runs}`\n")
+    shown = [list(rows) for rows in tables(runs)]
+    wrong = [row for rows in shown for row in rows if str(row[-1]) in ("BROKEN", "FAILS TO FAIL")]
+    print(f"{len(wrong)} of {sum(map(len, shown))} lines are not as they should be.")
+    sys.exit(bool(wrong))
+
+
+def tables(runs: int) -> Iterator[list[Verdict]]:
+    """Print one table after the other, and give its rows."""
+    many = 5 * runs
+    laws = [uniformity(), *pairs(20 * runs), exactness(max(runs // 10, 20)), decay(runs)]
+    print(table("Laws of the draw", ("what", "runs", "figure", "test", ""), laws), flush=True)
+    yield laws
+    sums: list[Verdict] = [
+        (name, f"{found.runs:,}", f"{found.bias:+.2%}", f"{found.z:+.2f}", f"{ratio:.3f}",
+         verdict(abs(found.z) < BOUND and 0.95 < ratio < 1.05))
+        for name, found, ratio in unbiasedness(many)
+    ]  # fmt: skip
+    print(table("Totals F̂ = Σ f/p: 60 of 300 held", ("f", "runs", "bias", "z", "mean V̂ / Var", ""), sums), flush=True)
+    yield sums
+    tried: list[Verdict] = [
+        (name, f"{found.runs:,}", f"{found.bias:+.1%}", f"{found.z:+.1f}", verdict(abs(found.z) < BOUND, wrong))
+        for name, found, wrong in biases(runs)
+    ]
+    print(table("The count of the stream, 200 of 2,000 held", ("way", "runs", "bias", "z", ""), tried), flush=True)
+    yield tried
+    covered = [_covered(each, runs) for each in coverage(runs)]
+    columns = ("figure", "runs", "hits", "covered", "promised", '"too few" said', "rival", "it covers", "")
+    print(table("95 % intervals, 1,000 of 10,000 held", columns, covered), flush=True)
+    yield covered
+    for shape in ("lognormal", "bimodal"):
+        rules: list[Verdict] = [
+            (each.rule, f"{runs:,}", f"{each.bias:+.1%}", f"{each.variance:.4f}", f"{each.ess:.2f} n")
+            for each in drawing(shape, runs)
+        ]
+        title = f"Drawing for training, {shape} losses: 250 of 1,000 of 5,000"
+        print(table(title, ("rule", "runs", "bias", "variance / mean²", "ESS"), rules), flush=True)
+        yield rules
+
+
+def _covered(found: Coverage, runs: int) -> Verdict:
+    promised = "too few" if found.bounds is None else f"{found.bounds[0]:.0%}–{found.bounds[1]:.0%}"
+    return (
+        found.figure, f"{runs:,}", f"{found.hits:.0f}", f"{found.covered:.1%}", promised, f"{found.said:.0%}",
+        found.rival, f"{found.rival_covered:.1%}", verdict(found.holds),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

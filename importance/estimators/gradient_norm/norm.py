@@ -1,0 +1,102 @@
+"""Of which parameters the norm is taken, whether all of them are covered, and a network made ready for the pass."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from importance.errors import InvalidInput
+from importance.estimators.gradient_norm import layers
+from importance.estimators.gradient_norm.strays import Strays
+from importance.estimators.gradient_norm.subset import Subset, choose
+from importance.estimators.gradient_norm.watch import Layer, Watched
+
+
+class GradientNorm:
+    """The exact norm of each sample's loss gradient, by a subset of a network's parameters.
+
+    Made once for a network; the subset is fixed then. What is not covered is named in an `InvalidInput`: here, or at
+    the first pass where only that shows it. With ``fallback`` such parameters' gradients are computed sample by sample
+    instead, each by a backward pass through the whole batch: exact too, and slow.
+    """
+
+    def __init__(self, network: nn.Module, subset: Subset = "all", fallback: bool = False) -> None:
+        self._network = network
+        self._fallback = fallback
+        self._parameters = choose(network, subset)
+        self._layers = list(_covered(network, self._parameters))
+        self._by_sample = set(self._parameters).difference(*(layer.rules for layer in self._layers))
+        self._is_checked = False
+        if self._by_sample and not fallback:
+            names = ", ".join(_owners(network, [self._parameters[name] for name in sorted(self._by_sample)]))
+            raise InvalidInput(
+                f"gradient_norm does not cover {names}: choose other parameters, or allow the per-sample fallback"
+            )
+
+    @contextmanager
+    def watch(self) -> Iterator[Watched]:
+        """Follow the forward pass made inside: the network is frozen, in evaluation mode, and gradients are on."""
+        with ExitStack() as stack:
+            strays = None if self._is_checked else Strays(self._parameters)
+            watched = Watched(self._parameters, self._by_sample, self._fallback, strays)
+            stack.callback(watched.forget)
+            stack.enter_context(_frozen(self._network, self._parameters.values() if self._fallback else ()))
+            stack.enter_context(torch.enable_grad())
+            for layer in self._layers:
+                stack.callback(watched.follow(layer).remove)
+            if strays:
+                for layer in self._layers:
+                    stack.callback(layer.module.register_forward_pre_hook(strays.enter_layer).remove)
+                    stack.callback(layer.module.register_forward_hook(strays.leave_layer, always_call=True).remove)
+                stack.enter_context(strays)
+            yield watched
+        self._is_checked = True
+
+
+def gradient_norms(
+    network: nn.Module, losses: Callable[[], Tensor], subset: Subset = "all", fallback: bool = False
+) -> Tensor:
+    """‖∇_θ ℓ_i‖₂ [n] of the losses ℓ [n] that ``losses`` computes with the network. See `GradientNorm`.
+
+    >>> network = nn.Linear(2, 1, bias=False)
+    >>> gradient_norms(network, lambda: network(torch.tensor([[3.0, 4.0], [0.0, 1.0]])).squeeze(1))
+    tensor([5., 1.])
+    """
+    with GradientNorm(network, subset, fallback).watch() as watched:
+        return watched.norms(losses())
+
+
+def _covered(network: nn.Module, parameters: Mapping[str, nn.Parameter]) -> Iterator[Layer]:
+    names = {id(parameter): name for name, parameter in parameters.items()}
+    for path, module in network.named_modules():
+        own = [(name, id(parameter)) for name, parameter in module.named_parameters(recurse=False)]
+        chosen = [(name, names[key]) for name, key in own if key in names]
+        rules = layers.rules(module) if chosen else {}
+        if rules:
+            yield Layer(path or type(module).__name__, module, {full: rules[name] for name, full in chosen})
+
+
+def _owners(network: nn.Module, parameters: Iterable[nn.Parameter]) -> Iterator[str]:
+    """The modules that parameters belong to, with their class."""
+    wanted = {id(parameter) for parameter in parameters}
+    for path, module in network.named_modules():
+        if any(id(parameter) in wanted for parameter in module.parameters(recurse=False)):
+            yield f"{path} ({type(module).__name__})" if path else type(module).__name__
+
+
+@contextmanager
+def _frozen(network: nn.Module, kept: Iterable[nn.Parameter]) -> Iterator[None]:
+    """All parameters but the ``kept`` frozen and all modules in evaluation mode; as they were afterwards."""
+    flags = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        network.eval().requires_grad_(False)
+        for parameter in kept:
+            parameter.requires_grad_()
+        yield
+    finally:
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+        for module, mode in modes:
+            module.training = mode

@@ -1,0 +1,80 @@
+"""Each sample's loss gradient, randomly projected, without ever forming the gradient.
+
+A layer y = W a has the gradient Σ_t g_t a_tᵀ, g the gradient of its output, t the tokens. With fixed random matrices
+A [i, r] and B [o, r] its projection is Σ_t (Bᵀ g_t)(Aᵀ a_t)ᵀ: r² numbers, and just what the gradient of the core of
+a LoRA adapter between A and B would be (Xia et al. 2024; Choe et al. 2024). All layers' numbers side by side are the
+sample's. Products of gradients are kept in expectation. Knows nothing of what they are for.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+
+from importance.estimators.base import single_or_better
+
+RANK = 8
+
+
+class Projection:
+    """Random matrices for every Linear of a network, drawn from a seed: a version's direction fits in any process."""
+
+    def __init__(self, network: nn.Module, rank: int = RANK, seed: int = 0) -> None:
+        random = torch.Generator().manual_seed(seed)
+        self._layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
+        self._matrices = [
+            [_signs(size, rank, random).to(layer.weight) for size in (layer.in_features, layer.out_features)]
+            for layer in self._layers
+        ]
+
+    @contextmanager
+    def watch(self) -> Iterator["Projected"]:
+        """Follow the forward pass made inside, which must be made with gradients on, from inputs that require grad."""
+        projected = Projected()
+        with ExitStack() as stack:
+            for place, (layer, (inward, outward)) in enumerate(zip(self._layers, self._matrices, strict=True)):
+                hook = projected.recorder(place, inward, outward)
+                stack.callback(layer.register_forward_hook(hook).remove)
+            yield projected
+
+
+class Projected:
+    """A forward pass that is followed, and the way from its losses to their projected gradients."""
+
+    def __init__(self) -> None:
+        self._calls: list[tuple[int, Tensor, Tensor, Tensor]] = []
+
+    def recorder(self, place: int, inward: Tensor, outward: Tensor) -> Callable[..., None]:
+        """The forward hook of one layer: it keeps Aᵀa, and the output whose gradient is asked for later."""
+
+        def record(_: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
+            read = single_or_better(arguments[0].detach())
+            self._calls.append((place, read @ inward.to(read), output, outward))
+
+        return record
+
+    def gradients(self, losses: Tensor, retain_graph: bool = False) -> Tensor:
+        """The projected gradients [n, P] of losses [n], detached, in float32 (or better)."""
+        n, outputs = len(losses), [output for _, _, output, _ in self._calls]
+        gradients: tuple[Tensor | None, ...] = torch.autograd.grad(
+            losses.sum(), outputs, retain_graph=retain_graph, allow_unused=True
+        )
+        parts: dict[int, Tensor] = {}
+        for (place, read, _, outward), gradient in zip(self._calls, gradients, strict=True):
+            if gradient is None:
+                continue  # a layer that the losses do not depend on
+            told = single_or_better(gradient) @ outward.to(read)
+            part = (told.reshape(n, -1, told.shape[-1]).mT @ read.reshape(n, -1, read.shape[-1])).flatten(1)
+            parts[place] = parts[place] + part if place in parts else part
+        self._calls.clear()
+        return torch.cat([parts[place] for place in sorted(parts)], dim=1).detach()
+
+
+def _signs(size: int, rank: int, random: torch.Generator) -> Tensor:
+    """Random ±1/√r [size, rank], or the identity of a layer that is no wider: alike to the bit on every machine."""
+    if size <= rank:
+        return torch.eye(size)
+    ones = torch.randint(0, 2, (size, rank), generator=random)
+    return (2.0 * ones - 1) / sqrt(rank)

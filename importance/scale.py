@@ -1,0 +1,51 @@
+"""What a model version's scores are measured by: their means, the mixture's mean, and where its top fraction begins.
+
+Made of the scores that were measured when the version was evaluated, so that a key is a function of event and version,
+whatever the mixture that is asked for. Pure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from importance.mixture import GUARD, Floats, Mixture
+from importance.selection import Cut, cut_at
+
+TOP_FRACTION = 0.1
+"""The article's: at or above the 90th percentile."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Scale:
+    """``means`` by estimator; ``mean`` and ``cut`` are the mixture's. A mean of 0 says that nothing is known yet."""
+
+    means: Mapping[str, float]
+    mean: float
+    cut: Cut | None
+
+    @classmethod
+    def of(cls, mixture: Mixture, measured: Mapping[str, Floats], fraction: float = TOP_FRACTION) -> "Scale":
+        """The scale of a mixture by measured scores [n] of the same n samples by estimator, NaN where there is none.
+
+        >>> from importance.mixture import parse
+        >>> scale = Scale.of(parse("rho+loss"), {"rho": np.array([1.0, 3.0]), "loss": np.array([0.2, 0.2])})
+        >>> scale.means, scale.mean, scale.cut
+        ({'rho': 2.0, 'loss': 0.2}, 2.0, Cut(threshold=2.5, at_threshold=0.2))
+        """
+        wanted = {name: measured[name] for name in mixture.columns if name in measured}
+        known = np.all([np.isfinite(scores) for scores in wanted.values()], axis=0)
+        columns = {name: scores[known] for name, scores in wanted.items()}
+        if not wanted or not known.any():
+            return cls({}, 0.0, None)
+        means = {name: float(scores.mean()) for name, scores in columns.items()}
+        scores = mixture.combine(complete(mixture, columns, int(known.sum())), means)
+        return cls(means, float(scores.mean()), cut_at(scores, fraction))
+
+
+def complete(mixture: Mixture, columns: Mapping[str, Floats], count: int) -> dict[str, Floats]:
+    """The columns [n] of a mixture, with 0 for an estimator and 1 for a guard that the version cannot serve."""
+    return {
+        name: columns[name] if name in columns else np.full(count, 1.0 if name == GUARD else 0.0)
+        for name in mixture.columns
+    }

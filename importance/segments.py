@@ -1,0 +1,60 @@
+"""Values of one attribute that are told apart: counted in the stream, estimated from the buffer, given places.
+
+Knows nothing of scores, keys or labels.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from importance.errors import InvalidInput
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """The named values of ``attribute``, and the share of the buffer's places that each has for itself.
+
+    ``shares`` are pairs of a value and its share; a share of 0 tells the value apart and reserves nothing.
+    """
+
+    attribute: str
+    shares: tuple[tuple[str, float], ...]
+    _names: dict[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be told apart."""
+        values = [value for value, _ in self.shares]
+        if not self.attribute or not values or not all(values):
+            raise InvalidInput("segments need the name of an attribute and at least one value of it")
+        if len(set(values)) < len(values):
+            raise InvalidInput(f"a value of {self.attribute} is named twice in {', '.join(values)}")
+        if not all(0 <= share < 1 for _, share in self.shares):
+            raise InvalidInput(f"a share of {self.attribute} lies outside 0 to 1: {dict(self.shares)}")
+        object.__setattr__(self, "_names", {value: f"{self.attribute}={value}" for value in values})
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The segments, in order."""
+        return tuple(self._names.values())
+
+    @property
+    def other(self) -> str:
+        """The segment of all other values, and of samples without the attribute."""
+        return f"{self.attribute}=(other)"
+
+    @property
+    def reserved(self) -> dict[str, float]:
+        """The segments that have places of their own, with their share of the capacity."""
+        return {self._names[value]: share for value, share in self.shares if share > 0}
+
+    def of(self, attributes: Mapping[str, Scalar]) -> str:
+        """The segment of a sample with these attributes; a value that is no text is compared as JSON writes it.
+
+        >>> told = Segments("country", (("France", 0.1), ("Spain", 0.0)))
+        >>> [told.of({"country": country}) for country in ("France", "Spain", "Malta", None)]
+        ['country=France', 'country=Spain', 'country=(other)', 'country=(other)']
+        """
+        value = attributes.get(self.attribute)
+        return self._names.get(value if isinstance(value, str) else json.dumps(value), self.other)

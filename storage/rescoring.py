@@ -1,0 +1,214 @@
+"""Score rows of the buffer again: a stratum whose keys are made otherwise now, or what one version scored.
+
+How a key and a chance follow from a new score is told by `importance.reservoir`. New scores are collected in a table of
+the session's own, while everybody goes on; then one transaction, alone with the buffer, puts all of them in place.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from importance.errors import Conflict
+from importance.reservoir import AdmissionPolicy, Score, draw
+from importance.sample import Sample
+from importance.strata import NEGATIVE, POSITIVE
+from storage import buffer, tables
+from storage.engine import session, transaction
+from storage.lock import Right, wait_for
+
+Told = Callable[[int], None]
+"""Told how many rows of a stratum are scored."""
+
+PAGE = 1_000  # rows that are in memory at once
+_decode = msgspec.json.Decoder(Sample).decode
+
+_BEGIN = sa.text("""
+    CREATE TEMPORARY TABLE rescored (
+        id text COLLATE "C" PRIMARY KEY, key double precision, log_weight double precision,
+        importance double precision, estimator text, model text
+    )
+""")
+_PAGE = sa.text("""
+    SELECT k.id, k.stratum, s.actions, CAST(s.sample AS text) AS sample
+    FROM buffer_keys k JOIN buffer_samples s USING (id)
+    WHERE (CAST(:stratum AS text) IS NULL OR k.stratum = :stratum)
+      AND (CAST(:model AS text) IS NULL OR s.model = :model)
+      AND k.id > :after AND NOT EXISTS (SELECT FROM rescored r WHERE r.id = k.id)
+    ORDER BY k.id LIMIT :page
+""")
+_SCORED = sa.text("""
+    INSERT INTO rescored SELECT ids, keys, log_weights, importance, :estimator, :model FROM unnest(
+        CAST(:ids AS text[]), CAST(:keys AS float8[]), CAST(:log_weights AS float8[]), CAST(:importance AS float8[])
+    ) AS scored (ids, keys, log_weights, importance)
+""")
+# m is of the κ and ℓ that a row was held by until now: the statement reads one snapshot. `anew` is a whole stratum.
+_REPLACE = sa.text("""
+    WITH changed AS (
+        UPDATE buffer_keys k SET m = least(k.m, k.log_weight - t.threshold), log_weight = r.log_weight, key = r.key
+        FROM rescored r, buffer_strata t WHERE r.id = k.id AND t.stratum = k.stratum
+        RETURNING k.id
+    ), told AS (
+        UPDATE buffer_samples s SET importance = r.importance, estimator = r.estimator, model = r.model
+        FROM rescored r JOIN changed USING (id) WHERE s.id = r.id
+    ), opened AS (
+        UPDATE buffer_strata SET threshold = '-Infinity', epoch = epoch + 1, rule = :rule WHERE stratum = :anew
+    )
+    SELECT count(*) FROM changed
+""")
+_DISSOLVE = sa.text("""
+    WITH gone AS (
+        DELETE FROM buffer_strata WHERE stratum = :stratum RETURNING threshold
+    ), forgotten AS (
+        DELETE FROM buffer_intake WHERE stratum = :stratum
+    ), moved AS (
+        UPDATE buffer_keys k SET stratum = CASE s.label WHEN 0 THEN :negative ELSE :positive END
+        FROM buffer_samples s WHERE s.id = k.id AND k.stratum = :stratum
+        RETURNING k.stratum
+    )
+    UPDATE buffer_strata t SET
+        threshold = greatest(t.threshold, (SELECT threshold FROM gone)),
+        deleted = t.deleted - (SELECT count(*) FROM moved WHERE moved.stratum = t.stratum)
+    WHERE t.stratum IN (:negative, :positive)
+""")
+
+
+class Rescoring:
+    """Makes keys of the buffer anew, by ``policy`` and ``score``.
+
+    ``rules`` say what they are made with then, for every stratum that the buffer is to have. A process that ends on the
+    way leaves each stratum as it was, or done.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        policy: AdmissionPolicy,
+        rules: Mapping[str, str],
+        score: Score,
+        told: Told | None = None,
+    ) -> None:
+        self._engine = engine
+        self._policy = policy
+        self._rules = dict(rules)
+        self._score = score
+        self._told = told
+
+    def due(self) -> list[str]:
+        """Strata whose keys are made with something else; they must be scored again before anything is offered."""
+        return [name for name, rule in self._stored().items() if rule != self._rule(name)]
+
+    def bring(self) -> dict[str, int]:
+        """Score again what is `due`, and merge strata that are not wanted any more into those of their rows' labels.
+
+        Tells how many rows of which stratum were scored; does nothing where all is as it should be.
+        """
+        scored = {}
+        while due := self.due():
+            scored[due[0]] = self._anew(due[0], only_if_due=True)
+        for name in self._stored().keys() - self._rules.keys():
+            self._dissolve(name)
+        return scored
+
+    def stratum(self, name: str) -> int:
+        """Score a whole stratum again: κ begins anew, and the epoch is raised. How many rows it was."""
+        return self._anew(name, only_if_due=False)
+
+    def _anew(self, name: str, *, only_if_due: bool) -> int:
+        with self._collected(stratum=name) as connection, self._alone(connection):
+            if only_if_due and self._rules_in(connection).get(name) == self._rule(name):
+                return 0  # another process was faster
+            while rows := self._page(connection, stratum=name):  # what came meanwhile
+                connection.execute(_SCORED, self._scored(rows))
+            return self._replace(connection, name)
+
+    def rows_of(self, model: str) -> int:
+        """Score again what this version scored: κ stays, and a row that falls to it goes. How many rows it was.
+
+        Conflict when the keys of a stratum are made with something else.
+        """
+        with self._collected(model=model) as connection, self._alone(connection):
+            if other := [name for name, rule in self._rules_in(connection).items() if rule != self._rule(name)]:
+                raise Conflict(f"the keys of stratum {other[0]} are made otherwise: score the whole buffer again first")
+            return self._replace(connection, None)
+
+    def _replace(self, connection: sa.Connection, anew: str | None) -> int:
+        """Put the new scores in place, and let go what falls to its threshold, or has no weight any more."""
+        rule = None if anew is None else self._rule(anew)
+        scored = int(connection.scalar(_REPLACE, {"anew": anew, "rule": rule}) or 0)
+        buffer.trim(connection)
+        return scored
+
+    def _dissolve(self, name: str) -> None:
+        """Merge a stratum into positive and negative, for both of which its κ holds from now on."""
+        with session(self._engine) as connection, self._alone(connection):
+            connection.execute(_DISSOLVE, {"stratum": name, "positive": POSITIVE, "negative": NEGATIVE})
+            buffer.trim(connection)
+
+    def _rule(self, stratum: str) -> str:
+        """A stratum that is not wanted any more is made as those that take its rows."""
+        return self._rules.get(stratum, self._rules[NEGATIVE])
+
+    def _stored(self) -> dict[str, str]:
+        with transaction(self._engine) as connection:
+            return self._rules_in(connection)
+
+    def _rules_in(self, connection: sa.Connection) -> dict[str, str]:
+        row = tables.strata
+        found = connection.execute(sa.select(row.c.stratum, row.c.rule).order_by(row.c.stratum))
+        return {each.stratum: each.rule for each in found}
+
+    @contextmanager
+    def _collected(self, stratum: str | None = None, model: str | None = None) -> Iterator[sa.Connection]:
+        """A session with new scores for all rows of now. No transaction waits for the model."""
+        with session(self._engine) as connection:
+            try:
+                with connection.begin():
+                    connection.execute(_BEGIN)
+                    done, after = 0, ""
+                while True:
+                    with connection.begin():
+                        rows = self._page(connection, stratum, model, after)
+                    if not rows:
+                        break
+                    scored = self._scored(rows)
+                    with connection.begin():
+                        connection.execute(_SCORED, scored)
+                    done, after = done + len(rows), rows[-1].id
+                    if self._told is not None:
+                        self._told(done)
+                yield connection
+            finally:
+                connection.invalidate()  # ends the session, and its table with it
+
+    def _page(
+        self, connection: sa.Connection, stratum: str | None = None, model: str | None = None, after: str = ""
+    ) -> Sequence[Any]:
+        """Rows that are not scored yet, in the order of their ids."""
+        return connection.execute(_PAGE, {"stratum": stratum, "model": model, "after": after, "page": PAGE}).all()
+
+    def _scored(self, rows: Sequence[Any]) -> dict[str, object]:
+        """The columns of their new scores: of what is known of a sample now, late actions included."""
+        samples = [msgspec.structs.replace(_decode(row.sample), actions=row.actions) for row in rows]
+        scores = self._score(samples)
+        log_weights, keys = draw(samples, [row.stratum for row in rows], scores, self._policy)
+        return {
+            "ids": [row.id for row in rows],
+            "keys": keys,
+            "log_weights": log_weights,
+            "importance": scores.importance.tolist(),
+            "estimator": scores.estimator,
+            "model": scores.model,
+        }
+
+    @contextmanager
+    def _alone(self, connection: sa.Connection) -> Iterator[None]:
+        """A transaction in which nobody else stores, corrects or trims; begun with a trim."""
+        with connection.begin():
+            wait_for(connection, Right.RESCORE)
+            wait_for(connection, Right.TRIM)
+            connection.execute(sa.text("SET LOCAL statement_timeout = 0"))  # a large stratum takes what it takes
+            buffer.trim(connection)
+            yield

@@ -1,0 +1,132 @@
+"""The two buffers behind one face: the pure one in memory, and the one in Postgres with several workers."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import sqlalchemy as sa
+
+from importance.reservoir import AdmissionPolicy, Door, Reservoir, Score
+from importance.sample import Correction
+from importance.scores import Offer
+from importance.segments import Segments
+from importance.strata import StrataPolicy
+from storage import migrate, tables
+from storage.buffer import Buffer
+from storage.engine import create_engine, transaction
+from storage.pool import Pool
+from storage.rescoring import Rescoring
+from tests.integration.storage.harness import TOPIC, Owner
+
+WRITERS = 3
+FRANCE = "country=France"
+POLICY = AdmissionPolicy(
+    StrataPolicy("salt", shares=(0.2, 0.2, 0.25, 0.25), segments=Segments("country", (("France", 0.1),))),
+    "salt",
+    half_life_seconds=3_600.0,
+    landmark_ms=1_300_000_000_000,
+)
+Row = tuple[str, float, int, float]  # stratum, probability, label, log weight
+
+
+class Pooled(Protocol):
+    """A buffer with several writers, each with a door of its own."""
+
+    def empty(self, capacities: dict[str, int]) -> None: ...
+    def door(self, writer: int) -> Door: ...
+    def write(self, writer: int, offers: Sequence[Offer], late: Sequence[Correction]) -> None: ...
+    def rescore(self, stratum: str, score: Score) -> None: ...
+    def rescore_rows(self, model: str, score: Score) -> None: ...
+    def resize(self, capacities: dict[str, int]) -> None: ...
+    def dissolve(self, stratum: str, score: Score) -> None: ...
+    def trimmed(self) -> tuple[Door, dict[str, Row]]: ...
+
+
+class InMemory:
+    """A reservoir; its writers ask old copies of the door, as workers do."""
+
+    def empty(self, capacities: dict[str, int]) -> None:
+        self.reservoir = Reservoir(capacities)
+        self.doors = [self.reservoir.door()] * WRITERS
+
+    def door(self, writer: int) -> Door:
+        return self.doors[writer]
+
+    def write(self, writer: int, offers: Sequence[Offer], late: Sequence[Correction]) -> None:
+        door = self.doors[writer]
+        self.reservoir.offer(each for each in offers if each.key > door[each.stratum].kappa)
+        self.reservoir.correct(late)
+        self.reservoir.trim()
+        self.doors[writer] = self.reservoir.door()
+
+    def rescore(self, stratum: str, score: Score) -> None:
+        self.reservoir.rescore(stratum, score, POLICY)
+
+    def rescore_rows(self, model: str, score: Score) -> None:
+        ids = [row.sample.id for row in self.reservoir.rows() if row.model == model]
+        self.reservoir.rescore_rows(ids, score, POLICY)
+
+    def resize(self, capacities: dict[str, int]) -> None:
+        self.reservoir.resize(capacities)
+
+    def dissolve(self, stratum: str, score: Score) -> None:
+        self.reservoir.dissolve(stratum)
+
+    def trimmed(self) -> tuple[Door, dict[str, Row]]:
+        self.reservoir.trim()
+        found = {
+            row.sample.id: (row.stratum, row.probability, row.label, row.log_weight) for row in self.reservoir.rows()
+        }
+        return self.reservoir.door(), found
+
+
+class InPostgres:
+    """Workers with engines, doors and partitions of their own, on one database."""
+
+    def __init__(self, url: str) -> None:
+        self.engines = [create_engine(url) for _ in range(WRITERS)]
+        migrate.upgrade(self.engines[0])
+
+    def empty(self, capacities: dict[str, int]) -> None:
+        with transaction(self.engines[0]) as connection:
+            for table in (tables.progress, tables.strata, tables.intake, tables.keys, tables.samples):
+                connection.execute(sa.delete(table))
+        self.capacities = capacities
+        self.owners = [
+            Owner(engine, Buffer(engine, capacities, TOPIC), partition) for partition, engine in enumerate(self.engines)
+        ]
+        for owner in self.owners:
+            owner.buffer.door()
+
+    def door(self, writer: int) -> Door:
+        return self.owners[writer].buffer.door()
+
+    def write(self, writer: int, offers: Sequence[Offer], late: Sequence[Correction]) -> None:
+        self.owners[writer].flush(offers, late)
+
+    def rescore(self, stratum: str, score: Score) -> None:
+        self._rescoring(score).stratum(stratum)
+
+    def rescore_rows(self, model: str, score: Score) -> None:
+        self._rescoring(score).rows_of(model)
+
+    def resize(self, capacities: dict[str, int]) -> None:
+        """One worker is started anew with other places; the others need not be."""
+        self.owners[0].buffer = Buffer(self.engines[0], capacities, TOPIC)
+        self.owners[0].buffer.trim()
+
+    def dissolve(self, stratum: str, score: Score) -> None:
+        """All workers are started anew without the stratum."""
+        self.capacities = {name: places for name, places in self.capacities.items() if name != stratum}
+        assert self._rescoring(score).bring() == {}
+        for owner, engine in zip(self.owners, self.engines, strict=True):
+            owner.buffer = Buffer(engine, self.capacities, TOPIC)
+
+    def trimmed(self) -> tuple[Door, dict[str, Row]]:
+        buffer = self.owners[0].buffer
+        buffer.trim()
+        drawn = Pool(self.engines[0]).draw(tuple(self.capacities))
+        columns = (drawn.stratum, drawn.probability.tolist(), drawn.label.tolist(), drawn.log_weight.tolist())
+        return buffer.door(), dict(zip(drawn.ids, zip(*columns, strict=True), strict=True))
+
+    def _rescoring(self, score: Score) -> Rescoring:
+        return Rescoring(self.engines[0], POLICY, dict.fromkeys(self.capacities, ""), score)

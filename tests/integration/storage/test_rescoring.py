@@ -1,0 +1,257 @@
+"""Keys of two rules never meet in a stratum, and scoring again gets along with workers, crashes and other processes."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from importance.errors import Conflict, Unavailable
+from importance.reservoir import AdmissionPolicy, Score, admit
+from importance.sample import Sample
+from importance.scores import Offer, Scores
+from importance.strata import NEGATIVE, POSITIVE, STRATA, StrataPolicy
+from storage import migrate
+from storage.buffer import Buffer
+from storage.pool import Pool
+from storage.rescoring import PAGE, Rescoring
+from tests.integration.storage.harness import TOPIC, Owner, offer, rows
+
+POLICY = AdmissionPolicy(StrataPolicy("salt"), "salt")
+PLACES = dict.fromkeys(STRATA, 8)
+COUNTED = """
+    SELECT coalesce((SELECT sum(inserted) FROM buffer_intake i WHERE i.stratum = s.stratum), 0) - s.deleted,
+           (SELECT count(*) FROM buffer_keys k WHERE k.stratum = s.stratum)
+    FROM buffer_strata s
+"""
+
+
+def rules(worth: str, policy: AdmissionPolicy = POLICY) -> dict[str, str]:
+    return {name: policy.rule(name, worth) for name in STRATA}
+
+
+def scoring(estimator: str, model: str = "v1") -> Score:
+    def score(samples: Sequence[Sample]) -> Scores:
+        factor = 1.0 if estimator == "loss" else 40.0
+        return Scores(np.array([factor * (1 + each.offset % 7) for each in samples]), estimator, model)
+
+    return score
+
+
+def samples(first: int, count: int) -> list[Sample]:
+    return [offer(f"i{n}", 0.0, subject=f"s{n}", offset=n, actions=n % 2).sample for n in range(first, first + count)]
+
+
+def offered(buffer: Buffer, first: int, count: int, score: Score) -> list[Offer]:
+    given = samples(first, count)
+    return [each for each in admit(given, score(given), POLICY, buffer.door()) if each.kept]
+
+
+def owner(engine: sa.Engine, worth: str = "loss", partition: int = 0) -> Owner:
+    return Owner(engine, Buffer(engine, PLACES, TOPIC, rules=rules(worth)), partition)
+
+
+def estimators(engine: sa.Engine) -> dict[str, set[str]]:
+    found = rows(engine, "SELECT stratum, estimator FROM buffer_keys JOIN buffer_samples USING (id)")
+    return {name: {str(each) for stratum, each in found if stratum == name} for name in STRATA}
+
+
+def consistent(engine: sa.Engine) -> bool:
+    return all(kept == counted for kept, counted in rows(engine, COUNTED))
+
+
+def test_another_estimator_is_refused_in_one_line_that_names_the_command_and_nothing_is_stored(
+    engine: sa.Engine,
+) -> None:
+    first = owner(engine)
+    first.flush(offered(first.buffer, 0, 40, scoring("loss")))
+    before = rows(engine, "SELECT id FROM buffer_keys ORDER BY id")
+    second = Buffer(engine, PLACES | {NEGATIVE: 1}, TOPIC, rules=rules("entropy"))
+    for act in (second.door, second.trim):
+        with pytest.raises(Unavailable, match="run 'weir buffer rescore', or restart") as caught:
+            act()
+        assert "\n" not in str(caught.value)
+        assert "stratum negative are made by 'loss, proportional, floor 0.25, no decay'" in str(caught.value)
+    assert rows(engine, "SELECT id FROM buffer_keys ORDER BY id") == before
+    assert rows(engine, "SELECT capacity FROM buffer_strata WHERE stratum = 'negative'") == [(8,)]
+
+
+def test_after_scoring_again_a_stratum_knows_one_estimator_and_plain_strata_are_left_alone(engine: sa.Engine) -> None:
+    first = owner(engine)
+    first.flush(offered(first.buffer, 0, 100, scoring("loss")))
+    rescoring = Rescoring(engine, POLICY, rules("entropy"), scoring("entropy"))
+    assert rescoring.due() == [NEGATIVE, POSITIVE]
+    assert rescoring.bring() == {NEGATIVE: 8, POSITIVE: 8}
+    assert (rescoring.due(), rescoring.bring()) == ([], {})
+    again = owner(engine, "entropy", partition=1)
+    again.flush(offered(again.buffer, 100, 100, scoring("entropy")))
+    found = estimators(engine)
+    assert found[POSITIVE] == found[NEGATIVE] == {"entropy"}
+    assert consistent(engine)
+    epochs = {name: again.buffer.door()[name].epoch for name in STRATA}
+    assert epochs == {"holdout": 0, "uniform": 0, POSITIVE: 1, NEGATIVE: 1}
+
+
+def test_another_half_life_or_floor_is_another_rule(engine: sa.Engine) -> None:
+    owner(engine).buffer.door()
+    slow = AdmissionPolicy(POLICY.strata, "salt", half_life_seconds=60.0)
+    assert Rescoring(engine, slow, rules("loss", slow), scoring("loss")).due() == sorted(STRATA)
+    high = AdmissionPolicy(POLICY.strata, "salt", floor=0.5)
+    assert Rescoring(engine, high, rules("loss", high), scoring("loss")).due() == [NEGATIVE, POSITIVE]
+
+
+def test_keys_of_before_rules_were_told_are_made_anew(connect: Callable[[], sa.Engine]) -> None:
+    engine = connect()
+    migrate.upgrade(engine, "0002")
+    with engine.begin() as connection:
+        connection.execute(sa.text("INSERT INTO buffer_strata (stratum, capacity) VALUES ('negative', 3)"))
+    migrate.upgrade(engine)
+    assert Rescoring(engine, POLICY, rules("loss"), scoring("loss")).bring() == {NEGATIVE: 0}
+    assert owner(engine).buffer.door()[NEGATIVE].epoch == 1
+
+
+def test_a_worker_of_the_old_rule_cannot_store_what_it_has_on_its_way_until_it_is_its_rule_again(
+    engine: sa.Engine,
+) -> None:
+    worker = owner(engine)
+    worker.flush(offered(worker.buffer, 0, 40, scoring("loss")))
+    late = worker.prepare(offered(worker.buffer, 40, 40, scoring("loss")))
+    assert late.offers
+    Rescoring(engine, POLICY, rules("entropy"), scoring("entropy")).bring()
+    before = rows(engine, "SELECT id FROM buffer_keys ORDER BY id")
+    with pytest.raises(Unavailable, match="rescore"):
+        worker.buffer.remember(late)
+    assert rows(engine, "SELECT id FROM buffer_keys ORDER BY id") == before
+    assert rows(engine, "SELECT next FROM progress") == [(late.old_next,)]
+    Rescoring(engine, POLICY, rules("loss"), scoring("loss")).bring()
+    worker.buffer.remember(late)
+    assert rows(engine, "SELECT next FROM progress") == [(late.progress.next,)]
+    assert rows(engine, "SELECT count(*) > 0 FROM buffer_keys WHERE m < 0") == [(True,)]
+    assert estimators(engine)[NEGATIVE] == {"loss"}
+
+
+def test_rows_that_come_while_the_others_are_scored_are_scored_too(
+    engine: sa.Engine, connect: Callable[[], sa.Engine]
+) -> None:
+    worker = owner(connect())
+    worker.flush(offered(worker.buffer, 0, 4, scoring("loss")))
+    again = scoring("loss", "v2")
+    calls: list[int] = []
+
+    def score(given: Sequence[Sample]) -> Scores:
+        if not calls:
+            worker.flush(offered(worker.buffer, 100, 4, scoring("loss")))
+        calls.append(len(given))
+        return again(given)
+
+    Rescoring(engine, POLICY, rules("loss"), score).stratum(NEGATIVE)
+    models = rows(
+        engine, "SELECT DISTINCT model FROM buffer_samples JOIN buffer_keys USING (id) WHERE stratum = 'negative'"
+    )
+    assert models == [("v2",)]
+    assert len(calls) == 2
+
+
+def test_a_process_that_ends_on_the_way_leaves_the_stratum_as_it_was(engine: sa.Engine) -> None:
+    worker = owner(engine)
+    worker.flush(offered(worker.buffer, 0, 40, scoring("loss")))
+    state = (
+        "SELECT id, key, log_weight, m, stratum, estimator FROM buffer_keys JOIN buffer_samples USING (id) ORDER BY id"
+    )
+    before = rows(engine, state), rows(engine, "SELECT * FROM buffer_strata ORDER BY 1")
+
+    def fails(given: Sequence[Sample]) -> Scores:
+        raise Unavailable("the model is away")
+
+    with pytest.raises(Unavailable, match="the model is away"):
+        Rescoring(engine, POLICY, rules("entropy"), fails).bring()
+    assert (rows(engine, state), rows(engine, "SELECT * FROM buffer_strata ORDER BY 1")) == before
+    assert Rescoring(engine, POLICY, rules("entropy"), scoring("entropy")).bring() == {NEGATIVE: 8, POSITIVE: 8}
+
+
+def test_more_rows_than_a_page_are_all_scored_and_told(engine: sa.Engine) -> None:
+    places = dict.fromkeys(STRATA, 3 * PAGE)
+    worker = Owner(engine, Buffer(engine, places, TOPIC, rules=rules("loss")))
+    worker.flush(offered(worker.buffer, 0, 6 * PAGE, scoring("loss")))
+    told: list[int] = []
+    rescoring = Rescoring(engine, POLICY, rules("entropy"), scoring("entropy"), told.append)
+    scored = rescoring.stratum(NEGATIVE)
+    assert scored == rows(engine, "SELECT count(*) FROM buffer_keys WHERE stratum = 'negative'")[0][0]
+    assert told == [PAGE, 2 * PAGE, scored]
+    assert estimators(engine)[NEGATIVE] == {"entropy"}
+
+
+def test_several_processes_that_start_at_once_score_again_once(
+    engine: sa.Engine, connect: Callable[[], sa.Engine]
+) -> None:
+    worker = owner(engine)
+    worker.flush(offered(worker.buffer, 0, 200, scoring("loss")))
+    several = [Rescoring(connect(), POLICY, rules("entropy"), scoring("entropy")) for _ in range(3)]
+    with ThreadPoolExecutor(len(several)) as threads:
+        list(threads.map(Rescoring.bring, several))
+    assert rows(engine, "SELECT DISTINCT epoch FROM buffer_strata WHERE stratum IN ('positive', 'negative')") == [(1,)]
+    assert consistent(engine)
+
+
+def test_workers_store_on_while_the_buffer_is_scored_again_and_again(
+    engine: sa.Engine, connect: Callable[[], sa.Engine]
+) -> None:
+    workers = [owner(connect(), partition=partition) for partition in range(3)]
+
+    def work(number: int) -> None:
+        for batch in range(12):
+            worker = workers[number]
+            worker.flush(offered(worker.buffer, 1_000 * number + 40 * batch, 40, scoring("loss")))
+
+    with ThreadPoolExecutor(4) as threads:
+        done = [threads.submit(work, number) for number in range(3)]
+        again = threads.submit(
+            lambda: [
+                Rescoring(engine, POLICY, rules("loss"), scoring("loss", f"v{n}")).stratum(NEGATIVE) for n in range(5)
+            ]
+        )
+        for each in [*done, again]:
+            each.result()
+    workers[0].buffer.trim()
+    assert workers[0].buffer.door()[NEGATIVE].epoch == 5
+    assert consistent(engine)
+    assert [items for _, items in rows(engine, COUNTED)] == [8] * 4
+    drawn = Pool(engine).draw(STRATA)
+    assert np.all((drawn.probability > 0) & (drawn.probability <= 1))
+
+
+def test_what_one_version_scored_is_scored_again_alone(engine: sa.Engine) -> None:
+    worker = owner(engine)
+    worker.flush(offered(worker.buffer, 0, 10, scoring("loss", "good")))
+    worker.flush(offered(worker.buffer, 10, 10, scoring("loss", "bad")))
+    bad = rows(engine, "SELECT count(*) FROM buffer_samples WHERE model = 'bad'")
+    rescoring = Rescoring(engine, POLICY, rules("loss"), scoring("loss", "v2"))
+    assert [(rescoring.rows_of("bad"),)] == bad
+    assert {str(model) for (model,) in rows(engine, "SELECT DISTINCT model FROM buffer_samples")} <= {"good", "v2"}
+    assert rows(engine, "SELECT DISTINCT epoch FROM buffer_strata") == [(0,)]
+    assert consistent(engine)
+
+
+def test_single_rows_cannot_be_scored_by_another_rule_than_their_stratum(engine: sa.Engine) -> None:
+    worker = owner(engine)
+    worker.flush(offered(worker.buffer, 0, 10, scoring("loss")))
+    with pytest.raises(Conflict, match="score the whole buffer again first"):
+        Rescoring(engine, POLICY, rules("entropy"), scoring("entropy")).rows_of("v1")
+
+
+def test_a_stratum_that_is_not_wanted_any_more_is_merged_and_the_counts_stay_right(engine: sa.Engine) -> None:
+    more = PLACES | {"country=France": 5}
+    worker = Owner(
+        engine, Buffer(engine, more, TOPIC, rules=rules("loss") | {"country=France": rules("loss")[NEGATIVE]})
+    )
+    worker.flush([offer(f"f{n}", 10.0 + n, "country=France", actions=n % 2) for n in range(9)])
+    worker.flush(offered(worker.buffer, 0, 100, scoring("loss")))
+    with pytest.raises(Unavailable, match="stratum country=France"):
+        owner(engine, partition=1).buffer.door()
+    assert Rescoring(engine, POLICY, rules("loss"), scoring("loss")).bring() == {}
+    after = owner(engine, partition=1)
+    after.buffer.trim()
+    assert consistent(engine)
+    assert {stratum.name for stratum in Pool(engine).stats().strata} == set(STRATA)
+    assert all(after.buffer.door()[name].kappa >= 13.0 for name in (POSITIVE, NEGATIVE))

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from importance.errors import InvalidInput
+from weir.benchmark.grid import GRIDS, Grid, read_grid
+
+SMALL = Grid(learner="head", policies=("last_layer_norm",), keep_ratios=(0.1, 1.0), seeds=2)
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_the_named_grids_hold_the_random_policies_and_have_a_name_for_each_cell(name: str) -> None:
+    cells = list(GRIDS[name].cells("data"))
+    assert {"uniform", "rs2", "last_layer_norm", "gradient_output_top"} <= {cell.policy.name for cell in cells}
+    assert len({cell.key for cell in cells}) == len(cells)
+    assert {cell.seed for cell in cells} == set(range(5))
+
+
+def test_seeds_come_one_after_the_other_so_that_a_stopped_grid_lacks_no_policy() -> None:
+    seeds = [cell.seed for cell in SMALL.cells("data")]
+    assert seeds == sorted(seeds)
+
+
+def test_the_random_policies_also_run_for_the_steps_that_scoring_would_have_paid_for() -> None:
+    ratios = [cell.keep_ratio for cell in SMALL.cells("data") if cell.policy.name == "rs2" and cell.seed == 0]
+    assert ratios == [0.1, 0.43, 1.0]  # 0.1 + 1/3, a forward pass being a third of a step on the sample
+
+
+def test_where_everything_is_kept_only_the_random_policies_run() -> None:
+    assert {cell.policy.scores for cell in SMALL.cells("data") if cell.keep_ratio == 1} == {False}
+
+
+@pytest.mark.parametrize("ratio", [0.0, 2.0, -0.5, float("nan")])
+def test_a_keep_ratio_outside_its_bounds_is_refused(ratio: float) -> None:
+    with pytest.raises(InvalidInput, match="above 0 and at most 1"):
+        Grid(learner="head", policies=(), keep_ratios=(ratio,))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('learner = "head"\npolicies = ["nonsense"]', "there is no estimator 'nonsense'"),
+        ('learner = "head"\npolicies = []\nseeds = 0', "seeds of the grid is 0"),
+        ('learner = "tree"\npolicies = []', "is no grid"),
+        ('learner = "head"\npolicies = []\nsides = 3', "is no grid"),
+        ("learner =", "is no grid"),
+    ],
+)
+def test_a_file_that_is_no_grid_is_refused_in_one_line(tmp_path: Path, text: str, problem: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    with pytest.raises(InvalidInput, match=problem) as refusal:
+        read_grid(str(file))
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_grid_of_ones_own_is_read_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('learner = "transformer"\npolicies = ["rho"]\nnoise = [[0.4, "confusable"]]\nseeds = 3')
+    assert {str(cell.noise) for cell in read_grid(str(file)).cells("data")} == {"40 % confusable"}

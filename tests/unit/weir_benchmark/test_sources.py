@@ -1,0 +1,99 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import csv, parquet
+
+from importance.errors import InvalidInput, NotFound
+from weir.benchmark.examples import Fold
+from weir.benchmark.sources import from_file, home_depot
+
+ROWS = [{"text": f"thing {number}", "query": f"want {number % 40}", "label": number % 2} for number in range(400)]
+
+
+def _jsonl(file: Path, rows: list[dict[str, object]]) -> Path:
+    file.write_text("\n".join(map(json.dumps, rows)))
+    return file
+
+
+def test_parquet_csv_and_jsonl_give_the_same_examples(tmp_path: Path) -> None:
+    table = pa.Table.from_pylist(ROWS)
+    parquet.write_table(table, tmp_path / "rows.parquet")
+    csv.write_csv(table, tmp_path / "rows.csv")
+    _jsonl(tmp_path / "rows.jsonl", ROWS)
+    first, *others = (from_file(tmp_path / f"rows.{kind}", {}) for kind in ("parquet", "csv", "jsonl"))
+    for other in others:
+        assert (first.texts, first.queries) == (other.texts, other.queries)
+        assert np.array_equal(first.labels, other.labels)
+        assert np.array_equal(first.folds, other.folds)
+
+
+def test_no_group_is_in_two_folds_and_all_folds_are_there(tmp_path: Path) -> None:
+    examples = from_file(_jsonl(tmp_path / "rows.jsonl", ROWS), {})
+    pairs = set(zip(examples.groups.tolist(), examples.folds.tolist(), strict=True))
+    assert len(pairs) == len(set(examples.groups.tolist()))
+    assert set(examples.folds.tolist()) == {Fold.POOL, Fold.HOLDOUT, Fold.TEST}
+
+
+def test_a_classification_file_without_queries_may_name_its_columns_and_its_positive_label(tmp_path: Path) -> None:
+    rows = [{"sentence": f"share {number}", "tone": "buy" if number % 3 else "sell"} for number in range(300)]
+    examples = from_file(_jsonl(tmp_path / "news.jsonl", rows), {"text": "sentence", "label": "tone"}, positive="buy")
+    assert (examples.labels.mean(), examples.queries[0]) == (2 / 3, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("rows.csv", "", "is empty"),
+        ("rows.csv", "text,label\n", "has no rows"),
+        ("rows.csv", "text,mark\na,1\n", "has no column 'label'; it has text, mark"),
+        ("rows.csv", "text,label\na,1\nb,maybe\n", "row 2: the label is 'maybe'; it must be 0 or 1"),
+        ("rows.csv", "text,label\na,1\nb,\n", "row 2: the label is"),
+        ("rows.csv", "text,label\na,1\nb,1\n", "fewer than two classes"),
+        ("rows.jsonl", '{"text": "a", "label"', "cannot be read"),
+        ("rows.parquet", "PAR1", "cannot be read"),
+        ("rows.xlsx", "text", "must end in .parquet, .csv, .jsonl"),
+        ("rows.jsonl", json.dumps({"text": "x" * 10_000_000, "label": 1}), "a text has 10000000 bytes"),
+        ("rows.csv", "text,label,relevance\na,1,high\nb,0,low\n", "a relevance is no number"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_in_one_line(
+    tmp_path: Path, name: str, content: str, problem: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InvalidInput, match=problem) as refusal:
+        from_file(tmp_path / name, {})
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_file_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="there is no file"):
+        from_file(tmp_path / "none.csv", {})
+
+
+def test_home_depot_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"put pairs_dev\.parquet there"):
+        home_depot(tmp_path)
+
+
+def test_home_depot_keeps_its_own_split(tmp_path: Path) -> None:
+    rows = [
+        {
+            "search_term": f"Want {number % 50}",
+            "product_title": f"thing {number}",
+            "relevance": 1.0 + number % 3,
+            "query_group": f"want {number % 50}",
+            "split": "valid" if number % 50 < 10 else "train",
+        }
+        for number in range(600)
+    ]
+    (tmp_path / "home_depot").mkdir()
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "home_depot" / "pairs_dev.parquet")
+    examples = home_depot(tmp_path)
+    assert len(examples.rows(Fold.TEST)) == 120
+    assert np.array_equal(examples.labels, (examples.relevance >= 2.5).astype(np.int64))
+    smaller = examples.at_most(200)
+    assert 150 < len(smaller.rows(Fold.POOL)) <= 200
+    assert np.array_equal(smaller.rows(Fold.TEST), examples.rows(Fold.TEST))

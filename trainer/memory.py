@@ -1,0 +1,126 @@
+"""What a version carries for estimators, made when it is evaluated: see `importance.estimators.state`.
+
+Everything here comes from training, or from samples of the stream that were kept without regard to importance. They
+are disjoint from what selection ranks, and from the holdout that the gate judges by.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from importance import estimators
+from importance.errors import InvalidInput
+from importance.estimators import Estimator, Forward, State
+from importance.estimators.memory import choose_centres, count_forgotten, fit_holdout, validation_gradient
+from importance.mixture import GUARD
+from trainer.finetune import Tuned
+from trainer.folder import Model, Weights
+from trainer.forward import passes, provided, run
+from trainer.labelled import Labelled
+from trainer.tokens import Encoded
+
+MEASURED = 2_000
+"""Samples that a version is measured on: the rate of a top tenth is then right within 0.7 points (one sigma)."""
+
+COSTLY = 500
+"""Of these, so many by estimators that go backward: a fifth of the cost, and the mean within a few percent."""
+
+_AVERAGE_DECAY = 0.9  # of the moving average, per version: it looks back over about ten
+_BACKWARD = frozenset({"embeddings", "gradient_norm", "projection"})
+
+
+def weights_of(model: Model) -> Weights:
+    """A copy of the network's parameters."""
+    return {name: parameter.detach().clone() for name, parameter in model.network.named_parameters()}
+
+
+def remember(tuned: Tuned, before: Weights | None, plain: Labelled) -> Model:
+    """The tuned model with all that its estimators need, and their scores of ``plain`` samples.
+
+    ``before`` are the weights that the training began with; a first version has none.
+    """
+    model, now = tuned.model, weights_of(tuned.model)
+    met, right = torch.from_numpy(tuned.met), torch.from_numpy(tuned.right)
+    state = count_forgotten(model.state.to("cpu"), met, right).to(model.device)
+    average = None if before is None else _moved(model.average or before, now)
+    return measured(replace(model, average=average, earlier=before, state=state), plain)
+
+
+def measured(model: Model, plain: Labelled) -> Model:
+    """The model with what is made of plain samples, and with its scores of them; as it was where there are none."""
+    if not len(plain.samples):
+        return model
+    rows = _spread(len(plain.samples), MEASURED)
+    encoded, labels = model.tokens.encode([plain.samples[row] for row in rows]), plain.labels[rows]
+    model = replace(model, state=_learned(model, encoded, labels))
+    return replace(model, measured=_scores(model, encoded, labels))
+
+
+def mean_importance(model: Model) -> dict[str, float]:
+    """The mean score by every estimator that was measured; for reading."""
+    return {name: float(np.nanmean(scores)) for name, scores in model.measured.items()}
+
+
+def _moved(average: Weights, now: Weights) -> Weights:
+    return {name: _AVERAGE_DECAY * average[name] + (1 - _AVERAGE_DECAY) * weight for name, weight in now.items()}
+
+
+def _learned(model: Model, encoded: Encoded, labels: NDArray[np.int64]) -> State:
+    """The state with the holdout layer, validation gradient, direction and centres of these samples."""
+    final = model.network.final
+    bias = torch.zeros_like(final.weight[:, :1]) if final.bias is None else final.bias.unsqueeze(1)
+    start = torch.cat([final.weight, bias], dim=1).detach()
+    rows = _spread(len(encoded), COSTLY)
+    seen = _joined([forward for _, forward in passes(model, encoded, labels, frozenset({"logits", "hidden", "label"}))])
+    backward = passes(model, encoded.rows(rows), labels[rows], frozenset({"label", "projection"}))
+    projections = [forward.projection for _, forward in backward if forward.projection is not None]
+    return replace(
+        model.state,
+        holdout=fit_holdout(seen, start),
+        validation=validation_gradient(seen),
+        direction=torch.cat(projections).mean(dim=0),
+        centres=choose_centres(seen.inputs),
+    )
+
+
+def _scores(model: Model, encoded: Encoded, labels: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """The scores [n] by every estimator that this model can serve; costly ones of a part only."""
+    able = provided(model)
+    chosen = [found for found in map(estimators.get, (*estimators.names(), GUARD)) if found.needs <= able]
+    cheap = [found for found in chosen if not found.needs & _BACKWARD]
+    columns = run(model, encoded, labels, cheap).importance
+    rows = _spread(len(encoded), COSTLY)
+    for costly in (found for found in chosen if found.needs & _BACKWARD):
+        part = _tried(model, encoded.rows(rows), labels[rows], costly)
+        if part is not None:
+            columns[costly.name] = np.full(len(encoded), np.nan)
+            columns[costly.name][rows] = part
+    return {name: np.where(np.isfinite(scores), scores, np.nan) for name, scores in columns.items()}
+
+
+def _tried(
+    model: Model, encoded: Encoded, labels: NDArray[np.int64], estimator: Estimator
+) -> NDArray[np.float64] | None:
+    """The scores by an estimator; None where it does not cover this network, which whoever asks for it is told."""
+    try:
+        return run(model, encoded, labels, [estimator]).importance[estimator.name]
+    except InvalidInput:
+        return None
+
+
+def _spread(count: int, most: int) -> NDArray[np.int64]:
+    """At most so many row numbers of ``count``, evenly spread."""
+    return np.linspace(0, count - 1, min(most, count)).round().astype(np.int64)
+
+
+def _joined(parts: Sequence[Forward]) -> Forward:
+    """Several passes as one."""
+
+    def together(name: str) -> Tensor:
+        return torch.cat([getattr(part, name).detach() for part in parts])
+
+    return Forward(together("logits"), together("hidden"), parts[0].has_bias, together("labels"))

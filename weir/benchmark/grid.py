@@ -1,0 +1,143 @@
+"""Which cells a benchmark runs: policies × keep ratios × label noise × seeds, and the budget of each.
+
+Pure values; knows nothing of data or models.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from importance.errors import InvalidInput
+from weir.benchmark.noise import Noise, NoiseKind
+from weir.benchmark.policies import RS2, UNIFORM, Policy, policy
+
+TRAINING_COST = 3.0
+"""A training step on one example, in forward passes: the backward pass costs twice the forward one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One training run. ``keep_ratio`` is the share of the full run's steps, and of the candidates that are kept."""
+
+    dataset: str
+    learner: str
+    policy: Policy
+    keep_ratio: float
+    noise: Noise
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """A name that no other cell of a grid has; fit for a file."""
+        rate, kind = round(100 * self.noise.rate), self.noise.kind
+        return f"{self.policy.name}-{self.keep_ratio:.4f}-{kind}{rate}-{self.seed}"
+
+
+class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The axes of a benchmark. ``epochs`` passes over the pool make the full run; a stream is passed once.
+
+    ``pool`` bounds the examples to select from; ``matched`` adds runs of the two random policies with the steps that
+    scoring would have paid for.
+    """
+
+    learner: Literal["head", "transformer"]
+    policies: tuple[str, ...]
+    keep_ratios: tuple[float, ...] = (0.01, 0.1, 0.33, 1.0)
+    noise: tuple[tuple[float, NoiseKind], ...] = ((0.0, NoiseKind.UNIFORM),)
+    seeds: int = 5
+    epochs: int = 3
+    pool: int | None = None
+    matched: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run."""
+        for name in self.policies:
+            policy(name)
+        for ratio in self.keep_ratios:
+            if not 0 < ratio <= 1:
+                raise InvalidInput(f"a keep ratio is {ratio:g}; it must be above 0 and at most 1")
+        for rate, kind in self.noise:
+            Noise(rate, kind)
+        for field, least in (("seeds", 1), ("epochs", 1), ("pool", 100)):
+            value = getattr(self, field)
+            if value is not None and value < least:
+                raise InvalidInput(f"{field} of the grid is {value}; it must be at least {least}")
+
+    def cells(self, dataset: str) -> Iterator[Cell]:
+        """All cells, seed by seed, so that a stopped benchmark has few seeds and not few policies.
+
+        The random policies are always among them. At a ratio of 1 every rule keeps everything: only they are run.
+        """
+        chosen = tuple(dict.fromkeys([UNIFORM, RS2, *map(policy, self.policies)]))
+        for seed in range(self.seeds):
+            for rate, kind in self.noise:
+                for each in chosen:
+                    for ratio in self._ratios(each, chosen):
+                        yield Cell(dataset, self.learner, each, ratio, Noise(rate, kind), seed)
+
+    def _ratios(self, each: Policy, chosen: tuple[Policy, ...]) -> list[float]:
+        if each.scores:
+            return [ratio for ratio in self.keep_ratios if ratio < 1]
+        costs = {other.cost for other in chosen if other.scores} if self.matched else set()
+        paid = {matched_ratio(ratio, cost) for ratio in self.keep_ratios for cost in costs if ratio < 1}
+        return sorted({1.0, *self.keep_ratios, *paid})
+
+
+def matched_ratio(ratio: float, cost: float) -> float:
+    """The keep ratio of a random policy that costs as much as one that also scores every candidate.
+
+    A scoring policy spends cost + 3·ratio forward passes a candidate, a random one 3·ratio.
+
+    >>> matched_ratio(0.1, 1.0)
+    0.43
+    """
+    return round(min(1.0, ratio + cost / TRAINING_COST), 2)
+
+
+_QUICK = (
+    "last_layer_norm",
+    "last_layer_norm_unweighted",
+    "last_layer_norm_top",
+    "gradient_output",
+    "gradient_output_top",
+    "entropy",  # and confidence and margin, which rank alike with two classes
+    "entropy_unweighted",
+    "loss",  # and el2n
+    "loss_top",
+    "output_norm_top",  # the other way round: the surest
+    "last_layer_norm_guarded",
+    "rho",
+    "rho_top",
+    "gradient_norm",
+    "novelty",
+    "learnability",
+)
+_TWENTY = ((0.0, NoiseKind.UNIFORM), (0.2, NoiseKind.UNIFORM), (0.2, NoiseKind.CONFUSABLE))
+
+GRIDS = {
+    "quick": Grid(learner="head", policies=_QUICK, noise=_TWENTY, pool=30_000),
+    "full": Grid(
+        learner="transformer",
+        policies=("last_layer_norm", "rho", "gradient_output_top"),
+        keep_ratios=(0.1, 0.33, 1.0),
+        noise=_TWENTY[:2],
+        pool=20_000,
+        matched=False,
+    ),
+}
+
+
+def read_grid(name_or_file: str) -> Grid:
+    """A named grid, or one in a TOML file with the fields of `Grid`. Raises InvalidInput."""
+    if name_or_file in GRIDS:
+        return GRIDS[name_or_file]
+    file = Path(name_or_file)
+    if not file.is_file():
+        raise InvalidInput(f"grid is {name_or_file!r}; it must be one of {', '.join(GRIDS)}, or a TOML file")
+    try:
+        return msgspec.toml.decode(file.read_bytes(), type=Grid)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{file} is no grid: {error}") from error

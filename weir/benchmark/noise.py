@@ -1,0 +1,52 @@
+"""Wrong labels on purpose: how many, and whose. Pure; the truth is kept beside them and judges."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from importance.errors import InvalidInput
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+class NoiseKind(StrEnum):
+    """Who is mislabelled: anyone alike, or those that the classes are easily confused on."""
+
+    UNIFORM = "uniform"
+    CONFUSABLE = "confusable"
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Noise:
+    """A share of labels that is wrong."""
+
+    rate: float = 0.0
+    kind: NoiseKind = NoiseKind.UNIFORM
+
+    def __post_init__(self) -> None:
+        """Refuse a rate from which no class can be told."""
+        if not 0 <= self.rate < 0.5:
+            raise InvalidInput(f"the label noise is {self.rate}; it must be at least 0 and below 0.5")
+
+    def __str__(self) -> str:
+        return f"{self.rate:.0%} {self.kind}".replace("%", " %") if self.rate else "none"
+
+
+def flipped(noise: Noise, ambiguity: Floats, random: np.random.Generator) -> NDArray[np.bool_]:
+    """Which of n labels are turned over: exactly round(rate · n) of them.
+
+    Uniform noise takes all alike. Confusable noise draws without replacement in proportion to ``ambiguity`` [n] ≥ 0,
+    by the largest ln a − ln(−ln u) (Gumbel's trick), so that alike examples are wrong together.
+
+    >>> int(flipped(Noise(0.2), np.ones(10), np.random.default_rng(0)).sum())
+    2
+    """
+    weight = ambiguity if noise.kind is NoiseKind.CONFUSABLE else np.ones(len(ambiguity))
+    with np.errstate(divide="ignore"):
+        order = np.argsort(-(np.log(weight) + random.gumbel(size=len(weight))), kind="stable")
+    wrong = np.zeros(len(weight), bool)
+    wrong[order[: round(noise.rate * len(weight))]] = True
+    return wrong

@@ -1,0 +1,87 @@
+"""What a benchmark keeps: one Parquet of records, a row a cell, and the predictions of each beside it.
+
+A cell is finished when its row is in the table. Both are written whole under another name and renamed, so that a
+benchmark killed at any moment goes on where it stopped, and no half-written file is ever read.
+"""
+
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from importance.errors import InvalidInput
+from weir.benchmark.trial import Outcome
+
+TABLE = "results.parquet"
+CONDITIONS = "conditions.json"
+
+
+class Results:
+    """The records in ``folder``, in the order in which they were added. One process at a time.
+
+    ``conditions`` are what must be the same in all of them; InvalidInput where the folder has records of others.
+    """
+
+    def __init__(self, folder: Path, conditions: dict[str, object]) -> None:
+        self._folder = folder
+        file = folder / CONDITIONS
+        before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else conditions
+        if before != conditions:
+            raise InvalidInput(
+                f"{folder} has results under {before}, and now it is {conditions}: take another --output"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(file, json.dumps(conditions).encode())
+        self._records = read_records(folder / TABLE) if (folder / TABLE).exists() else []
+
+    def __contains__(self, key: str) -> bool:
+        return any(record["key"] == key for record in self._records)
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """All rows."""
+        return list(self._records)
+
+    def add(self, outcome: Outcome) -> None:
+        """Keep a finished cell: predictions first, since the row says that all is there."""
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        key = str(outcome.record["key"])
+        predictions = self._prediction_file(key)
+        predictions.parent.mkdir(exist_ok=True)
+        content = BytesIO()
+        np.save(content, outcome.prediction.astype(np.float32))
+        replace_file(predictions, content.getvalue())
+        self._records.append(outcome.record)
+        content = BytesIO()
+        parquet.write_table(pa.Table.from_pylist(self._records), content)
+        replace_file(self._folder / TABLE, content.getvalue())
+
+    def prediction(self, key: str) -> NDArray[np.float64]:
+        """P(label = 1) of the judged rows [n] in a finished cell."""
+        return np.asarray(np.load(self._prediction_file(key)), np.float64)
+
+    def _prediction_file(self, key: str) -> Path:
+        return self._folder / "predictions" / f"{key}.npy"
+
+
+def replace_file(file: Path, content: bytes) -> None:
+    """Write a file whole under another name, then rename it: it is the old one or the new one, never half of it."""
+    partial = file.with_name(file.name + ".partial")
+    partial.write_bytes(content)
+    partial.replace(file)
+
+
+def read_records(table: Path) -> list[dict[str, Any]]:
+    """The rows of a table of results."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return list(parquet.read_table(table).to_pylist())
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidInput(f"{table} is no table of results ({error}): take another --output") from error

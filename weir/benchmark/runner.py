@@ -1,0 +1,104 @@
+"""All cells of a grid on one set of examples, each once; a second run goes on where the first one stopped."""
+
+import time
+from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from importance import estimators
+from importance.errors import InvalidInput
+from weir.benchmark import page, report
+from weir.benchmark.examples import Examples
+from weir.benchmark.findings import Findings
+from weir.benchmark.grid import Grid
+from weir.benchmark.head import HeadLearners, head_vectors
+from weir.benchmark.learner import Learners
+from weir.benchmark.noise import Noise
+from weir.benchmark.policies import policy
+from weir.benchmark.ranks import Ranks, measure
+from weir.benchmark.results import Results
+from weir.benchmark.stage import ambiguity, stage
+from weir.benchmark.transformer import TransformerLearners
+from weir.benchmark.trial import Outcome, Trial
+from weir.benchmark.vectors import encode
+
+RANKS = "ranks.json"
+_PROVIDED = {"head": HeadLearners.provides, "transformer": TransformerLearners.provides}
+
+Progress = Callable[[str, int, int], None]
+Told = Callable[[Outcome], None]
+
+
+def run(
+    grid: Grid,
+    examples: Examples,
+    folder: Path,
+    cache: Path,
+    progress: Progress,
+    told: Told = lambda _: None,
+    clock: Callable[[], float] = time.process_time,
+) -> Results:
+    """Run what is missing, and how the estimators rank, once.
+
+    ``folder`` keeps the results, ``cache`` vectors and tokenizers; ``told`` hears of each finished cell.
+    """
+    check_needs(grid)
+    examples = examples.at_most(grid.pool)
+    results = Results(folder, conditions(grid, examples))
+    cells = list(grid.cells(examples.name))
+    left = [cell for cell in cells if cell.key not in results]
+    if not left and (folder / RANKS).exists():
+        return results
+    learners = make_learners(grid, examples, cache, progress)
+    if not (folder / RANKS).exists():
+        plain = stage(examples, learners, np.ones(len(examples)), Noise(), seed=0)
+        able = [name for name in estimators.names() if estimators.get(name).needs <= learners.provides]
+        measure(plain, able).save(folder / RANKS)
+    confusing = ambiguity(examples, learners) if any(cell.noise.rate for cell in left) else np.ones(len(examples))
+    done = len(cells) - len(left)
+    progress("running cells", done, len(cells))
+    for (noise, seed), part in groupby(left, key=lambda cell: (cell.noise, cell.seed)):
+        prepared = stage(examples, learners, confusing, noise, seed)
+        for cell in part:
+            outcome = Trial(cell, prepared, grid.epochs, clock).run()
+            results.add(outcome)
+            told(outcome)
+            done += 1
+            progress("running cells", done, len(cells))
+    return results
+
+
+def conditions(grid: Grid, examples: Examples) -> dict[str, object]:
+    """What must be the same in all cells of a folder; policies, ratios, noises and seeds may come later."""
+    pool = len(examples.rows(examples.judged))
+    return {"data": examples.name, "judged": pool, "learner": grid.learner, "epochs": grid.epochs, "pool": grid.pool}
+
+
+def check_needs(grid: Grid) -> None:
+    """InvalidInput where the grid's learners cannot serve one of its policies."""
+    for name in grid.policies:
+        missing = sorted(policy(name).needs - _PROVIDED[grid.learner])
+        if missing:
+            raise InvalidInput(
+                f"policy {name} needs {', '.join(missing)}, which the learner {grid.learner} has not: leave it out"
+            )
+
+
+def make_learners(grid: Grid, examples: Examples, cache: Path, progress: Progress) -> Learners:
+    """The learners that the grid names, over these examples."""
+    if grid.learner == "transformer":
+        return TransformerLearners(examples, cache)
+    return HeadLearners(head_vectors(examples, lambda texts: encode(texts, cache / "vectors", progress)))
+
+
+def write_report(grid: Grid, examples: Examples, about: str, results: Results, folder: Path) -> None:
+    """report.md, report.html and its plots, of the cells that are finished."""
+    examples = examples.at_most(grid.pool)
+    findings = Findings(results.records, examples, results.prediction, np.random.default_rng(0))
+    ranks = Ranks.load(folder / RANKS) if (folder / RANKS).exists() else None
+    missing = sum(cell.key not in results for cell in grid.cells(examples.name))
+    page.save(
+        f"What importance is worth: {examples.name}", report.blocks(about, grid, findings, ranks, missing), folder
+    )

@@ -1,0 +1,153 @@
+"""Where examples come from: Home Depot relevance, the Online Retail stream, or any file of labelled texts.
+
+Files are read whole and checked before anything is run; what is wrong is one line of `InvalidInput`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from importance.errors import InvalidInput, NotFound
+from importance.hashing import uniforms
+from stream.datasets import online_retail, open_dataset
+from stream.datasets.shop import Shown, interactions
+from weir.benchmark.examples import Examples, Fold
+from weir.benchmark.files import read_columns
+
+HOME_DEPOT = "home_depot"
+POSITIVE_RELEVANCE = 2.5
+HOLDOUT_SHARE = 0.1
+HISTORY_HOLDOUT_SHARE = 0.2  # of a month of history, whose tenth would be too little to learn from
+TEST_SHARE = 0.2
+MOST_TEXT_BYTES = 1_000_000
+_OPTIONAL = ("query", "relevance", "group")
+COLUMNS = ("text", "label", *_OPTIONAL)
+ABOUT_HOME_DEPOT = (
+    "Home Depot Product Search Relevance (Kaggle 2016, not to be passed on): a search and a product's title, positive "
+    "from a mean human relevance of 2.5 (1 to 3); split by query, no query in two folds."
+)
+_SALT = "benchmark"  # nothing to hide: it only keeps these draws apart from each other
+
+Progress = Callable[[str, int, int], None]
+
+
+def home_depot(data_dir: Path | None) -> Examples:
+    """59,262 pairs of search and product title; positive from a mean human relevance of 2.5 (1 to 3).
+
+    Its own split by query: valid is the test. Of the train queries a tenth is the holdout.
+    """
+    places = [data_dir / HOME_DEPOT] if data_dir else [Path("data") / HOME_DEPOT, Path("../shared/data") / HOME_DEPOT]
+    for place in places:
+        file = place / "pairs_dev.parquet"
+        if file.is_file():
+            break
+    else:
+        raise NotFound(
+            f"{HOME_DEPOT} is not in {', '.join(map(str, places))}: the data of Kaggle's competition may not be passed "
+            "on; put pairs_dev.parquet there, or benchmark a file of your own"
+        )
+    columns = read_columns(file, ("search_term", "product_title", "relevance", "query_group", "split"))
+    queries = columns["query_group"]
+    holdout = uniforms(queries, _SALT, "holdout") < HOLDOUT_SHARE
+    relevance = np.asarray(columns["relevance"], np.float64)
+    is_test = np.asarray([split != "train" for split in columns["split"]])
+    return Examples(
+        HOME_DEPOT,
+        tuple(columns["product_title"]),
+        tuple((term,) for term in columns["search_term"]),
+        (relevance >= POSITIVE_RELEVANCE).astype(np.int64),
+        relevance,
+        _codes(columns["search_term"]),
+        _codes(queries),
+        np.select([is_test, holdout], [Fold.TEST, Fold.HOLDOUT], Fold.POOL).astype(np.int64),
+    )
+
+
+def online_retail_stream(data_dir: Path | None, home: Path, progress: Progress) -> Examples:
+    """What was shown and bought, in order of time: December 2010 is history, January to August 2011 the pool.
+
+    A fifth of the history's subjects is the holdout: later ones would tell the reference model the future.
+    """
+    source = open_dataset(online_retail.NAME, 0, data_dir, home, progress)
+    shown = [event for event in interactions(source.lines(), source.mapping) if isinstance(event, Shown)]
+    held = uniforms([event.subject for event in shown], _SALT, "holdout") < HISTORY_HOLDOUT_SHARE
+    before = np.asarray([event.time_ms < source.mapping.stream_start_ms for event in shown])
+    labels = np.asarray([event.bought for event in shown], np.int64)
+    return Examples(
+        online_retail.NAME,
+        tuple(event.product.text for event in shown),
+        tuple(tuple(event.query.split(", ")) if event.query else () for event in shown),
+        labels,
+        labels.astype(np.float64),
+        _codes([event.id.rpartition("-")[0] for event in shown]),
+        _codes([event.subject for event in shown]),
+        np.select([before & held, before], [Fold.HOLDOUT, Fold.HISTORY], Fold.POOL).astype(np.int64),
+        is_stream=True,
+    )
+
+
+def from_file(file: Path, names: Mapping[str, str], positive: str | None = None) -> Examples:
+    """Labelled texts of a Parquet, CSV or JSONL file.
+
+    Columns ``text`` and ``label``, and where they exist ``query``, ``relevance`` and ``group`` (by default the query,
+    or the row); ``names`` says what they are called there. ``label`` is 0 or 1, unless ``positive`` is the value that
+    counts as 1. A fifth of the groups is the test, a tenth the holdout, by hash.
+    """
+    called = {name: names.get(name, name) for name in COLUMNS}
+    found = read_columns(file, [called["text"], called["label"]], [called[name] for name in _OPTIONAL])
+    columns = {name: found[column] for name, column in called.items() if column in found}
+    texts = _texts(columns["text"], file)
+    queries = _texts(columns["query"], file) if "query" in columns else [""] * len(texts)
+    labels = _labels(columns["label"], positive, file)
+    rows = [str(row) for row in range(len(texts))]
+    groups = [*map(str, columns.get("group", [query or row for query, row in zip(queries, rows, strict=True)]))]
+    draw = uniforms(groups, _SALT, "fold")
+    folds = np.select([draw < TEST_SHARE, draw < TEST_SHARE + HOLDOUT_SHARE], [Fold.TEST, Fold.HOLDOUT], Fold.POOL)
+    return Examples(
+        file.stem,
+        tuple(texts),
+        tuple((query,) if query else () for query in queries),
+        labels,
+        _gains(columns.get("relevance", labels.tolist()), file),
+        _codes(queries if any(queries) else groups),
+        _codes(groups),
+        folds.astype(np.int64),
+    )
+
+
+def _texts(values: Sequence[object], file: Path) -> list[str]:
+    texts = ["" if value is None else str(value) for value in values]
+    for row, text in enumerate(texts, start=1):
+        if len(text.encode()) > MOST_TEXT_BYTES:
+            raise InvalidInput(
+                f"{file}, row {row}: a text has {len(text.encode())} bytes; it must have at most {MOST_TEXT_BYTES}"
+            )
+    return texts
+
+
+def _labels(values: Sequence[object], positive: str | None, file: Path) -> NDArray[np.int64]:
+    if positive is not None:
+        return np.asarray([str(value) == positive for value in values], np.int64)
+    known = {"0": 0, "1": 1, "False": 0, "True": 1, "false": 0, "true": 1}
+    for row, value in enumerate(values, start=1):
+        if str(value) not in known:
+            raise InvalidInput(
+                f"{file}, row {row}: the label is {str(value)[:40]!r}; it must be 0 or 1: name the value that counts "
+                "as 1 with --positive"
+            )
+    return np.asarray([known[str(value)] for value in values], np.int64)
+
+
+def _gains(values: Sequence[object], file: Path) -> NDArray[np.float64]:
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{file}: a relevance is no number: {error}") from error
+
+
+def _codes(names: Sequence[str]) -> NDArray[np.int64]:
+    """A number for each distinct name, in order of first appearance."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.asarray([numbers[name] for name in names], np.int64)

@@ -1,0 +1,79 @@
+"""``weir benchmark``: does choosing what to learn from pay, on data of one's own?"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from importance.errors import InvalidInput
+from weir.progress import Progress
+
+if TYPE_CHECKING:
+    from weir.benchmark.examples import Examples
+    from weir.settings import Settings
+
+app = typer.Typer(help="What importance is worth, measured.", no_args_is_help=True)
+
+GridOption = Annotated[str, typer.Option(metavar="GRID", help="quick, full, or a TOML file.")]
+DataOption = Annotated[
+    str, typer.Option(metavar="DATA", help="home_depot, online_retail, or a .parquet, .csv or .jsonl file.")
+]
+OutputOption = Annotated[Path, typer.Option(metavar="DIR", help="Where results and report go; run again to go on.")]
+ColumnOption = Annotated[
+    list[str], typer.Option(metavar="NAME=COLUMN", help="What text, label, query, relevance or group is called there.")
+]
+PositiveOption = Annotated[str | None, typer.Option(metavar="VALUE", help="The label that counts as 1.")]
+
+
+@app.callback()
+def _group() -> None:
+    """What importance is worth, measured."""
+
+
+@app.command("importance")
+def importance(
+    data: DataOption,
+    output: OutputOption,
+    grid: GridOption = "quick",
+    column: ColumnOption = [],  # noqa: B006 - typer reads the default, nobody changes it
+    positive: PositiveOption = None,
+) -> int:
+    """Estimators, keep ratios and label noise against uniform and RS2. Stopped, it goes on when run again."""
+    from trainer.device import use_threads
+    from weir.benchmark.grid import read_grid
+    from weir.benchmark.plots import check_installed
+    from weir.benchmark.runner import run, write_report
+    from weir.settings import read
+
+    use_threads()
+    check_installed()
+    chosen, settings = read_grid(grid), read()
+    progress = Progress(sys.stderr)
+    examples, about = _examples(data, column, positive, settings, progress)
+    results = run(chosen, examples, output, settings.home / "benchmark", progress.show)
+    progress.show("writing the report", 0)
+    write_report(chosen, examples, about, results, output)
+    progress.close()
+    typer.echo(f"{examples.name}: {len(results.records)} runs; read {output / 'report.html'}")
+    return 0
+
+
+def _examples(
+    data: str, columns: list[str], positive: str | None, settings: "Settings", progress: Progress
+) -> tuple["Examples", str]:
+    """The examples, and a line about them."""
+    from stream.datasets import online_retail
+    from weir.benchmark import sources
+
+    if data == sources.HOME_DEPOT:
+        return sources.home_depot(settings.data_dir), sources.ABOUT_HOME_DEPOT
+    if data == online_retail.NAME:
+        stream = sources.online_retail_stream(settings.data_dir, settings.home, progress.show)
+        return stream, online_retail.ABOUT
+    names = dict(pair.partition("=")[::2] for pair in columns)
+    unknown = sorted(names.keys() - sources.COLUMNS)
+    if unknown:
+        raise InvalidInput(f"--column names {unknown[0]!r}; it must be {', '.join(sources.COLUMNS)}")
+    examples = sources.from_file(Path(data), names, positive)
+    return examples, f"{len(examples):,} examples of {Path(data).name}."
