@@ -238,5 +238,5 @@ def test_a_version_that_loads_but_cannot_compute_is_not_served(scorer: Scorer, f
     tokenizer["model"]["vocab"]["beyond"] = 100_000
     (unfit / "tokenizer.json").write_bytes(msgspec.json.encode(tokenizer))
     with pytest.raises(BadArtifact, match=r"version 2 in .* cannot compute"):
-        scorer.swap("2", unfit, 1.0)
+        scorer.swap("2", unfit)
     assert scorer.version == "1"
