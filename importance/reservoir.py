@@ -14,17 +14,19 @@ bias (Duffield, Lund & Thorup 2007; Cohen & Kaplan 2008). Decay shifts every ℓ
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from math import exp, inf, log
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from importance.errors import InvalidInput
 from importance.hashing import check_salt, uniforms
 from importance.sample import Correction, Outcome, Rating, Sample, label_table, labels
-from importance.scores import Offer, Scores
+from importance.scores import Floats, Offer, Scores
 from importance.selection import FLOOR, check_floor, proportional
-from importance.strata import NEGATIVE, POSITIVE, STRATA, StrataPolicy, assign
+from importance.strata import NEGATIVE, POSITIVE, STRATA, StrataPolicy, places
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,10 @@ class Door:
     def __getitem__(self, stratum: str) -> Threshold:
         return self.thresholds.get(stratum, _OPEN)
 
+    def kappas(self) -> Floats:
+        """κ of each of `STRATA`, in that order."""
+        return np.array([self[stratum].kappa for stratum in STRATA])
+
 
 def inclusion_probability(log_weight: float, kappa: float, limit: float = 0.0) -> float:
     """The chance of being held: p = exp(min(0, m, ℓ − κ)).
@@ -88,39 +94,76 @@ def inclusion_probability(log_weight: float, kappa: float, limit: float = 0.0) -
     return exp(min(0.0, limit, log_weight - kappa))
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Draws:
+    """How the samples of a batch were drawn; every array has shape [n].
+
+    ``place`` is the stratum's place in `STRATA`, ``log_weight`` is ℓ, and ``key`` is ℓ − ln u.
+    """
+
+    place: NDArray[np.intp]
+    log_weight: Floats
+    key: Floats
+
+    def kept(self, door: Door) -> NDArray[np.bool_]:
+        """Whether each lies above its stratum's κ."""
+        return self.key > door.kappas()[self.place]
+
+    def probability(self, door: Door) -> list[float]:
+        """The chance of each to lie above that κ; see `inclusion_probability`."""
+        return [exp(x) for x in np.minimum(0.0, self.log_weight - door.kappas()[self.place]).tolist()]
+
+
+_BY_IMPORTANCE = np.array([name in (POSITIVE, NEGATIVE) for name in STRATA])
+
+
+def draw(samples: Sequence[Sample], closed: Sequence[int], scores: Scores, policy: AdmissionPolicy) -> Draws:
+    """Draw a key for each sample; ``closed`` are the labels at the windows' close.
+
+    Holdout and uniform strata know no importance: w = 1. Nothing here depends on who else is in the batch: a key must
+    be the same to the bit wherever it is computed.
+    """
+    ids = [sample.id for sample in samples]
+    place = places(ids, [sample.subject for sample in samples], closed, policy.strata)
+    weights = proportional(scores.importance, scores.mean_importance, policy.floor)
+    times_ms = np.fromiter((sample.time_ms for sample in samples), np.int64, len(samples))
+    log_weight = np.where(_BY_IMPORTANCE[place], logarithms(weights), 0.0)
+    log_weight += policy.decay_per_ms * (times_ms - policy.landmark_ms)
+    return Draws(place, log_weight, log_weight - logarithms(uniforms(ids, policy.salt, "draw")))
+
+
+def logarithms(values: Floats) -> Floats:
+    """The ln of each, one by one: a vectorised logarithm may differ in the last bit with the place in the batch."""
+    return np.fromiter(map(log, values.tolist()), np.float64, len(values))
+
+
 def admit(samples: Sequence[Sample], scores: Scores, policy: AdmissionPolicy, door: Door) -> list[Offer]:
     """An offer for each sample, in order: its stratum, key, and whether the door lets it in.
 
-    Holdout and uniform strata know no importance: w = 1. Logarithms are taken one by one: a vectorised one may differ
-    in the last bit with the place in the batch, and a key must be the same to the bit wherever it is computed.
+    Those that it turns away are offers too: their scores are published like everybody's.
     """
     if len(samples) != len(scores):
         raise InvalidInput(f"{len(scores)} scores for {len(samples)} samples; there must be one each")
-    at_close = labels(samples, policy.positive_from)
-    ids = [sample.id for sample in samples]
-    places = assign(ids, [sample.subject for sample in samples], at_close, policy.strata)
-    weights = proportional(scores.importance, scores.mean_importance, policy.floor).tolist()
-    draws = uniforms(ids, policy.salt, "draw").tolist()
-    predictions = [None] * len(samples) if scores.prediction is None else scores.prediction.tolist()
-    decay, landmark, estimator, model = policy.decay_per_ms, policy.landmark_ms, scores.estimator, scores.model
-    thresholds = {name: door[name] for name in STRATA}
-    by_importance = {POSITIVE, NEGATIVE}
-    offers = []
-    for sample, closed, place, score, weight, u, prediction in zip(
-        samples, at_close, places, scores.importance.tolist(), weights, draws, predictions, strict=True
-    ):
-        log_weight = (log(weight) if place in by_importance else 0.0) + decay * (sample.time_ms - landmark)
-        key = log_weight - log(u)
-        at = thresholds[place]
-        probability = inclusion_probability(log_weight, at.kappa)
-        kept = key > at.kappa
-        offers.append(
-            Offer(
-                sample, closed, score, estimator, model, prediction,
-                place, log_weight, key, probability, kept, at.epoch,
-            )
-        )  # fmt: skip
-    return offers
+    closed = labels(samples, policy.positive_from)
+    draws = draw(samples, closed, scores, policy)
+    strata = [STRATA[place] for place in draws.place.tolist()]
+    return list(
+        map(
+            Offer,
+            samples,
+            closed,
+            scores.importance.tolist(),
+            repeat(scores.estimator),
+            repeat(scores.model),
+            repeat(None) if scores.prediction is None else scores.prediction.tolist(),
+            strata,
+            draws.log_weight.tolist(),
+            draws.key.tolist(),
+            draws.probability(door),
+            draws.kept(door).tolist(),
+            [door[stratum].epoch for stratum in strata],
+        )
+    )
 
 
 def _newest(first: Rating | None, second: Rating | None) -> Rating | None:

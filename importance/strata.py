@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, isclose
 
+import numpy as np
+from numpy.typing import NDArray
+
 from importance.errors import InvalidInput
 from importance.hashing import check_salt, uniforms
 
@@ -56,14 +59,21 @@ class StrataPolicy:
         return places
 
 
+def places(
+    ids: Sequence[str], subjects: Sequence[str], labels: Sequence[int], policy: StrataPolicy
+) -> NDArray[np.intp]:
+    """The stratum of each sample as its place in `STRATA` [n]; see `stratum`."""
+    each = list(dict.fromkeys(subjects))  # a subject has many samples; its hash is taken once
+    held_out = dict(zip(each, uniforms(each, policy.salt, "holdout") < policy.holdout_ratio, strict=True))
+    held = np.fromiter(map(held_out.__getitem__, subjects), np.bool_, len(subjects))
+    plain = uniforms(ids, policy.salt, "uniform") < policy.uniform_ratio
+    by_label = np.where(labels, STRATA.index(POSITIVE), STRATA.index(NEGATIVE))
+    return np.where(held, STRATA.index(HOLDOUT), np.where(plain, STRATA.index(UNIFORM), by_label))
+
+
 def assign(ids: Sequence[str], subjects: Sequence[str], labels: Sequence[int], policy: StrataPolicy) -> list[str]:
     """The stratum of each sample; see `stratum`."""
-    held = uniforms(subjects, policy.salt, "holdout") < policy.holdout_ratio
-    plain = uniforms(ids, policy.salt, "uniform") < policy.uniform_ratio
-    return [
-        HOLDOUT if is_held else UNIFORM if is_plain else POSITIVE if label else NEGATIVE
-        for is_held, is_plain, label in zip(held.tolist(), plain.tolist(), labels, strict=True)
-    ]
+    return [STRATA[place] for place in places(ids, subjects, labels, policy).tolist()]
 
 
 def stratum(sample_id: str, subject: str, label: int, policy: StrataPolicy) -> str:
