@@ -195,12 +195,13 @@ class Join:
         """Apply records one by one; returns the latest time that an event with an id names. The hot loop."""
         horizon_ms, now_ms = self._policy.deduplication_ms, self._event_time_ms
         newest_ms = BEGINNING_OF_TIME_MS
-        outcomes: list[tuple[str, str]] = []
+        accepted: list[str] = []
+        counts = decisions.counts
         for offset, kafka_time_ms, value in records:
             try:
                 event = decode(value, kafka_time_ms)
             except InvalidEvent as error:
-                outcomes.append(("invalid", "dead"))
+                counts["invalid", "dead"] += 1
                 decisions.dead.append(DeadRecord(offset, error.reason, str(error)))
                 continue
             own_ms, before_ms = event.time_ms, now_ms
@@ -209,19 +210,20 @@ class Join:
                 self._event_time_ms = now_ms = seen_ms
             if now_ms >= self._alarm_ms or offset >= self._alarm_offset:
                 self._settle(now_ms, offset, decisions)
-            outcome = "accepted"
             if not isinstance(event, Heartbeat):
                 newest_ms = max(newest_ms, own_ms)
                 if self._is_repeat(event.id, own_ms, now_ms - horizon_ms):
-                    outcome = "duplicate"
-                elif isinstance(event, ActionEvent):
+                    counts[event.kind, "duplicate"] += 1
+                    continue
+                if isinstance(event, ActionEvent):
                     self._act(event, offset, now_ms, decisions)
-                elif own_ms <= now_ms - horizon_ms:
-                    outcome = "late"
-                else:
+                elif own_ms > now_ms - horizon_ms:
                     self._show(event, offset, before_ms, len(value or b""), decisions)
-            outcomes.append((event.kind, outcome))
-        decisions.counts.update(outcomes)
+                else:
+                    counts[event.kind, "late"] += 1
+                    continue
+            accepted.append(event.kind)
+        counts.update({(kind, "accepted"): count for kind, count in Counter(accepted).items()})
         return newest_ms
 
     def _is_repeat(self, event_id: str, own_ms: int, forgotten_ms: int) -> bool:
@@ -328,21 +330,21 @@ class Join:
             decisions.counts["impression", "early"] += 1
         decisions.decide(
             Sample(
-                id=shown.id,
-                subject=shown.subject,
-                surface=shown.surface,
-                query=shown.query,
-                item=shown.item,
-                text=shown.text,
-                time_ms=shown.time_ms,
-                partition=self._partition,
-                offset=head.offset,
-                actions=head.actions,
-                rating=head.rating,
-                position=shown.position,
-                propensity=shown.propensity,
-                value=shown.value,
-                attributes=shown.attributes,
+                shown.id,
+                shown.subject,
+                shown.surface,
+                shown.query,
+                shown.item,
+                shown.text,
+                shown.time_ms,
+                self._partition,
+                head.offset,
+                head.actions,
+                head.rating,
+                shown.position,
+                shown.propensity,
+                shown.value,
+                shown.attributes,
             )
         )
 

@@ -18,6 +18,7 @@ at −∞; an offer that passed the door of before then keeps m in the same way.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from math import exp, inf, log
 
 import msgspec
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 from importance.errors import InvalidInput
 from importance.hashing import check_salt, uniforms
 from importance.sample import Correction, Outcome, Rating, Sample, label_table, labels
-from importance.scores import Offer, Scores
+from importance.scores import Floats, Offer, Scores
 from importance.selection import FLOOR, PROPORTIONAL, RULES, TOP_FRACTION, check_floor, proportional, top_fraction
 from importance.strata import NEGATIVE, PLAIN, POSITIVE, StrataPolicy, assign
 
@@ -99,6 +100,11 @@ class Door:
     def __getitem__(self, stratum: str) -> Threshold:
         return self.thresholds.get(stratum, _OPEN)
 
+    def kappas(self, strata: Sequence[str]) -> Floats:
+        """κ of the stratum of each sample [n]."""
+        known = {stratum: self[stratum].kappa for stratum in set(strata)}
+        return np.fromiter(map(known.__getitem__, strata), np.float64, len(strata))
+
 
 def inclusion_probability(log_weight: float, kappa: float, limit: float = 0.0) -> float:
     """The chance of being held: p = exp(min(0, m, ℓ − κ)).
@@ -121,44 +127,29 @@ def inclusion_probabilities(
     return chances
 
 
-def admit(samples: Sequence[Sample], scores: Scores, policy: AdmissionPolicy, door: Door) -> list[Offer]:
-    """An offer for each sample, in order: its stratum, key, and whether the door lets it in."""
-    at_close = labels(samples, policy.positive_from)
-    places = assign(
-        [sample.id for sample in samples],
-        [sample.subject for sample in samples],
-        at_close,
-        policy.strata,
-        [sample.attributes for sample in samples],
-    )
-    log_weights, keys = draw(samples, places, scores, policy)
-    predictions = [None] * len(samples) if scores.prediction is None else scores.prediction.tolist()
-    estimator, model = scores.estimator, scores.model
-    thresholds = {name: door[name] for name in policy.strata.names}
-    offers = []
-    for sample, closed, place, score, prediction, log_weight, key in zip(
-        samples, at_close, places, scores.importance.tolist(), predictions, log_weights, keys, strict=True
-    ):
-        at = thresholds[place]
-        probability = inclusion_probability(log_weight, at.kappa)
-        kept = key > at.kappa
-        offers.append(
-            Offer(
-                sample, closed, score, estimator, model, prediction,
-                place, log_weight, key, probability, kept, at.epoch,
-            )
-        )  # fmt: skip
-    return offers
+@dataclass(frozen=True, eq=False, slots=True)
+class Draws:
+    """How n samples were drawn: ``strata`` [n], ``log_weight`` ℓ [n], and ``key`` ℓ − ln u [n]."""
+
+    strata: Sequence[str]
+    log_weight: Floats
+    key: Floats
+
+    def kept(self, door: Door) -> NDArray[np.bool_]:
+        """Whether each lies above its stratum's κ."""
+        return self.key > door.kappas(self.strata)
+
+    def probability(self, door: Door) -> list[float]:
+        """The chance of each to lie above that κ; see `inclusion_probability`."""
+        pairs = zip(self.log_weight.tolist(), door.kappas(self.strata).tolist(), strict=True)
+        return [inclusion_probability(log_weight, kappa) for log_weight, kappa in pairs]
 
 
-def draw(
-    samples: Sequence[Sample], places: Sequence[str], scores: Scores, policy: AdmissionPolicy
-) -> tuple[list[float], list[float]]:
-    """ℓ and key of each sample [n] in the stratum of its place.
+def draw(samples: Sequence[Sample], strata: Sequence[str], scores: Scores, policy: AdmissionPolicy) -> Draws:
+    """Draw a key for each sample in its stratum.
 
-    Plain strata know no importance: w = 1. What lies below a top fraction has w = 0: key −∞, and no chance. Logarithms
-    are taken one by one: a vectorised one may differ in the last bit with the place in the batch, and a key must be the
-    same to the bit wherever it is computed.
+    Plain strata know no importance: w = 1. What lies below a top fraction has w = 0: key −∞, and no chance. Nothing
+    here depends on who else is in the batch: a key must be the same to the bit wherever it is computed.
     """
     if len(samples) != len(scores):
         raise InvalidInput(f"{len(scores)} scores for {len(samples)} samples; there must be one each")
@@ -167,13 +158,50 @@ def draw(
         weights = top_fraction(scores.importance, scores.cut, uniforms(ids, policy.salt, "top"))
     else:
         weights = proportional(scores.importance, scores.mean_importance, policy.floor)
-    draws = uniforms(ids, policy.salt, "draw").tolist()
-    decay, landmark = policy.decay_per_ms, policy.landmark_ms
-    log_weights = [
-        (0.0 if place in PLAIN else log(weight) if weight else -inf) + decay * (sample.time_ms - landmark)
-        for sample, place, weight in zip(samples, places, weights.tolist(), strict=True)
-    ]
-    return log_weights, [log_weight - log(u) for log_weight, u in zip(log_weights, draws, strict=True)]
+    times_ms = np.fromiter((sample.time_ms for sample in samples), np.int64, len(samples))
+    is_plain = np.fromiter((stratum in PLAIN for stratum in strata), np.bool_, len(samples))
+    log_weight = np.where(is_plain, 0.0, logarithms(weights))
+    log_weight += policy.decay_per_ms * (times_ms - policy.landmark_ms)
+    return Draws(strata, log_weight, log_weight - logarithms(uniforms(ids, policy.salt, "draw")))
+
+
+def logarithms(values: Floats) -> Floats:
+    """The ln of each ≥ 0, one by one: a vectorised logarithm may differ in the last bit with the place in the batch."""
+    return np.fromiter((log(value) if value else -inf for value in values.tolist()), np.float64, len(values))
+
+
+def admit(samples: Sequence[Sample], scores: Scores, policy: AdmissionPolicy, door: Door) -> list[Offer]:
+    """An offer for each sample, in order: its stratum, key, and whether the door lets it in.
+
+    Those that it turns away are offers too: their scores are published like everybody's.
+    """
+    closed = labels(samples, policy.positive_from)
+    strata = assign(
+        [sample.id for sample in samples],
+        [sample.subject for sample in samples],
+        closed,
+        policy.strata,
+        [sample.attributes for sample in samples],
+    )
+    draws = draw(samples, strata, scores, policy)
+    epochs = {stratum: door[stratum].epoch for stratum in set(strata)}
+    return list(
+        map(
+            Offer,
+            samples,
+            closed,
+            scores.importance.tolist(),
+            repeat(scores.estimator),
+            repeat(scores.model),
+            repeat(None) if scores.prediction is None else scores.prediction.tolist(),
+            strata,
+            draws.log_weight.tolist(),
+            draws.key.tolist(),
+            draws.probability(door),
+            draws.kept(door).tolist(),
+            map(epochs.__getitem__, strata),
+        )
+    )
 
 
 def _newest(first: Rating | None, second: Rating | None) -> Rating | None:
@@ -187,13 +215,14 @@ def rescored(rows: Sequence[Offer], score: Score, policy: AdmissionPolicy, kappa
     """Rows with a new score, ℓ and key, and m of the old ones; ``kappas`` are the thresholds they were held by."""
     samples = [row.sample for row in rows]
     scores = score(samples)
-    log_weights, keys = draw(samples, [row.stratum for row in rows], scores, policy)
+    draws = draw(samples, [row.stratum for row in rows], scores, policy)
+    columns = (scores.importance.tolist(), draws.log_weight.tolist(), draws.key.tolist())
     return [
         msgspec.structs.replace(
             row, importance=importance, estimator=scores.estimator, model=scores.model, log_weight=log_weight, key=key,
             limit=min(row.limit, row.log_weight - kappas[row.stratum]),
         )
-        for row, importance, log_weight, key in zip(rows, scores.importance.tolist(), log_weights, keys, strict=True)
+        for row, importance, log_weight, key in zip(rows, *columns, strict=True)
     ]  # fmt: skip
 
 

@@ -82,7 +82,8 @@ def assign(
     attributes: Sequence[Mapping[str, Scalar]] | None = None,
 ) -> list[str]:
     """The stratum of each sample; see `stratum`. Only ``segments`` ask for ``attributes``."""
-    held = uniforms(subjects, policy.salt, "holdout") < policy.holdout_ratio
+    each = list(dict.fromkeys(subjects))  # a subject has many samples; its hash is taken once
+    held_out = dict(zip(each, (uniforms(each, policy.salt, "holdout") < policy.holdout_ratio).tolist(), strict=True))
     plain = uniforms(ids, policy.salt, "uniform") < policy.uniform_ratio
     by_label = [POSITIVE if label else NEGATIVE for label in labels]
     if policy.segments is not None and attributes is not None:
@@ -90,8 +91,8 @@ def assign(
         own = [segments.of(each) for each in attributes]
         by_label = [name if name in reserved else other for name, other in zip(own, by_label, strict=True)]
     return [
-        HOLDOUT if is_held else UNIFORM if is_plain else place
-        for is_held, is_plain, place in zip(held.tolist(), plain.tolist(), by_label, strict=True)
+        HOLDOUT if held_out[subject] else UNIFORM if is_plain else place
+        for subject, is_plain, place in zip(subjects, plain.tolist(), by_label, strict=True)
     ]
 
 

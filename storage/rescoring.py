@@ -193,11 +193,11 @@ class Rescoring:
         """The columns of their new scores: of what is known of a sample now, late actions included."""
         samples = [msgspec.structs.replace(_decode(row.sample), actions=row.actions) for row in rows]
         scores = self._score(samples)
-        log_weights, keys = draw(samples, [row.stratum for row in rows], scores, self._policy)
+        draws = draw(samples, [row.stratum for row in rows], scores, self._policy)
         return {
             "ids": [row.id for row in rows],
-            "keys": keys,
-            "log_weights": log_weights,
+            "keys": draws.key.tolist(),
+            "log_weights": draws.log_weight.tolist(),
             "importance": scores.importance.tolist(),
             "estimator": scores.estimator,
             "model": scores.model,

@@ -56,12 +56,15 @@ class Effects:
 class Limits:
     """How much is done in one step, and how long a lane waits before it tries again.
 
-    What lies ready is merged until a turn has ``batch_samples`` decided or ``batch_records`` read; the scorer gets at
-    most ``batch_samples`` at once. Retries wait from ``retry_seconds`` on, doubling up to ``retry_most_seconds``.
+    What lies ready is merged until a turn has ``turn_samples`` decided or ``turn_records`` read: the round trips of a
+    turn to Kafka and Postgres cost the same for one sample as for thousands. The scorer gets at most ``batch_samples``
+    at once; between two batches another lane, or a new model, comes in. Retries wait from ``retry_seconds`` on,
+    doubling up to ``retry_most_seconds``.
     """
 
     batch_samples: int = 1_000
-    batch_records: int = 20_000
+    turn_samples: int = 4_000
+    turn_records: int = 20_000
     retry_seconds: float = 0.1
     retry_most_seconds: float = 5.0
 
@@ -252,11 +255,11 @@ class Lane:
     def _read(self, join: Join) -> Batch:
         """Feed the join until the turn is full or nothing is left to read. Runs in a thread."""
         batch = Batch(Decisions(join.progress))
-        while self._queue and batch.records < self._limits.batch_records:
+        while self._queue and batch.records < self._limits.turn_records:
             chunk = self._queue.popleft()
             records = [(record.offset, record.timestamp, record.value) for record in chunk.records]
             batch.add(chunk, join.feed(chunk.first, chunk.end, records))
-            if len(batch.decisions.samples) >= self._limits.batch_samples:
+            if len(batch.decisions.samples) >= self._limits.turn_samples:
                 break
         event_time_ms, self._event_time_ms = self._event_time_ms, None
         if event_time_ms is not None and not batch.chunks:  # whatever was read has ended the idling
@@ -264,7 +267,7 @@ class Lane:
         return batch
 
     async def _weigh(self, samples: Sequence[Sample]) -> Worth:
-        """Score in slices: between two of them another lane, or a new model, gets its turn."""
+        """Score in batches."""
         worth = Worth()
         for start in range(0, len(samples), self._limits.batch_samples):
             part = samples[start : start + self._limits.batch_samples]

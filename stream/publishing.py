@@ -46,23 +46,18 @@ class Message(NamedTuple):
 _ENCODER = msgspec.json.Encoder()
 
 
-def importance_message(offer: Offer) -> Message:
-    """The record that tells what a sample is worth, keyed by the sample's id."""
+def importance_messages(offers: Sequence[Offer]) -> list[Message]:
+    """The records that tell what samples are worth, each keyed by its sample's id."""
+    lines = _ENCODER.encode_lines(map(_importance, offers))  # JSON holds no line break but escaped
+    return [Message(offer.sample.id.encode(), value) for offer, value in zip(offers, lines.split(b"\n"), strict=False)]
+
+
+def _importance(offer: Offer) -> Importance:
     sample = offer.sample
-    record = Importance(
-        sample=sample.id,
-        subject=sample.subject,
-        item=sample.item,
-        label=offer.label,
-        importance=offer.importance,
-        estimator=offer.estimator,
-        model=offer.model,
-        kept=offer.kept,
-        probability=offer.probability,
-        time=sample.time_ms,
-        prediction=offer.prediction,
-    )
-    return Message(sample.id.encode(), _ENCODER.encode(record))
+    return Importance(
+        sample.id, sample.subject, sample.item, offer.label, offer.importance, offer.estimator, offer.model,
+        offer.kept, offer.probability, sample.time_ms, offer.prediction,
+    )  # fmt: skip
 
 
 def murmur2(keys: Sequence[bytes]) -> NDArray[np.uint32]:
@@ -114,8 +109,8 @@ class Publisher:
                 await self._send_letters(producer, letters)
             if offers:
                 count = len(await producer.partitions_for(self._importance_topic))
-                messages = [importance_message(offer) for offer in offers]
-                partitions = partitions_of([offer.sample.id.encode() for offer in offers], count)
+                messages = importance_messages(offers)
+                partitions = partitions_of([message.key or b"" for message in messages], count)
                 await _send(producer, self._importance_topic, zip(partitions, messages, strict=True))
         except KafkaError as error:
             raise Unavailable(f"Kafka did not take what was published ({type(error).__name__}: {error})") from error

@@ -1,7 +1,9 @@
 """Where Kafka and Postgres are: named by the settings, else those of a running ``weir up``, told by its stack.json."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 
 from importance.errors import InvalidInput, Unavailable
 from weir.settings import Settings
@@ -17,6 +19,21 @@ class Stack:
     database_url: str
     api: str
     metrics: tuple[str, ...] = ()
+
+
+@contextmanager
+def announced(settings: Settings, stack: Stack) -> Iterator[Stack]:
+    """Keep ``stack.json`` for as long as the stack runs; for this user only, because the URL may hold a password."""
+    path = settings.home / STACK_FILE
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    partial.touch(mode=0o600)
+    partial.write_text(json.dumps(asdict(stack)), encoding="utf-8")
+    partial.replace(path)
+    try:
+        yield stack
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def running_stack(settings: Settings) -> Stack | None:

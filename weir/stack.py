@@ -9,8 +9,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from threading import Event, Thread
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from importance.errors import Unavailable, WeirError
 from storage import migrate
 from storage.engine import Engine, create_engine
 from storage.registry import Registry
+from stream.datasets import online_retail
 from stream.replay import Advance, Pace, Replayed, Target, replay
 from stream.topics import end_offsets, provision, topic_id
 from weir import logs, snapshot
@@ -26,16 +26,14 @@ from weir.local.install import install
 from weir.local.ports import free_port
 from weir.local.stack import LocalStack, locked, wipe
 from weir.local.supervisor import INTERRUPTED, ended_by_signals
-from weir.models import dataset_for, make_first
-from weir.places import STACK_FILE, Stack
+from weir.models import BUILTIN, dataset_for, make_first
+from weir.pacing import Pacing
+from weir.places import Stack, announced
 from weir.policies import train_after_samples
 from weir.settings import Settings, secrets
 from weir.topics import named_topics, planned_topics
 
 _LOOK_SECONDS = 0.5
-_LAG_RECORDS = 2_000  # the replay is held while so many records are not decided
-_LOOK_RECORDS = 500  # and when so many were sent since the last look: a training is seen to be due in time
-_PATIENCE_SECONDS = 120.0  # a training that has not begun by then is not waited for any longer
 MAY = "2011-05-02"  # the first Monday in May of the stream that the goal speaks of
 
 
@@ -43,7 +41,7 @@ MAY = "2011-05-02"  # the first Monday in May of the stream that the goal speaks
 class UpOptions:
     """What ``weir up`` was asked for; ``replay`` None: no replay."""
 
-    replay: str | None = "online_retail"
+    replay: str | None = online_retail.NAME
     limit: int | None = None
     speed: float | None = None
     once: bool = False
@@ -68,21 +66,19 @@ def run_up(settings: Settings, options: UpOptions) -> int:
         )
         ending.enter_context(ended_by_signals(stack.supervisor))
         ending.callback(stack.stop)
+        run = _Up(settings, options, stack, view)
         try:
             stack.start()
-            run = _Up(settings, options, stack, view)
-            state = run.run()
-        except WeirError:
-            if stack.supervisor.ending.is_set() and not stack.supervisor.failure:
-                return INTERRUPTED  # Ctrl-C in the middle of the start: what failed failed because of it
-            raise
+            run.run()
+        except (WeirError, KeyboardInterrupt):
+            if not stack.supervisor.ending.is_set():
+                raise  # else it failed because of a signal, or of what the supervisor gave up on
         if stack.supervisor.failure:
             raise Unavailable(stack.supervisor.failure)
-    if state is None:
-        return INTERRUPTED if options.once else 0
-    if options.json:
-        print(json.dumps(summary(state, time.monotonic() - began)))
-    return 0
+    if options.json and run.state is not None:
+        print(json.dumps(summary(run.state, time.monotonic() - began)))
+    is_done = run.is_drained if options.once else run.state is not None
+    return 0 if is_done else INTERRUPTED
 
 
 def summary(state: State, seconds: float) -> dict[str, object]:
@@ -121,7 +117,7 @@ def _finite(value: float) -> float | None:
 
 
 class _Up:
-    """One run of the stack, after its servers have started."""
+    """One run of the stack: ``state`` is the last that was seen, ``is_drained`` that ``once`` came to its end."""
 
     def __init__(self, settings: Settings, options: UpOptions, stack: LocalStack, view: View) -> None:
         self._settings = settings.model_copy(
@@ -134,11 +130,13 @@ class _Up:
         self._engine: Engine = create_engine(stack.database_url, application_name="weir up", pool_size=3)
         self._replaying = Event()  # stops the replay
         self._replayed: Replayed | None = None
-        self._replay_error: WeirError | None = None
-        self._learning = _Learning(train_after_samples(self._settings))
+        self._replay_error: Exception | None = None
+        self._pacing = Pacing(train_after_samples(self._settings))
+        self.state: State | None = None
+        self.is_drained = False
 
-    def run(self) -> State | None:
-        """Prepare, start the roles and the replay, and show it all; the last state, None when it was broken off."""
+    def run(self) -> None:
+        """After the servers have started: prepare, start the roles and the replay, and show it all until the end."""
         view, settings = self._view, self._settings
         view.say("tables and topics")
         migrate.upgrade(self._engine)
@@ -147,19 +145,27 @@ class _Up:
                 view.say(difference)
         registry = Registry(self._engine)
         if registry.active() is None:
-            make_first(settings, registry, self._options.replay, view.progress)
+            # Without a replay another base model is taken over as it is; the built-in one must learn from something.
+            history = self._options.replay or (online_retail.NAME if settings.model == BUILTIN else None)
+            make_first(settings, registry, history, self._progress)
         topic = topic_id(settings.kafka_bootstrap, self._topics.interactions)
-        with _announced(settings, self._start_roles()) as told:
+        with announced(settings, self._start_roles()) as told:
             view.say(f"api at {told.api}, documentation at {told.api}/docs; logs in {settings.home / 'logs'}")
             replaying = Thread(target=self._replay, name="replay", daemon=True)
             if self._options.replay is not None:
                 replaying.start()
             try:
-                return self._watch(topic)
+                self._watch(topic)
             finally:
                 self._replaying.set()
                 if replaying.is_alive():
                     replaying.join(timeout=10)
+
+    def _progress(self, what: str, done: int, total: int) -> None:
+        """Show how far long work is, and break it off when the end is asked for."""
+        if self._stack.supervisor.ending.is_set():
+            raise KeyboardInterrupt
+        self._view.progress(what, done, total)
 
     def _start_roles(self) -> Stack:
         settings = self._settings
@@ -186,18 +192,18 @@ class _Up:
         settings, name = self._settings, self._options.replay
         assert name is not None
         target = Target(settings.kafka_bootstrap, self._topics.interactions, f"{name}-{settings.seed}")
-        pace = Pace(self._options.speed, self._learning.holds, self._replaying)
+        pace = Pace(self._options.speed, self._pacing.holds, self._replaying)
         try:
             events = dataset_for(settings, name, self._view.progress).events(self._options.limit)
             self._replayed = replay(events, target, settings.attribution_window_seconds, pace, self._note)
-        except WeirError as error:
+        except Exception as error:  # whatever it is: this thread must not end unheard
             self._replay_error = error
 
     def _note(self, advance: Advance) -> None:
-        self._learning.sent(advance.sent)
+        self._pacing.sent(advance.sent)
         self._view.replayed(advance)
 
-    def _watch(self, topic: UUID) -> State | None:
+    def _watch(self, topic: UUID) -> None:
         """Look twice a second until the end, which with ``once`` comes by itself."""
         said = False
         while not self._stack.supervisor.wait(_LOOK_SECONDS):
@@ -208,16 +214,17 @@ class _Up:
             except Unavailable as error:
                 self._view.say(str(error))
                 continue
-            self._learning.see(state, time.monotonic())
+            self.state = state
+            self._pacing.see(state, time.monotonic())
             self._view.show(state)
             ended = self._options.replay is None or (self._replayed is not None and self._replayed.finished)
-            if ended and state.undecided == 0 and not self._learning.is_busy(state):
+            if ended and state.undecided == 0 and not self._pacing.is_busy:
                 if self._options.once:
-                    return state
+                    self.is_drained = True
+                    return
                 if not said and self._options.replay is not None:
                     self._view.say("the replay is drained; the stack runs on: Ctrl-C ends it")
                     said = True
-        return None
 
     def _look(self, topic: UUID) -> State:
         shared = snapshot.take(self._engine, topic)
@@ -229,55 +236,5 @@ class _Up:
         return State(shared, events=sum(ends.values()), undecided=undecided, dead_letters=dead)
 
 
-class _Learning:
-    """Keeps the replay behind the learner: in a demonstration months pass in minutes, and training must keep up.
-
-    In a real shop the samples of one training come in days, and a training takes seconds; so that the figures do not
-    depend on how fast this machine is, the replay waits.
-    """
-
-    def __init__(self, train_after: int) -> None:
-        self._train_after = train_after
-        self._held = False
-        self._since: float | None = None
-        self._sent = self._sent_at_look = 0
-
-    def holds(self) -> bool:
-        """Whether the replay must wait."""
-        return self._held or self._sent - self._sent_at_look >= _LOOK_RECORDS
-
-    def sent(self, records: int) -> None:
-        """Take note of how many records the replay has sent by now."""
-        self._sent = records
-
-    def is_busy(self, state: State) -> bool:
-        """Whether a training goes on, or is due."""
-        if state.shared.runs and state.shared.runs[0].ended is None:
-            return True
-        return not state.frozen and state.untrained >= self._train_after
-
-    def see(self, state: State, now: float) -> None:
-        """Decide anew. A training that does not come is given up after a while."""
-        behind = state.undecided > _LAG_RECORDS
-        waiting = not state.frozen and state.untrained >= self._train_after
-        self._since = (self._since or now) if waiting else None
-        patient = self._since is not None and now - self._since < _PATIENCE_SECONDS
-        self._held = behind or patient
-        self._sent_at_look = self._sent
-
-
 def _command(role: str) -> list[str]:
     return [sys.executable, "-m", "weir", role]
-
-
-@contextlib.contextmanager
-def _announced(settings: Settings, told: Stack) -> Iterator[Stack]:
-    """``stack.json`` for as long as the stack runs."""
-    path = settings.home / STACK_FILE
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(asdict(told)), encoding="utf-8")
-    partial.replace(path)
-    try:
-        yield told
-    finally:
-        path.unlink(missing_ok=True)

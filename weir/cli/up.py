@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from importance.errors import InvalidInput
+
 DEFAULT_REPLAY = "online_retail"
 
 
@@ -29,7 +31,17 @@ def up(
     """Start Kafka, Postgres, a worker, a trainer and the api on this machine, and replay a real shop through them."""
     from weir.settings import read
 
-    settings = read()  # before the heavy libraries: a wrong setting is said at once
+    settings = read()  # before the heavy libraries and the servers: what is wrong is said at once
+    from stream.datasets import check_name
+
+    if not no_replay:
+        check_name(replay)
+    given = [f"WEIR_{name.upper()}" for name in ("kafka_bootstrap", "database_url") if getattr(settings, name)]
+    if fresh and given:
+        raise InvalidInput(
+            f"--fresh cannot empty the service that {' and '.join(given)} names, and would remove the model files that "
+            "its versions need: leave --fresh out, or unset it"
+        )
     from weir.stack import UpOptions, run_up
 
     options = UpOptions(

@@ -83,7 +83,7 @@ async def test_a_full_partition_is_not_fetched_and_the_others_are(kafka: str, tm
         store.remember(flush)
 
     place.send([heartbeat(SHOWN_MS)] * 600)
-    limits = Limits(batch_records=10)
+    limits = Limits(turn_records=10)
     changes = {"max_poll_records": 10, "max_undecoded_records": 30}
     async with running(place, store, limits, release, remember=remember, **changes) as worker:
         await worker.until(blocked.is_set)

@@ -267,7 +267,7 @@ async def test_a_record_that_arrives_ends_the_idling() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 3_000), max_size=20), st.lists(st.integers(1, 5), max_size=20), st.integers(1, 4))
 def test_chunks_and_merging_change_neither_samples_nor_progress(
-    times: list[int], sizes: list[int], batch_samples: int
+    times: list[int], sizes: list[int], most_samples: int
 ) -> None:
     values = [shown(number, time_ms) for number, time_ms in enumerate(times)] + [beat(9_000)]
     join = Join(POLICY, 0, Progress.beginning(0))
@@ -280,7 +280,7 @@ def test_chunks_and_merging_change_neither_samples_nor_progress(
 
     async def run() -> World:
         world = World()
-        lane = world.lane(replace(QUICK, batch_samples=batch_samples))
+        lane = world.lane(replace(QUICK, batch_samples=most_samples, turn_samples=2 * most_samples))
         task = asyncio.create_task(lane.run())
         for chunk in chunks:
             world.give(lane, *chunk)  # all at once: they queue up and are merged

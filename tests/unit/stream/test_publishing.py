@@ -2,13 +2,14 @@
 
 import json
 
+import msgspec
 from aiokafka.partitioner import murmur2 as aiokafka_murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 
 from importance.sample import Sample
 from importance.scores import Offer
-from stream.publishing import importance_message, murmur2, partitions_of
+from stream.publishing import importance_messages, murmur2, partitions_of
 
 SAMPLE = Sample("view-1", "ann", "search", "lamp", "i7", "a lamp", time_ms=1_000, partition=0, offset=3)
 
@@ -41,7 +42,7 @@ def test_a_key_goes_to_the_partition_that_kafkas_default_partitioner_chooses(key
 
 
 def test_a_score_carries_the_fields_of_the_contract_and_is_keyed_by_its_sample() -> None:
-    message = importance_message(offer(prediction=0.8))
+    (message,) = importance_messages([offer(prediction=0.8)])
     assert message.key == b"view-1"
     assert json.loads(message.value or b"") == {
         "sample": "view-1",
@@ -59,4 +60,11 @@ def test_a_score_carries_the_fields_of_the_contract_and_is_keyed_by_its_sample()
 
 
 def test_a_prediction_that_nobody_made_is_left_out() -> None:
-    assert "prediction" not in json.loads(importance_message(offer(prediction=None)).value or b"")
+    (message,) = importance_messages([offer(prediction=None)])
+    assert "prediction" not in json.loads(message.value or b"")
+
+
+def test_a_line_break_in_an_id_does_not_mix_up_the_records() -> None:
+    named = [msgspec.structs.replace(SAMPLE, id=f"view\n{number}") for number in range(3)]
+    messages = importance_messages([msgspec.structs.replace(offer(None), sample=sample) for sample in named])
+    assert [json.loads(message.value or b"")["sample"] for message in messages] == [sample.id for sample in named]

@@ -95,7 +95,9 @@ def test_every_command_option_and_setting_that_a_page_tells_exists(page: Path) -
         (["models", "rollback"], "Missing option '--reason'"),
         (["up", "--limit", "0"], "'--limit'"),
         (["up", "--limt", "5"], "No such option: --limt"),
+        (["up", "--replay", "nonsense"], "data set is 'nonsense'; it must be one of online_retail, simulation"),
         (["migrate", "--check", "--down", "base"], "--check and --down are given; choose one"),
+        (["topics", "--check", "--partitions", "8"], "--check and --partitions are given; choose one"),
         (["dead-letters", "redrive"], "nothing or too much is chosen"),
         (["dead-letters", "redrive", "--all", "--reason", "json"], "nothing or too much is chosen"),
         (["dead-letters", "redrive", "--reason", "json", "--value", "{}"], "name it by --partition and --offset"),
@@ -110,6 +112,20 @@ def test_wrong_usage_is_one_line_and_exit_status_2(
     assert shown.err.count("\n") == 1
     assert shown.err.startswith("weir: ")
     assert said in shown.err
+
+
+@pytest.mark.parametrize("name", ["WEIR_DATABASE_URL", "WEIR_KAFKA_BOOTSTRAP"])
+def test_a_stack_on_a_given_service_cannot_begin_anew(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / ".weir" / "artifacts" / "v1"
+    kept.mkdir(parents=True)
+    monkeypatch.setenv(name, {"WEIR_DATABASE_URL": "postgresql://db/weir"}.get(name, "kafka:9092"))
+    assert run(["up", "--fresh"]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"weir: --fresh cannot empty the service that {name} names")
+    assert shown.count("\n") == 1
+    assert kept.exists()
 
 
 @pytest.mark.parametrize("words", [words for words in COMMANDS if words != "models show"])
