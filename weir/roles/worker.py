@@ -10,14 +10,16 @@ from threading import Event
 
 from importance.attribution import Progress
 from importance.errors import Unavailable
-from importance.quality import CountKey, Counts, tally
+from importance.quality import CountKey, Counts, tally, tally_segments
 from importance.reservoir import admit
 from importance.sample import Sample, label
 from importance.scores import Offer, Scores
+from importance.strata import POSITIVE
 from monitoring.exporter import Exporter
 from monitoring.metrics import WorkerMetrics, new_registry
 from storage.artifacts import Artifacts
 from storage.buffer import Buffer
+from storage.engine import Engine
 from storage.progress import Progresses
 from storage.registry import Registry
 from stream.announcements import follow
@@ -26,7 +28,7 @@ from stream.lane import Effects, Limits
 from stream.topics import topic_id
 from weir import logs, policies
 from weir.cli.topics import named_topics
-from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
+from weir.roles.common import begin, database, patiently, ready_database, rescoring, stopped_by_signals
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
 from weir.settings import Settings
@@ -63,21 +65,33 @@ def _prepare(settings: Settings, stop: Event, reporting: Reporting) -> tuple[Ser
     serving = Serving(settings, Registry(engine), Artifacts(settings.artifacts_url))
     if not wait(serving.begin, "model"):
         return None
+    if not wait(lambda: _bring(settings, engine, serving), "buffer"):
+        return None
     progresses = Progresses(engine, topic)
-    buffer = Buffer(engine, policies.capacities(settings), topic, policies.positive_from(settings))
-    admission = policies.admission(settings)
+    admission, rules = policies.admission(settings), policies.rules(settings)
+    buffer = Buffer(engine, policies.capacities(settings), topic, policies.positive_from(settings), rules)
 
     def claim(partition: int, generation: int) -> tuple[int, Progress | None]:
         assignment = progresses.claim(partition, generation)
         return assignment.epoch, assignment.progress
 
     def count(samples: Sequence[Sample], scores: Scores) -> Mapping[CountKey, Counts]:
-        return tally(samples, [label(sample.actions, admission.positive_from) for sample in samples], scores)
+        labels = [label(sample.actions, admission.positive_from) for sample in samples]
+        segments = admission.strata.segments
+        return tally(samples, labels, scores) | tally_segments(samples, labels, scores, segments)
 
     def admitted(samples: Sequence[Sample], scores: Scores) -> Sequence[Offer]:
         return admit(samples, scores, admission, buffer.door())
 
     return serving, Effects(claim, serving.scorer.score, admitted, count, buffer.remember, reporting)
+
+
+def _bring(settings: Settings, engine: Engine, serving: Serving) -> bool:
+    """Score again what in the buffer has keys of other settings, before anything is offered; True, or Unavailable."""
+    scored = rescoring(settings, engine, serving.scorer.score).bring()
+    if scored:
+        _log.info("the buffer is scored again: its keys were made otherwise", rows=scored, by=policies.rules(settings)[POSITIVE])
+    return True
 
 
 async def _work(settings: Settings, stop: Event, reporting: Reporting, serving: Serving, effects: Effects) -> int:
