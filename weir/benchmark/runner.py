@@ -37,7 +37,7 @@ def run(
     folder: Path,
     cache: Path,
     progress: Progress,
-    told: Told = lambda _: None,
+    told: Told | None = None,
     clock: Callable[[], float] = time.process_time,
 ) -> Results:
     """Run what is missing, and how the estimators rank, once.
@@ -65,7 +65,8 @@ def run(
         for cell in part:
             outcome = Trial(cell, prepared, grid.epochs, clock).run()
             results.add(outcome)
-            told(outcome)
+            if told is not None:
+                told(outcome)
             done += 1
             progress("running cells", done, len(cells))
     return results
