@@ -36,6 +36,8 @@ def stats(as_json: AsJson = False) -> None:
     rows.append(("all", found.capacity, found.items, None, found.effective_sample_size, None))
     print_columns(("stratum", "capacity", "items", "threshold", "effective sample size", "keys made by"), rows)
     typer.echo(f"\n{told.note}")
+    if not told.estimates:
+        return
     print_columns(
         ("figure", "estimate", "95 % from", "to", "the stream itself"),
         [
@@ -55,11 +57,14 @@ def rescore(
     """Score the buffer again, by the serving version and these settings. Estimates stay right, workers may run on."""
     from storage.artifacts import Artifacts
     from storage.registry import Registry
+    from weir import logs
     from weir.cli.progress import Progress
     from weir.roles.common import rescoring
     from weir.roles.serving import Serving
+    from weir.settings import secrets
 
     with _database() as (settings, engine):
+        logs.configure("warning", "rescore", secrets(settings))
         serving = Serving(settings, Registry(engine), Artifacts(settings.artifacts_url))
         serving.begin()
         progress = Progress(sys.stderr)

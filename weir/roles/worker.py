@@ -90,7 +90,8 @@ def _bring(settings: Settings, engine: Engine, serving: Serving) -> bool:
     """Score again what in the buffer has keys of other settings, before anything is offered; True, or Unavailable."""
     scored = rescoring(settings, engine, serving.scorer.score).bring()
     if scored:
-        _log.info("the buffer is scored again: its keys were made otherwise", rows=scored, by=policies.rules(settings)[POSITIVE])
+        by = policies.rules(settings)[POSITIVE]
+        _log.info("the buffer is scored again: its keys were made otherwise", rows=scored, by=by)
     return True
 
 
