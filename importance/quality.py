@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from importance.errors import InvalidInput
 from importance.sample import Sample
 from importance.scores import Scores
+from importance.segments import Segments
 
 BINS = 1_000
 BLOCK_OFFSETS = 1_000
 _CENTRES = (np.arange(BINS) + 0.5) / BINS
+_NATS = -np.log(np.stack([1 - _CENTRES, _CENTRES]))  # [2 labels, BINS]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_MS = 86_400_000
 
@@ -27,7 +29,8 @@ class CountKey(msgspec.Struct, frozen=True, order=True):
     """Whose predictions, and of which samples, an array of counts holds.
 
     ``span`` is ``week:2011-01-03`` (its Monday, UTC, event time) or ``block:41`` (offsets 41,000 to 41,999 of the
-    partition); ``predictor`` is serving, frozen or reference; ``slice`` is all, or known: items the first model knew.
+    partition); ``predictor`` is serving, frozen or reference; ``slice`` is all, known (items the first model knew), or
+    a segment, which is counted for serving and by week only.
     """
 
     partition: int
@@ -60,6 +63,16 @@ def week_of(time_ms: int) -> str:
     ('week:2011-01-03', 'week:2010-12-27')
     """
     return _week(_week_index(np.array([time_ms]))[0])
+
+
+def monday_ms(week: str) -> int:
+    """The event time at which the span of a week begins.
+
+    >>> monday_ms("week:2011-01-03")
+    1294012800000
+    """
+    began = datetime.strptime(week, "week:%Y-%m-%d").replace(tzinfo=UTC)
+    return (began - _EPOCH) // timedelta(milliseconds=1)
 
 
 def block_of(offset: int) -> str:
@@ -116,6 +129,29 @@ def tally(samples: Sequence[Sample], labels: Sequence[int], scores: Scores) -> d
     return tallied
 
 
+def tally_segments(
+    samples: Sequence[Sample], labels: Sequence[int], scores: Scores, segments: Segments | None
+) -> dict[CountKey, Counts]:
+    """Count the serving version's predictions by partition, week and segment: every sample is of one, each is a slice.
+
+    Nothing without segments or predictions.
+    """
+    if segments is None or scores.prediction is None or not samples:
+        return {}
+    cells = np.asarray(labels, dtype=np.int64) * BINS + bin_of(scores.prediction)
+    weeks = _week_index(np.fromiter((sample.time_ms for sample in samples), np.int64, len(samples)))
+    places = [(s.partition, week, segments.of(s.attributes)) for s, week in zip(samples, weeks.tolist(), strict=True)]
+    rows: dict[tuple[int, int, str], list[int]] = {}
+    for row, place in enumerate(places):
+        rows.setdefault(place, []).append(row)
+    return {
+        CountKey(partition, _week(week), "serving", scores.model, segment): np.bincount(
+            cells[chosen], minlength=2 * BINS
+        ).reshape(2, BINS)
+        for (partition, week, segment), chosen in rows.items()
+    }
+
+
 def samples(counts: Counts) -> int:
     """How many predictions were counted."""
     return int(counts.sum())
@@ -137,8 +173,17 @@ def auc(counts: Counts) -> float:
 def log_loss(counts: Counts) -> float:
     """Mean −ln P(label), in nats, with every prediction moved to the centre of its bin; NaN of nothing."""
     total = counts.sum()
-    nats = -(counts[0] @ np.log1p(-_CENTRES) + counts[1] @ np.log(_CENTRES))
-    return float(nats / total) if total else float("nan")
+    return float((counts * _NATS).sum() / total) if total else float("nan")
+
+
+def losses(labels: NDArray[np.int64], prediction: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What each prediction [n] adds to `log_loss`: −ln P(label), in nats, at the centre of its bin.
+
+    >>> losses(np.array([1, 0]), np.array([0.5, 0.5])).round(4).tolist()
+    [0.6921, 0.6941]
+    """
+    nats: NDArray[np.float64] = _NATS[labels, bin_of(prediction)]
+    return nats
 
 
 def calibration_error(counts: Counts, groups: int = 10) -> float:

@@ -12,6 +12,24 @@ from importance.errors import InvalidInput
 Scalar = str | int | float | bool | None
 
 
+def parse(attribute: str, text: str) -> "Segments | None":
+    """Segments from ``value=share,value=share``; None where neither is given. Raises InvalidInput.
+
+    >>> parse("country", "France=0.05, Spain=0").reserved
+    {'country=France': 0.05}
+    """
+    if not attribute and not text:
+        return None
+    shares = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        value, _, share = part.rpartition("=")
+        try:
+            shares.append((value.strip(), float(share)))
+        except ValueError:
+            raise InvalidInput(f"{part!r} is no value=share: write e.g. France=0.05,Spain=0") from None
+    return Segments(attribute, tuple(shares))
+
+
 @dataclass(frozen=True, slots=True)
 class Segments:
     """The named values of ``attribute``, and the share of the buffer's places that each has for itself.

@@ -20,13 +20,18 @@ class TrainingWeights:
     """Loss weights [n] of a whole buffer, in the rows' order.
 
     ``clip`` is the bound that was applied; ``clipped_mass`` the part of all weight that it took away, a bias to be
-    reported; ``effective_sample_size`` = (Σa)² / Σa², under n/4 of which a warning is due.
+    reported; ``effective_sample_size`` = (Σa)² / Σa²: under n/4 of it a higher floor of the selection is due.
     """
 
     values: NDArray[np.float64]
     clip: float
     clipped_mass: float
     effective_sample_size: float
+
+    @property
+    def is_concentrated(self) -> bool:
+        """Whether the effective sample size is under a quarter of the rows."""
+        return self.effective_sample_size < len(self.values) / 4
 
 
 def effective_sample_size(weights: NDArray[np.float64]) -> float:

@@ -99,6 +99,20 @@ class TrainerMetrics:
             registry=registry,
         )  # fmt: skip
         self.selection_advantage.set(math.nan)
+        self.training_rows = Gauge(
+            "weir_training_rows", "samples of the buffer that the last fine-tune drew from", registry=registry
+        )
+        self.training_effective_sample_size = Gauge(
+            "weir_training_effective_sample_size", "equally weighted samples that those are worth", registry=registry
+        )
+        self.training_weight_clip = Gauge(
+            "weir_training_weight_clip", "largest training weight that was let through, in parts of the mean",
+            registry=registry,
+        )  # fmt: skip
+        self.training_clipped_ratio = Gauge(
+            "weir_training_clipped_ratio", "part of all training weight that this bound took away, a bias",
+            registry=registry,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -104,14 +104,14 @@ class Quality:
         with transaction(self._engine) as connection:
             for found in connection.execute(wanted):
                 series = Series(span or found.span, found.predictor, found.version, found.slice)
-                total[series] = total.get(series, 0) + _counts(found.counts)
+                total[series] = total.get(series, 0) + counts_of(found.counts)
         return total
 
 
 def _read(connection: sa.Connection, topic_id: UUID, partition: int, keys: list[CountKey]) -> dict[CountKey, Counts]:
     names = _columns(keys) | {"topic": topic_id, "partition": partition}
     return {
-        CountKey(partition, found.span, found.predictor, found.version, found.slice): _counts(found.counts)
+        CountKey(partition, found.span, found.predictor, found.version, found.slice): counts_of(found.counts)
         for found in connection.execute(_READ, names)
     }
 
@@ -130,5 +130,6 @@ def _stored(counts: Counts) -> bytes:
     return zlib.compress(counts.astype(_STORED).tobytes(), level=1)
 
 
-def _counts(stored: bytes) -> Counts:
+def counts_of(stored: bytes) -> Counts:
+    """An array of counts as it is stored."""
     return np.frombuffer(zlib.decompress(stored), _STORED).astype(np.int64).reshape(2, BINS)

@@ -112,6 +112,12 @@ class Rescoring:
             self._dissolve(name)
         return scored
 
+    def everything(self) -> dict[str, int]:
+        """Score every stratum again, whatever its keys are made with, and merge as `bring` does."""
+        scored = {name: self.stratum(name) for name in self._stored()}
+        self.bring()
+        return scored
+
     def stratum(self, name: str) -> int:
         """Score a whole stratum again: κ begins anew, and the epoch is raised. How many rows it was."""
         return self._anew(name, only_if_due=False)

@@ -4,6 +4,9 @@ from importance.attribution import Policy as JoinPolicy
 from importance.mixture import Mixture, parse
 from importance.reservoir import AdmissionPolicy
 from importance.sample import Outcome
+from importance.segments import Segments
+from importance.segments import parse as parse_segments
+from importance.selection import TOP_FRACTION
 from importance.strata import StrataPolicy
 from weir.settings import Settings
 
@@ -34,7 +37,13 @@ def strata(settings: Settings) -> StrataPolicy:
             settings.positive_capacity_share,
             settings.negative_capacity_share,
         ),
+        segments=segments(settings),
     )
+
+
+def segments(settings: Settings) -> Segments | None:
+    """Values of an attribute that are told apart; None where none are."""
+    return parse_segments(settings.segment_attribute, settings.segment_shares)
 
 
 def positive_from(settings: Settings) -> Outcome:
@@ -63,6 +72,14 @@ def admission(settings: Settings) -> AdmissionPolicy:
         positive_from=positive_from(settings),
         selection=settings.selection,
     )
+
+
+def rules(settings: Settings) -> dict[str, str]:
+    """What the keys of each stratum are made with."""
+    worth, policy = str(mixture(settings)), admission(settings)
+    if settings.selection == TOP_FRACTION:
+        worth += f", top {settings.top_fraction:.12g}"
+    return {name: policy.rule(name, worth) for name in policy.strata.names}
 
 
 def capacities(settings: Settings) -> dict[str, int]:

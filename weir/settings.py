@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from importance.errors import InvalidInput
 from importance.mixture import parse
 from importance.scale import TOP_FRACTION
+from importance.segments import parse as parse_segments
 from weir.masking import masked_url
 
 PREFIX = "WEIR_"
@@ -163,6 +164,14 @@ class Settings(BaseSettings):
     positive_capacity_share: Share = Field(
         default=0.3, description="share of the capacity for the stratum positive; negative gets the rest"
     )
+    segment_attribute: str = Field(
+        default="", max_length=128, description="attribute of impressions whose values are told apart"
+    )
+    segment_shares: str = Field(
+        default="",
+        max_length=10_000,
+        description="values told apart, e.g. France=0.05,Spain=0; each has that share of the capacity to itself",
+    )
     positive_from: Literal["rating", "click", "add_to_cart", "purchase"] = Field(
         default="click", description="weakest outcome that makes a label 1"
     )
@@ -274,6 +283,8 @@ class Settings(BaseSettings):
     def negative_capacity_share(self) -> float:
         """What the other strata leave of the capacity."""
         taken = self.holdout_capacity_share + self.uniform_capacity_share + self.positive_capacity_share
+        segments = parse_segments(self.segment_attribute, self.segment_shares)
+        taken += sum(segments.reserved.values()) if segments else 0.0
         return round(1 - taken, 12)  # 0.2 + 0.2 + 0.6 is not quite 1
 
 
@@ -290,9 +301,12 @@ def _disagreements(settings: Settings) -> Iterator[str]:
         yield f"WEIR_HALF_LIFE_SECONDS is {settings.half_life_seconds:g}; it must be 0 (no decay) or at least 60"
     if (size := len(settings.salt.encode())) > blake2b.MAX_KEY_SIZE:
         yield f"WEIR_SALT has {size} bytes; it must have at most {blake2b.MAX_KEY_SIZE}: choose another one"
-    if settings.negative_capacity_share <= 0:
-        taken = 1 - settings.negative_capacity_share
-        yield f"the shares WEIR_*_CAPACITY_SHARE add up to {taken:g}; it must be less than 1: the rest is for negative"
+    try:
+        if settings.negative_capacity_share <= 0:
+            taken = f"{1 - settings.negative_capacity_share:g}; it must be less than 1: the rest is for negative"
+            yield f"the shares WEIR_*_CAPACITY_SHARE and WEIR_SEGMENT_SHARES add up to {taken}"
+    except InvalidInput as error:
+        yield f"WEIR_SEGMENT_ATTRIBUTE and WEIR_SEGMENT_SHARES do not fit: {error}"
     if settings.retry_limit_seconds < settings.retry_first_seconds:
         bound = f"at least WEIR_RETRY_FIRST_SECONDS, {settings.retry_first_seconds:g}"
         yield f"WEIR_RETRY_LIMIT_SECONDS is {settings.retry_limit_seconds:g}; it must be {bound}"

@@ -7,6 +7,7 @@ from threading import Event
 from importance.sample import Sample
 from storage.pool import Pool
 from storage.registry import Entry, Registry
+from weir.estimating import Estimates
 from weir.snapshot import Snapshot
 
 Score = Callable[[Sequence[Sample], Sequence[str]], tuple[str, Mapping[str, Sequence[float]]]]
@@ -28,6 +29,7 @@ class ApiContext:
 
     registry: Registry
     pool: Pool
+    estimates: Callable[[], Estimates]
     snapshot: Callable[[], Snapshot]
     score: Score
     predict: Predict

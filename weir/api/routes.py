@@ -1,5 +1,6 @@
 """What is served, route by route: thin functions between shapes and the rooms, in threads, so they may wait."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -132,9 +133,12 @@ def _training(router: APIRouter, context: ApiContext) -> None:
 
 def _buffer(router: APIRouter, context: ApiContext) -> None:
     @router.get("/v1/buffer", tags=["buffer"])
-    def buffer() -> shapes.BufferState:
-        """Places and samples by stratum."""
-        return shapes.BufferState.model_validate(context.pool.stats(), from_attributes=True)
+    def buffer(estimates: bool = False) -> shapes.EstimatedBufferState | shapes.BufferState:
+        """Places and samples by stratum; with ``estimates`` also what the buffer says of the stream."""
+        state = shapes.BufferState.model_validate(context.pool.stats(), from_attributes=True)
+        if not estimates:
+            return state
+        return shapes.EstimatedBufferState(**state.model_dump(), **asdict(context.estimates()))
 
     @router.get("/v1/samples/{id:path}", tags=["buffer"])
     def sample(id: Annotated[shapes.Id, Path(description="the sample's id")]) -> shapes.SampleState:  # noqa: A002

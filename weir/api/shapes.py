@@ -164,6 +164,27 @@ class BufferState(BaseModel):
     strata: list[StratumState]
 
 
+class Figure(BaseModel):
+    """A figure of the stream as the buffer estimates it, with a 95 % interval, and as it was (``stream``).
+
+    ``too_few`` rows count towards it: the interval says nothing.
+    """
+
+    figure: str
+    estimate: Finite
+    low: Finite
+    high: Finite
+    too_few: bool
+    stream: Finite | None
+
+
+class EstimatedBufferState(BufferState):
+    """The bounded buffer, and what it says of the stream; ``note`` tells of which weeks, or why it says nothing."""
+
+    note: str
+    estimates: list[Figure]
+
+
 class SampleState(BaseModel):
     """One sample as the buffer has it, and why it is there: ``probability`` of its inclusion, ``key`` of its draw."""
 

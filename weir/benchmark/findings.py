@@ -47,10 +47,10 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """better, worse, or no difference seen, by the adjusted p-value at 5 %."""
+        """+ better, − worse, = no difference seen, by the adjusted p-value at 5 %."""
         if self.adjusted >= 0.05:
             return "="
-        return "better" if self.difference.interval.estimate > 0 else "worse"
+        return "+" if self.difference.interval.estimate > 0 else "−"
 
 
 class Findings:
@@ -109,6 +109,29 @@ class Findings:
         ours, theirs = ([self._figure(self.arms[each][seed]["key"], metric) for seed in seeds] for each in (arm, rival))
         return self._bootstrap.difference(ours, theirs)
 
+    def overall(self, name: str, rival: str) -> Difference | None:
+        """The difference in AUC of two policies, mean over all noises and the keep ratios that importance ran at."""
+        pairs = [
+            (arm, other)
+            for noise in self.noises
+            for ratio in sorted(self.scored_ratios)
+            if (arm := Arm(noise, name, ratio)) in self.arms and (other := Arm(noise, rival, ratio)) in self.arms
+        ]
+        arms = [arm for pair in pairs for arm in pair]
+        seeds = sorted(set.intersection(*(set(self.arms[arm]) for arm in arms))) if arms else []
+        if not seeds:
+            return None
+        sides = [[pair[side] for pair in pairs] for side in (0, 1)]
+        ours, theirs = ([self._mean_figure(side, seed) for seed in seeds] for side in sides)
+        return self._bootstrap.difference(ours, theirs)
+
+    def _mean_figure(self, arms: list[Arm], seed: int) -> Figure:
+        """The mean AUC of several runs; its parts are the mean of theirs, since the groups are the same."""
+        figures = [self._figure(self.arms[arm][seed]["key"], "auc") for arm in arms]
+        return Figure(
+            float(np.mean([each.value for each in figures])), np.mean([each.parts for each in figures], axis=0)
+        )
+
     def _figure(self, key: str, metric: Metric) -> Figure:
         if (key, metric) not in self._figures:
             self._figures[key, metric] = _FIGURES[metric](self._labels, self._predictions(key), self._groups)
@@ -121,7 +144,7 @@ class Findings:
             if arm.policy in (rival, UNIFORM.name) or (arm.policy == RS2.name and matching == "compute"):
                 continue
             chosen = policy(arm.policy)
-            if arm.keep_ratio == FULL or (arm.policy == RS2.name and arm.keep_ratio not in self._scored_ratios):
+            if arm.keep_ratio == FULL or (arm.policy == RS2.name and arm.keep_ratio not in self.scored_ratios):
                 continue
             ratio = arm.keep_ratio if matching == "steps" else matched_ratio(arm.keep_ratio, chosen.cost)
             other = Arm(arm.noise, rival, ratio)
@@ -135,7 +158,8 @@ class Findings:
         ]
 
     @cached_property
-    def _scored_ratios(self) -> set[float]:
+    def scored_ratios(self) -> set[float]:
+        """The keep ratios that policies with scores ran at."""
         return {arm.keep_ratio for arm in self.arms if policy(arm.policy).scores}
 
     def retention(self, arm: Arm) -> Interval | None:

@@ -121,10 +121,10 @@ GRIDS = {
     "quick": Grid(learner="head", policies=_QUICK, noise=_TWENTY, pool=30_000),
     "full": Grid(
         learner="transformer",
-        policies=("last_layer_norm", "rho", "gradient_output_top"),
+        policies=("last_layer_norm", "loss", "gradient_output_top"),
         keep_ratios=(0.1, 0.33, 1.0),
         noise=_TWENTY[:2],
-        pool=20_000,
+        pool=15_000,
         matched=False,
     ),
 }

@@ -1,6 +1,6 @@
 """What a benchmark found, in words, tables and plots. Says plainly where importance loses."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from typing import Any
 
@@ -14,6 +14,7 @@ from weir.benchmark.policies import DEFAULT, RS2, UNIFORM, policy
 from weir.benchmark.quality import FIGURES
 from weir.benchmark.ranks import Ranks
 
+_WORDS = {"+": "better in", "=": "no difference seen in", "−": "worse in"}
 _COMPUTE = "forward passes, scoring paid for"
 _DPI = 80  # readable, and all plots of a report together stay far below a megabyte
 
@@ -28,15 +29,17 @@ def blocks(about: str, grid: Grid, findings: Findings, ranks: Ranks | None, miss
         Heading("What was to be reached"),
         *_goals(findings),
         Heading("Where importance wins, and where it loses"),
+        *_best(findings),
+        Text("+ better, − worse, = no difference seen (Holm, 5 %)."),
         *_verdicts("uniform, as many steps", steps_uniform),
         *_verdicts("RS2, as many steps", steps_rs2),
         *_verdicts("RS2, as much compute (scoring is paid for)", compute),
         *(block for noise in findings.noises for block in _quality(findings, noise, steps_uniform, steps_rs2)),
         Heading("Accuracy against uniform, as many steps"),
-        _differences(accuracy),
+        _by_place(accuracy, _gain),
         Heading("AUC against RS2, as much compute"),
         Text("The other side trains on as many more random samples as scoring would have cost."),
-        _differences(compute),
+        _by_place(compute, _gain),
         *(block for noise in findings.noises for block in _figures(findings, noise)),
         Heading("Steps to 97 % and 99 % of full quality"),
         _steps(findings),
@@ -112,17 +115,38 @@ def _noise_goal(findings: Findings, noise: Noise, scored: Sequence[str], metric:
     return rows
 
 
+def _best(findings: Findings) -> Iterator[Block]:
+    """All policies by their mean difference to uniform, and whether one is better than the default."""
+    rivals = (UNIFORM.name, RS2.name, DEFAULT.name)
+    found = {
+        name: [findings.overall(name, rival) if name != rival else None for rival in rivals]
+        for name in findings.policies
+    }
+    gains = {name: columns[0].interval.estimate if columns[0] else 0.0 for name, columns in found.items()}
+    order = sorted(found, key=lambda name: -gains[name])
+    rows = [[name, *(_points(each.interval) if each else "" for each in found[name])] for name in order]
+    yield Text("Mean difference in AUC, in points, over all label noises and keep ratios below 100 %, as many steps:")
+    yield Table(("policy", *(f"− {rival}" for rival in rivals)), rows)
+    scored = [name for name in order if policy(name).scores]
+    ahead = found[scored[0]][2] if scored else None
+    if ahead is None:
+        yield Text(f"Of the policies that score, the default, {DEFAULT.name}, comes first.")
+        return
+    proven = ahead.interval.low > 0
+    yield Text(
+        f"Of the policies that score, {scored[0]} comes first; its difference to the default "
+        f"{DEFAULT.name} is {_points(ahead.interval)} points; "
+        + ("the interval is above 0, so it should be the default here." if proven else "the interval holds 0.")
+    )
+
+
 def _verdicts(against: str, comparisons: list[Comparison]) -> Iterator[Block]:
-    counts: dict[str, list[str]] = {"better": [], "=": [], "worse": []}
-    for each in (each for each in comparisons if policy(each.arm.policy).scores):
-        counts[each.verdict].append(f"{each.arm.policy} ({each.arm.keep_ratio:.0%}, {each.arm.noise})")
-    total = sum(map(len, counts.values()))
-    words = {"better": "better in", "=": "no difference seen in", "worse": "worse in"}
-    summary = "; ".join(f"{words[verdict]} {len(places)}" for verdict, places in counts.items())
-    yield Text(f"Against {against}, AUC, {total} comparisons: {summary}.")
-    for verdict in ("better", "worse"):
-        if counts[verdict]:
-            yield Text(f"{verdict.capitalize()}: {', '.join(counts[verdict])}.")
+    """How often importance wins and loses, and where: a sign for each policy, noise and ratio."""
+    scored = [each for each in comparisons if policy(each.arm.policy).scores]
+    counts = {sign: sum(each.verdict == sign for each in scored) for sign in _WORDS}
+    summary = "; ".join(f"{word} {counts[sign]}" for sign, word in _WORDS.items())
+    yield Text(f"Against {against}, AUC, {len(scored)} comparisons: {summary}.")
+    yield _by_place(scored, lambda each: each.verdict)
 
 
 def _quality(
@@ -146,14 +170,12 @@ def _quality(
     yield Text(f"All data: {findings.mean(full, 'auc'):.4f} ± {findings.deviation(full, 'auc'):.4f} (standard error).")
 
 
-def _differences(comparisons: list[Comparison]) -> Table:
+def _by_place(comparisons: list[Comparison], shown: Callable[[Comparison], str]) -> Table:
+    """A row a policy, a column a noise and ratio."""
     places = sorted({(each.arm.noise, each.arm.keep_ratio) for each in comparisons})
-    names = list(dict.fromkeys(each.arm.policy for each in comparisons))
-    by_place = {(each.arm.policy, each.arm.noise, each.arm.keep_ratio): each for each in comparisons}
-    rows = [
-        [name, *(_gain(by_place[name, *place]) if (name, *place) in by_place else "" for place in places)]
-        for name in names
-    ]
+    cells = {(each.arm.policy, each.arm.noise, each.arm.keep_ratio): shown(each) for each in comparisons}
+    names = dict.fromkeys(each.arm.policy for each in comparisons)
+    rows = [[name, *(cells.get((name, *place), "") for place in places)] for name in names]
     return Table(("policy", *(f"{noise}, keep {ratio:.0%}" for noise, ratio in places)), rows)
 
 

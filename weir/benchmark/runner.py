@@ -15,7 +15,7 @@ from weir.benchmark.findings import Findings
 from weir.benchmark.grid import Grid
 from weir.benchmark.head import HeadLearners, head_vectors
 from weir.benchmark.learner import Learners
-from weir.benchmark.noise import Noise
+from weir.benchmark.noise import Noise, NoiseKind
 from weir.benchmark.policies import policy
 from weir.benchmark.ranks import Ranks, measure
 from weir.benchmark.results import Results
@@ -37,7 +37,7 @@ def run(
     folder: Path,
     cache: Path,
     progress: Progress,
-    told: Told = lambda _: None,
+    told: Told | None = None,
     clock: Callable[[], float] = time.process_time,
 ) -> Results:
     """Run what is missing, and how the estimators rank, once.
@@ -56,7 +56,8 @@ def run(
         plain = stage(examples, learners, np.ones(len(examples)), Noise(), seed=0)
         able = [name for name in estimators.names() if estimators.get(name).needs <= learners.provides]
         measure(plain, able).save(folder / RANKS)
-    confusing = ambiguity(examples, learners) if any(cell.noise.rate for cell in left) else np.ones(len(examples))
+    confuses = any(cell.noise.kind is NoiseKind.CONFUSABLE for cell in left)
+    confusing = ambiguity(examples, learners) if confuses else np.ones(len(examples))
     done = len(cells) - len(left)
     progress("running cells", done, len(cells))
     for (noise, seed), part in groupby(left, key=lambda cell: (cell.noise, cell.seed)):
@@ -64,7 +65,8 @@ def run(
         for cell in part:
             outcome = Trial(cell, prepared, grid.epochs, clock).run()
             results.add(outcome)
-            told(outcome)
+            if told is not None:
+                told(outcome)
             done += 1
             progress("running cells", done, len(cells))
     return results

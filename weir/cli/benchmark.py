@@ -24,6 +24,9 @@ ColumnOption = Annotated[
     list[str], typer.Option(metavar="NAME=COLUMN", help="What text, label, query, relevance or group is called there.")
 ]
 PositiveOption = Annotated[str | None, typer.Option(metavar="VALUE", help="The label that counts as 1.")]
+TrackOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Tell tensorboard, wandb or mlflow of each run, too.")
+]
 
 
 @app.callback()
@@ -38,20 +41,23 @@ def importance(
     grid: GridOption = "quick",
     column: ColumnOption = [],  # noqa: B006 - typer reads the default, nobody changes it
     positive: PositiveOption = None,
+    track: TrackOption = None,
 ) -> int:
     """Estimators, keep ratios and label noise against uniform and RS2. Stopped, it goes on when run again."""
     from trainer.device import use_threads
     from weir.benchmark.grid import read_grid
     from weir.benchmark.plots import check_installed
     from weir.benchmark.runner import run, write_report
+    from weir.benchmark.tracking import tracker
     from weir.settings import read
 
     use_threads()
     check_installed()
     chosen, settings = read_grid(grid), read()
+    told = tracker(track, output) if track else None
     progress = Progress(sys.stderr)
     examples, about = _examples(data, column, positive, settings, progress)
-    results = run(chosen, examples, output, settings.home / "benchmark", progress.show)
+    results = run(chosen, examples, output, settings.home / "benchmark", progress.show, told)
     progress.show("writing the report", 0)
     write_report(chosen, examples, about, results, output)
     progress.close()

@@ -1,7 +1,9 @@
-"""``weir buffer``: what the bounded buffer holds, and why it holds one sample."""
+"""``weir buffer``: what the bounded buffer holds and says of the stream, why it holds a sample, scoring it again."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,24 +12,69 @@ import typer
 from weir.cli.output import AsJson, print_columns, print_facts, print_json
 
 if TYPE_CHECKING:
-    from storage.pool import Pool
+    from storage.engine import Engine
+    from weir.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="The bounded buffer: its strata, and why it holds a sample.")
+app = typer.Typer(no_args_is_help=True, help="The bounded buffer: its strata, what it says of the stream, its samples.")
 
 
 @app.command()
 def stats(as_json: AsJson = False) -> None:
-    """Show places, samples, threshold and effective sample size of each stratum."""
-    with _pool() as pool:
-        found = pool.stats()
+    """Show each stratum, and what the buffer says of the stream beside what the stream was."""
+    from storage.pool import Pool
+    from weir.estimating import estimates
+
+    with _database() as (settings, engine):
+        found, told = Pool(engine).stats(), estimates(settings, engine)
     if as_json:
-        print_json(found)
+        print_json(asdict(found) | asdict(told))
         return
     rows: list[tuple[object, ...]] = [
-        (each.name, each.capacity, each.items, each.threshold, each.effective_sample_size) for each in found.strata
+        (each.name, each.capacity, each.items, each.threshold, each.effective_sample_size, each.rule)
+        for each in found.strata
     ]
-    rows.append(("all", found.capacity, found.items, None, found.effective_sample_size))
-    print_columns(("stratum", "capacity", "items", "threshold", "effective sample size"), rows)
+    rows.append(("all", found.capacity, found.items, None, found.effective_sample_size, None))
+    print_columns(("stratum", "capacity", "items", "threshold", "effective sample size", "keys made by"), rows)
+    typer.echo(f"\n{told.note}")
+    if not told.estimates:
+        return
+    print_columns(
+        ("figure", "estimate", "95 % from", "to", "the stream itself"),
+        [
+            (each.figure, each.estimate, *(("too few", None) if each.too_few else (each.low, each.high)), each.stream)
+            for each in told.estimates
+        ],
+    )
+
+
+@app.command()
+def rescore(
+    scored_by: Annotated[
+        str | None, typer.Option("--scored-by", metavar="VERSION", help="Only what this version scored.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score the buffer again, by the serving version and these settings. Estimates stay right, workers may run on."""
+    from storage.artifacts import Artifacts
+    from storage.registry import Registry
+    from weir import logs
+    from weir.progress import Progress
+    from weir.roles.common import rescoring
+    from weir.roles.serving import Serving
+    from weir.settings import secrets
+
+    with _database() as (settings, engine):
+        logs.configure("warning", "rescore", secrets(settings))
+        serving = Serving(settings, Registry(engine), Artifacts(settings.artifacts_url))
+        serving.begin()
+        progress = Progress(sys.stderr)
+        again = rescoring(settings, engine, serving.scorer.score, lambda done: progress.show("scoring again", done))
+        scored = again.everything() if scored_by is None else {f"scored by {scored_by}": again.rows_of(scored_by)}
+        progress.close()
+    if as_json:
+        print_json({"version": serving.scorer.version, "rows": scored})
+    else:
+        print_columns(("stratum", "rows scored again"), scored.items())
 
 
 @app.command()
@@ -36,8 +83,10 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Show one sample and why it is in the buffer: importance, stratum, key, threshold and inclusion probability."""
-    with _pool() as pool:
-        found = pool.explain(sample)
+    from storage.pool import Pool
+
+    with _database() as (_, engine):
+        found = Pool(engine).explain(sample)
     facts = {
         "id": found.sample.id,
         "subject": found.sample.subject,
@@ -65,14 +114,14 @@ def explain(
 
 
 @contextmanager
-def _pool() -> "Iterator[Pool]":
+def _database() -> "Iterator[tuple[Settings, Engine]]":
     from storage.engine import create_engine
-    from storage.pool import Pool
     from weir.places import located
     from weir.settings import read
 
-    engine = create_engine(located(read(), database=True).database_url, pool_size=1)
+    settings = located(read(), database=True)
+    engine = create_engine(settings.database_url, pool_size=2)
     try:
-        yield Pool(engine)
+        yield settings, engine
     finally:
         engine.dispose()

@@ -22,6 +22,7 @@ from weir.api.app import create_api
 from weir.api.context import ApiContext
 from weir.api.figures import shared_state
 from weir.api.server import ApiServer
+from weir.estimating import estimates
 from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
@@ -66,6 +67,7 @@ def run(settings: Settings) -> int:
     context = ApiContext(
         registry=models,
         pool=pool,
+        estimates=lambda: estimates(settings, engine),
         snapshot=look,
         score=score,
         predict=predict,

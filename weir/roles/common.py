@@ -8,9 +8,11 @@ from types import FrameType
 from typing import TypeVar
 
 from importance.errors import NotFound, Unavailable
+from importance.reservoir import Score
 from storage import migrate
 from storage.engine import Engine, create_engine
-from weir import logs
+from storage.rescoring import Rescoring, Told
+from weir import logs, policies
 from weir.roles.reporting import Reporting
 from weir.settings import Settings, secrets
 
@@ -32,6 +34,11 @@ def ready_database(engine: Engine) -> bool:
     if not migrate.check(engine):
         raise Unavailable("the database is not at this release's tables: run 'weir migrate'")
     return True
+
+
+def rescoring(settings: Settings, engine: Engine, score: Score, told: Told | None = None) -> Rescoring:
+    """What makes the keys of the buffer anew as these settings want them."""
+    return Rescoring(engine, policies.admission(settings), policies.rules(settings), score, told)
 
 
 def delays(settings: Settings) -> Iterator[float]:

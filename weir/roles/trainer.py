@@ -10,7 +10,7 @@ from time import monotonic, time
 
 from importance.errors import BadArtifact, Conflict
 from importance.strata import HOLDOUT, UNIFORM
-from importance.weights import training_weights
+from importance.weights import TrainingWeights, training_weights
 from monitoring.exporter import Exporter
 from monitoring.metrics import TrainerMetrics, WorkerMetrics, new_registry
 from storage.artifacts import Artifacts
@@ -137,12 +137,14 @@ class Trainer:
         settings = self._settings
         held = self._pool.draw((HOLDOUT,))
         plain = self._pool.draw((UNIFORM,))
+        weights = training_weights(drawn.probability, drawn.time_ms, policies.half_life_seconds(settings))
+        self._tell(weights)
         with tempfile.TemporaryDirectory(prefix="weir-train-") as scratch:
             serving = self._artifacts.fetch(active.artifact, active.sha256, Path(scratch))
             parent, base = self._base(active, serving, Path(scratch))
             candidate = learn(
                 Start(serving, base),
-                _rows(drawn, cut, policies.half_life_seconds(settings)),
+                _rows(drawn, cut, weights),
                 Held(Labelled(held.samples, held.label), Labelled(plain.samples, plain.label)),
                 learning.tuning(settings),
                 learning.gate(settings),
@@ -157,6 +159,20 @@ class Trainer:
             self._registry.reject(version)
             return REJECTED, [candidate.decision.reason], version
         return self._promote(active, version, candidate.decision.reason)
+
+    def _tell(self, weights: TrainingWeights) -> None:
+        """Show what the weights are like, and say what to do when few rows count for most of the loss."""
+        metrics = self._metrics
+        metrics.training_rows.set(len(weights.values))
+        metrics.training_effective_sample_size.set(weights.effective_sample_size)
+        metrics.training_weight_clip.set(weights.clip)
+        metrics.training_clipped_ratio.set(weights.clipped_mass)
+        if weights.is_concentrated:
+            _log.warning(
+                "few rows count for most of the training loss: raise WEIR_SELECTION_FLOOR, or WEIR_HALF_LIFE_SECONDS",
+                rows=len(weights.values), effective_sample_size=round(weights.effective_sample_size, 1),
+                floor=self._settings.selection_floor,
+            )  # fmt: skip
 
     def _base(self, active: Active, serving: Path, scratch: Path) -> tuple[str, Path]:
         """Where to go on: at the last candidate if it was only not good enough yet, else at the serving version.
@@ -209,9 +225,8 @@ class Trainer:
         return PROMOTED, [reason], version
 
 
-def _rows(drawn: Draw, cut: int, half_life_seconds: float | None) -> TrainingRows:
+def _rows(drawn: Draw, cut: int, weights: TrainingWeights) -> TrainingRows:
     """The buffer as training rows: weights undo the draw, over the whole buffer; fresh is what came after the cut."""
-    weights = training_weights(drawn.probability, drawn.time_ms, half_life_seconds)
     return TrainingRows(drawn.samples, drawn.label, weights.values, drawn.stored > cut)
 
 

@@ -11,14 +11,16 @@ from uuid import UUID
 
 from importance.attribution import Progress
 from importance.errors import NotFound, Unavailable
-from importance.quality import CountKey, Counts, tally
+from importance.quality import CountKey, Counts, tally, tally_segments
 from importance.reservoir import admit
 from importance.sample import Sample, labels
 from importance.scores import Offer, Scores
+from importance.strata import POSITIVE
 from monitoring.exporter import Exporter
 from monitoring.metrics import WorkerMetrics, new_registry
 from storage.artifacts import Artifacts
 from storage.buffer import Buffer
+from storage.engine import Engine
 from storage.progress import Progresses
 from storage.registry import Registry
 from stream.announcements import follow
@@ -27,7 +29,7 @@ from stream.lane import Effects, Limits
 from stream.reports import STORAGE, Availability
 from stream.topics import topic_id
 from weir import logs, policies
-from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
+from weir.roles.common import begin, database, patiently, ready_database, rescoring, stopped_by_signals
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
 from weir.settings import Settings
@@ -66,16 +68,19 @@ def _prepare(settings: Settings, stop: Event, reporting: Reporting) -> tuple[UUI
     serving = Serving(settings, Registry(engine), Artifacts(settings.artifacts_url))
     if not wait(serving.begin, "model"):
         return None
+    if not wait(lambda: _bring(settings, engine, serving), "buffer"):
+        return None
     progresses = Progresses(engine, topic)
-    buffer = Buffer(engine, policies.capacities(settings), topic, policies.positive_from(settings))
-    admission = policies.admission(settings)
+    admission, rules = policies.admission(settings), policies.rules(settings)
+    buffer = Buffer(engine, policies.capacities(settings), topic, policies.positive_from(settings), rules)
 
     def claim(partition: int, generation: int) -> tuple[int, Progress | None]:
         assignment = progresses.claim(partition, generation)
         return assignment.epoch, assignment.progress
 
     def count(samples: Sequence[Sample], scores: Scores) -> Mapping[CountKey, Counts]:
-        return tally(samples, labels(samples, admission.positive_from), scores)
+        closed = labels(samples, admission.positive_from)
+        return tally(samples, closed, scores) | tally_segments(samples, closed, scores, admission.strata.segments)
 
     def admitted(samples: Sequence[Sample], scores: Scores) -> Sequence[Offer]:
         return admit(samples, scores, admission, buffer.door())
@@ -85,6 +90,15 @@ def _prepare(settings: Settings, stop: Event, reporting: Reporting) -> tuple[UUI
         serving,
         Effects(claim, serving.scorer.score, admitted, count, buffer.remember, reporting, progresses.acknowledged),
     )
+
+
+def _bring(settings: Settings, engine: Engine, serving: Serving) -> bool:
+    """Score again what in the buffer has keys of other settings, before anything is offered; True, or Unavailable."""
+    scored = rescoring(settings, engine, serving.scorer.score).bring()
+    if scored:
+        by = policies.rules(settings)[POSITIVE]
+        _log.info("the buffer is scored again: its keys were made otherwise", rows=scored, by=by)
+    return True
 
 
 async def _work(

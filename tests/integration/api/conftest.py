@@ -32,6 +32,8 @@ from weir.api.app import create_api
 from weir.api.context import ApiContext
 from weir.api.figures import shared_state
 from weir.api.server import ApiServer
+from weir.estimating import estimates
+from weir.settings import Settings
 
 TIME_MS = 1_294_012_800_000  # 2011-01-03 00:00 UTC, a Monday
 
@@ -53,6 +55,7 @@ class World:
         context = ApiContext(
             registry=self.registry,
             pool=pool,
+            estimates=partial(estimates, Settings(), self.engine),
             snapshot=partial(snapshot.take, self.engine, self.topic),
             score=self.score,
             predict=self.predict,

@@ -21,6 +21,17 @@ def test_the_buffer_is_described_by_stratum(world: World) -> None:
     assert all(stratum["threshold"] is not None for stratum in body["strata"])
 
 
+def test_what_the_buffer_says_of_the_stream_is_told_when_asked_for(world: World) -> None:
+    world.fill(count=200, capacity=20)
+    body = world.http.get("/v1/buffer", params={"estimates": True}).json()
+    assert set(body) == {"capacity", "items", "strata", "note", "estimates"}
+    assert [each["figure"] for each in body["estimates"]] == ["samples", "label rate", "mean loss"]
+    for each in body["estimates"]:
+        assert set(each) == {"figure", "estimate", "low", "high", "too_few", "stream"}
+    assert body["estimates"][0]["stream"] == 200
+    assert body["note"] == "the stream from 2011-01-03 on, 1 week of event time"
+
+
 def test_a_threshold_is_null_until_something_was_turned_away(world: World) -> None:
     world.fill(count=2, capacity=1000)
     assert [stratum["threshold"] for stratum in world.http.get("/v1/buffer").json()["strata"]] == [None] * 4

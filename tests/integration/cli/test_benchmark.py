@@ -70,7 +70,16 @@ def test_a_file_of_texts_becomes_results_plots_and_a_report(
     assert "shop: 44 runs; read" in capsys.readouterr().out  # 2 noises · 2 seeds · (3 + 2 random · 4 ratios)
     assert len(_records(out)) == 44
     report = (out / "report.html").read_text()
-    for word in ("last_layer_norm", "rs2", "Holm", "ndcg", "20 % confusable", "rank alike", "worse"):
+    for word in (
+        "last_layer_norm",
+        "rs2",
+        "Holm",
+        "ndcg",
+        "20 % confusable",
+        "rank alike",
+        "worse in",
+        "Of the policies that score",
+    ):
         assert word in report
     for plot in ("steps", "compute", "noise", "scores", "ranks"):
         assert (out / f"{plot}.png").read_bytes().startswith(b"\x89PNG")

@@ -6,13 +6,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from kafka import KafkaProducer
 
+from importance.quality import tally, tally_segments
+from importance.reservoir import admit
+from importance.scores import Scores
+from storage.buffer import Buffer
 from storage.engine import create_engine
 from storage.registry import Registry
 from stream.dead_letters import DeadLetter
-from weir import settings
+from tests.integration.storage.harness import TOPIC, Owner, offer
+from weir import policies, settings
 from weir.cli import run
 
 Weir = Callable[..., "Done"]
@@ -171,7 +177,48 @@ def test_a_change_that_nobody_could_be_told_of_holds_all_the_same(weir: Weir, re
 def test_the_buffer_is_shown_by_stratum(weir: Weir, database: str) -> None:
     weir("migrate")
     assert weir("buffer", "stats", "--json").data["items"] == 0
-    assert weir("buffer", "stats").out.splitlines()[-1].startswith("all")
+    *_, all_strata, empty, note = weir("buffer", "stats").out.splitlines()
+    assert all_strata.startswith("all")
+    assert (empty, note) == ("", "no estimate of the stream: no prediction was counted yet")
+
+
+def test_a_buffer_cannot_be_scored_again_without_a_model(weir: Weir, database: str) -> None:
+    weir("migrate")
+    done = weir("buffer", "rescore")
+    assert (done.status, done.out) == (1, "")
+    assert done.err == "weir: there is no model yet: run 'weir models init'\n"
+
+
+def test_what_the_buffer_says_of_the_stream_is_shown_beside_what_it_was(
+    weir: Weir, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A buffer with room for all of it, so that every figure is exact."""
+    monkeypatch.setenv("WEIR_SEGMENT_ATTRIBUTE", "country")
+    monkeypatch.setenv("WEIR_SEGMENT_SHARES", "France=0.1,Spain=0")
+    weir("migrate")
+    chosen = settings.read()
+    engine = create_engine(database)
+    buffer = Buffer(engine, policies.capacities(chosen), TOPIC, rules=policies.rules(chosen))
+    samples = [
+        offer(f"i{n}", 0.0, actions=n % 2, attributes={"country": "France" if n < 30 else "Malta"}).sample
+        for n in range(100)
+    ]
+    labels, prediction = [each.actions for each in samples], np.full(100, 0.5)
+    scores = Scores(np.ones(100), "last_layer_norm", "v1", prediction=prediction)
+    policy = policies.admission(chosen)
+    counts = tally(samples, labels, scores) | tally_segments(samples, labels, scores, policy.strata.segments)
+    Owner(engine, buffer).flush(admit(samples, scores, policy, buffer.door()), quality=counts)
+    engine.dispose()
+
+    told = weir("buffer", "stats", "--json").data
+    assert {each["figure"]: each["estimate"] for each in told["estimates"]} == pytest.approx(
+        {each["figure"]: each["stream"] for each in told["estimates"]}
+    )
+    assert [each["stream"] for each in told["estimates"]][:2] == [100, 0.5]
+    shown = weir("buffer", "stats").out
+    assert "the stream from 2011-03-07 on, 1 week of event time" in shown
+    assert "share of country=France" in shown
+    assert "last_layer_norm, proportional, floor 0.25, half-life 1209600 s" in shown
 
 
 def test_dead_letters_are_listed_and_sent_back_as_they_were_or_mended(weir: Weir, prefix: str, kafka: str) -> None:

@@ -45,6 +45,13 @@ def test_a_row_one_half_life_older_weighs_half() -> None:
     assert np.isclose(weights.values[1], 2 / 3)
 
 
+@pytest.mark.parametrize(("heavy", "concentrated"), [(0.5, False), (1e-3, True)])
+def test_few_rows_that_count_for_most_are_said_to(heavy: float, concentrated: bool) -> None:
+    """3 of 100 rows weigh 1/heavy; the clip is their own weight, as they are more than one in a hundred."""
+    weights = training_weights(np.where(np.arange(100) < 3, heavy, 1.0))
+    assert weights.is_concentrated is concentrated
+
+
 def test_ten_years_of_decay_stay_finite() -> None:
     time_ms = np.linspace(0, 10 * 365 * 86_400_000, 1_000).astype(np.int64)
     weights = training_weights(np.ones(1_000), time_ms, half_life_seconds=3_600)

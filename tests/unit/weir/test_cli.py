@@ -46,8 +46,8 @@ def test_every_command_of_the_contract_exists() -> None:
     assert set(COMMANDS) == {
         "up", "worker", "trainer", "api", "migrate", "topics", "check", "settings", "replay",
         "models init", "models list", "models show", "models promote", "models rollback", "models freeze",
-        "models unfreeze", "buffer stats", "buffer explain", "dead-letters list", "dead-letters redrive",
-        "benchmark importance",
+        "models unfreeze", "buffer stats", "buffer explain", "buffer rescore", "dead-letters list",
+        "dead-letters redrive", "benchmark importance",
     }  # fmt: skip
     assert {"--replay", "--no-replay", "--limit", "--once", "--json", "--fresh", "--speed"} == set(COMMANDS["up"])
     assert {"--to", "--reason", "--actor", "--json"} == set(COMMANDS["models rollback"])
