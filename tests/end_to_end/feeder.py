@@ -1,0 +1,54 @@
+"""A shop that never closes: impressions and clicks in order, as fast as asked, until told to stop."""
+
+import json
+import random
+from collections.abc import Iterator
+from threading import Event, Thread
+from types import TracebackType
+from typing import Self
+
+from kafka import KafkaProducer
+
+from tests.end_to_end.traffic import START_MS, Record, action, impression
+
+STEP_MS = 2_000  # event time between two visits: a window of a minute closes after thirty more
+
+
+def visits(first: int, count: int) -> Iterator[Record]:
+    """Visits number ``first`` and on: an impression each, and four in ten a click. The last thirty stay open."""
+    for number in range(first, first + count):
+        rng, at = random.Random(number), START_MS + number * STEP_MS
+        subject, name = f"subject-{rng.randrange(500)}", f"visit-{number}"
+        events = [impression(name, at, subject, rng)]
+        if rng.random() < 0.4:
+            events.append(action(f"{name}-click", "click", at + 500, subject, name, rng))
+        for event in events:
+            yield Record(subject.encode(), json.dumps(event).encode(), at)
+
+
+class Feeder:
+    """Sends visits to ``topic`` from a thread of its own for the length of a ``with`` block."""
+
+    def __init__(self, kafka: str, topic: str, per_second: int) -> None:
+        self._kafka, self._topic, self._per_second = kafka, topic, per_second
+        self._stop = Event()
+        self._thread = Thread(target=self._feed, name="feeder", daemon=True)
+
+    def _feed(self) -> None:
+        producer = KafkaProducer(bootstrap_servers=self._kafka, acks="all", linger_ms=20)
+        number, at_once = 0, self._per_second // 10
+        while not self._stop.wait(0.1):
+            for key, value, at in visits(number, at_once):
+                producer.send(self._topic, value, key, timestamp_ms=at)
+            number += at_once
+        producer.close()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join(30)

@@ -1,0 +1,53 @@
+"""Any role as a process of its own, beside the workers of a service, and whether it says that it is ready."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.end_to_end.worker import WorkerProcess
+
+
+class RoleProcess(WorkerProcess):
+    """``weir worker``, ``weir trainer`` or ``weir api``. No supervisor starts it again."""
+
+    def __init__(self, role: str, home: Path, environment: Mapping[str, str]) -> None:
+        super().__init__(role, home, environment)
+        self.command[-1] = role
+
+
+@contextmanager
+def running(role: str, home: Path, environment: Mapping[str, str]) -> Iterator[RoleProcess]:
+    """A role for the length of a block, then asked to end."""
+    process = RoleProcess(role, home, environment)
+    process.start()
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+def not_ready(process: WorkerProcess) -> list[str]:
+    """Why a role is not ready, by its page; empty when it is."""
+    pages = process.said("page is served") + process.said("api is served")
+    if not pages:
+        return ["there is no page yet"]
+    try:
+        answer = httpx.get(f"{pages[-1]['url']}/readyz", timeout=5)
+    except httpx.TransportError as error:
+        return [f"its page does not answer: {error}"]
+    reasons: list[str] = answer.json()["reasons"]
+    assert answer.status_code == (503 if reasons else 200)
+    return reasons
+
+
+def until(what: str, ready: Callable[[], bool], roles: Sequence[RoleProcess], seconds: float = 240) -> None:
+    """Wait for an event of roles that must not end meanwhile."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        for role in roles:
+            assert role.alive, role.last_words()
+        assert time.monotonic() < deadline, f"{what} did not come; {[role.log_tail(3) for role in roles]}"
+        time.sleep(0.05)
