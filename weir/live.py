@@ -177,9 +177,10 @@ def _stream(state: State, advance: Advance | None) -> Table:
 
 
 def _buffer(state: State) -> Table:
-    table = _table("buffer", *STRATA)
     items = {stratum.name: stratum for stratum in state.shared.buffer.strata}
-    cells = [f"{items[name].items:,}/{items[name].capacity:,}" if name in items else "-" for name in STRATA]
+    names = list(items) or STRATA
+    table = _table("buffer", *names)
+    cells = [f"{items[name].items:,}/{items[name].capacity:,}" if name in items else "-" for name in names]
     table.add_row(f"{state.shared.buffer.items:,}/{state.shared.buffer.capacity:,}", *cells)
     return table
 

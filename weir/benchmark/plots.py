@@ -13,6 +13,7 @@ from weir.benchmark.policies import DEFAULT, RS2, UNIFORM, policy
 from weir.benchmark.ranks import Ranks
 from weir.benchmark.trial import HISTOGRAM
 
+_BELOW = 0.03  # of AUC
 _STRONG = {UNIFORM.name: "black", RS2.name: "tab:gray", DEFAULT.name: "tab:red"}
 
 
@@ -23,8 +24,12 @@ def check_installed() -> None:
 
 
 def quality(findings: Findings, against: str, label: str) -> Any:
-    """AUC against a column, log scale, a panel a noise; bars are the standard error over seeds."""
+    """AUC against a column, log scale, a panel a noise; bars are the standard error over seeds.
+
+    What lies far below uniform is off the scale, or nothing could be told apart above it.
+    """
     figure, panels = _panels(findings.noises, label, "AUC")
+    shades = dict(zip(findings.policies, _shades(len(findings.policies)), strict=True))
     for noise, panel in zip(findings.noises, panels, strict=True):
         for name in findings.policies:
             arms = [Arm(noise, name, ratio) for ratio in findings.ratios(name, noise)]
@@ -36,13 +41,18 @@ def quality(findings: Findings, against: str, label: str) -> Any:
                 [findings.mean(arm, "auc") for arm in arms],
                 [findings.deviation(arm, "auc") for arm in arms],
                 label=name,
-                color=_STRONG.get(name),
+                color=_STRONG.get(name, shades[name]),
                 linewidth=2.2 if strong else 1.0,
                 linestyle="-" if policy(name).weighted or strong else "--",
                 marker="o",
                 markersize=3,
             )
         panel.set_xscale("log")
+        random = [
+            findings.mean(Arm(noise, UNIFORM.name, ratio), "auc") for ratio in findings.ratios(UNIFORM.name, noise)
+        ]
+        low, high = panel.get_ylim()
+        panel.set_ylim(max(low, min(random) - _BELOW), high)
     return _with_legend(figure, panels)
 
 
@@ -100,6 +110,12 @@ def correlations(ranks: Ranks) -> Any:
             shade = "white" if abs(value) > 0.6 else "black"
             panel.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=5, color=shade)
     return figure
+
+
+def _shades(count: int) -> list[Any]:
+    from matplotlib import colormaps
+
+    return [colormaps["tab20"](place % 20) for place in range(count)]
 
 
 def _panels(titles: Sequence[object], across: str, up: str | None, columns: int = 3) -> tuple[Any, list[Any]]:

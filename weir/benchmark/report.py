@@ -234,6 +234,7 @@ def _plots(findings: Findings, ranks: Ranks | None) -> Iterator[Block]:
     scored = sorted({arm.keep_ratio for arm in findings.arms if policy(arm.policy).scores})
     middle = scored[len(scored) // 2] if scored else FULL
     yield Heading("Plots")
+    yield Text("Bars are the standard error over seeds. What lies more than 3 points below uniform is off the scale.")
     yield _plot("steps", "AUC against steps", plots.quality(findings, "steps", "steps"))
     yield _plot(
         "compute", "AUC against compute", plots.quality(findings, "forward_passes", "forward passes, scoring paid for")

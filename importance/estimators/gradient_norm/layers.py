@@ -4,9 +4,8 @@ Linear, transformers' Conv1D, LayerNorm, RMSNorm and Embedding. A layer is known
 subclass that computes something else is not taken for one. LoRA needs nothing of its own: its matrices are Linears.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,53 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from importance.estimators.gradient_norm import squares
-
-
-class Inputs:
-    """What a layer read: activations [n, T, i] or ids [n, T]. Layers that read the same tensor share it."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self._tensor = tensor
-        self._version = tensor._version
-
-    @property
-    def samples(self) -> int:
-        """The length of the first dimension."""
-        return self._tensor.shape[0] if self._tensor.ndim else 0
-
-    @property
-    def is_changed(self) -> bool:
-        """Whether it was written to, in place, after it was read."""
-        return self._tensor._version != self._version
-
-    @property
-    def ids(self) -> Tensor:
-        """[n, T], integers."""
-        return self._tensor.flatten(1) if self._tensor.ndim > 1 else self._tensor.unsqueeze(1)
-
-    @property
-    def rows(self) -> Tensor:
-        """[n, T, i] in float32 or better; T = 1 where there are no places."""
-        return places(self._tensor)
-
-    @cached_property
-    def gram(self) -> Tensor:
-        """AAᵀ [n, T, T]."""
-        return squares.gram(self.rows)
-
-
-def places(tensor: Tensor) -> Tensor:
-    """[n, …, i] as [n, T, i], in float32 or better."""
-    tensor = tensor.reshape(len(tensor), -1, tensor.shape[-1])
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+from importance.estimators.gradient_norm.inputs import Inputs
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Outer:
-    """A gradient Σ_t g_t a_tᵀ: inputs a [n, T, i], gradients g [n, T, o]."""
+    """A gradient Σ_t g_t a_tᵀ: inputs a [n, T, i], gradients g [n, T, o]; with ``bias`` also the bias's, Σ_t g_t."""
 
     inputs: Inputs
     gradients: Tensor
+    bias: bool = False
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -80,7 +42,7 @@ class Vector:
 
 Part = Outer | Lookup | Vector
 Rule = Callable[[nn.Module, Inputs, Tensor], Part]
-"""From a layer, its inputs and the gradient of its output [n, T, o] to the gradient of one of its parameters."""
+"""From a layer, its inputs and the gradient of its output [n, T, o] to the gradient of a parameter, or of two."""
 
 
 def square(parts: Sequence[Part]) -> Tensor:
@@ -89,9 +51,9 @@ def square(parts: Sequence[Part]) -> Tensor:
     outers = [part for part in parts if isinstance(part, Outer)]
     lookups = [part for part in parts if isinstance(part, Lookup)]
     if vectors:
-        return torch.stack(vectors).sum(dim=0).square().sum(dim=1)
+        return squares.vector(sum(vectors[1:], start=vectors[0]))
     if not lookups:
-        return _square_outer(outers[0]) if len(outers) == 1 else squares.outer(*_joined(outers))
+        return _square_outer(outers[0]) if len(outers) == 1 else squares.outer(*_joined(outers), outers[0].bias)
     ids = torch.cat([part.ids for part in lookups], dim=1)
     gradients = torch.cat([part.gradients for part in lookups], dim=1)
     total = squares.lookup(ids, gradients)
@@ -102,29 +64,36 @@ def square(parts: Sequence[Part]) -> Tensor:
 
 
 def _square_outer(part: Outer) -> Tensor:
-    rows, gradients = part.inputs.rows, part.gradients
-    n, length, width = rows.shape
-    is_small = 1 < length <= width and n * length**2 <= squares.CHUNK
-    if is_small and squares.prefers_gram(length, width, gradients.shape[2]):
-        return squares.outer_given_gram(part.inputs.gram, gradients)
-    return squares.outer(rows, gradients)
+    if part.inputs.gram is not None:
+        return squares.outer_given_gram(part.inputs.gram, part.gradients, part.bias)
+    return squares.outer(part.inputs.rows, part.gradients, part.bias)
 
 
 def _joined(parts: Sequence[Outer]) -> tuple[Tensor, Tensor]:
     return torch.cat([part.inputs.rows for part in parts], dim=1), torch.cat([part.gradients for part in parts], dim=1)
 
 
-def rules(module: nn.Module) -> Mapping[str, Rule]:
-    """The rule of each parameter of a layer, by its name there; empty where the layer is not covered."""
+def rules(module: nn.Module, names: Collection[str], alone: bool) -> Mapping[tuple[str, ...], Rule]:
+    """The rules of a layer for the ``names`` among its parameters; empty where the layer is not covered.
+
+    A weight and its bias go by one rule where both are this layer's ``alone``.
+    """
     forward = type(module).forward
     found = _RULES.get(f"{forward.__module__}.{forward.__qualname__}")
+    if found is _LINEAR and alone and {"weight", "bias"} <= set(names):
+        return {("weight", "bias"): _outer_with_bias}
     if found is None:
-        return _RMS_NORM if _is_rms_norm(module) else {}
+        found = _RMS_NORM if _is_rms_norm(module) else {}
     if isinstance(module, nn.Embedding) and (module.max_norm is not None or module.scale_grad_by_freq):
         return {}  # the first changes the table as it reads, the second scales by counts over the whole batch
     if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) > 1:
         return {}
-    return found
+    return {(name,): found[name] for name in names if name in found}
+
+
+def reads_gram_only(module: nn.Module, inputs: Inputs) -> bool:
+    """Whether AAᵀ is all that a layer's rules need of its inputs."""
+    return isinstance(module, nn.Linear) and inputs.suits_gram(module.out_features)
 
 
 def computes_as_ruled(module: nn.Module, inputs: Tensor, output: Tensor) -> bool:
@@ -135,7 +104,8 @@ def computes_as_ruled(module: nn.Module, inputs: Tensor, output: Tensor) -> bool
     if not _is_rms_norm(module):
         return True
     weight = module.get_parameter("weight").detach().float()
-    scaled = _normalised(module, inputs.detach().float())
+    rows = inputs.detach().float()
+    scaled = functional.rms_norm(rows, rows.shape[-1:], eps=_epsilon(module, rows.dtype))
     tolerance = 1e-4 if output.dtype in (torch.float32, torch.float64) else 2e-2
     return any(
         output.shape == scaled.shape and torch.allclose(output.float(), scaled * w, rtol=tolerance, atol=tolerance)
@@ -147,8 +117,14 @@ def _outer(_: nn.Module, seen: Inputs, gradient: Tensor) -> Part:
     return Outer(seen, gradient)
 
 
+def _outer_with_bias(_: nn.Module, seen: Inputs, gradient: Tensor) -> Part:
+    return Outer(seen, gradient, bias=True)
+
+
 def _transposed(_: nn.Module, seen: Inputs, gradient: Tensor) -> Part:
-    return Outer(Inputs(gradient), seen.rows)
+    as_inputs = Inputs(gradient)
+    as_inputs.keep(gradient)
+    return Outer(as_inputs, seen.rows)
 
 
 def _sum(_: nn.Module, __: Inputs, gradient: Tensor) -> Part:
@@ -157,11 +133,12 @@ def _sum(_: nn.Module, __: Inputs, gradient: Tensor) -> Part:
 
 def _layer_norm(module: Any, seen: Inputs, gradient: Tensor) -> Part:
     rows = seen.rows
-    return Vector(functional.layer_norm(rows, rows.shape[-1:], eps=module.eps).mul_(gradient).sum(dim=1))
+    return Vector(squares.scale(rows - rows.mean(dim=2, keepdim=True), gradient, module.eps))
 
 
-def _rms_norm(module: nn.Module, seen: Inputs, gradient: Tensor) -> Part:
-    return Vector(_normalised(module, seen.rows).mul_(gradient).sum(dim=1))
+def _rms_norm(module: Any, seen: Inputs, gradient: Tensor) -> Part:
+    rows = seen.rows
+    return Vector(squares.scale(rows, gradient, _epsilon(module, rows.dtype)))
 
 
 def _lookup(module: Any, seen: Inputs, gradient: Tensor) -> Part:
@@ -172,8 +149,9 @@ def _lookup(module: Any, seen: Inputs, gradient: Tensor) -> Part:
 
 
 _RMS_NORM: Mapping[str, Rule] = {"weight": _rms_norm}
+_LINEAR: Mapping[str, Rule] = {"weight": _outer, "bias": _sum}
 _RULES: Mapping[str, Mapping[str, Rule]] = {
-    "torch.nn.modules.linear.Linear.forward": {"weight": _outer, "bias": _sum},
+    "torch.nn.modules.linear.Linear.forward": _LINEAR,
     "torch.nn.modules.normalization.LayerNorm.forward": {"weight": _layer_norm, "bias": _sum},
     "torch.nn.modules.sparse.Embedding.forward": {"weight": _lookup},
     "transformers.pytorch_utils.Conv1D.forward": {"weight": _transposed, "bias": _sum},
@@ -191,6 +169,6 @@ def _is_rms_norm(module: nn.Module) -> bool:
     )
 
 
-def _normalised(module: Any, rows: Tensor) -> Tensor:
+def _epsilon(module: Any, dtype: torch.dtype) -> float:
     epsilon = module.eps if hasattr(module, "eps") else module.variance_epsilon
-    return functional.rms_norm(rows, rows.shape[-1:], eps=epsilon)
+    return torch.finfo(dtype).eps if epsilon is None else epsilon

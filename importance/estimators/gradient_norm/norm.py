@@ -1,5 +1,6 @@
 """Of which parameters the norm is taken, whether all of them are covered, and a network made ready for the pass."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
@@ -10,7 +11,7 @@ from importance.errors import InvalidInput
 from importance.estimators.gradient_norm import layers
 from importance.estimators.gradient_norm.strays import Strays
 from importance.estimators.gradient_norm.subset import Subset, choose
-from importance.estimators.gradient_norm.watch import Layer, Watched
+from importance.estimators.gradient_norm.watch import Layer, Plan, Watched
 
 
 class GradientNorm:
@@ -22,26 +23,25 @@ class GradientNorm:
     """
 
     def __init__(self, network: nn.Module, subset: Subset = "all", fallback: bool = False) -> None:
+        parameters = choose(network, subset)
         self._network = network
-        self._fallback = fallback
-        self._parameters = choose(network, subset)
-        self._layers = list(_covered(network, self._parameters))
-        self._by_sample = set(self._parameters).difference(*(layer.rules for layer in self._layers))
-        self._is_checked = False
-        if self._by_sample and not fallback:
-            names = ", ".join(_owners(network, [self._parameters[name] for name in sorted(self._by_sample)]))
+        self._layers = list(_covered(network, parameters))
+        uncovered = set(parameters).difference(*(group for layer in self._layers for group in layer.rules))
+        if uncovered and not fallback:
+            names = ", ".join(_owners(network, [parameters[name] for name in sorted(uncovered)]))
             raise InvalidInput(
                 f"gradient_norm does not cover {names}: choose other parameters, or allow the per-sample fallback"
             )
+        self._plan = Plan(parameters, fallback, by_sample=uncovered)
 
     @contextmanager
     def watch(self) -> Iterator[Watched]:
         """Follow the forward pass made inside: the network is frozen, in evaluation mode, and gradients are on."""
         with ExitStack() as stack:
-            strays = None if self._is_checked else Strays(self._parameters)
-            watched = Watched(self._parameters, self._by_sample, self._fallback, strays)
+            strays = None if self._plan.is_checked else Strays(self._plan.parameters)
+            watched = Watched(self._plan, strays)
             stack.callback(watched.forget)
-            stack.enter_context(_frozen(self._network, self._parameters.values() if self._fallback else ()))
+            stack.enter_context(_frozen(self._network, self._plan.parameters.values() if self._plan.fallback else ()))
             stack.enter_context(torch.enable_grad())
             for layer in self._layers:
                 stack.callback(watched.follow(layer).remove)
@@ -51,7 +51,6 @@ class GradientNorm:
                     stack.callback(layer.module.register_forward_hook(strays.leave_layer, always_call=True).remove)
                 stack.enter_context(strays)
             yield watched
-        self._is_checked = True
 
 
 def gradient_norms(
@@ -68,13 +67,20 @@ def gradient_norms(
 
 
 def _covered(network: nn.Module, parameters: Mapping[str, nn.Parameter]) -> Iterator[Layer]:
-    names = {id(parameter): name for name, parameter in parameters.items()}
-    for path, module in network.named_modules():
-        own = [(name, id(parameter)) for name, parameter in module.named_parameters(recurse=False)]
-        chosen = [(name, names[key]) for name, key in own if key in names]
-        rules = layers.rules(module) if chosen else {}
+    full = {id(parameter): name for name, parameter in parameters.items()}
+    owned = [
+        (path, module, {name: full[id(own)] for name, own in module.named_parameters(recurse=False) if id(own) in full})
+        for path, module in network.named_modules()
+    ]
+    owners = Counter(name for _, _, names in owned for name in names.values())
+    for path, module, names in owned:
+        alone = all(owners[name] == 1 for name in names.values())
+        rules = {
+            tuple(names[name] for name in group): rule
+            for group, rule in layers.rules(module, names.keys(), alone).items()
+        }
         if rules:
-            yield Layer(path or type(module).__name__, module, {full: rules[name] for name, full in chosen})
+            yield Layer(path or type(module).__name__, module, rules)
 
 
 def _owners(network: nn.Module, parameters: Iterable[nn.Parameter]) -> Iterator[str]:
@@ -88,15 +94,17 @@ def _owners(network: nn.Module, parameters: Iterable[nn.Parameter]) -> Iterator[
 @contextmanager
 def _frozen(network: nn.Module, kept: Iterable[nn.Parameter]) -> Iterator[None]:
     """All parameters but the ``kept`` frozen and all modules in evaluation mode; as they were afterwards."""
-    flags = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
-    modes = [(module, module.training) for module in network.modules()]
+    free = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    training = [module for module in network.modules() if module.training]
+    held = set(map(id, kept))
     try:
-        network.eval().requires_grad_(False)
-        for parameter in kept:
-            parameter.requires_grad_()
+        for parameter in free:
+            parameter.requires_grad_(id(parameter) in held)
+        for module in training:
+            module.training = False
         yield
     finally:
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
-        for module, mode in modes:
-            module.training = mode
+        for parameter in free:
+            parameter.requires_grad_()
+        for module in training:
+            module.training = True

@@ -3,39 +3,45 @@
 n samples of T places (tokens). Chunked over samples, places or width, so that memory stays bounded whatever T is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
-CHUNK = 1 << 20
-"""Elements of the largest intermediate result: 4 MiB of float32, about what the caches of one core hold."""
+CHUNK = 1 << 18
+"""Elements of the largest intermediate result: 1 MiB of float32, the second cache of a core."""
 
 _BLOCK = 128
 """Places a block of a Gram matrix; smaller ones would save more by symmetry and lose it again in the products."""
 
 
-def outer(inputs: Tensor, gradients: Tensor) -> Tensor:
+def vector(rows: Tensor) -> Tensor:
+    """‖row‖² of each, [n, …] to [n]."""
+    norm: Tensor = torch.linalg.vector_norm(rows.flatten(1), dim=1)
+    return norm.square()
+
+
+def outer(inputs: Tensor, gradients: Tensor, bias: bool = False) -> Tensor:
     """‖Σ_t g_t a_tᵀ‖² of a [n, T, i] and g [n, T, o], the gradient of a linear layer's weight; returns [n].
 
-    Equal to Σ_{t,s} (a_t·a_s)(g_t·g_s), which takes less where T(i + o) < i·o (Goodfellow 2015).
+    Equal to Σ_{t,s} (a_t·a_s)(g_t·g_s), which takes less where T(i + o) ≤ i·o (Goodfellow 2015). With ``bias`` its
+    gradient Σ_t g_t counts as well: a_t·a_s + 1.
 
     >>> outer(torch.tensor([[[1.0], [2.0]]]), torch.tensor([[[3.0], [4.0]]]))
     tensor([121.])
     """
     places, width, height = inputs.shape[1], inputs.shape[2], gradients.shape[2]
     if places == 1:
-        return _squared(inputs) * _squared(gradients)
+        return (vector(inputs) + int(bias)) * vector(gradients)
     if prefers_gram(places, width, height):
-        each, square = places * min(places, _BLOCK), _outer_by_gram
-    else:
-        each, square = width * height, _outer_directly
-    return torch.cat([square(a, g) for a, g in _chunks(each, inputs, gradients)])
+        return _chunked(partial(_outer_by_gram, bias=bias), places * min(places, _BLOCK), inputs, gradients)
+    return _chunked(partial(_outer_directly, bias=bias), width * height, inputs, gradients)
 
 
 def prefers_gram(places: int, width: int, height: int) -> bool:
     """Whether two Gram matrices [T, T] take fewer operations than one product [i, o]."""
-    return places * (width + height) < width * height
+    return places > 1 and places * (width + height) <= width * height
 
 
 def gram(rows: Tensor) -> Tensor:
@@ -43,9 +49,13 @@ def gram(rows: Tensor) -> Tensor:
     return rows @ rows.mT
 
 
-def outer_given_gram(product: Tensor, gradients: Tensor) -> Tensor:
+def outer_given_gram(product: Tensor, gradients: Tensor, bias: bool = False) -> Tensor:
     """As `outer`, with AAᵀ [n, T, T] given: layers that read the same inputs share it."""
-    return (product * gram(gradients)).sum(dim=(1, 2))
+
+    def square(aa: Tensor, g: Tensor) -> Tensor:
+        return ((aa + 1 if bias else aa) * gram(g)).sum(dim=(1, 2))
+
+    return _chunked(square, product.shape[1] ** 2, product, gradients)
 
 
 def lookup(ids: Tensor, gradients: Tensor) -> Tensor:
@@ -59,7 +69,17 @@ def lookup(ids: Tensor, gradients: Tensor) -> Tensor:
     pairs, place = torch.unique(samples * size + ids, return_inverse=True)
     sums = gradients.new_zeros(len(pairs), gradients.shape[2])
     sums.index_add_(0, place.flatten(), gradients.flatten(0, 1))
-    return gradients.new_zeros(len(ids)).index_add_(0, pairs // size, _squared(sums))
+    return gradients.new_zeros(len(ids)).index_add_(0, pairs // size, vector(sums))
+
+
+def scale(inputs: Tensor, gradients: Tensor, epsilon: float) -> Tensor:
+    """Σ_t g_t ∘ x_t / √(mean x_t² + ε) [n, D] of x and g [n, T, D], the gradient of a norm's scale.
+
+    LayerNorm's x is what it reads less its mean; RMSNorm's what it reads.
+    """
+    size: Tensor = torch.linalg.vector_norm(inputs, dim=2, keepdim=True)
+    weight = torch.rsqrt(size.square() / inputs.shape[2] + epsilon)
+    return (weight.mT @ (inputs * gradients)).squeeze(1)
 
 
 def tied(ids: Tensor, by_lookup: Tensor, inputs: Tensor, by_outer: Tensor) -> Tensor:
@@ -68,35 +88,35 @@ def tied(ids: Tensor, by_lookup: Tensor, inputs: Tensor, by_outer: Tensor) -> Te
     ids [n, T], g ``by_lookup`` [n, T, D]; a ``inputs`` [n, S, D], γ ``by_outer`` [n, S, V]. Equal to
     Σ_{t,s} γ_s[id_t] (g_t·a_s).
     """
-    each = inputs.shape[1] * ids.shape[1]
-    parts = []
-    for i, g, a, out in _chunks(each, ids, by_lookup, inputs, by_outer):
-        looked_up = out.gather(2, i.unsqueeze(1).expand(-1, out.shape[1], -1))
-        parts.append((looked_up * (a @ g.mT)).sum(dim=(1, 2)))
-    return torch.cat(parts)
+
+    def product(ids: Tensor, g: Tensor, a: Tensor, out: Tensor) -> Tensor:
+        looked_up = out.gather(2, ids.unsqueeze(1).expand(-1, out.shape[1], -1))
+        return (looked_up * (a @ g.mT)).sum(dim=(1, 2))
+
+    return _chunked(product, inputs.shape[1] * ids.shape[1], ids, by_lookup, inputs, by_outer)
 
 
-def _outer_by_gram(inputs: Tensor, gradients: Tensor) -> Tensor:
+def _outer_by_gram(inputs: Tensor, gradients: Tensor, bias: bool) -> Tensor:
     """By blocks of the upper triangle: the whole is twice that, less the blocks on the diagonal."""
     total = inputs.new_zeros(len(inputs))
     for start in range(0, inputs.shape[1], _BLOCK):
         a, g = inputs[:, start:], gradients[:, start:]
-        block = (a[:, :_BLOCK] @ a.mT) * (g[:, :_BLOCK] @ g.mT)
+        block = (a[:, :_BLOCK] @ a.mT).add_(int(bias)).mul_(g[:, :_BLOCK] @ g.mT)
         total += 2 * block.sum(dim=(1, 2)) - block[:, :, :_BLOCK].sum(dim=(1, 2))
     return total
 
 
-def _outer_directly(inputs: Tensor, gradients: Tensor) -> Tensor:
+def _outer_directly(inputs: Tensor, gradients: Tensor, bias: bool) -> Tensor:
     height = max(1, CHUNK // inputs.shape[2])
-    return torch.stack([_squared(part.mT @ inputs) for part in torch.split(gradients, height, dim=2)]).sum(dim=0)
+    total = torch.stack([vector(part.mT @ inputs) for part in torch.split(gradients, height, dim=2)]).sum(dim=0)
+    return total + vector(gradients.sum(dim=1)) if bias else total
 
 
-def _chunks(each: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Tensors over the same samples, cut into groups of samples that take ``each`` elements and together a chunk."""
-    yield from zip(*(torch.split(tensor, max(1, CHUNK // each)) for tensor in tensors), strict=True)
-
-
-def _squared(rows: Tensor) -> Tensor:
-    """‖row‖² of each, [n, …] to [n]."""
-    norm: Tensor = torch.linalg.vector_norm(rows.flatten(1), dim=1)
-    return norm.square()
+def _chunked(function: Callable[..., Tensor], each: int, *tensors: Tensor) -> Tensor:
+    """[n] of tensors over n samples that take ``each`` elements: by groups that take no more than a chunk."""
+    size = max(1, CHUNK // each)
+    if len(tensors[0]) <= size:
+        return function(*tensors)
+    return torch.cat(
+        [function(*group) for group in zip(*(torch.split(tensor, size) for tensor in tensors), strict=True)]
+    )

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -12,38 +12,54 @@ from torch.utils.hooks import RemovableHandle
 
 from importance.errors import InvalidInput
 from importance.estimators.gradient_norm import layers
+from importance.estimators.gradient_norm.inputs import Inputs, places
 from importance.estimators.gradient_norm.strays import Strays
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Layer:
-    """A covered layer: the rules of its chosen parameters, by their names in the network."""
+    """A covered layer: the rules of its chosen parameters, by their names in the network.
+
+    Those under one rule are a group: their gradients are squared together.
+    """
 
     name: str
     module: nn.Module
-    rules: Mapping[str, layers.Rule]
+    rules: Mapping[tuple[str, ...], layers.Rule]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its chosen parameters."""
+        return tuple(name for group in self.rules for name in group)
+
+
+@dataclass(eq=False, slots=True)
+class Plan:
+    """What is known of a network before a pass, and learnt in its first one.
+
+    ``by_sample``: the parameters that no rule covers. ``once``: the groups of parameters used in one call only, whose
+    layers may forget their inputs early.
+    """
+
+    parameters: Mapping[str, nn.Parameter]
+    fallback: bool
+    by_sample: set[str]
+    once: set[tuple[str, ...]] = field(default_factory=set)
+    is_checked: bool = False
 
 
 class Watched:
-    """A forward pass whose layers are followed, and the way from its losses to the norms of their gradients.
+    """A forward pass whose layers are followed, and the way from its losses to the norms of their gradients."""
 
-    ``by_sample`` are parameters that no rule covers, and which require grad; what else is found not to be covered
-    joins them, or is an error where there is no ``fallback``.
-    """
-
-    def __init__(
-        self, parameters: Mapping[str, nn.Parameter], by_sample: set[str], fallback: bool, strays: Strays | None
-    ) -> None:
-        self._parameters = parameters
-        self._by_sample = by_sample
-        self._fallback = fallback
+    def __init__(self, plan: Plan, strays: Strays | None) -> None:
+        self._plan = plan
         self._strays = strays
         self._doubts: dict[str, str] = {}
-        self._inputs: dict[int, layers.Inputs] = {}
+        self._inputs: dict[int, Inputs] = {}
         self._calls: list[tuple[Layer, int]] = []
         self._ends: dict[str, Tensor] = {}
-        self._uses: Counter[str] = Counter()
-        self._parts: defaultdict[str, list[layers.Part]] = defaultdict(list)
+        self._uses: Counter[tuple[str, ...]] = Counter()
+        self._parts: defaultdict[tuple[str, ...], list[layers.Part]] = defaultdict(list)
         self._total: Tensor | None = None
 
     def follow(self, layer: Layer) -> RemovableHandle:
@@ -66,6 +82,9 @@ class Watched:
         finally:
             self._total = None
             self._parts.clear()
+        if not self._plan.is_checked:
+            self._plan.once.update(group for group, uses in self._uses.items() if uses == 1)
+            self._plan.is_checked = True
         return total.clamp(min=0).sqrt()
 
     def forget(self) -> None:
@@ -79,31 +98,37 @@ class Watched:
             return  # nothing of this call is ever learnt from
         tensor = (*args, *kwargs.values())[0]
         inputs = self._inputs.get(id(tensor))
-        if inputs is None or inputs.is_changed:
-            inputs = self._inputs[id(tensor)] = layers.Inputs(tensor)
+        if inputs is None or not inputs.is_of(tensor):
+            inputs = self._inputs[id(tensor)] = Inputs(tensor)
+        if self._plan.once.issuperset(layer.rules) and layers.reads_gram_only(module, inputs):
+            inputs.keep_gram(tensor)
+        else:
+            inputs.keep(tensor)
         if self._strays and not layers.computes_as_ruled(module, tensor, output):
-            self._doubts.update(dict.fromkeys(layer.rules, f"{layer.name} is no such layer as it looks"))
+            self._doubts.update(dict.fromkeys(layer.names, f"{layer.name} is no such layer as it looks"))
         self._calls.append((layer, inputs.samples))
         self._uses.update(layer.rules.keys())
+        if any(self._uses[group] > 1 for group in self._plan.once.intersection(layer.rules)):
+            raise InvalidInput(
+                f"{layer.name} is called again, and was called once in the first pass: make a new GradientNorm"
+            )
         if not output.requires_grad:
             output.requires_grad_()
             self._ends[layer.name] = output
-        elif self._fallback:
+        elif self._plan.fallback:
             self._ends[f"{layer.name}, call {len(self._calls)}"] = output
         output.register_hook(partial(self._receive, layer, inputs))  # type: ignore[no-untyped-call]  # torch's own
 
-    def _receive(self, layer: Layer, inputs: layers.Inputs, gradient: Tensor) -> None:
+    def _receive(self, layer: Layer, inputs: Inputs, gradient: Tensor) -> None:
         """Add what a layer's output gradient means for its parameters, once all of their uses are known."""
         if self._total is None:
             return  # another's backward pass
-        if inputs.is_changed:
-            raise InvalidInput(f"the input of {layer.name} was changed in place: gradient_norm cannot read it any more")
-        rows = layers.places(gradient)
-        for name, rule in layer.rules.items():
-            if name not in self._by_sample:
-                self._parts[name].append(rule(layer.module, inputs, rows))
-                if len(self._parts[name]) == self._uses[name]:
-                    self._total += layers.square(self._parts.pop(name))
+        rows = places(gradient)
+        for group, rule in layer.rules.items():
+            if self._plan.by_sample.isdisjoint(group):
+                self._parts[group].append(rule(layer.module, inputs, rows))
+                if len(self._parts[group]) == self._uses[group]:
+                    self._total += layers.square(self._parts.pop(group))
 
     def _backward(self, loss: Tensor, retain_graph: bool) -> None:
         """Gradients of activations only. What they mean for the parameters is added on the way."""
@@ -111,13 +136,13 @@ class Watched:
             return
         gradients = torch.autograd.grad(loss, tuple(self._ends.values()), retain_graph=retain_graph, allow_unused=True)
         unused = [name for name, gradient in zip(self._ends, gradients, strict=True) if gradient is None]
-        if unused and not self._fallback:
+        if unused and not self._plan.fallback:
             raise InvalidInput(f"the output of {unused[0]} does not reach the losses: leave it out of the subset")
 
     def _sample_by_sample(self, losses: Tensor) -> Tensor:
         """‖∇ℓ_i‖² [n] by the parameters that no rule covers, zero where there are none."""
         total = torch.zeros_like(losses, dtype=torch.promote_types(losses.dtype, torch.float32))
-        parameters = [self._parameters[name] for name in sorted(self._by_sample)]
+        parameters = [self._plan.parameters[name] for name in sorted(self._plan.by_sample)]
         for place, loss in enumerate(losses if parameters else ()):
             gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
             total[place] = sum(gradient.square().sum() for gradient in gradients if gradient is not None)
@@ -130,10 +155,13 @@ class Watched:
         for layer, seen in self._calls:
             if seen != samples:
                 doubt = f"{layer.name} was given {seen} rows for {samples} samples"
-                self._doubts.update(dict.fromkeys(layer.rules, doubt))
+                self._doubts.update(dict.fromkeys(layer.names, doubt))
         for name, doubt in self._doubts.items():
-            if not self._fallback:
+            if not self._plan.fallback:
                 raise InvalidInput(
                     f"gradient_norm cannot follow {name}: {doubt}; leave it out, or allow the per-sample fallback"
                 )
-            self._by_sample.add(name)
+        for group in self._uses:
+            if not self._doubts.keys().isdisjoint(group):
+                self._plan.by_sample.update(group)
+        self._plan.by_sample.update(self._doubts)

@@ -175,6 +175,53 @@ def test_what_passes_can_be_handed_to_every_room(monkeypatch: pytest.MonkeyPatch
     assert policies.capacities(found)["holdout"] == learning.gate(found).least_samples == 4
 
 
+@pytest.mark.parametrize(
+    ("attribute", "shares", "said"),
+    [
+        ("country", "", "need the name of an attribute and at least one value"),
+        ("", "France=0.1", "need the name of an attribute"),
+        ("country", "France", "'France' is no value=share: write e.g. France=0.05,Spain=0"),
+        ("country", "France=much", "'France=much' is no value=share"),
+        ("country", "France=0.1,France=0.2", "named twice"),
+        ("country", "France=nan", "outside 0 to 1"),
+        ("country", "France=0.2,Spain=0.2", "add up to 1.1; it must be less than 1: the rest is for negative"),
+    ],
+)
+def test_segments_that_are_none_are_refused(
+    monkeypatch: pytest.MonkeyPatch, attribute: str, shares: str, said: str
+) -> None:
+    monkeypatch.setenv("WEIR_SEGMENT_ATTRIBUTE", attribute)
+    monkeypatch.setenv("WEIR_SEGMENT_SHARES", shares)
+    text = refused()
+    assert said in text
+    assert "WEIR_SEGMENT_SHARES" in text
+
+
+def test_what_makes_the_keys_of_each_stratum_follows_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    from weir import policies
+
+    monkeypatch.setenv("WEIR_SEGMENT_ATTRIBUTE", "country")
+    monkeypatch.setenv("WEIR_SEGMENT_SHARES", "France=0.1,Spain=0")
+    monkeypatch.setenv("WEIR_HALF_LIFE_SECONDS", "3600")
+    by_importance = "last_layer_norm, proportional, floor 0.25, half-life 3600 s"
+    assert policies.rules(settings.read()) == {
+        "holdout": "uniform, half-life 3600 s", "uniform": "uniform, half-life 3600 s",
+        "positive": by_importance, "negative": by_importance, "country=France": by_importance,
+    }  # fmt: skip
+    before = policies.rules(settings.read())
+    for variable, value in {
+        "ESTIMATOR": "entropy", "NOISE_GUARD": "holdout", "SELECTION": "top_fraction", "SELECTION_FLOOR": "0.5",
+        "HALF_LIFE_SECONDS": "0",
+    }.items():  # fmt: skip
+        with monkeypatch.context() as changed:
+            changed.setenv(f"WEIR_{variable}", value)
+            assert policies.rules(settings.read())["positive"] != before["positive"], variable
+    for variable in ("BUFFER_CAPACITY", "HOLDOUT_SHARE", "SCORE_BATCH"):
+        with monkeypatch.context() as changed:
+            changed.setenv(f"WEIR_{variable}", "0.3" if variable == "HOLDOUT_SHARE" else "500")
+            assert policies.rules(settings.read()) == before, variable
+
+
 def test_everything_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEIR_API_PORT", "x")
     monkeypatch.setenv("WEIR_SEED", "-1")
