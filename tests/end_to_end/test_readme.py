@@ -1,0 +1,115 @@
+"""The README's "Next steps", each by the letter, on servers that were there before."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from contextlib import ExitStack, closing
+from json import loads
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer
+
+from tests.conftest import TestPostgres
+from tests.end_to_end.feeder import visits
+from tests.end_to_end.role import not_ready, running, until
+from tests.end_to_end.topic import records
+from tests.end_to_end.traffic import START_MS, Record, heartbeat
+from trainer.tokens import MAX_TOKENS
+from weir.local.kafka import KafkaServer
+from weir.settings import PREFIX
+
+LATER_MS = START_MS + 10_000_000  # by then every window of the first visits has closed
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+class Reader:
+    """Somebody who types what the README says, with a home and a port that are free on this machine."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
+        self.environment = inherited | {"WEIR_HOME": str(home), "WEIR_API_PORT": "0"}
+
+    def types(self, line: str, *more: str, **settings: str) -> str:
+        """Run a command that the README tells, with ``more`` options; its standard output."""
+        assert line in README
+        command = [sys.executable, "-m", *line.split(), *more]
+        environment = self.environment | settings
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def reader(own_kafka: KafkaServer, own_postgres: TestPostgres, tmp_path: Path) -> Reader:
+    """A reader with a Kafka and a Postgres of the house."""
+    reader = Reader(tmp_path)
+    for line, value in (
+        ("WEIR_KAFKA_BOOTSTRAP=host:9092", own_kafka.bootstrap),
+        ("WEIR_DATABASE_URL=postgresql://user:password@host/name", own_postgres.database()),
+    ):
+        assert line in README
+        reader.environment[line.partition("=")[0]] = value.replace("postgresql+psycopg://", "postgresql://")
+    return reader
+
+
+def hugging_face_folder(into: Path) -> Path:
+    """A tiny random BERT, as anybody's tool of transformers writes it."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+
+    into.mkdir()
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz", *(f"##{x}" for x in "aeiou")]
+    (into / "vocab.txt").write_text("\n".join(words) + "\n")
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = BertConfig(vocab_size=len(words), max_position_embeddings=MAX_TOKENS, num_labels=1, **shape)
+        BertForSequenceClassification(config).save_pretrained(into)
+    BertTokenizerFast(str(into / "vocab.txt")).save_pretrained(into)
+    return into
+
+
+def test_a_reader_takes_weir_to_servers_of_the_house_with_another_model_and_adds_partitions(
+    reader: Reader, own_kafka: KafkaServer
+) -> None:
+    reader.types("weir migrate")
+    reader.types("weir topics")
+    folder = hugging_face_folder(reader.home / "bert")
+    said = reader.types("weir models init", "--untrained", WEIR_MODEL=str(folder))
+    assert said == "v1 serves (entry 1 of the log)\n"
+    assert all(f"`weir {role}`" in README for role in ("worker", "trainer", "api"))
+    with ExitStack() as stack:
+        roles = [
+            stack.enter_context(running(role, reader.home, reader.environment)) for role in ("worker", "trainer", "api")
+        ]
+        worker = roles[0]
+        until("every role", lambda: not any(map(not_ready, roles)), roles)
+        until("every partition", lambda: worker.partitions == set(range(4)), roles)
+        send(own_kafka, ((None, visit) for visit in visits(0, 300)))
+        send(own_kafka, ((number, Record(b"", heartbeat(LATER_MS), LATER_MS)) for number in range(4)))
+        until("scores", lambda: len(scored_by(own_kafka)) == 300, roles)
+        assert set(scored_by(own_kafka).values()) == {"v1"}
+
+        reader.types("weir topics --partitions 8")
+        until("the added partitions", lambda: worker.partitions == set(range(8)), roles)
+        view = (visit.value for visit in visits(300, 1))
+        send(own_kafka, ((7, Record(b"", value, LATER_MS)) for value in (*view, heartbeat(LATER_MS))))
+        until("its score", lambda: "visit-300" in scored_by(own_kafka), roles)
+        assert "wrong" not in reader.types("weir check")
+
+
+def send(kafka: KafkaServer, messages: Iterable[tuple[int | None, Record]]) -> None:
+    """Send (partition, message) pairs to the topic of interactions, all durable on return."""
+    with closing(KafkaProducer(bootstrap_servers=kafka.bootstrap, acks="all")) as producer:
+        for partition, (key, value, at) in messages:
+            producer.send("interactions", value, key, partition=partition, timestamp_ms=at)
+        producer.flush()
+
+
+def scored_by(kafka: KafkaServer) -> dict[str, str]:
+    """Sample → the version that scored it."""
+    found = [loads(record.value) for record in records(kafka.bootstrap, "importance")]
+    return {score["sample"]: score["model"] for score in found}
