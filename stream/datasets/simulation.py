@@ -52,8 +52,8 @@ def mapping(seed: int) -> Mapping:
     return Mapping(prefix=NAME, seed=seed, stream_start_ms=STREAM_START_MS)
 
 
-def lines(seed: int, days: int = DAYS) -> Iterator[Line]:
-    """The shop's order lines and cancellations over ``days``, in order of time; the same for the same seed."""
+def lines(seed: int, days: int = DAYS, orders_per_day: int = ORDERS_PER_DAY) -> Iterator[Line]:
+    """The shop's order lines and cancellations over ``days``, in order of time; the same for the same arguments."""
     rng = Random(f"{NAME}/{seed}")  # noqa: S311 - a draw to repeat, not a secret
     products = list(_products(rng))
     taste = {word: rng.gauss(0, 1) for product in products for word in product.words}
@@ -63,7 +63,7 @@ def lines(seed: int, days: int = DAYS) -> Iterator[Line]:
         taste = {word: 0.985 * liking + rng.gauss(0, 0.1726) for word, liking in taste.items()}
         on_sale = [product for product in products if product.launch_day <= day <= product.last_day]
         weights = [_weight(product, day, taste) for product in on_sale]
-        todays = [line for number in range(ORDERS_PER_DAY) for line in _order(day, number, on_sale, weights, rng)]
+        todays = [line for number in range(orders_per_day) for line in _order(day, number, on_sale, weights, rng)]
         for line in todays:
             if rng.random() < 0.02:
                 refunds.setdefault(day + rng.randint(1, 14), []).append(line)

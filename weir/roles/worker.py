@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -26,10 +26,18 @@ from storage.registry import Registry
 from stream.announcements import follow
 from stream.app import STATUS_FAILED, StreamSettings, Worker
 from stream.lane import Effects, Limits
-from stream.reports import STORAGE, Availability
+from stream.reports import STORAGE, Availability, Report
 from stream.topics import topic_id
 from weir import logs, policies
-from weir.roles.common import begin, database, patiently, ready_database, rescoring, stopped_by_signals
+from weir.roles.common import (
+    begin,
+    database,
+    leave_out_of_garbage_collection,
+    patiently,
+    ready_database,
+    rescoring,
+    stopped_by_signals,
+)
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
 from weir.settings import Settings
@@ -53,6 +61,7 @@ def run(settings: Settings) -> int:
     ):
         _log.info("page is served", url=page.url)
         prepared = _prepare(settings, stop, reporting)
+        leave_out_of_garbage_collection()
         return 0 if prepared is None else asyncio.run(_work(settings, stop, reporting, *prepared))
 
 
@@ -70,6 +79,17 @@ def _prepare(settings: Settings, stop: Event, reporting: Reporting) -> tuple[UUI
         return None
     if not wait(lambda: _bring(settings, engine, serving), "buffer"):
         return None
+    return topic, serving, effects(settings, engine, topic, serving.scorer.score, reporting)
+
+
+def effects(
+    settings: Settings,
+    engine: Engine,
+    topic: UUID,
+    score: Callable[[Sequence[Sample]], Scores],
+    report: Callable[[Report], None],
+) -> Effects:
+    """What a worker does with what it reads of a topic, when it scores by ``score``."""
     progresses = Progresses(engine, topic)
     admission, rules = policies.admission(settings), policies.rules(settings)
     buffer = Buffer(engine, policies.capacities(settings), topic, policies.positive_from(settings), rules)
@@ -85,11 +105,7 @@ def _prepare(settings: Settings, stop: Event, reporting: Reporting) -> tuple[UUI
     def admitted(samples: Sequence[Sample], scores: Scores) -> Sequence[Offer]:
         return admit(samples, scores, admission, buffer.door())
 
-    return (
-        topic,
-        serving,
-        Effects(claim, serving.scorer.score, admitted, count, buffer.remember, reporting, progresses.acknowledged),
-    )
+    return Effects(claim, score, admitted, count, buffer.remember, report, progresses.acknowledged)
 
 
 def _bring(settings: Settings, engine: Engine, serving: Serving) -> bool:

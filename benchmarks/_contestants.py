@@ -1,0 +1,140 @@
+"""The ways to read a topic, each in a process of its own: ``python -m benchmarks._contestants TASK``, a task in JSON.
+
+What it prints is what was measured, in JSON.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterable, Callable, Coroutine
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import faust
+import msgspec
+from aiokafka import AIOKafkaConsumer
+
+from benchmarks._meter import Measured, Meter, Task
+from benchmarks._steps import effects_of, step_by_step
+from importance.events import decode
+from stream.app import StreamSettings, Worker, create_app
+from stream.chunks import Chunk, ChunkSchema
+from stream.reports import Report, Turn
+from weir import policies
+from weir.roles.common import leave_out_of_garbage_collection
+from weir.settings import Settings
+
+_ROOT = Path(__file__).parents[1]
+
+
+async def raw(task: Task, meter: Meter) -> None:
+    """The consumer of aiokafka with nothing around it, and our decoding."""
+    most = StreamSettings.max_poll_records
+    consumer = AIOKafkaConsumer(
+        task.topics.interactions,
+        bootstrap_servers=task.bootstrap,
+        group_id=task.group,
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    while not meter.done.is_set():
+        fetched = await consumer.getmany(timeout_ms=1_000, max_records=most)
+        for records in fetched.values():
+            for record in records:
+                decode(record.value, record.timestamp)
+            meter.count(len(records))
+    await consumer.stop()
+
+
+async def stock(task: Task, meter: Meter, **value: Any) -> None:
+    """Faust as it comes, by ``stream.take``; ``value`` says what it makes of a message's value."""
+    with tempfile.TemporaryDirectory() as folder:
+        app = faust.App(
+            task.group,
+            broker=f"kafka://{task.bootstrap}",
+            datadir=folder,
+            store="memory://",
+            web_enabled=False,
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            logging_config=None,
+            consumer_auto_offset_reset="earliest",
+        )
+
+        async def take(stream: Any) -> None:
+            async for events in stream.take(500, within=1.0):
+                meter.count(len(events))
+
+        app.agent(app.topic(task.topics.interactions, **value))(take)
+        await app.start()
+        await meter.done.wait()
+
+
+async def transport(task: Task, meter: Meter) -> None:
+    """The chunk transport, and our decoding."""
+    with tempfile.TemporaryDirectory() as folder:
+        app = create_app(StreamSettings(task.bootstrap, task.group, Path(folder)))
+
+        async def read(chunks: AsyncIterable[Chunk]) -> None:
+            async for chunk in chunks:
+                for record in chunk.records:
+                    decode(record.value, record.timestamp)
+                chunk.release()
+                chunk.acknowledge()
+                meter.count(chunk.count)
+
+        interactions = app.topic(
+            task.topics.interactions, acks=False, schema=ChunkSchema(), key_type=bytes, value_type=bytes
+        )
+        app.agent(interactions)(read)
+        await app.start()
+        await meter.done.wait()
+
+
+async def whole(task: Task, meter: Meter) -> None:
+    """The worker as it is, but for the model: every sample is worth the same."""
+    does = effects_of(task)
+
+    def report(said: Report) -> None:
+        does.report(said)
+        if isinstance(said, Turn):
+            meter.count(sum(said.counts.values()))
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings = StreamSettings(task.bootstrap, task.group, Path(folder), task.topics)
+        worker = Worker(settings, policies.join(Settings()), replace(does, report=report))
+        await worker.run(meter.done)
+
+
+CONTESTANTS: Final[dict[str, Callable[[Task, Meter], Coroutine[Any, Any, None]]]] = {
+    "raw": raw,
+    "stock": partial(stock, value_type=bytes, value_serializer="raw"),
+    "stock, JSON": partial(stock, value_serializer="json"),
+    "transport": transport,
+    "whole": whole,
+    "step by step": step_by_step,
+}
+
+
+def run(task: Task) -> Measured:
+    """Run a contestant in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks._contestants", msgspec.json.encode(task).decode()]
+    done = subprocess.run(command, cwd=_ROOT, stdout=subprocess.PIPE, check=True)
+    return msgspec.json.decode(done.stdout, type=Measured)
+
+
+async def _main(task: Task) -> None:
+    leave_out_of_garbage_collection()  # as the worker does; or each would pay for what all of them import
+    meter = Meter(task)
+    await CONTESTANTS[task.contestant](task, meter)
+    sys.stdout.buffer.write(msgspec.json.encode(meter.measured))
+    sys.stdout.flush()
+    os._exit(0)  # it is measured; to end in order would take seconds, in which nothing is learned
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(msgspec.json.decode(sys.argv[1], type=Task)))

@@ -1,0 +1,113 @@
+"""The whole path walked by hand, one step after the other in one thread: what each takes when it runs alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from benchmarks._meter import Meter, Task
+from importance.attribution import Decisions, Join, Progress
+from importance.events import decode
+from importance.flush import Flush
+from importance.scores import Scores
+from monitoring.metrics import WorkerMetrics, new_registry
+from storage.engine import create_engine
+from stream.app import StreamSettings
+from stream.lane import Effects, Limits
+from stream.publishing import Publisher
+from stream.reports import Turn
+from stream.topics import topic_id
+from weir import policies
+from weir.roles.reporting import Reporting
+from weir.settings import Settings
+
+
+def effects_of(task: Task) -> Effects:
+    """What a worker does, without a model."""
+    from weir.roles.worker import effects  # brings torch, for which the others need not wait
+
+    return effects(
+        Settings(),
+        create_engine(task.database_url, pool_size=10),
+        topic_id(task.bootstrap, task.topics.interactions),
+        lambda samples: Scores.uniform(len(samples)),
+        Reporting(WorkerMetrics(new_registry())),
+    )
+
+
+@dataclass
+class _Lane:
+    """One partition: its join, and what was decided since its last turn."""
+
+    partition: int
+    epoch: int
+    join: Join
+    decided: Decisions = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        self.next, self.decided = self.join.progress.next, Decisions(self.join.progress)
+
+    def read(self, records: Sequence[Any], meter: Meter) -> None:
+        """Decode twice: by itself, and within the join, which is what the worker does."""
+        with meter.step("decode"):
+            for record in records:
+                decode(record.value, record.timestamp)
+        with meter.step("decode and join"):
+            rows = [(record.offset, record.timestamp, record.value) for record in records]
+            self.decided.extend(self.join.feed(records[0].offset, records[-1].offset + 1, rows))
+
+    async def turn(self, does: Effects, publisher: Publisher, meter: Meter) -> None:
+        """Make what was decided durable."""
+        decided = self.decided
+        with meter.step("score"):
+            scores = does.score(decided.samples)
+        with meter.step("admit"):
+            offers = does.admit(decided.samples, scores)
+        with meter.step("count predictions"):
+            quality = does.tally(decided.samples, scores)
+        with meter.step("publish"):
+            await publisher.publish(offers, [])
+        with meter.step("remember"):
+            late, samples = decided.corrections, len(offers)
+            does.remember(
+                Flush(self.partition, self.epoch, self.next, decided.progress, offers, late, quality, samples)
+            )
+        with meter.step("report"):
+            does.report(Turn(self.partition, decided.counts, offers, len(late), [], []))
+        self.begin()
+
+
+async def step_by_step(task: Task, meter: Meter) -> None:
+    """Read as the worker does, in turns of the same size."""
+    names, does = task.topics, effects_of(task)
+    consumer = AIOKafkaConsumer(
+        names.interactions, bootstrap_servers=task.bootstrap, group_id=task.group, auto_offset_reset="earliest"
+    )
+    producer = AIOKafkaProducer(bootstrap_servers=task.bootstrap, acks="all", max_batch_size=1 << 19)
+    await consumer.start()
+    await producer.start()
+
+    async def started() -> AIOKafkaProducer:
+        return producer
+
+    publisher = Publisher(started, names.importance, names.dead)
+    lanes: dict[int, _Lane] = {}
+    while not meter.done.is_set():
+        with meter.step("fetch"):
+            fetched = await consumer.getmany(timeout_ms=1_000, max_records=StreamSettings.max_poll_records)
+        for place, records in fetched.items():
+            if place.partition not in lanes:
+                epoch, _ = does.claim(place.partition, 1)
+                join = Join(policies.join(Settings()), place.partition, Progress.beginning(records[0].offset))
+                lanes[place.partition] = _Lane(place.partition, epoch, join)
+            lane = lanes[place.partition]
+            lane.read(records, meter)
+            if len(lane.decided.samples) >= Limits.turn_samples:
+                await lane.turn(does, publisher, meter)
+            meter.count(len(records))
+    await consumer.stop()
+    await producer.stop()
