@@ -186,6 +186,7 @@ class Lane:
             while await self._work_came():
                 self._busy = True
                 await self._turn(await self._opened())
+                self.beats += 1
                 self._busy = False
         except Fenced as error:
             # Another worker's now. What is still delivered stays untouched; Kafka will revoke the partition, and

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tests.conftest import TestPostgres
 from tests.end_to_end.comparison import Stop
+from tests.end_to_end.lookout import Lookout
 from tests.end_to_end.service import Service
 from weir.local.kafka import KafkaServer
 
@@ -34,8 +35,10 @@ class Faults:
 class Havoc:
     """Inflicts faults on a service, in an order and at moments that ``seed`` decides."""
 
-    def __init__(self, service: Service, kafka: KafkaServer, postgres: TestPostgres, seed: int) -> None:
-        self._service, self._kafka, self._postgres = service, kafka, postgres
+    def __init__(
+        self, service: Service, lookout: Lookout, kafka: KafkaServer, postgres: TestPostgres, seed: int
+    ) -> None:
+        self._service, self._lookout, self._kafka, self._postgres = service, lookout, kafka, postgres
         self._rng = random.Random(seed)
         self.stops: list[Stop] = []
 
@@ -88,6 +91,7 @@ class Havoc:
 
     def kill_broker(self) -> None:
         """Kill the broker and start it again after a moment."""
-        self._kafka.kill()
-        time.sleep(self._rng.random())
-        self._kafka.start()
+        with self._lookout.paused:
+            self._kafka.kill()
+            time.sleep(self._rng.random())
+            self._kafka.start()

@@ -28,17 +28,21 @@ class Look(NamedTuple):
 
 
 class Lookout(threading.Thread):
-    """Looks for the length of a ``with`` block; while one of the servers is away there is nothing to see."""
+    """Looks for the length of a ``with`` block; while Postgres is away there is nothing to see.
+
+    Whoever takes Kafka away holds ``paused``: its clients leave sockets behind when they lose their server.
+    """
 
     def __init__(self, service: Service) -> None:
         super().__init__(name="lookout", daemon=True)
         self._service = service
         self._ended = threading.Event()
+        self.paused = threading.Lock()
         self.looks: list[Look] = []
 
     def run(self) -> None:
         while not self._ended.wait(_INTERVAL_SECONDS):
-            with suppress(Unavailable):
+            with self.paused, suppress(Unavailable):
                 self.looks.append(self._look())
 
     def _look(self) -> Look:

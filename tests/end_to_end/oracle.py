@@ -26,8 +26,8 @@ class Oracle:
         self.content: dict[int, list[Record]] = defaultdict(list)
         self.decisions: dict[int, Decisions] = {}
 
-    def read(self) -> None:
-        """Go on to the end of the topic."""
+    def read(self) -> dict[int, int]:
+        """Go on to the end of the topic; gives `next`."""
         since = {partition: join.position for partition, join in self._joins.items()}
         fresh: dict[int, list[Record]] = defaultdict(list)
         for record in records(self._settings.kafka_bootstrap, self._topic, since):
@@ -35,6 +35,7 @@ class Oracle:
         for partition, rows in fresh.items():
             self.content[partition] += rows
             self._feed(partition, rows)
+        return self.next
 
     def _feed(self, partition: int, rows: Sequence[Record]) -> None:
         if partition not in self._joins:

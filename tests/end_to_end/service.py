@@ -8,7 +8,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
@@ -131,6 +131,10 @@ class Service:
     def decided(self) -> int:
         """Offsets that are decided, over all partitions."""
         return sum(self.next.values())
+
+    def until_decided(self, offsets: Mapping[int, int]) -> None:
+        """Wait until these are the first offsets that are not decided, by partition."""
+        self.until(f"{offsets}", lambda: self.next == offsets)
 
     def until(self, what: str, ready: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
         """Wait for an event of another process; where it does not come, tell what the workers said last."""

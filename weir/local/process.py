@@ -152,8 +152,10 @@ class Child:
 
     def last_words(self) -> str:
         """One line for a person: how the program ended, what it said last, and where the rest is."""
-        said = " | ".join(self.log_tail(3))
-        return f"{self.name} ended with exit status {self.status}: {said or 'it said nothing'}; see {self.log}"
+        by_itself = self.status is not None and self.status < 128  # a signal's victim has nothing to say about it
+        error = _last_error(self.log_tail(200)) if by_itself else None
+        said = error or " | ".join(self.log_tail(3)) or "it said nothing"
+        return f"{self.name} ended with exit status {self.status}: {said}; see {self.log}"
 
     def log_tail(self, lines: int = 10) -> list[str]:
         """The last lines that are not empty in the log."""
@@ -167,3 +169,25 @@ class Child:
         """Close the pipe to a keeper that has ended; were it alive, it would end the program."""
         if self._keeper is not None and self._keeper.stdin is not None:
             self._keeper.stdin.close()
+
+
+def _last_error(lines: Sequence[str]) -> str | None:
+    r"""The last error of a role's JSON log, in a line: its event, and its reason or the exception's last line.
+
+    Only when the log is JSON to its end: else the program's own last words say more.
+
+    >>> _last_error(['{"level": "error", "event": "worker failed", "exception": "Traceback\\nValueError: no"}',
+    ...              '{"level": "info", "event": "stopping"}'])
+    'worker failed: ValueError: no'
+    """
+    told: str | None = None
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            told = None
+            continue
+        if isinstance(entry, dict) and entry.get("level") in ("error", "critical"):
+            why = str(entry.get("reason") or entry.get("exception") or "").strip()
+            told = ": ".join(part for part in (str(entry.get("event", "")), why.rpartition("\n")[2]) if part)
+    return told

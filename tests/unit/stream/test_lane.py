@@ -238,8 +238,10 @@ async def test_idle_time_decides_what_waits_and_stores_nothing_when_nothing_does
     await world.until(lambda: lane.event_time_ms == 0 and not lane.has_work, task)
     assert lane.wants_time
     for time_ms in (500, 1_000, 1_500, 5_000):
+        beats = lane.beats
         lane.advance(time_ms)
         await world.until(lambda at=time_ms: lane.event_time_ms == at and not lane.has_work, task)
+        assert lane.beats > beats  # also where it decided nothing: the watchdog must not take idling for a hang
     assert world.scored == ["i1"]
     assert not lane.wants_time
     stored = len(world.flushes)
