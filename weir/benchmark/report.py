@@ -79,7 +79,7 @@ def _goals(findings: Findings) -> Iterator[Block]:
             arm = Arm(clean, name, most)
             kept = findings.retention(arm)
             if kept is not None:
-                answer = "reached" if kept.estimate >= goal else "missed"
+                answer = _answer(kept, goal)
                 rows.append((f"{goal:.0%} of full AUC at {most:.0%} of the steps", name, _percent(kept), answer))
     for noise in (noise for noise in findings.noises if noise.rate):
         for metric in ("auc", "accuracy"):
@@ -93,8 +93,15 @@ def _goals(findings: Findings) -> Iterator[Block]:
     yield Table(("goal", "policy", "found", ""), rows)
 
 
+def _answer(found: Interval, goal: float) -> str:
+    """Whether a goal is reached: surely only where the whole interval lies above it."""
+    if found.estimate < goal:
+        return "missed"
+    return "reached" if found.low >= goal else "reached, not surely"
+
+
 def _noise_goal(findings: Findings, noise: Noise, scored: Sequence[str], metric: Metric) -> list[tuple[str, ...]]:
-    """+1 point over uniform at no more than half its steps: of the default, and of the best."""
+    """+1 point over uniform at no more than half its steps: of the default, and of the best (optimistic)."""
     full, found = Arm(noise, UNIFORM.name, FULL), []
     for name in scored:
         for ratio in (ratio for ratio in findings.ratios(name, noise) if ratio <= 0.5):
@@ -109,7 +116,7 @@ def _noise_goal(findings: Findings, noise: Noise, scored: Sequence[str], metric:
             best = max((each for each in here if each[0] in names), key=lambda each: each[3].estimate, default=None)
             if best is not None:
                 name, ratio, _, gain = best
-                answer = "reached" if gain.estimate >= 0.01 else "missed"
+                answer = _answer(gain, 0.01)
                 what = f"+1 point of {metric} over uniform of {against}, {noise}"
                 rows.append((what, f"{name}, keep {ratio:.0%}", _points(gain), answer))
     return rows
