@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from math import inf
-from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Final
 
 from importance.errors import InvalidInput
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:  # the settings read this language, and must not wait for numpy
+    from importance.scores import Floats
 
 NAMES: Final = (
     "uniform", "entropy", "confidence", "margin", "loss", "el2n", "output_norm", "last_layer_norm", "rho", "tracin",
@@ -66,23 +64,27 @@ class Mixture:
         """The names of what has to be computed."""
         return (*(part.estimator for part in self.parts), *([GUARD] if self.guarded else []))
 
-    def combine(self, scores: Mapping[str, Floats], means: Mapping[str, float]) -> Floats:
+    def combine(self, scores: "Mapping[str, Floats]", means: Mapping[str, float]) -> "Floats":
         """The mixture's score [n] of its columns' scores, each [n].
 
+        >>> import numpy as np
         >>> parse("rho+entropy").combine({"rho": np.array([2.0, 0.0]), "entropy": np.array([0.1, 0.3])},
         ...                              {"rho": 1.0, "entropy": 0.2}).tolist()
         [2.5, 1.4999999999999998]
         """
-        if len(self.parts) == 1:
-            total = scores[self.parts[0].estimator] * self.parts[0].factor
+        first, *others = self.parts
+        if others:
+            total = first.factor * _relative(scores, means, first.estimator)
+            for part in others:
+                total = total + part.factor * _relative(scores, means, part.estimator)
         else:
-            total = np.sum([part.factor * _relative(scores, means, part.estimator) for part in self.parts], axis=0)
+            total = scores[first.estimator] * first.factor
         return total * scores[GUARD] if self.guarded else total
 
 
-def _relative(scores: Mapping[str, Floats], means: Mapping[str, float], name: str) -> Floats:
+def _relative(scores: "Mapping[str, Floats]", means: Mapping[str, float], name: str) -> "Floats":
     mean = means.get(name, 0.0)
-    return scores[name] / mean if mean > 0 else np.ones_like(scores[name])
+    return scores[name] / mean if mean > 0 else scores[name] * 0.0 + 1.0
 
 
 def parse(text: str, guarded: bool = False) -> Mixture:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from importance.mixture import GUARD, Floats, Mixture
+from importance.mixture import GUARD, Mixture
+from importance.scores import Floats
 from importance.selection import Cut, cut_at
 
 TOP_FRACTION = 0.1

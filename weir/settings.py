@@ -21,7 +21,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from importance.errors import InvalidInput
 from importance.mixture import parse
-from importance.scale import TOP_FRACTION
 from importance.segments import parse as parse_segments
 from weir.masking import masked_url
 
@@ -195,9 +194,7 @@ class Settings(BaseSettings):
     selection: Literal["proportional", "top_fraction"] = Field(
         default="proportional", description="how worth becomes a weight; top_fraction is biased on purpose"
     )
-    top_fraction: float = Field(
-        default=TOP_FRACTION, gt=0, le=1, description="the share of samples that top_fraction lets in"
-    )
+    top_fraction: float = Field(default=0.1, gt=0, le=1, description="the share of samples that top_fraction lets in")
     selection_floor: float = Field(
         default=0.25,
         gt=0,
