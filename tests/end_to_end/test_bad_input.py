@@ -11,7 +11,10 @@ from tests.end_to_end.comparison import assert_as_told, published_scores
 from tests.end_to_end.oracle import Oracle
 from tests.end_to_end.service import WINDOW_MS, Service
 from tests.end_to_end.traffic import Record
+from tests.end_to_end.worker import WorkerProcess
 from tests.malformed import KAFKA_TIME_MS, MALFORMED, mutations, valid_impression
+
+pytestmark = pytest.mark.timeout(900)  # half a minute on an idle machine
 
 
 def record(value: bytes | None, subject: str = "a-fuzzer") -> Record:
@@ -27,10 +30,16 @@ def mixed(seed: int, fuzzed: int) -> Iterator[Record]:
             yield record(valid_impression(f"good-{number}"), f"subject-{number}")
 
 
-def until_closed(service: Service, oracle: Oracle, windows: int) -> None:
+def close_windows(service: Service, oracle: Oracle, windows: int) -> None:
+    """Let event time run on by so many windows, and wait until all is decided."""
     service.beat(KAFKA_TIME_MS + windows * WINDOW_MS)
-    oracle.read()
-    service.until(f"{oracle.next}", lambda: service.next == oracle.next)
+    service.until_decided(oracle.read())
+
+
+def until_counted(service: Service, worker: WorkerProcess, events: int, dead: int) -> None:
+    """A worker's figures follow what is stored: wait for them to be these."""
+    expected = {"weir_events": events, "weir_dead_letters": dead}
+    service.until(f"{expected}", lambda: {name: worker.total(name) for name in expected} == expected)
 
 
 def test_every_kind_of_malformed_message_is_a_dead_letter_and_a_mended_one_becomes_a_sample(service: Service) -> None:
@@ -39,17 +48,16 @@ def test_every_kind_of_malformed_message_is_a_dead_letter_and_a_mended_one_becom
     oracle = Oracle(service.settings, service.topic)
     service.send(record(value) for value, _ in MALFORMED.values())
     service.send([record(valid_impression("the-last-one"))])
-    until_closed(service, oracle, 3)
+    close_windows(service, oracle, 3)
     letters = list(dead_letters.read(service.kafka, service.topics.dead))
     assert [(letter.value, letter.reason) for letter in letters] == list(MALFORMED.values())
-    assert worker.total("weir_dead_letters") == len(MALFORMED)
-    assert worker.total("weir_events") == len(MALFORMED) + 3
+    until_counted(service, worker, events=len(MALFORMED) + 3, dead=len(MALFORMED))
 
     lost = next(letter for letter in letters if letter.value == MALFORMED["a message without its last brace"][0])
     place = ["--partition", str(lost.partition), "--offset", str(lost.offset)]
     mended = valid_impression("mended", time=KAFKA_TIME_MS + 3 * WINDOW_MS)
     service.weir("dead-letters", "redrive", *place, "--value", mended.decode())
-    until_closed(service, oracle, 6)
+    close_windows(service, oracle, 6)
     assert Pool(service.engine).explain("mended").sample.query == json.loads(mended)["query"]
     assert assert_as_told(service, oracle) == 2
 
@@ -61,10 +69,10 @@ def test_fuzzed_messages_are_decided_or_dead_letters_and_the_good_ones_keep_thei
     worker = service.start()
     oracle = Oracle(service.settings, service.topic)
     service.send(mixed(seed=5, fuzzed=count))
-    until_closed(service, oracle, 3)
+    close_windows(service, oracle, 3)
     assert service.said == []  # no worker ended
-    assert worker.total("weir_events") == sum(oracle.ends.values()) == count + count // 10 + 2
-    assert worker.total("weir_dead_letters") == len(oracle.dead)
+    assert sum(oracle.ends.values()) == count + count // 10 + 2
+    until_counted(service, worker, events=sum(oracle.ends.values()), dead=len(oracle.dead))
     samples = assert_as_told(service, oracle)
     assert_in_order(service, oracle)
     with capsys.disabled():

@@ -36,9 +36,9 @@ class WorkerProcess(Child):
         return {family.name: family for family in text_string_to_metric_families(text)}
 
     def total(self, counter: str) -> int:
-        """A counter of the present run, summed over its labels."""
-        family = self.metrics()[counter]
-        return int(sum(sample.value for sample in family.samples if sample.name.endswith("_total")))
+        """A counter of the present run, summed over its labels; 0 while there is nobody to answer."""
+        family = self.metrics().get(counter)
+        return int(sum(x.value for x in family.samples if x.name.endswith("_total"))) if family else 0
 
     @property
     def partitions(self) -> set[int]:
