@@ -35,7 +35,8 @@ def assert_as_told(service: Service, oracle: Oracle) -> int:
 
 def assert_buffer(service: Service, oracle: Oracle) -> None:
     """After a final trim: samples, keys, thresholds, labels, strata, probabilities."""
-    Buffer(service.engine, policies.capacities(service.settings), service.topic_id).trim()
+    settings = service.settings
+    Buffer(service.engine, policies.capacities(settings), service.topic_id, rules=policies.rules(settings)).trim()
     expected = oracle.buffer()
     pool = Pool(service.engine)
     for row in expected.rows():
