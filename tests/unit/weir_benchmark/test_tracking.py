@@ -16,10 +16,11 @@ RECORD: dict[str, object] = {
 
 
 def test_tensorboard_is_told_the_figures_and_the_curve(tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    reason = "the extra tensorboard is not installed"
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason=reason)
 
     tracker("tensorboard", tmp_path)(Outcome(RECORD, np.zeros(2)))
-    events = EventAccumulator(str(tmp_path / "tensorboard" / "loss-0.1-uniform0-0"))
+    events = events.EventAccumulator(str(tmp_path / "tensorboard" / "loss-0.1-uniform0-0"))
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("curve/auc")] == [(1, 0.5), (20, 0.75)]
     assert [(event.step, event.value) for event in events.Scalars("auc")] == [(20, 0.75)]
