@@ -1,0 +1,88 @@
+"""Rollback under load: two workers, versions that come and go, and no sample scored by one that had no right to."""
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+
+import pytest
+
+from storage.progress import samples_decided
+from storage.registry import Registry, State
+from storage.runs import Runs
+from tests.end_to_end.feeder import Feeder
+from tests.end_to_end.role import running, until
+from tests.end_to_end.rollback import Watch, bare_load_seconds, promote, register
+from tests.end_to_end.service import Service
+
+FEW_AND_FIFTY = [pytest.param(4, id="few"), pytest.param(50, id="fifty", marks=pytest.mark.soak)]
+
+
+@pytest.mark.parametrize("rollbacks", FEW_AND_FIFTY)
+def test_rollbacks_under_load_walk_back_and_no_sample_is_scored_by_a_wrong_version(
+    service: Service, rollbacks: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = Registry(service.engine)
+    newer = [register(service, seed) for seed in (2, 3, 4)]
+    with Feeder(service.kafka, service.topic, per_second=200):
+        watch = Watch(service, [service.start(), service.start()])
+        service.until("work for both", lambda: all(worker.partitions for worker in service.workers))
+        service.until("samples of both", lambda: len(service.next) == 2)
+        for expected in islice(there_and_back(watch, newer), rollbacks):
+            assert watch.rollback().to_version == expected
+            active = registry.active()
+            assert active is not None
+            assert (active.version, active.frozen) == (expected, True)
+    assert watch.check_every_score() > 100 * rollbacks
+    with capsys.disabled():
+        print(f"\n{watch.table(bare_load_seconds(service, newer[0]))}")
+
+
+def test_a_rollback_wins_over_a_fine_tune_under_way_and_the_freeze_holds_until_it_is_lifted(service: Service) -> None:
+    registry, runs = Registry(service.engine), Runs(service.engine)
+    service.start()
+    with (
+        Feeder(service.kafka, service.topic, per_second=50),
+        running("trainer", service.home, eager(service)) as trainer,
+    ):
+        wait = partial(until, roles=[trainer])
+        wait("samples to train on", lambda: samples_decided(service.engine) > 300)
+        promote(service, register(service, seed=2))
+        registry.unfreeze(actor="test", reason="learn")
+        wait("a fine-tune", lambda: any(run.ended is None for run in runs.latest()))
+        back = registry.rollback(None, actor="test", reason="looks wrong")
+        wait("its end", lambda: runs.latest()[0].ended is not None)
+        (run,) = runs.latest()
+        assert run.result == "superseded"
+        assert run.candidate is not None
+        assert registry.version(run.candidate).state is State.REJECTED
+
+        begun = samples_decided(service.engine)
+        wait("far more than is due", lambda: samples_decided(service.engine) > begun + 10 * DUE_SAMPLES)
+        assert registry.log()[-1] == back
+        assert runs.latest() == [run]
+        service.weir("models", "unfreeze", "--reason", "mended")
+        wait("a fine-tune again", lambda: runs.latest() != [run])
+
+
+DUE_SAMPLES = 40
+
+
+def eager(service: Service) -> dict[str, str]:
+    """The settings of a trainer that always finds something to do, and whose gate lets everything through."""
+    return service.environment | {
+        "WEIR_TRAIN_AFTER_SAMPLES": str(DUE_SAMPLES),
+        "WEIR_TRAIN_LEAST_SAMPLES": "50",
+        "WEIR_TRAIN_COOLDOWN_SECONDS": "0",
+        "WEIR_TRAIN_STEPS": "300",
+        "WEIR_TRAIN_BATCH": "16",
+        "WEIR_GATE_MARGIN": "0.5",
+        "WEIR_GATE_LEAST_SAMPLES": "4",
+    }
+
+
+def there_and_back(watch: Watch, newer: list[str]) -> Iterator[str]:
+    """Promote all above v1, then say where each of the rollbacks leads that undo them; again and again."""
+    while True:
+        for version in newer:
+            watch.promote(version)
+        yield from reversed(["v1", *newer[:-1]])
