@@ -11,7 +11,7 @@ from statistics import median
 
 import torch
 
-from importance import estimators
+from importance.mixture import parse
 from storage.artifacts import Artifacts
 from storage.registry import Entry, Registry
 from stream.topics import end_offsets
@@ -20,7 +20,7 @@ from tests.end_to_end.traffic import samples
 from tests.end_to_end.worker import WorkerProcess
 from trainer import folder as versions
 from trainer.bootstrap import FirstTraining, build
-from trainer.scorer import Scorer
+from trainer.scorer import Scorer, Worth
 from weir.announcing import tell
 
 Offsets = dict[int, int]
@@ -49,10 +49,10 @@ def bare_load_seconds(service: Service, version: str, times: int = 5) -> list[fl
     artifacts = Artifacts(service.settings.artifacts_url)
     seconds = []
     for _ in range(times):
-        scorer = Scorer(estimators.get("uniform"), torch.device("cpu"))
+        scorer = Scorer(Worth(parse("uniform")), torch.device("cpu"))
         with tempfile.TemporaryDirectory() as scratch:
             begun = time.perf_counter()
-            scorer.swap(version, artifacts.fetch(found.artifact, found.sha256, Path(scratch)), 1.0)
+            scorer.swap(version, artifacts.fetch(found.artifact, found.sha256, Path(scratch)))
             seconds.append(time.perf_counter() - begun)
     return seconds
 
