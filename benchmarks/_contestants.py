@@ -25,7 +25,7 @@ from stream.app import StreamSettings, Worker, create_app
 from stream.chunks import Chunk, ChunkSchema
 from stream.reports import Report, Turn
 from weir import policies
-from weir.roles.common import leave_out_of_garbage_collection
+from weir.roles.common import calm_garbage_collection
 from weir.settings import Settings
 
 _ROOT = Path(__file__).parents[1]
@@ -128,7 +128,7 @@ def run(task: Task) -> Measured:
 
 
 async def _main(task: Task) -> None:
-    leave_out_of_garbage_collection()  # as the worker does; or each would pay for what all of them import
+    calm_garbage_collection()  # as the worker does; or each would pay for what all of them import
     meter = Meter(task)
     await CONTESTANTS[task.contestant](task, meter)
     sys.stdout.buffer.write(msgspec.json.encode(meter.measured))

@@ -29,10 +29,10 @@ def uniforms(ids: Iterable[str], salt: str, purpose: str) -> NDArray[np.float64]
     >>> uniforms(["a", "b", "a"], salt="s", purpose="draw").round(4).tolist()
     [0.8294, 0.7867, 0.8294]
     """
-    prepared = blake2b(digest_size=8, key=salt.encode(), person=purpose.encode())
+    copy = blake2b(digest_size=8, key=salt.encode(), person=purpose.encode()).copy  # cheaper than to begin anew
     digests = []
     for text in ids:
-        state = prepared.copy()
+        state = copy()
         state.update(text.encode())
         digests.append(state.digest())
     return from_digests(digests)

@@ -141,8 +141,10 @@ class Draws:
 
     def probability(self, door: Door) -> list[float]:
         """The chance of each to lie above that κ; see `inclusion_probability`."""
-        pairs = zip(self.log_weight.tolist(), door.kappas(self.strata).tolist(), strict=True)
-        return [inclusion_probability(log_weight, kappa) for log_weight, kappa in pairs]
+        with np.errstate(invalid="ignore"):  # −∞ − (−∞): a weight of 0 before anything was turned away
+            exponents = np.minimum(0.0, self.log_weight - door.kappas(self.strata))
+        exponents[self.log_weight == -inf] = -inf
+        return [exp(exponent) for exponent in exponents.tolist()]
 
 
 def draw(samples: Sequence[Sample], strata: Sequence[str], scores: Scores, policy: AdmissionPolicy) -> Draws:
@@ -167,7 +169,12 @@ def draw(samples: Sequence[Sample], strata: Sequence[str], scores: Scores, polic
 
 def logarithms(values: Floats) -> Floats:
     """The ln of each ≥ 0, one by one: a vectorised logarithm may differ in the last bit with the place in the batch."""
-    return np.fromiter((log(value) if value else -inf for value in values.tolist()), np.float64, len(values))
+    logarithm = log if values.all() else _logarithm
+    return np.fromiter(map(logarithm, values.tolist()), np.float64, len(values))
+
+
+def _logarithm(value: float) -> float:
+    return log(value) if value else -inf
 
 
 def admit(samples: Sequence[Sample], scores: Scores, policy: AdmissionPolicy, door: Door) -> list[Offer]:

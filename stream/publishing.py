@@ -6,7 +6,7 @@ Knows nothing of what else happens to a sample.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -35,7 +35,7 @@ class Importance(msgspec.Struct, frozen=True, omit_defaults=True):
     prediction: float | None = None
 
 
-class Message(NamedTuple):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One record to be sent."""
 
     key: bytes | None

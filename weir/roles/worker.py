@@ -31,8 +31,8 @@ from stream.topics import topic_id
 from weir import logs, policies
 from weir.roles.common import (
     begin,
+    calm_garbage_collection,
     database,
-    leave_out_of_garbage_collection,
     patiently,
     ready_database,
     rescoring,
@@ -61,7 +61,7 @@ def run(settings: Settings) -> int:
     ):
         _log.info("page is served", url=page.url)
         prepared = _prepare(settings, stop, reporting)
-        leave_out_of_garbage_collection()
+        calm_garbage_collection()
         return 0 if prepared is None else asyncio.run(_work(settings, stop, reporting, *prepared))
 
 
