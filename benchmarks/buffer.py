@@ -24,7 +24,7 @@ from benchmarks._report import conditions, spread, table
 from benchmarks._servers import postgres
 from importance.flush import Flush
 from importance.progress import Progress
-from importance.reservoir import AdmissionPolicy, Door, Draws, Reservoir, Threshold, admit, draw, logarithms
+from importance.reservoir import AdmissionPolicy, Door, Reservoir, Threshold, admit, draw, logarithms
 from importance.sample import Outcome, Sample, labels
 from importance.scores import Offer, Scores
 from importance.strata import STRATA, StrataPolicy, assign
@@ -32,6 +32,7 @@ from storage import tables
 from storage.buffer import Buffer
 from storage.engine import create_engine
 from storage.progress import Progresses
+from weir.roles.common import calm_garbage_collection
 
 BATCH = 4_000  # what a worker decides at once
 SHOWN_TOGETHER = 9  # impressions of a subject that follow each other, as in the simulated shop
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if not (options.rounds >= 1 and options.rows >= 1 and options.offers >= options.places >= len(STRATA)):
         parser.error(f"--rounds and --rows must be at least 1, --places at least {len(STRATA)} and at most --offers")
+    calm_garbage_collection()
     print(conditions("numpy", "sqlalchemy", "psycopg"), end="\n\n")
     print(turned_away(options.rounds), stored(options.rounds, options.rows), sep="\n")
     print(counted(options.offers, options.places))
@@ -87,33 +89,37 @@ def seconds(work: Callable[[], object]) -> float:
     return time.process_time() - before
 
 
-def drawn(batch: Sequence[Sample], scores: Scores) -> Draws:
-    """Stratum and key of each, by keyed hashes."""
+def strata_of(batch: Sequence[Sample]) -> list[str]:
+    """Where each competes."""
     ids, subjects = [sample.id for sample in batch], [sample.subject for sample in batch]
-    return draw(batch, assign(ids, subjects, labels(batch), POLICY.strata), scores, POLICY)
+    return assign(ids, subjects, labels(batch), POLICY.strata)
 
 
 def turned_away(rounds: int) -> str:
     """Offers at a door that turns nearly all of them away."""
     door = Door(dict.fromkeys(STRATA, Threshold(log(10_000))))
-    offered = list(batches(OFFERED))
-    weights = [drawn(*each).log_weight for each in offered]
+    offered = [(batch, strata_of(batch), scores) for batch, scores in batches(OFFERED)]
+    weights = [draw(*each, POLICY).log_weight for each in offered]
     given = [(weight, np.random.default_rng(n).uniform(size=len(weight))) for n, weight in enumerate(weights)]
     kappa = log(10_000)
-
-    def by_hash() -> int:
-        return sum(int(drawn(*each).kept(door).sum()) for each in offered)
 
     def on_given_u() -> int:
         return sum(int((log_weight - logarithms(u) > kappa).sum()) for log_weight, u in given)
 
+    def by_hash() -> int:
+        return sum(int(draw(*each, POLICY).kept(door).sum()) for each in offered)
+
+    def with_strata() -> int:
+        return sum(int(draw(batch, strata_of(batch), scores, POLICY).kept(door).sum()) for batch, _, scores in offered)
+
     def with_offers() -> int:
-        return sum(sum(offer.kept for offer in admit(batch, scores, POLICY, door)) for batch, scores in offered)
+        return sum(sum(offer.kept for offer in admit(batch, scores, POLICY, door)) for batch, _, scores in offered)
 
     ways = {
         "key from a given u": on_given_u,
-        "stratum and key by keyed hashes": by_hash,
-        "the same by `admit`, which makes an offer of each for the topic": with_offers,
+        "key by the keyed hash of the id": by_hash,
+        "stratum too, by a hash of the subject and another of the id": with_strata,
+        "all that `admit` does: an offer of each, for the topic": with_offers,
     }
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):

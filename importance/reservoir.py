@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from math import exp, inf, log
+from operator import attrgetter
 
 import msgspec
 import numpy as np
@@ -89,6 +90,7 @@ class Threshold:
 
 
 _OPEN = Threshold()
+_time_ms = attrgetter("time_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +162,8 @@ def draw(samples: Sequence[Sample], strata: Sequence[str], scores: Scores, polic
         weights = top_fraction(scores.importance, scores.cut, uniforms(ids, policy.salt, "top"))
     else:
         weights = proportional(scores.importance, scores.mean_importance, policy.floor)
-    times_ms = np.fromiter((sample.time_ms for sample in samples), np.int64, len(samples))
-    is_plain = np.fromiter((stratum in PLAIN for stratum in strata), np.bool_, len(samples))
+    times_ms = np.fromiter(map(_time_ms, samples), np.int64, len(samples))
+    is_plain = np.fromiter(map(PLAIN.__contains__, strata), np.bool_, len(samples))
     log_weight = np.where(is_plain, 0.0, logarithms(weights))
     log_weight += policy.decay_per_ms * (times_ms - policy.landmark_ms)
     return Draws(strata, log_weight, log_weight - logarithms(uniforms(ids, policy.salt, "draw")))
