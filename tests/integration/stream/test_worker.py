@@ -32,7 +32,7 @@ async def test_what_one_record_decides_is_scored_in_slices_and_stored_at_once(pl
         await worker.until(lambda: store.decided == 900)
         await worker.until(lambda: sum(len(turn.offers) for turn in worker.of(Turn)) == 900)
         (turn,) = [turn for turn in worker.of(Turn) if turn.offers]
-    assert [count for count, _ in turn.scored] == [400, 400, 100]
+    assert [scored.samples for scored in turn.scored] == [400, 400, 100]
 
 
 async def test_chunks_that_queue_up_are_merged_into_one_turn(place: Place, store: Store) -> None:
