@@ -72,16 +72,6 @@ def lookup(ids: Tensor, gradients: Tensor) -> Tensor:
     return gradients.new_zeros(len(ids)).index_add_(0, pairs // size, vector(sums))
 
 
-def scale(inputs: Tensor, gradients: Tensor, epsilon: float) -> Tensor:
-    """Σ_t g_t ∘ x_t / √(mean x_t² + ε) [n, D] of x and g [n, T, D], the gradient of a norm's scale.
-
-    LayerNorm's x is what it reads less its mean; RMSNorm's what it reads.
-    """
-    size: Tensor = torch.linalg.vector_norm(inputs, dim=2, keepdim=True)
-    weight = torch.rsqrt(size.square() / inputs.shape[2] + epsilon)
-    return (weight.mT @ (inputs * gradients)).squeeze(1)
-
-
 def tied(ids: Tensor, by_lookup: Tensor, inputs: Tensor, by_outer: Tensor) -> Tensor:
     """⟨Σ_t onehot(id_t) g_tᵀ, Σ_s γ_s a_sᵀ⟩ [n], of one table that is looked up and multiplied with.
 
