@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from tokenizers import Tokenizer, models
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification
 
-from trainer.model import InteractionModel, Shape, losses
-from trainer.tokens import Batch
+from trainer.folder import Card, Model
+from trainer.model import InteractionModel, PairClassifier, Shape, losses
+from trainer.tokens import Batch, Encoded, Tokens
 
 LONGEST = 512
 _VOCABULARY = {"MiniLM-size": 30_522, "built-in": 2_000}
@@ -47,9 +50,9 @@ class Rows:
         return self.ids, self.types, self.mask, self.labels
 
     @property
-    def batch(self) -> Batch:
-        """Without the labels."""
-        return Batch(self.ids, self.types, self.mask)
+    def encoded(self) -> Encoded:
+        """Without the labels, as a tokenizer gives them."""
+        return Encoded(self.ids.numpy(), self.types.numpy(), np.full(len(self.ids), self.ids.shape[1]))
 
 
 def network(name: str, seed: int = 0) -> nn.Module:
@@ -80,3 +83,11 @@ def rows(name: str, batch: int, tokens: int, seed: int = 0) -> Rows:
     ids = torch.randint(1_000, _VOCABULARY[name], (batch, tokens), generator=random)
     types = (torch.arange(tokens) >= tokens // 2).long().expand(batch, tokens).contiguous()
     return Rows(ids, types, torch.ones_like(ids), torch.arange(batch) % 2)
+
+
+def model(name: str, device: torch.device | None = None) -> Model:
+    """The network of that name as a version in memory, with a tokenizer that knows no word."""
+    inner = network(name)
+    wrapped = inner if isinstance(inner, InteractionModel) else PairClassifier(inner, reads_types=True)
+    words = Tokens(Tokenizer(models.WordLevel({"[PAD]": 0}, "[PAD]")), pad_id=0)
+    return Model(wrapped.to(device or "cpu"), words, Card("interaction", LONGEST, pad_id=0, seed=0))

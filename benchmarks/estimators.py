@@ -10,13 +10,11 @@ import argparse
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
-import numpy as np
 import torch
-from tokenizers import Tokenizer, models
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -26,10 +24,7 @@ from benchmarks._subjects import Subject
 from benchmarks._timing import Seconds, in_turns, peak_megabytes, quartiles, speed
 from benchmarks._ways import WAYS, products
 from importance.estimators import get
-from trainer.folder import Card, Model
 from trainer.forward import run
-from trainer.model import InteractionModel, PairClassifier
-from trainer.tokens import Encoded, Tokens
 
 FIVE = ("entropy", "margin", "el2n", "loss", "last_layer_norm")
 ACTIVATIONS, GHOST, VMAP = "backward to activations", "opacus, ghost clipping", "vmap(grad)"
@@ -87,19 +82,14 @@ def _forward_only(asked: argparse.Namespace) -> str:
     return table(f"{title}{asked.forward_pairs} turns)", columns, rows)
 
 
-def _scoring(name: str, batch: int, tokens: int) -> dict[str, object]:
-    rows = subjects.rows(name, batch, tokens)
-    network = subjects.network(name)
-    wrapped = network if isinstance(network, InteractionModel) else PairClassifier(network, reads_types=True)
-    words = Tokens(Tokenizer(models.WordLevel({"[PAD]": 0}, "[PAD]")), pad_id=0)
-    model = Model(wrapped, words, Card("interaction", tokens, 0, 0))
-    encoded = Encoded(rows.ids.numpy(), rows.types.numpy(), np.full(batch, tokens))
-    labels = rows.labels.numpy()
+def _scoring(name: str, batch: int, tokens: int) -> dict[str, Callable[[], object]]:
+    rows, model = subjects.rows(name, batch, tokens), subjects.model(name)
+    encoded, labels = rows.encoded, rows.labels.numpy()
 
     def plain() -> None:
         with torch.inference_mode():
             for chosen in encoded.by_length(batch):
-                wrapped(encoded.batch(chosen))
+                model.network(encoded.batch(chosen))
 
     one, five = [get(FIVE[-1])], [get(key) for key in FIVE]
     return {
