@@ -21,6 +21,11 @@ NAMES: Final = (
 )  # fmt: skip
 """The keys of all estimators, in the order of their cost."""
 
+LABEL_FREE: Final = frozenset({
+    "uniform", "entropy", "confidence", "margin", "output_norm", "novelty", "forgetting", "gradient_output",
+})  # fmt: skip
+"""Those that need no label."""
+
 GUARD: Final = "p_holdout"
 """The column of p_holdout(y | x), by which a guarded score is multiplied."""
 

@@ -106,8 +106,8 @@ def _forward(model: Model, batch: Batch, labels: Tensor | None, needs: frozenset
     norm = projection = None
     with ExitStack() as stack:
         stack.enter_context(torch.enable_grad() if needs & _BACKWARD else torch.inference_mode())
-        watched = stack.enter_context(model.gradients.watch()) if wants_norms else None
         projected = stack.enter_context(model.projection.watch()) if wants_projection else None
+        watched = stack.enter_context(model.gradients.watch()) if wants_norms else None
         output = model.network(batch, embeddings=bool(needs & {"embeddings", "projection"}))
         if projected is not None and labels is not None:
             projection = projected.gradients(losses(output.logits, labels), retain_graph=True)

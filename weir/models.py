@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,49 +33,60 @@ def dataset_for(settings: Settings, name: str, progress: Progress) -> Dataset:
     return open_dataset(name, settings.seed, settings.data_dir, settings.home, progress)
 
 
+@dataclass(frozen=True, slots=True)
+class First:
+    """The folder of a first version, and the history of the holdout's subjects, which it was not trained on."""
+
+    folder: Path
+    held: list[Sample]
+
+
 def make_first(settings: Settings, registry: Registry, dataset: str | None, progress: Progress) -> Entry:
-    """Make, register and promote version 1.
+    """Make, register and promote version 1."""
+    if registry.active() is not None:
+        raise Conflict("there is a model already: see 'weir models list'")
+    with tempfile.TemporaryDirectory(prefix="weir-first-") as scratch:
+        first = build_first(settings, dataset, Path(scratch), progress)
+        model = versions.load(first.folder, choose(settings.device))
+        metrics: dict[str, object] = {"gate": "the first version: no gate"}
+        labels = _labels(first.held, settings)
+        if len(set(labels.tolist())) == 2:
+            metrics |= asdict(evaluate(labels, predict(model, first.held)))
+        means = mean_importance(model)
+        version = registry.new_version()
+        artifact, sha256 = Artifacts(settings.artifacts_url).save(version, first.folder)
+    registry.register(version, artifact, sha256, metrics=metrics, statistics={"mean_importance": means})
+    return registry.promote(version, expected_sequence=None, actor=this_user(), reason="the first version")
+
+
+def build_first(settings: Settings, dataset: str | None, into: Path, progress: Progress) -> First:
+    """The first version, in a folder below ``into``.
 
     The built-in model is trained on the history of ``dataset``; a model of `WEIR_MODEL` goes on from there, and
     without a data set is taken over as it is. Subjects of the holdout are left out of the training.
     """
-    if registry.active() is not None:
-        raise Conflict("there is a model already: see 'weir models list'")
     if settings.model == BUILTIN and dataset is None:
         raise InvalidInput("the built-in model needs a data set to be trained on: name one, or set WEIR_MODEL")
     use_threads(settings.threads)
-    device = choose(settings.device)
     history = list(dataset_for(settings, dataset, progress).history()) if dataset else []
     training, plain, held = _divided(history, settings)
-    with tempfile.TemporaryDirectory(prefix="weir-first-") as scratch:
-        folder = Path(scratch) / "version"
-        base = None
-        if settings.model != BUILTIN:
-            base = from_pretrained(settings.model, Path(scratch) / "base", settings.seed)
-        if training:
-            train_first(
-                Labelled(training, _labels(training, settings)),
-                folder,
-                Labelled(plain, _labels(plain, settings)),
-                FirstTraining(),
-                settings.seed,
-                base,
-                device,
-                lambda done, total, _: progress("training the first model", done, total),
-            )
-        else:
-            assert base is not None
-            folder = base
-        model = versions.load(folder, device)
-        metrics: dict[str, object] = {"gate": "the first version: no gate"}
-        labels = _labels(held, settings)
-        if len(set(labels.tolist())) == 2:
-            metrics |= asdict(evaluate(labels, predict(model, held)))
-        means = mean_importance(model)
-        version = registry.new_version()
-        artifact, sha256 = Artifacts(settings.artifacts_url).save(version, folder)
-    registry.register(version, artifact, sha256, metrics=metrics, statistics={"mean_importance": means})
-    return registry.promote(version, expected_sequence=None, actor=this_user(), reason="the first version")
+    base = None
+    if settings.model != BUILTIN:
+        base = from_pretrained(settings.model, into / "base", settings.seed)
+    if not training:
+        assert base is not None
+        return First(base, held)
+    folder = train_first(
+        Labelled(training, _labels(training, settings)),
+        into / "version",
+        Labelled(plain, _labels(plain, settings)),
+        FirstTraining(),
+        settings.seed,
+        base,
+        choose(settings.device),
+        lambda done, total, _: progress("training the first model", done, total),
+    )
+    return First(folder, held)
 
 
 def _divided(history: list[Sample], settings: Settings) -> tuple[list[Sample], list[Sample], list[Sample]]:

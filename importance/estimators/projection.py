@@ -25,7 +25,7 @@ class Projection:
         random = torch.Generator().manual_seed(seed)
         self._layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
         self._matrices = [
-            [_signs(size, rank, random).to(layer.weight) for size in (layer.in_features, layer.out_features)]
+            [_signs(size, rank, random).to(layer.weight.device) for size in (layer.in_features, layer.out_features)]
             for layer in self._layers
         ]
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Path, Response, status
 
 from importance.errors import InvalidInput
+from importance.mixture import LABEL_FREE, check_name
 from importance.sample import Action, Sample
 from storage.registry import Entry, Version
 from weir.api import shapes
@@ -154,9 +155,9 @@ def _buffer(router: APIRouter, context: ApiContext) -> None:
 
 
 def _check_labels(request: shapes.ScoreRequest) -> None:
-    from importance.estimators import get
-
-    needing = [name for name in request.estimators if "label" in get(name).needs]
+    for name in request.estimators:
+        check_name(name)
+    needing = [name for name in request.estimators if name not in LABEL_FREE]
     missing = next((i for i, sample in enumerate(request.samples) if sample.label is None), None)
     if needing and missing is not None:
         raise InvalidInput(f"/samples/{missing} has no label, and {needing[0]} needs one: give it, or take entropy")

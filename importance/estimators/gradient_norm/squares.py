@@ -9,8 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-CHUNK = 1 << 18
-"""Elements of the largest intermediate result: 1 MiB of float32, the second cache of a core."""
+_CHUNK = {"cpu": 1 << 18, "other": 1 << 26}
+"""Elements of the largest intermediate result: 1 MiB of float32, the second cache of a core; 256 MiB on a GPU."""
 
 _BLOCK = 128
 """Places a block of a Gram matrix; smaller ones would save more by symmetry and lose it again in the products."""
@@ -72,16 +72,6 @@ def lookup(ids: Tensor, gradients: Tensor) -> Tensor:
     return gradients.new_zeros(len(ids)).index_add_(0, pairs // size, vector(sums))
 
 
-def scale(inputs: Tensor, gradients: Tensor, epsilon: float) -> Tensor:
-    """Σ_t g_t ∘ x_t / √(mean x_t² + ε) [n, D] of x and g [n, T, D], the gradient of a norm's scale.
-
-    LayerNorm's x is what it reads less its mean; RMSNorm's what it reads.
-    """
-    size: Tensor = torch.linalg.vector_norm(inputs, dim=2, keepdim=True)
-    weight = torch.rsqrt(size.square() / inputs.shape[2] + epsilon)
-    return (weight.mT @ (inputs * gradients)).squeeze(1)
-
-
 def tied(ids: Tensor, by_lookup: Tensor, inputs: Tensor, by_outer: Tensor) -> Tensor:
     """⟨Σ_t onehot(id_t) g_tᵀ, Σ_s γ_s a_sᵀ⟩ [n], of one table that is looked up and multiplied with.
 
@@ -107,16 +97,20 @@ def _outer_by_gram(inputs: Tensor, gradients: Tensor, bias: bool) -> Tensor:
 
 
 def _outer_directly(inputs: Tensor, gradients: Tensor, bias: bool) -> Tensor:
-    height = max(1, CHUNK // inputs.shape[2])
+    height = max(1, _chunk(inputs) // inputs.shape[2])
     total = torch.stack([vector(part.mT @ inputs) for part in torch.split(gradients, height, dim=2)]).sum(dim=0)
     return total + vector(gradients.sum(dim=1)) if bias else total
 
 
 def _chunked(function: Callable[..., Tensor], each: int, *tensors: Tensor) -> Tensor:
     """[n] of tensors over n samples that take ``each`` elements: by groups that take no more than a chunk."""
-    size = max(1, CHUNK // each)
+    size = max(1, _chunk(tensors[0]) // each)
     if len(tensors[0]) <= size:
         return function(*tensors)
     return torch.cat(
         [function(*group) for group in zip(*(torch.split(tensor, size) for tensor in tensors), strict=True)]
     )
+
+
+def _chunk(tensor: Tensor) -> int:
+    return _CHUNK["cpu" if tensor.device.type == "cpu" else "other"]

@@ -1,6 +1,6 @@
 """One pass that is followed: hooks on the layers' outputs, one backward pass, and the sum of what each layer adds."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +13,7 @@ from torch.utils.hooks import RemovableHandle
 from importance.errors import InvalidInput
 from importance.estimators.gradient_norm import layers
 from importance.estimators.gradient_norm.inputs import Inputs, places
+from importance.estimators.gradient_norm.parts import Part, square
 from importance.estimators.gradient_norm.strays import Strays
 
 
@@ -59,7 +60,7 @@ class Watched:
         self._calls: list[tuple[Layer, int]] = []
         self._ends: dict[str, Tensor] = {}
         self._uses: Counter[tuple[str, ...]] = Counter()
-        self._parts: defaultdict[tuple[str, ...], list[layers.Part]] = defaultdict(list)
+        self._parts: dict[tuple[str, ...], list[Part]] = {}
         self._total: Tensor | None = None
 
     def follow(self, layer: Layer) -> RemovableHandle:
@@ -78,7 +79,7 @@ class Watched:
         try:
             self._backward(losses.sum(), retain_graph)
             for parts in self._parts.values():  # of layers with a call that did not reach the losses
-                total += layers.square(parts)
+                total += square(parts)
         finally:
             self._total = None
             self._parts.clear()
@@ -126,9 +127,11 @@ class Watched:
         rows = places(gradient)
         for group, rule in layer.rules.items():
             if self._plan.by_sample.isdisjoint(group):
-                self._parts[group].append(rule(layer.module, inputs, rows))
-                if len(self._parts[group]) == self._uses[group]:
-                    self._total += layers.square(self._parts.pop(group))
+                parts = [*self._parts.pop(group, ()), rule(layer.module, inputs, rows)]
+                if len(parts) == self._uses[group]:
+                    self._total += square(parts)
+                else:
+                    self._parts[group] = parts
 
     def _backward(self, loss: Tensor, retain_graph: bool) -> None:
         """Gradients of activations only. What they mean for the parameters is added on the way."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from importance.errors import InvalidInput
 from importance.estimators import Forward, State, get, names
 from importance.estimators.base import NEEDS
-from importance.mixture import GUARD, NAMES
+from importance.mixture import GUARD, LABEL_FREE, NAMES
 
 TOKENS, WIDTH, HIDDEN, PROJECTED, CENTRES, PAIRS = 5, 4, 6, 5, 3, 8
 OF_ROWS = {"embeddings", "mask", "labels", "gradient_norm", "earlier_norms", "projection", "average_logits", "pairs"}
@@ -311,6 +311,7 @@ def test_a_score_comes_out_the_same_every_time(name: str, device: str) -> None:
 
 def test_the_names_that_settings_know_are_those_of_the_registry() -> None:
     assert names() == NAMES
+    assert {name for name in NAMES if "label" not in get(name).needs} == LABEL_FREE
 
 
 def test_an_unknown_estimator_is_answered_with_the_known_ones() -> None:

@@ -47,7 +47,7 @@ def test_every_command_of_the_contract_exists() -> None:
         "up", "worker", "trainer", "api", "migrate", "topics", "check", "settings", "replay",
         "models init", "models list", "models show", "models promote", "models rollback", "models freeze",
         "models unfreeze", "buffer stats", "buffer explain", "buffer rescore", "dead-letters list",
-        "dead-letters redrive", "benchmark importance",
+        "dead-letters redrive", "benchmark importance", "score",
     }  # fmt: skip
     assert {"--replay", "--no-replay", "--limit", "--once", "--json", "--fresh", "--speed"} == set(COMMANDS["up"])
     assert {"--to", "--reason", "--actor", "--json"} == set(COMMANDS["models rollback"])
@@ -136,6 +136,7 @@ def test_a_wrong_setting_stops_every_command_before_it_begins(
         "models promote": ["v1"], "models rollback": ["--reason", "x"], "buffer explain": ["x"],
         "dead-letters redrive": ["--all"], "replay": ["simulation"],
         "benchmark importance": ["--data", "x.csv", "--output", "out"],
+        "score": ["x.csv", "--estimators", "loss", "--output", "out.parquet"],
     }  # fmt: skip
     monkeypatch.setenv("WEIR_API_PORT", "99999")
     assert run([*words.split(), *arguments.get(words, [])]) == 2

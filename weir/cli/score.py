@@ -1,0 +1,51 @@
+"""``weir score``: the importance of every row of a file, by any estimators."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from weir.cli.output import AsJson, print_json
+from weir.cli.progress import Progress
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("score")(score)
+
+
+def score(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .parquet, .csv or .jsonl file.")],
+    names: Annotated[
+        str, typer.Option("--estimators", metavar="A,B", help="Estimators, or sums of them like rho+entropy.")
+    ],
+    output: Annotated[Path, typer.Option(metavar="OUT", help="The Parquet file to write.")],
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="A version, or a folder; default: what serves, else a first version."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a file, in constant memory: id, a column an estimator, and model, in the rows' order."""
+    from weir.scoring.job import Scorer, read_mixtures, score_file
+    from weir.settings import read
+
+    settings, mixtures = read(), read_mixtures(names)
+    progress = Progress(sys.stderr)
+
+    def find_scorer() -> Scorer:
+        from weir.scoring.model import find
+        from weir.scoring.scorer import ModelScorer
+
+        name, found = find(settings, model, progress.show)
+        return ModelScorer(name, found, mixtures, settings.score_batch, settings.score_precision == "bfloat16")
+
+    done = score_file(file, mixtures, output, find_scorer, progress.show)
+    progress.close()
+    if done.non_finite:
+        print(f"weir: {done.non_finite} rows had a score that is no number; it was set to 0", file=sys.stderr)
+    if as_json:
+        print_json({"rows": done.rows, "model": done.model, "non_finite": done.non_finite})
+    else:
+        typer.echo(f"{done.rows} rows scored by {done.model}: {output}")

@@ -1,0 +1,80 @@
+"""Score a file: rows in, scores out, in the rows' order. Knows no torch: a wrong file is refused at once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Protocol
+
+from importance.errors import InvalidInput
+from importance.mixture import LABEL_FREE, Floats, Mixture, parse
+from weir.scoring.reading import columns_of, opened
+from weir.scoring.rows import COLUMNS, Rows, check_columns, checked
+from weir.scoring.writing import writing
+
+Progress = Callable[[str, int, int], None]
+
+
+class Scorer(Protocol):
+    """What scores rows: a model by its name."""
+
+    name: str
+
+    def __call__(self, rows: Rows) -> tuple[Mapping[str, Floats], int]:
+        """Scores [n] by mixture, and how many of the rows had one that is no number, which is 0 now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was scored: ``rows`` in all, of which ``non_finite`` had a score that is no number, and got 0."""
+
+    model: str
+    rows: int
+    non_finite: int
+
+
+def read_mixtures(text: str) -> list[Mixture]:
+    """The estimators, or sums of them, of a list with commas; each becomes a column of its name.
+
+    >>> [str(mixture) for mixture in read_mixtures("loss, rho+entropy")]
+    ['loss', 'rho+entropy']
+    """
+    mixtures = [parse(piece) for piece in text.split(",")]
+    names = [str(mixture) for mixture in mixtures]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InvalidInput(f"--estimators names {twice} twice: name it once")
+    return mixtures
+
+
+def score_file(
+    file: Path, mixtures: Sequence[Mixture], output: Path, find: Callable[[], Scorer], progress: Progress
+) -> Done:
+    """Write ``output`` with a row for each of ``file``; see `weir.scoring.rows` for what is refused.
+
+    ``find`` loads the model, once the first rows are known to be right.
+    """
+    if output.resolve() == file.resolve():
+        raise InvalidInput(f"--output is {output}, the file that is read: name another one")
+    if not output.absolute().parent.is_dir():
+        raise InvalidInput(f"{output} cannot be written: there is no folder {output.parent}; make it")
+    needs_label = next((name for mixture in mixtures for name in mixture.columns if name not in LABEL_FREE), None)
+    done = non_finite = 0
+    with opened(file) as source:
+        names, raws = columns_of(source, COLUMNS)
+        check_columns(names, needs_label, file)
+        first = next(raws, None)
+        if first is None or not len(first["text"]):
+            raise InvalidInput(f"{file} has no rows: there is nothing to score")
+        checked(first, 1, needs_label)
+        scorer = find()
+        with writing(output, [str(mixture) for mixture in mixtures], scorer.name) as write:
+            for raw in chain([first], raws):
+                rows = checked(raw, done + 1, needs_label)
+                scores, bad = scorer(rows)
+                write(rows.ids, scores)
+                done, non_finite = done + len(rows.ids), non_finite + bad
+                progress(f"scoring {file.name}", done, 0)
+            source.refuse_changed()
+    return Done(scorer.name, done, non_finite)

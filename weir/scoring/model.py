@@ -1,0 +1,71 @@
+"""The version that scores a file: a folder, one of the registry, or, where there is none, one made for it."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from importance.errors import InvalidInput
+from storage.artifacts import Artifacts
+from storage.engine import create_engine
+from storage.registry import Registry
+from trainer import folder as versions
+from trainer.bootstrap import from_pretrained
+from trainer.device import choose, use_threads
+from trainer.folder import Model
+from weir.cli.services import located
+from weir.models import Progress, build_first
+from weir.settings import Settings
+
+FIRST = "first"
+"""The name of the version that is made where there is none."""
+
+
+def find(settings: Settings, wanted: str | None, progress: Progress) -> tuple[str, Model]:
+    """The name and model of a folder or a version's name; by default of the one that serves.
+
+    Where nothing serves yet, or no database is known, it is the one that ``weir models init`` would make, kept under
+    ``WEIR_HOME`` for the next time.
+    """
+    use_threads(settings.threads)
+    with tempfile.TemporaryDirectory(prefix="weir-score-") as scratch:
+        name, folder = _folder(settings, wanted, Path(scratch), progress)
+        return name, versions.load(folder, choose(settings.device), with_companions=True)
+
+
+def _folder(settings: Settings, wanted: str | None, scratch: Path, progress: Progress) -> tuple[str, Path]:
+    if wanted is not None and Path(wanted).expanduser().is_dir():
+        folder = Path(wanted).expanduser()
+        return wanted, folder if versions.is_version(folder) else from_pretrained(wanted, scratch / "taken")
+    settings = located(settings)
+    if settings.database_url:
+        with _registry(settings) as registry:
+            active = registry.active()
+            name = wanted or (active and active.version)
+            if name:
+                found = registry.version(name)
+                return name, Artifacts(settings.artifacts_url).fetch(found.artifact, found.sha256, scratch)
+    if wanted is not None:
+        raise InvalidInput(
+            f"model {wanted!r} is no folder, and no database is known to look it up in: set WEIR_DATABASE_URL"
+        )
+    return FIRST, _first(settings, progress)
+
+
+def _first(settings: Settings, progress: Progress) -> Path:
+    kept = settings.home / "models" / f"{FIRST}-{settings.model.replace('/', '-')}-{settings.seed}"
+    if not versions.is_version(kept):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".making-", dir=kept.parent) as scratch:
+            made = build_first(settings, "online_retail", Path(scratch), progress)
+            made.folder.rename(kept)
+    return kept
+
+
+@contextmanager
+def _registry(settings: Settings) -> Iterator[Registry]:
+    engine = create_engine(settings.database_url, pool_size=1)
+    try:
+        yield Registry(engine)
+    finally:
+        engine.dispose()

@@ -1,0 +1,164 @@
+"""Rows of a Parquet, CSV or JSONL file, a few at a time: memory does not grow with the file.
+
+Knows nothing of what a row must be; columns that are not asked for are not read.
+"""
+
+import csv
+import io
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import msgspec
+
+from importance.errors import InvalidInput
+from weir.scoring.rows import Raw
+
+ROWS = 512
+"""Rows in memory at once: with texts as long as they may be, a few megabytes."""
+
+LINE_BYTES = 1 << 20
+"""The longest line of JSON."""
+
+
+class Source:
+    """An open file, and what it was when it was opened."""
+
+    def __init__(self, file: Path, stream: BinaryIO) -> None:
+        self.file = file
+        self.stream = stream
+        self._before = _state(os.fstat(stream.fileno()))
+        if not self._before.st_size:
+            raise InvalidInput(f"{file} is empty; it must have rows")
+
+    def refuse_changed(self) -> None:
+        """Refuse the file if it is another one, or longer, shorter or newer than it was."""
+        try:
+            changed = _state(self.file.stat()) != self._before
+        except OSError:
+            changed = True
+        if changed:
+            raise InvalidInput(f"{self.file} changed while it was read: wait until it is written, and run again")
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[Source]:
+    """The file, open; refuses one that is not there or empty. What looks wrong in it may only be half written."""
+    try:
+        stream = file.open("rb")
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be read: {error.strerror}; name a Parquet, CSV or JSONL file") from error
+    with stream:
+        source = Source(file, stream)
+        try:
+            yield source
+        except InvalidInput:
+            source.refuse_changed()
+            raise
+
+
+def columns_of(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw]]:
+    """The names of all columns, and the wanted ones, `ROWS` rows at a time."""
+    formats = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl}
+    read = formats.get(source.file.suffix.lower())
+    if read is None:
+        raise InvalidInput(f"{source.file} is of no known format; its name must end in {', '.join(formats)}")
+    return read(source.file, source.stream, wanted)
+
+
+def _parquet(file: Path, source: BinaryIO, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw]]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    errors = (pa.ArrowException, OSError)
+    try:
+        table = parquet.ParquetFile(source, pre_buffer=False, buffer_size=1 << 20)
+    except errors as error:
+        raise _unreadable(file, error) from error
+    names = list(table.schema_arrow.names)
+
+    def rows() -> Iterator[Raw]:
+        try:
+            for batch in table.iter_batches(ROWS, columns=[name for name in wanted if name in names]):
+                yield batch.to_pydict()
+        except errors as error:
+            raise _unreadable(file, error) from error
+
+    return names, rows()
+
+
+def _csv(file: Path, source: BinaryIO, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw]]:
+    lines = csv.reader(io.TextIOWrapper(source, encoding="utf-8-sig", newline=""), strict=True)
+
+    def read() -> Iterator[list[str]]:
+        try:
+            yield from lines
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise InvalidInput(f"{file}, line {lines.line_num}: {_one_line(error)}; mend it") from error
+
+    every = read()
+    names = next(every, [])
+
+    def rows() -> Iterator[Raw]:
+        places = {name: names.index(name) for name in wanted if name in names}
+        while batch := list(islice(filter(None, every), ROWS)):
+            for row in batch:
+                if len(row) != len(names):
+                    raise InvalidInput(
+                        f"{file}, up to line {lines.line_num}: a row has {len(row)} fields; it must have "
+                        f"{len(names)}, as the header has"
+                    )
+            yield {name: [row[place] for row in batch] for name, place in places.items()}
+
+    return names, rows()
+
+
+def _jsonl(file: Path, source: BinaryIO, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw]]:
+    decode = msgspec.json.Decoder(dict[str, object]).decode
+
+    def read() -> Iterator[dict[str, object]]:
+        for number in range(1, 1 << 62):
+            line = source.readline(LINE_BYTES + 1)
+            if not line:
+                return
+            if len(line) > LINE_BYTES:
+                raise InvalidInput(f"{file}, line {number}: it is longer than {LINE_BYTES:,} bytes: cut its texts")
+            try:
+                if line.strip():
+                    yield decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise InvalidInput(f"{file}, line {number}: {_one_line(error)}; it must be a JSON object") from error
+
+    every = read()
+    first = next(every, None)
+    names = list(first or ())
+
+    def rows() -> Iterator[Raw]:
+        kept = [name for name in wanted if name in names]
+        rest = chain([] if first is None else [first], every)
+        while batch := list(islice(rest, ROWS)):
+            yield {name: [row.get(name) for row in batch] for name in kept}
+
+    return names, rows()
+
+
+class _State(NamedTuple):
+    st_dev: int
+    st_ino: int
+    st_size: int
+    st_mtime_ns: int
+
+
+def _state(found: os.stat_result) -> _State:
+    return _State(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _unreadable(file: Path, error: Exception) -> InvalidInput:
+    return InvalidInput(f"{file} cannot be read as Parquet: {_one_line(error)}")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,94 @@
+"""What a row of a file to be scored must be. What is wrong with one is a line of `InvalidInput`, with its number."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from importance.errors import InvalidInput
+from importance.sample import Action, Sample
+
+NEEDED: Final = ("query", "text")
+COLUMNS: Final = (*NEEDED, "label", "id")
+LONGEST: Final = {"query": 2_048, "text": 8_192, "id": 128}
+"""Characters, as in the events."""
+
+_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
+
+Raw = Mapping[str, Sequence[object]]
+"""Columns of some rows as they were read, by name, and all of one length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some rows of a file in order; a label is None where there is none."""
+
+    ids: list[str]
+    queries: list[str]
+    texts: list[str]
+    labels: list[int | None]
+
+    def samples(self) -> list[Sample]:
+        """The rows as a model reads them; a purchase is positive whatever the label rule."""
+        return [
+            Sample(id_, "", "search", query, "", text, 0, 0, 0, actions=int(Action.PURCHASE if label else Action.NONE))
+            for id_, query, text, label in zip(self.ids, self.queries, self.texts, self.labels, strict=True)
+        ]
+
+
+def check_columns(names: Sequence[str], needs_label: str | None, file: object) -> None:
+    """Refuse a file that lacks a column; ``needs_label`` is the estimator that needs one, if any does."""
+    told = f"it has {', '.join(names) or 'none'}"
+    for name in NEEDED:
+        if name not in names:
+            raise InvalidInput(f"{file} has no column {name!r}; {told}: rename one")
+    if needs_label is not None and "label" not in names:
+        raise InvalidInput(f"{file} has no column 'label', and {needs_label} needs it; {told}: add it, or take entropy")
+
+
+def checked(raw: Raw, first: int, needs_label: str | None) -> Rows:
+    """The rows of some columns, the first of which is row number ``first``, counted from 1.
+
+    An absent id is the row's number.
+
+    >>> checked({"query": ["lamp"], "text": ["a lamp"], "label": ["1"]}, first=7, needs_label="loss")
+    Rows(ids=['7'], queries=['lamp'], texts=['a lamp'], labels=[1])
+    """
+    count = len(raw["text"])
+    numbers = range(first, first + count)
+    ids = raw.get("id", numbers)
+    labels = raw.get("label", [None] * count)
+    return Rows(
+        [_text("id", value, row) for value, row in zip(ids, numbers, strict=True)],
+        [_text("query", value, row) for value, row in zip(raw["query"], numbers, strict=True)],
+        [_text("text", value, row) for value, row in zip(raw["text"], numbers, strict=True)],
+        [_label(value, row, needs_label) for value, row in zip(labels, numbers, strict=True)],
+    )
+
+
+def _text(column: str, value: object, row: int) -> str:
+    if value is None and column == "query":
+        return ""  # what was shown without a search
+    if column == "id" and isinstance(value, int):
+        value = str(value)
+    if not isinstance(value, str) or (column != "query" and not value):
+        raise InvalidInput(f"row {row}: {column} is {_shown(value)}; it must be a text")
+    if len(value) > LONGEST[column]:
+        most = LONGEST[column]
+        raise InvalidInput(f"row {row}: {column} has {len(value):,} characters; it may have {most:,}: cut it")
+    return value
+
+
+def _label(value: object, row: int, needs_label: str | None) -> int | None:
+    if value is None or value == "":
+        if needs_label is None:
+            return None
+        raise InvalidInput(f"row {row} has no label, and {needs_label} needs one: give it, or take entropy")
+    label = _LABELS.get(str(value).lower())
+    if label is None:
+        raise InvalidInput(f"row {row}: label is {_shown(value)}; it must be 0 or 1")
+    return label
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return "missing" if value is None else text if len(text) <= 60 else f"{text[:57]}..."
