@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from weir.cli.output import AsJson, print_json
-from weir.cli.progress import Progress
+from weir.progress import Progress
 
 
 def register(app: typer.Typer) -> None:

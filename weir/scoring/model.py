@@ -13,8 +13,8 @@ from trainer import folder as versions
 from trainer.bootstrap import from_pretrained
 from trainer.device import choose, use_threads
 from trainer.folder import Model
-from weir.cli.services import located
 from weir.models import Progress, build_first
+from weir.places import located
 from weir.settings import Settings
 
 FIRST = "first"

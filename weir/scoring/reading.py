@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TextIO
 
 import msgspec
 
@@ -30,9 +30,16 @@ class Source:
     def __init__(self, file: Path, stream: BinaryIO) -> None:
         self.file = file
         self.stream = stream
+        self._text: TextIO | None = None
         self._before = _state(os.fstat(stream.fileno()))
         if not self._before.st_size:
             raise InvalidInput(f"{file} is empty; it must have rows")
+
+    @property
+    def text(self) -> TextIO:
+        """The stream as UTF-8; kept, because the stream would end with it."""
+        self._text = self._text or io.TextIOWrapper(self.stream, encoding="utf-8-sig", newline="")
+        return self._text
 
     def refuse_changed(self) -> None:
         """Refuse the file if it is another one, or longer, shorter or newer than it was."""
@@ -66,16 +73,16 @@ def columns_of(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterat
     read = formats.get(source.file.suffix.lower())
     if read is None:
         raise InvalidInput(f"{source.file} is of no known format; its name must end in {', '.join(formats)}")
-    return read(source.file, source.stream, wanted)
+    return read(source, wanted)
 
 
-def _parquet(file: Path, source: BinaryIO, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw]]:
+def _parquet(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw]]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    errors = (pa.ArrowException, OSError)
+    file, errors = source.file, (pa.ArrowException, OSError)
     try:
-        table = parquet.ParquetFile(source, pre_buffer=False, buffer_size=1 << 20)
+        table = parquet.ParquetFile(source.stream, pre_buffer=False, buffer_size=1 << 20)
     except errors as error:
         raise _unreadable(file, error) from error
     names = list(table.schema_arrow.names)
@@ -90,8 +97,8 @@ def _parquet(file: Path, source: BinaryIO, wanted: Sequence[str]) -> tuple[list[
     return names, rows()
 
 
-def _csv(file: Path, source: BinaryIO, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw]]:
-    lines = csv.reader(io.TextIOWrapper(source, encoding="utf-8-sig", newline=""), strict=True)
+def _csv(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw]]:
+    file, lines = source.file, csv.reader(source.text, strict=True)
 
     def read() -> Iterator[list[str]]:
         try:
@@ -116,12 +123,12 @@ def _csv(file: Path, source: BinaryIO, wanted: Sequence[str]) -> tuple[list[str]
     return names, rows()
 
 
-def _jsonl(file: Path, source: BinaryIO, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw]]:
-    decode = msgspec.json.Decoder(dict[str, object]).decode
+def _jsonl(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw]]:
+    file, decode = source.file, msgspec.json.Decoder(dict[str, object]).decode
 
     def read() -> Iterator[dict[str, object]]:
         for number in range(1, 1 << 62):
-            line = source.readline(LINE_BYTES + 1)
+            line = source.stream.readline(LINE_BYTES + 1)
             if not line:
                 return
             if len(line) > LINE_BYTES:

@@ -6,8 +6,9 @@ import numpy as np
 
 from importance import estimators
 from importance.errors import InvalidInput
-from importance.mixture import Floats, Mixture
+from importance.mixture import Mixture
 from importance.scale import Scale
+from importance.scores import Floats
 from trainer.folder import Model
 from trainer.forward import provided, run
 from weir.scoring.rows import Rows

@@ -1,4 +1,4 @@
-"""A small version that can serve every estimator, and the command in a process of its own."""
+"""A small version that can serve every estimator, and the command, in this process or in one of its own."""
 
 import os
 import subprocess
@@ -16,6 +16,7 @@ from trainer.bootstrap import FirstTraining, train_first
 from trainer.device import use_threads
 from trainer.labelled import Labelled
 from trainer.memory import measured, weights_of
+from weir import cli, settings
 
 THINGS = ("red lantern", "blue mug", "green cushion", "white ribbon", "old clock")
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -44,14 +45,20 @@ def sample(number: int) -> Sample:
 
 
 @pytest.fixture
-def weir_score(version: Path, tmp_path: Path) -> Run:
-    """Run ``weir score`` to its end, with the small version unless another is named."""
+def weir_score(
+    version: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Run:
+    """Run ``weir score`` to its end in ``tmp_path``, with the small version unless another is named."""
+    for name in settings.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
 
     def run(*words: object, model: Path | None = version) -> subprocess.CompletedProcess[str]:
         chosen = [] if model is None else ["--model", str(model)]
-        return subprocess.run(
-            command(*words, *chosen), check=False, cwd=tmp_path, env=environment(), capture_output=True, text=True
-        )
+        arguments = ["score", *map(str, words), *chosen]
+        status = cli.run(arguments)
+        told = capfd.readouterr()
+        return subprocess.CompletedProcess(arguments, status, told.out, told.err)
 
     return run
 
