@@ -23,8 +23,8 @@ from stream.topics import end_offsets, provision, topic_id
 from weir import logs, snapshot
 from weir.live import State, View, view_for
 from weir.local.install import install
-from weir.local.ports import free_port
-from weir.local.stack import LocalStack, locked, wipe
+from weir.local.ports import answers, free_port
+from weir.local.stack import LocalStack, wipe
 from weir.local.supervisor import INTERRUPTED, ended_by_signals
 from weir.models import BUILTIN, dataset_for, make_first
 from weir.pacing import Pacing
@@ -49,11 +49,14 @@ class UpOptions:
     fresh: bool = False
 
 
-def run_up(settings: Settings, options: UpOptions) -> int:
-    """Run the whole stack until a signal, or with ``once`` until all of the replay is learned from; the exit status."""
+def run_up(settings: Settings, options: UpOptions, held: int) -> int:
+    """Run the whole stack until a signal, or with ``once`` until all of the replay is learned from; the exit status.
+
+    ``held`` is the descriptor of the lock on ``WEIR_HOME``, see `weir.local.stack.locked`.
+    """
     logs.configure(settings.log_level, "up", secrets(settings))
     began = time.monotonic()
-    with locked(settings.home) as held, view_for(sys.stderr) as view, contextlib.ExitStack() as ending:
+    with view_for(sys.stderr) as view, contextlib.ExitStack() as ending:
         if options.fresh:
             wipe(settings.home, ("artifacts",))
         stack = LocalStack(
@@ -150,12 +153,12 @@ class _Up:
             make_first(settings, registry, history, self._progress)
         topic = topic_id(settings.kafka_bootstrap, self._topics.interactions)
         with announced(settings, self._start_roles()) as told:
-            view.say(f"api at {told.api}, documentation at {told.api}/docs; logs in {settings.home / 'logs'}")
+            view.say(f"logs in {settings.home / 'logs'}")
             replaying = Thread(target=self._replay, name="replay", daemon=True)
             if self._options.replay is not None:
                 replaying.start()
             try:
-                self._watch(topic)
+                self._watch(topic, told.api)
             finally:
                 self._replaying.set()
                 if replaying.is_alive():
@@ -203,17 +206,24 @@ class _Up:
         self._pacing.sent(advance.sent)
         self._view.replayed(advance)
 
-    def _watch(self, topic: UUID) -> None:
+    def _watch(self, topic: UUID, api: str) -> None:
         """Look twice a second until the end, which with ``once`` comes by itself."""
-        said = False
+        greets = said = False
+        away = ""
         while not self._stack.supervisor.wait(_LOOK_SECONDS):
             if self._replay_error is not None:
                 raise self._replay_error
+            if not greets and (greets := answers(f"{api}/healthz")):
+                self._view.say(f"api at {api}, documentation at {api}/docs")
             try:
                 state = self._look(topic)
             except Unavailable as error:
-                self._view.say(str(error))
+                if str(error) != away:  # said once: what is said again and again displaces the rest
+                    self._view.say(away := str(error))
                 continue
+            if away:
+                self._view.say("Kafka and Postgres answer again")
+                away = ""
             self.state = state
             self._pacing.see(state, time.monotonic())
             self._view.show(state)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from importance.errors import InvalidInput, NotFound
+from importance.events import REASONS
 from weir.cli.output import AsJson, print_columns, print_json
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ def list_(
     from weir.settings import read as read_settings
     from weir.topics import named_topics
 
-    settings = located(read_settings(), kafka=True)
     chosen = _chooser(reason, partition, offset)
+    settings = located(read_settings(), kafka=True)
     letters = islice(read(settings.kafka_bootstrap, named_topics(settings).dead, chosen), limit)
     if as_json:
         for letter in letters:
@@ -68,10 +69,9 @@ def redrive(
         raise InvalidInput("nothing or too much is chosen; give --all, or some of --reason, --partition, --offset")
     if value is not None and (partition is None or offset is None):
         raise InvalidInput("--value mends one letter; name it by --partition and --offset")
+    chosen = _chooser(reason, partition, offset)
     settings = located(read(), kafka=True)
-    letters = dead_letters.read(
-        settings.kafka_bootstrap, named_topics(settings).dead, _chooser(reason, partition, offset)
-    )
+    letters = dead_letters.read(settings.kafka_bootstrap, named_topics(settings).dead, chosen)
     mended = None if value is None else value.encode()
     sent = dead_letters.redrive(
         settings.kafka_bootstrap, letters, lambda letter: letter.value if mended is None else mended
@@ -86,6 +86,9 @@ def redrive(
 
 
 def _chooser(reason: str | None, partition: int | None, offset: int | None) -> "Callable[[DeadLetter], bool]":
+    if reason is not None and reason not in REASONS:
+        raise InvalidInput(f"--reason is {reason!r}; it must be one of {', '.join(REASONS)}")
+
     def chosen(letter: "DeadLetter") -> bool:
         return (
             reason in (None, letter.reason)

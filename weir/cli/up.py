@@ -42,9 +42,15 @@ def up(
             f"--fresh cannot empty the service that {' and '.join(given)} names, and would remove the model files that "
             "its versions need: leave --fresh out, or unset it"
         )
-    from weir.stack import UpOptions, run_up
+    from weir.local.ports import refuse_taken
+    from weir.local.stack import locked
 
-    options = UpOptions(
-        replay=None if no_replay else replay, limit=limit, speed=speed, once=once, json=as_json, fresh=fresh
-    )
-    return run_up(settings, options)
+    with locked(settings.home) as held:  # another one that runs here is found before the heavy libraries are loaded
+        if settings.api_port:
+            refuse_taken(settings.api_host, settings.api_port, "WEIR_API_PORT")
+        from weir.stack import UpOptions, run_up
+
+        options = UpOptions(
+            replay=None if no_replay else replay, limit=limit, speed=speed, once=once, json=as_json, fresh=fresh
+        )
+        return run_up(settings, options, held)

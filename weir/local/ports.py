@@ -1,11 +1,12 @@
-"""Free ports on the loopback interface, and waiting for one to answer."""
+"""Ports of this machine: free ones, ones that are taken, and waiting for one to answer."""
 
 import random
 import socket
 import time
+import urllib.request
 from collections.abc import Callable
 
-from importance.errors import Unavailable
+from importance.errors import InvalidInput, Unavailable
 
 LOOPBACK = "127.0.0.1"
 # Below the ports that Linux and macOS hand out to clients: while a server is away, a client that retries on such a
@@ -26,6 +27,28 @@ def free_port(choose: random.Random | None = None) -> int:
                 continue
             return port
     raise Unavailable(f"no free port between {FIRST} and {LAST} on {LOOPBACK} in 1000 tries: end what holds them")
+
+
+def refuse_taken(host: str, port: int, setting: str) -> None:
+    """InvalidInput when somebody listens there already, or the address cannot be listened on."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise InvalidInput(
+                f"{setting} is {port}, and {host}:{port} cannot be listened on: {error.strerror}; choose another one, "
+                "or 0 for a free one"
+            ) from error
+
+
+def answers(url: str, timeout_seconds: float = 0.5) -> bool:
+    """Whether a page is served there."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout_seconds):  # noqa: S310 -- the address is our own
+            return True
+    except OSError:
+        return False
 
 
 def until(ready: Callable[[], bool], gone: Callable[[], bool], timeout_seconds: float) -> bool:

@@ -19,7 +19,7 @@ from weir.local.postgres import PostgresServer, reachable_by_nobody
 from weir.local.process import Child, runs
 from weir.local.supervisor import Restarts, Supervisor
 
-MADE_HERE = ("kafka", "postgres", "logs", "stack.json")
+MADE_HERE = ("kafka", "postgres", "faust", "logs", "stack.json")
 PREVIOUS_SECONDS = 30  # the servers of a stack that was killed end in about 5
 
 

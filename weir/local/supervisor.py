@@ -112,7 +112,8 @@ class Supervisor:
             watched.child.send(watched.child.ending.asked)
         for watched in (*self._roles, *reversed(self._servers)):
             status = watched.child.stop()
-            self._say(f"{watched.child.name} ended ({status})")
+            in_order = status in (0, 128 + watched.child.ending.asked)
+            self._say(f"{watched.child.name} ended" + ("" if in_order else f" with status {status}"))
 
     def kill(self) -> None:
         """End everything at once (-9)."""

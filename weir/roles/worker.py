@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from threading import Event
 from uuid import UUID
 
@@ -121,40 +119,39 @@ async def _work(
     settings: Settings, stop: Event, reporting: Reporting, topic: UUID, serving: Serving, effects: Effects
 ) -> int:
     ended = asyncio.Event()
-    with tempfile.TemporaryDirectory(prefix="weir-faust-") as folder:
-        worker = Worker(
-            StreamSettings(
-                bootstrap=settings.kafka_bootstrap,
-                group=settings.consumer_group,
-                data_dir=Path(folder),
-                topics=named_topics(settings),
-                idle_seconds=settings.idle_seconds,
-                watchdog_seconds=settings.watchdog_seconds,
-                grace_seconds=settings.stop_seconds,
-            ),
-            policies.join(settings),
-            effects,
-            Limits(retry_seconds=settings.retry_first_seconds, retry_most_seconds=settings.retry_limit_seconds),
-        )
-        wake = asyncio.Event()
-        beside = (
-            _end_when(stop, ended),
-            _watch_topic(settings, topic),
-            _listen(settings, wake),
-            _swap_when_woken(settings, serving, reporting, worker.pipeline.availability, wake),
-        )
-        tasks = [asyncio.create_task(each) for each in beside]
+    worker = Worker(
+        StreamSettings(
+            bootstrap=settings.kafka_bootstrap,
+            group=settings.consumer_group,
+            data_dir=settings.home / "faust",
+            topics=named_topics(settings),
+            idle_seconds=settings.idle_seconds,
+            watchdog_seconds=settings.watchdog_seconds,
+            grace_seconds=settings.stop_seconds,
+        ),
+        policies.join(settings),
+        effects,
+        Limits(retry_seconds=settings.retry_first_seconds, retry_most_seconds=settings.retry_limit_seconds),
+    )
+    wake = asyncio.Event()
+    beside = (
+        _end_when(stop, ended),
+        _watch_topic(settings, topic),
+        _listen(settings, wake),
+        _swap_when_woken(settings, serving, reporting, worker.pipeline.availability, wake),
+    )
+    tasks = [asyncio.create_task(each) for each in beside]
+    for task in tasks:
+        task.add_done_callback(partial(_fail_with, worker))
+    reporting.change("worker", True, "started")
+    try:
+        return await worker.run(ended)
+    except Unavailable as error:  # Faust cannot be started twice in a process: a supervisor starts it anew
+        _log.error("kafka is away at the start", reason=str(error))
+        return STATUS_FAILED
+    finally:
         for task in tasks:
-            task.add_done_callback(partial(_fail_with, worker))
-        reporting.change("worker", True, "started")
-        try:
-            return await worker.run(ended)
-        except Unavailable as error:  # Faust cannot be started twice in a process: a supervisor starts it anew
-            _log.error("kafka is away at the start", reason=str(error))
-            return STATUS_FAILED
-        finally:
-            for task in tasks:
-                task.cancel()
+            task.cancel()
 
 
 def _fail_with(worker: Worker, task: asyncio.Task[None]) -> None:

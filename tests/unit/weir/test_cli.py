@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typer.main import get_command
 
 from weir import settings
 from weir.cli import create_app, run
+from weir.local.stack import locked
 
 DOCS = Path(__file__).parents[3] / "docs" / "commands.md"
 
@@ -98,6 +100,7 @@ def test_every_command_option_and_setting_that_a_page_tells_exists(page: Path) -
         (["up", "--replay", "nonsense"], "data set is 'nonsense'; it must be one of online_retail, simulation"),
         (["migrate", "--check", "--down", "base"], "--check and --down are given; choose one"),
         (["topics", "--check", "--partitions", "8"], "--check and --partitions are given; choose one"),
+        (["dead-letters", "list", "--reason", "nonsense"], "--reason is 'nonsense'; it must be one of null_value"),
         (["dead-letters", "redrive"], "nothing or too much is chosen"),
         (["dead-letters", "redrive", "--all", "--reason", "json"], "nothing or too much is chosen"),
         (["dead-letters", "redrive", "--reason", "json", "--value", "{}"], "name it by --partition and --offset"),
@@ -112,6 +115,22 @@ def test_wrong_usage_is_one_line_and_exit_status_2(
     assert shown.err.count("\n") == 1
     assert shown.err.startswith("weir: ")
     assert said in shown.err
+
+
+def test_a_port_that_is_taken_stops_a_stack_before_it_begins(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("WEIR_API_PORT", str(port))
+        assert run(["up"]) == 2
+    assert capsys.readouterr().err.startswith(f"weir: WEIR_API_PORT is {port}, and 127.0.0.1:{port} cannot be listened")
+
+
+def test_a_second_stack_in_a_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with locked(tmp_path / ".weir"):
+        assert run(["up"]) == 1
+    assert f"weir: a stack already runs in {tmp_path / '.weir'}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["WEIR_DATABASE_URL", "WEIR_KAFKA_BOOTSTRAP"])
