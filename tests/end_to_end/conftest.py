@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+pytest.register_assert_rewrite("tests.end_to_end.comparison")  # so that a difference is shown
+
 if TYPE_CHECKING:
     from tests.conftest import TestPostgres
     from tests.end_to_end.service import Service

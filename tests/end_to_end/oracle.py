@@ -101,3 +101,14 @@ class Oracle:
         """What a worker decides that finds this progress stored, and is sent the records from ``committed`` on."""
         rows = [row for row in self.content[partition] if row[0] >= committed]
         return Join(self._policy, partition, progress).feed(committed, self.ends[partition], rows)
+
+    def would_lose_from_next(self, partition: int, places: int = 40) -> bool:
+        """Whether a worker that committed what is decided, not what is acknowledged, would come to something else."""
+        rows = self.content[partition]
+        for read in range(len(rows) // places, len(rows), len(rows) // places):
+            join = Join(self._policy, partition, Progress.beginning(0))
+            join.feed(0, rows[read][0], rows[:read])
+            expected = [sample for sample in self.decisions[partition].samples if sample.offset >= join.progress.next]
+            if self.read_again(partition, join.progress.next, join.progress).samples != expected:
+                return True
+        return False

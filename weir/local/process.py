@@ -154,7 +154,7 @@ class Child:
         """One line for a person: how the program ended, what it said last, and where the rest is."""
         by_itself = self.status is not None and self.status < 128  # a signal's victim has nothing to say about it
         error = _last_error(self.log_tail(200)) if by_itself else None
-        said = error or " | ".join(self.log_tail(3)) or "it said nothing"
+        said = error or " | ".join(_without_trace(self.log_tail(200))[-3:]) or "it said nothing"
         return f"{self.name} ended with exit status {self.status}: {said}; see {self.log}"
 
     def log_tail(self, lines: int = 10) -> list[str]:
@@ -169,6 +169,15 @@ class Child:
         """Close the pipe to a keeper that has ended; were it alive, it would end the program."""
         if self._keeper is not None and self._keeper.stdin is not None:
             self._keeper.stdin.close()
+
+
+def _without_trace(lines: Sequence[str]) -> list[str]:
+    r"""Lines without those of a Java stack trace, which say where and not what.
+
+    >>> _without_trace(["Exception in thread main: no such folder", "\tat kafka.Kafka.main(Kafka.scala)"])
+    ['Exception in thread main: no such folder']
+    """
+    return [line for line in lines if not line.startswith(("\tat ", "\t..."))]
 
 
 def _last_error(lines: Sequence[str]) -> str | None:
