@@ -243,6 +243,12 @@ class Settings(BaseSettings):
         description="share of a batch from samples newer than the last cut; the rest is replay from the buffer",
     )
     learning_rate: float = Field(default=1e-3, gt=0, le=1, description="of AdamW")
+    propensity_clip: float = Field(
+        default=1.0,
+        ge=1,
+        le=1e6,
+        description="most that 1 / propensity of an impression counts in its training weight; 1: it does not count",
+    )
 
     # The gate
     gate_margin: float = Field(
