@@ -204,7 +204,7 @@ class Settings(BaseSettings):
 
     # The model
     model: str = Field(
-        default="builtin", min_length=1, description="base model: builtin, a Hugging Face name, or a folder"
+        default="builtin", min_length=1, description="base model: builtin, minilm, a Hugging Face name, or a folder"
     )
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps"
