@@ -111,6 +111,7 @@ def from_pretrained(name_or_folder: str, into: Path, seed: int = 0, max_tokens: 
     options = {"local_files_only": local, "trust_remote_code": False}
     origin = str(source) if local else name_or_folder
     transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()  # or it reports at length that a classifier is new
     try:
         config = transformers.AutoConfig.from_pretrained(origin, **options)
         tokenizer = transformers.AutoTokenizer.from_pretrained(origin, **options)

@@ -242,7 +242,12 @@ class Settings(BaseSettings):
         default=0.5,
         description="share of a batch from samples newer than the last cut; the rest is replay from the buffer",
     )
-    learning_rate: float = Field(default=1e-3, gt=0, le=1, description="of AdamW")
+    learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="of AdamW; empty: by the base model, 0.001 for the built-in one and 0.0001 for another",
+    )
     propensity_clip: float = Field(
         default=1.0,
         ge=1,
