@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer
 
 from stream.datasets import simulation
 from stream.datasets.dataset import Dataset, Record
-from stream.datasets.shop import DAY_MS, Mapping
+from stream.datasets.shop import DAY_MS, Mapping, interactions
 from stream.publishing import partitions_of
 
 # A busy shop: with 20,000 orders a day some 11,000 events lie in a window of half an hour, 21 in a second.
@@ -22,7 +22,12 @@ def records(count: int, seed: int = 0) -> Iterator[Record]:
     """So many messages in order of event time; the first day only fills the shop's catalogue."""
     days = 2 + count // _EVENTS_PER_DAY
     mapping = Mapping(simulation.NAME, seed, simulation.START_MS + DAY_MS)
-    shop = Dataset(simulation.NAME, simulation.ABOUT, mapping, lambda: simulation.lines(seed, days, ORDERS_PER_DAY))
+    shop = Dataset(
+        simulation.NAME,
+        simulation.ABOUT,
+        mapping.stream_start_ms,
+        lambda: interactions(simulation.lines(seed, days, ORDERS_PER_DAY), mapping),
+    )
     return shop.events(count)
 
 

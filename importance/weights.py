@@ -1,6 +1,7 @@
 """Training weights that undo the draw: how much a buffered row counts in the loss.
 
-Importance was applied once, at admission; here only its inclusion probability is divided out. Pure arrays.
+Importance was applied once, at admission; here its inclusion probability is divided out, and where it is asked for the
+propensity of what was shown. Pure arrays.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from importance.errors import InvalidInput
+from importance.propensity import Exposure
 
 LARGEST = 10.0  # a single row never counts more than ten average ones
 _QUANTILE = 0.99
@@ -48,12 +50,14 @@ def training_weights(
     probability: NDArray[np.float64],
     time_ms: NDArray[np.int64] | None = None,
     half_life_seconds: float | None = None,
+    exposure: Exposure | None = None,
 ) -> TrainingWeights:
-    """The weights a = d / p over their mean, clipped at min(99th percentile, 10), for rows drawn uniformly.
+    """The weights a = d·v / p over their mean, clipped at min(99th percentile, 10), for rows drawn uniformly.
 
     ``probability``: p [n] of the whole buffer, never of a batch, or the mean would depend on the draw. d =
-    exp(−λ(T − t)) with the newest row's time as T (any other cancels in the mean), and 1 without decay. The clip is
-    never below the mean, which a buffer of mostly expired rows would ask for.
+    exp(−λ(T − t)) with the newest row's time as T (any other cancels in the mean), and 1 without decay. v =
+    `Exposure.weights` with d / p as mass, and 1 without an ``exposure``. The clip is never below the mean, which a
+    buffer of mostly expired rows would ask for.
 
     >>> training_weights(np.array([1.0, 0.5, 0.5])).values.tolist()
     [0.6, 1.2, 1.2]
@@ -67,6 +71,8 @@ def training_weights(
         if time_ms is None:
             raise InvalidInput("with a half-life the weights need the rows' event times: give time_ms")
         raw *= np.exp(log(2) / half_life_seconds * (time_ms - time_ms.max()) / 1000)
+    if exposure is not None:
+        raw *= exposure.weights(raw)
     normal = raw / raw.mean()
     clip = min(max(float(np.quantile(normal, _QUANTILE)), 1.0), LARGEST)
     values = np.minimum(normal, clip)

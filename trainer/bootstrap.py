@@ -15,6 +15,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from importance.errors import BadArtifact, InvalidInput, WeirError
 from importance.sample import Sample
 from trainer import folder as versions
+from trainer import minilm
 from trainer.finetune import Lessons, Optimisation, Progress, train
 from trainer.folder import INTERACTION, PAIR, Card, Model
 from trainer.labelled import Labelled
@@ -99,16 +100,18 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
 def from_pretrained(name_or_folder: str, into: Path, seed: int = 0, max_tokens: int = MAX_TOKENS) -> Path:
     """Take over a model of transformers, from a folder or by its name on the Hub, as a version in ``into``.
 
-    A folder is read without any network; a name may be downloaded. Only safetensors are read and no code of the model
-    is run. A model without a classifier gets a new one of one logit, drawn from ``seed``.
+    ``minilm`` is the one of the extra of that name. A folder is read without any network; a name may be downloaded.
+    Only safetensors are read and no code of the model is run. A model without a classifier gets a new one of one logit,
+    drawn from ``seed``.
     """
-    source = Path(name_or_folder).expanduser()
+    source = minilm.folder() if name_or_folder == minilm.NAME else Path(name_or_folder).expanduser()
     local = source.is_dir()
     if local and versions.is_version(source):
         return versions.save(versions.load(source, with_moments=True, with_companions=True), into)
     options = {"local_files_only": local, "trust_remote_code": False}
     origin = str(source) if local else name_or_folder
     transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()  # or it reports at length that a classifier is new
     try:
         config = transformers.AutoConfig.from_pretrained(origin, **options)
         tokenizer = transformers.AutoTokenizer.from_pretrained(origin, **options)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from importance.errors import InvalidInput
 from importance.sample import Sample
-from trainer.folder import Model
+from trainer.folder import INTERACTION, PAIR, Model
 from trainer.model import losses, positive_probability
 from trainer.tokens import Encoded
 
@@ -23,15 +23,23 @@ Progress = Callable[[int, int, float], None]
 """Called after each step with the steps done, the steps in all, and the step's mean loss in nats."""
 
 Indices = NDArray[np.int64]
+LEARNING_RATES = {INTERACTION: 1e-3, PAIR: 1e-4}
+"""By kind of network: one that was trained before forgets at the rate that the built-in one needs.
+
+MiniLM on 3,000 samples of a shop's history, 47 steps: AUC .511 and one answer for all at 1e-3, .637 at 1e-4.
+"""
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 @dataclass(frozen=True, slots=True)
 class Optimisation:
-    """How a step is made: AdamW over batches of ``batch_size``, gradients clipped to ``clip_norm``."""
+    """How a step is made: AdamW over batches of ``batch_size``, gradients clipped to ``clip_norm``.
+
+    Without a ``learning_rate`` it is the network's of `LEARNING_RATES`.
+    """
 
     batch_size: int = 64
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
     weight_decay: float = 0.01
     clip_norm: float = 1.0
 
@@ -39,9 +47,9 @@ class Optimisation:
         """Refuse what cannot train."""
         if self.batch_size < 1:
             raise InvalidInput(f"batch size is {self.batch_size}; it must be at least 1")
-        for name in ("learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise InvalidInput(f"{name} is {getattr(self, name)}; it must be above 0")
+        for name, value in (("learning_rate", self.learning_rate), ("clip_norm", self.clip_norm)):
+            if value is not None and not value > 0:
+                raise InvalidInput(f"{name} is {value}; it must be above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +196,9 @@ def train(
 def _optimizer(model: Model, optimisation: Optimisation) -> torch.optim.AdamW:
     """AdamW that goes on with the model's moments, where it has them."""
     optimizer = torch.optim.AdamW(
-        model.network.parameters(), lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay
+        model.network.parameters(),
+        lr=optimisation.learning_rate or LEARNING_RATES[model.card.kind],
+        weight_decay=optimisation.weight_decay,
     )
     for name, parameter in model.network.named_parameters():
         kept = {part: (model.moments or {}).get(f"{name}.{part}") for part in _MOMENTS}

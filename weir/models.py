@@ -18,6 +18,7 @@ from trainer.bootstrap import FirstTraining, from_pretrained, train_first
 from trainer.cycle import predict
 from trainer.device import choose, use_threads
 from trainer.evaluation import evaluate
+from trainer.finetune import Optimisation
 from trainer.labelled import Labelled
 from trainer.memory import mean_importance
 from weir import policies
@@ -80,7 +81,7 @@ def build_first(settings: Settings, dataset: str | None, into: Path, progress: P
         Labelled(training, _labels(training, settings)),
         into / "version",
         Labelled(plain, _labels(plain, settings)),
-        FirstTraining(),
+        FirstTraining(optimisation=Optimisation(learning_rate=settings.learning_rate)),
         settings.seed,
         base,
         choose(settings.device),

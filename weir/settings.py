@@ -204,7 +204,7 @@ class Settings(BaseSettings):
 
     # The model
     model: str = Field(
-        default="builtin", min_length=1, description="base model: builtin, a Hugging Face name, or a folder"
+        default="builtin", min_length=1, description="base model: builtin, minilm, a Hugging Face name, or a folder"
     )
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps"
@@ -242,7 +242,18 @@ class Settings(BaseSettings):
         default=0.5,
         description="share of a batch from samples newer than the last cut; the rest is replay from the buffer",
     )
-    learning_rate: float = Field(default=1e-3, gt=0, le=1, description="of AdamW")
+    learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="of AdamW; empty: by the base model, 0.001 for the built-in one and 0.0001 for another",
+    )
+    propensity_clip: float = Field(
+        default=1.0,
+        ge=1,
+        le=1e6,
+        description="most that 1 / propensity of an impression counts in its training weight; 1: it does not count",
+    )
 
     # The gate
     gate_margin: float = Field(

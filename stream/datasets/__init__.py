@@ -1,17 +1,18 @@
 """Data sets to replay: history that trains the first model, and a stream of events in order of time.
 
-Read `shop` for how order lines become interactions, `dataset` for what a data set gives, `online_retail` for the real
-shop (`download` and `workbook` fetch it), `simulation` for the made-up one.
+Read `interaction` for what it is made of, `dataset` for what a data set gives; `shop` for how order lines become
+interactions, `online_retail` for the real shop (`download` and `workbook` fetch it), `simulation` for the made-up one;
+`open_bandit` for recommendations with their propensities (`bandit_logs` has its tables).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from importance.errors import InvalidInput
-from stream.datasets import online_retail, simulation
+from stream.datasets import online_retail, open_bandit, shop, simulation
 from stream.datasets.dataset import Dataset, Record
 
-NAMES = (online_retail.NAME, simulation.NAME)
+NAMES = (online_retail.NAME, open_bandit.NAME, simulation.NAME)
 
 __all__ = ["NAMES", "Dataset", "Record", "check_name", "open_dataset"]
 
@@ -35,7 +36,16 @@ def open_dataset(
     none, NotFound where the data are not here and cannot be fetched.
     """
     check_name(name)
+    if name == open_bandit.NAME:
+        folder = open_bandit.locate(data_dir, home, progress)
+        return Dataset(
+            name, open_bandit.ABOUT, open_bandit.STREAM_START_MS, lambda: open_bandit.interactions(folder, seed)
+        )
     if name == online_retail.NAME:
         table = online_retail.locate(data_dir, home, progress)
-        return Dataset(name, online_retail.ABOUT, online_retail.mapping(seed), lambda: online_retail.lines(table))
-    return Dataset(name, simulation.ABOUT, simulation.mapping(seed), lambda: simulation.lines(seed))
+        return _of_shop(name, online_retail.ABOUT, online_retail.mapping(seed), lambda: online_retail.lines(table))
+    return _of_shop(name, simulation.ABOUT, simulation.mapping(seed), lambda: simulation.lines(seed))
+
+
+def _of_shop(name: str, about: str, mapping: shop.Mapping, lines: Callable[[], Iterable[shop.Line]]) -> Dataset:
+    return Dataset(name, about, mapping.stream_start_ms, lambda: shop.interactions(lines(), mapping))

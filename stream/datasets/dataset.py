@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from importance.sample import Action, Sample
-from stream.datasets.shop import Answer, Line, Mapping, Shown, interactions
+from importance.sample import Sample
+from stream.datasets.interaction import Answer, Shown
 
-SURFACE = "recommendation"  # the context is what already lies in the basket, not a search text
+SURFACE = "recommendation"  # the context is what is known of the subject, not a search text
 
 
 class Record(NamedTuple):
@@ -27,20 +27,21 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named source of order lines, mapped to interactions. The same lines and seed give the same bytes.
+    """A named source of interactions in order of time. The same source and seed give the same bytes.
 
-    ``about`` is one line on origin, licence and making, to be shown wherever a figure from this data set is.
+    ``about`` is one line on origin, licence and making, to be shown wherever a figure from this data set is. What was
+    shown before ``stream_start_ms`` is history.
     """
 
     name: str
     about: str
-    mapping: Mapping
-    lines: Callable[[], Iterable[Line]]
+    stream_start_ms: int
+    interactions: Callable[[], Iterable[Shown | Answer]]
 
     def history(self) -> Iterator[Sample]:
-        """Labelled samples of the time before the stream, in order of time; a bought one has `Action.PURCHASE`."""
-        for number, event in enumerate(interactions(self.lines(), self.mapping)):
-            if event.time_ms >= self.mapping.stream_start_ms:
+        """Labelled samples of the time before the stream, in order of time."""
+        for number, event in enumerate(self.interactions()):
+            if event.time_ms >= self.stream_start_ms:
                 return
             if isinstance(event, Shown):
                 yield _sample(event, number)
@@ -50,8 +51,8 @@ class Dataset:
         return islice(self._events(), limit)
 
     def _events(self) -> Iterator[Record]:
-        for event in interactions(self.lines(), self.mapping):
-            if event.time_ms >= self.mapping.stream_start_ms:
+        for event in self.interactions():
+            if event.time_ms >= self.stream_start_ms:
                 message = _impression(event) if isinstance(event, Shown) else _action(event)
                 yield Record(event.subject.encode(), msgspec.json.encode(message), event.time_ms)
 
@@ -59,10 +60,6 @@ class Dataset:
 def heartbeat(time_ms: int) -> Record:
     """A message that only moves the event time of the partition that it is sent to."""
     return Record(None, msgspec.json.encode({"type": "heartbeat", "time": time_ms}), time_ms)
-
-
-def _attributes(shown: Shown) -> dict[str, str | int | float | bool | None]:
-    return {"price": shown.product.price, "popularity": shown.popularity, "country": shown.country}
 
 
 def _impression(shown: Shown) -> dict[str, object]:
@@ -74,10 +71,10 @@ def _impression(shown: Shown) -> dict[str, object]:
         "surface": SURFACE,
         "query": shown.query,
         "item": shown.item,
-        "text": shown.product.text,
+        "text": shown.text,
         "position": shown.position,
         "propensity": shown.propensity,
-        "attributes": _attributes(shown),
+        "attributes": shown.attributes,
     }
 
 
@@ -98,12 +95,12 @@ def _sample(shown: Shown, offset: int) -> Sample:
         surface=SURFACE,
         query=shown.query,
         item=shown.item,
-        text=shown.product.text,
+        text=shown.text,
         time_ms=shown.time_ms,
         partition=0,
         offset=offset,
-        actions=int(Action.PURCHASE if shown.bought else Action.NONE),
+        actions=int(shown.action),
         position=shown.position,
         propensity=shown.propensity,
-        attributes=_attributes(shown),
+        attributes=shown.attributes,
     )

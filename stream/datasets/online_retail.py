@@ -3,14 +3,15 @@
 Knows where the file may lie, how to fetch the original, and which of its rows are sales.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from importance.errors import InvalidInput, NotFound, Unavailable
+from importance.errors import InvalidInput, Unavailable
 from stream.datasets import workbook
 from stream.datasets.download import Source, fetch
+from stream.datasets.places import Progress, missing, own_place, places
 from stream.datasets.shop import Line, Mapping
 
 NAME = "online_retail"
@@ -28,9 +29,6 @@ STREAM_END = datetime(2011, 9, 1, tzinfo=UTC)  # published figures are of these 
 TABLES = ("transactions_dev.parquet", "transactions.parquet")
 ORIGINALS = ("online+retail.zip", "online_retail.zip", "Online Retail.xlsx")
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how far it is, and how far it goes (0: unknown)."""
-
 
 def mapping(seed: int) -> Mapping:
     """December 2010 is history; the stream begins with January 2011."""
@@ -42,33 +40,21 @@ def locate(data_dir: Path | None, home: Path, progress: Progress | None = None, 
     found = find(data_dir, home)
     if found is not None and found.name in TABLES:
         return found
-    own = home / "data" / NAME
+    own = own_place(NAME, home)
     try:
         original = found or fetch(source, own / ORIGINALS[0], progress)
     except Unavailable as error:
-        looked = ", ".join(str(place) for place in _places(data_dir, home))
-        raise NotFound(
-            f"{NAME} is in none of {looked}, and {error}: put {source.url} there, or use the data set simulation"
-        ) from error
+        raise missing(NAME, places(NAME, data_dir, home), error, source.url) from error
     table = own / "transactions.parquet"
     workbook.convert(original, table, progress)
     return table
 
 
 def find(data_dir: Path | None, home: Path) -> Path | None:
-    """The table, or else the original, where one is on this machine.
-
-    Looks into ``data_dir`` or, without one, into data/ and ../shared/data of the working folder; then into
-    ``home``/data, where a download lands.
-    """
-    places = _places(data_dir, home)
-    paths = (place / name for names in (TABLES, ORIGINALS) for place in places for name in names)
+    """The table, or else the original, where one is on this machine."""
+    folders = places(NAME, data_dir, home)
+    paths = (folder / name for names in (TABLES, ORIGINALS) for folder in folders for name in names)
     return next((path for path in paths if path.is_file()), None)
-
-
-def _places(data_dir: Path | None, home: Path) -> list[Path]:
-    given = [data_dir] if data_dir else [Path("data"), Path("../shared/data")]
-    return [folder / NAME for folder in (*given, home / "data")]
 
 
 def lines(table: Path) -> Iterator[Line]:

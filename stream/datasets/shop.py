@@ -15,6 +15,9 @@ from itertools import groupby
 from random import Random
 from typing import NamedTuple
 
+from importance.sample import Action
+from stream.datasets.interaction import Answer, Shown
+
 DAY_MS = 86_400_000
 MINUTE_MS = 60_000
 HESITATION_MS = 3_000  # from an impression to its purchase, and on to a return; less than half a place in the minute
@@ -41,36 +44,6 @@ class Product(NamedTuple):
 
     text: str
     price: float
-
-
-class Shown(NamedTuple):
-    """A product shown in an order; ``time_ms`` is when.
-
-    ``propensity``: 1 for a bought product (shown by construction), else the chance of being among those drawn. It
-    separates the classes, so it is a weight for estimates and never a feature. ``popularity``: orders that held the
-    product, each halved every 14 days, as counted just before this order.
-    """
-
-    id: str
-    time_ms: int
-    subject: str
-    query: str
-    item: str
-    product: Product
-    position: int
-    propensity: float
-    popularity: float
-    country: str
-    bought: bool
-
-
-class Answer(NamedTuple):
-    """What a customer did about a shown product: ``kind`` is ``purchase`` or ``return``."""
-
-    impression: str
-    kind: str
-    time_ms: int
-    subject: str
 
 
 class Mapping(NamedTuple):
@@ -101,7 +74,7 @@ def interactions(lines: Iterable[Line], mapping: Mapping) -> Iterator[Shown | An
                 continue
             for shown in _slates(basket, known, mapping):
                 events.append(shown)
-                if shown.bought:
+                if shown.action:
                     events.append(Answer(shown.id, "purchase", shown.time_ms + HESITATION_MS, shown.subject))
                     if shown.time_ms >= mapping.stream_start_ms:  # a return could not name what is not in the stream
                         bought[shown.subject, shown.item] = shown
@@ -141,7 +114,12 @@ class _Known:
 
 
 def _slates(basket: Sequence[Line], known: _Known, mapping: Mapping) -> Iterator[Shown]:
-    """For some of an order's known products: the product and those drawn beside it, in the order's minute."""
+    """For some of an order's known products: the product and those drawn beside it, in the order's minute.
+
+    ``propensity``: 1 for a bought product (shown by construction), else the chance of being among those drawn; so it
+    separates the classes. ``popularity``: orders that held the product, each halved every 14 days, as counted just
+    before this order.
+    """
     order, _, _, _, start_ms, customer, country, _ = basket[0]
     places = mapping.shown_per_order if start_ms >= mapping.stream_start_ms else mapping.shown_per_order_in_history
     put_in = list(dict.fromkeys(line.item for line in basket))
@@ -166,12 +144,15 @@ def _slates(basket: Sequence[Line], known: _Known, mapping: Mapping) -> Iterator
                 subject=customer or order,
                 query=query,
                 item=item,
-                product=known.catalogue[item],
+                text=known.catalogue[item].text,
                 position=position,
                 propensity=1.0 if is_bought else chance,
-                popularity=known.popularity(item, start_ms),
-                country=country,
-                bought=is_bought,
+                attributes={
+                    "price": known.catalogue[item].price,
+                    "popularity": known.popularity(item, start_ms),
+                    "country": country,
+                },
+                action=Action.PURCHASE if is_bought else Action.NONE,
             )
 
 

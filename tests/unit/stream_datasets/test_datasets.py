@@ -1,7 +1,8 @@
-"""What every data set gives, and what is known of the real one."""
+"""What every data set gives, what the shops give, and what is known of the real ones."""
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from itertools import groupby, islice, pairwise
 from pathlib import Path
 
@@ -13,35 +14,57 @@ from scipy.stats import rankdata
 from importance.errors import InvalidInput
 from importance.events import ActionEvent, Impression, decode
 from importance.sample import Sample, label
-from stream.datasets import NAMES, Dataset, Record, online_retail, open_dataset
+from stream.datasets import NAMES, Dataset, Record, online_retail, open_bandit, open_dataset
 from stream.datasets.dataset import heartbeat
 
 WEEK_MS = 7 * 86_400_000
 MONDAY_MS = 4 * 86_400_000  # the epoch was a Thursday
-FOLDER = next(
-    (place for place in (Path("data"), Path("../shared/data")) if (place / "online_retail").is_dir()),
-    None,
-)
-real = pytest.mark.skipif(FOLDER is None, reason="the data set online_retail is not in data/ or ../shared/data")
+FOLDERS = (Path("data"), Path("../shared/data"))
+
+
+def folder_of(name: str) -> Path | None:
+    return next((place for place in FOLDERS if (place / name).is_dir()), None)
+
+
+def real(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(folder_of(name) is None, reason=f"the data set {name} is not in data/ or ../shared/data")
+
+
+SHOPS = [pytest.param("online_retail", marks=real("online_retail")), "simulation"]
 
 
 def opened(name: str, seed: int = 0) -> Dataset:
-    return open_dataset(name, seed, data_dir=FOLDER)
+    return open_dataset(name, seed, data_dir=folder_of(name))
 
 
-@pytest.fixture(scope="module", params=[pytest.param("online_retail", marks=real), "simulation"])
+@cache
+def stream_of(name: str) -> list[Record]:
+    return list(opened(name).events())
+
+
+@cache
+def history_of(name: str) -> list[Sample]:
+    return list(opened(name).history())
+
+
+@pytest.fixture(params=[*SHOPS, pytest.param("open_bandit", marks=real("open_bandit"))])
 def dataset(request: pytest.FixtureRequest) -> Dataset:
     return opened(request.param)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def events(dataset: Dataset) -> list[Record]:
-    return list(dataset.events())
+    return stream_of(dataset.name)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def history(dataset: Dataset) -> list[Sample]:
-    return list(dataset.history())
+    return history_of(dataset.name)
+
+
+@pytest.fixture(params=SHOPS)
+def shop(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 def decoded(events: list[Record]) -> Iterator[Impression | ActionEvent]:
@@ -79,12 +102,18 @@ def dataset_start(events: list[Record]) -> int:
 
 def test_an_action_follows_an_impression_of_its_subject(events: list[Record]) -> None:
     subjects: dict[str, str] = {}
-    bought: set[str] = set()
     for event in decoded(events):
         if isinstance(event, Impression):
             subjects[event.id] = event.subject
+        else:
+            assert subjects[event.impression] == event.subject
+
+
+def test_a_return_follows_a_purchase_which_there_is_once(shop: str) -> None:
+    bought: set[str] = set()
+    for event in decoded(stream_of(shop)):
+        if isinstance(event, Impression):
             continue
-        assert subjects[event.impression] == event.subject
         if event.kind == "purchase":
             assert event.impression not in bought
             bought.add(event.impression)
@@ -93,8 +122,9 @@ def test_an_action_follows_an_impression_of_its_subject(events: list[Record]) ->
             assert event.impression in bought
 
 
-def test_a_third_of_the_impressions_is_bought(events: list[Record], history: list[Sample]) -> None:
-    kinds = Counter(type(event).__name__ for event in decoded(events))
+def test_a_third_of_the_impressions_is_bought(shop: str) -> None:
+    kinds = Counter(type(event).__name__ for event in decoded(stream_of(shop)))
+    history = history_of(shop)
     assert kinds["Impression"] == 3 * kinds["Purchase"]
     assert kinds["Return"] > 0
     assert len(history) == 3 * sum(label(sample.actions) for sample in history)
@@ -110,8 +140,8 @@ def test_a_limit_is_the_beginning_of_the_whole(dataset: Dataset, events: list[Re
     assert list(dataset.events(0)) == []
 
 
-def test_a_product_has_one_price_and_text_a_day_for_both_classes(events: list[Record]) -> None:
-    impressions = [event for event in decoded(events) if isinstance(event, Impression)]
+def test_a_product_has_one_price_and_text_a_day_for_both_classes(shop: str) -> None:
+    impressions = [event for event in decoded(stream_of(shop)) if isinstance(event, Impression)]
     for _, of_day in groupby(impressions, key=lambda event: event.time_ms // 86_400_000):
         faces: dict[str, tuple[object, ...]] = {}
         for event in of_day:
@@ -119,9 +149,9 @@ def test_a_product_has_one_price_and_text_a_day_for_both_classes(events: list[Re
             assert faces.setdefault(event.item, face) == face
 
 
-def test_what_a_model_may_read_beside_popularity_does_not_give_the_label_away(events: list[Record]) -> None:
+def test_what_a_model_may_read_beside_popularity_does_not_give_the_label_away(shop: str) -> None:
     """Price, the text's length and the position rank bought products hardly better than chance."""
-    table = np.array([row[1:] for row in outcomes(events)], dtype=float)
+    table = np.array([row[1:] for row in outcomes(stream_of(shop))], dtype=float)
     labels = table[:, 0]
     for column in (2, 3, 4):
         assert abs(auc(table[:, column], labels) - 0.5) < 0.05
@@ -158,17 +188,31 @@ def weekly_auc(table: np.ndarray, column: int) -> float:
     return float(np.mean([auc(week[:, column], week[:, 1]) for week in weeks if len(week) >= 100]))
 
 
-@real
+@real("online_retail")
 def test_the_real_shop_has_the_counts_and_the_reference_that_are_known_of_it() -> None:
-    shop = opened("online_retail")
-    events = list(shop.events())
-    assert sum(1 for _ in shop.history()) == 27_267
+    events = stream_of("online_retail")
+    assert len(history_of("online_retail")) == 27_267
     assert Counter(msgspec.json.decode(event.value or b"")["type"] for event in events) == {
         "impression": 90_966,
         "purchase": 30_322,
         "return": 969,
     }
     assert weekly_auc(np.array(outcomes(events), dtype=float), column=2) == pytest.approx(0.840, abs=0.005)
+
+
+@real("open_bandit")
+def test_the_real_week_of_recommendations_has_the_counts_that_are_known_of_it() -> None:
+    week, first_day = stream_of("open_bandit"), history_of("open_bandit")
+    shown = [event for event in decoded(week) if isinstance(event, Impression)]
+    assert len(first_day) + len(shown) == 40_000
+    assert len(week) - len(shown) + sum(label(sample.actions) for sample in first_day) == 207
+    assert {event.position for event in shown} == {1, 2, 3}
+    assert len({event.text for event in shown}) == 80
+    assert len({event.query for event in shown} | {sample.query for sample in first_day}) == 317  # of whole hashes, too
+    alike = {"men": 1 / 34, "women": 1 / 46}  # the policy random shows all items of a campaign alike
+    for event in shown:
+        if event.attributes["policy"] == "random":
+            assert event.propensity == pytest.approx(alike[str(event.attributes["campaign"])])
 
 
 def test_a_heartbeat_is_valid_and_has_no_key() -> None:
@@ -178,9 +222,11 @@ def test_a_heartbeat_is_valid_and_has_no_key() -> None:
 
 
 def test_an_unknown_name_is_told_with_the_known_ones() -> None:
-    with pytest.raises(InvalidInput, match=r"^data set is 'x'; it must be one of online_retail, simulation$"):
+    with pytest.raises(
+        InvalidInput, match=r"^data set is 'x'; it must be one of online_retail, open_bandit, simulation$"
+    ):
         open_dataset("x")
-    assert NAMES == ("online_retail", "simulation")
+    assert NAMES == ("online_retail", "open_bandit", "simulation")
 
 
 def test_the_simulation_says_that_it_is_one() -> None:
@@ -192,6 +238,8 @@ def test_the_simulation_says_that_it_is_one() -> None:
             assert event.item.startswith("simulation-")
 
 
-def test_the_real_shop_names_its_origin_and_licence() -> None:
+def test_real_data_name_their_origin_and_licence() -> None:
     assert "CC BY 4.0" in online_retail.ABOUT
     assert "10.24432/C5BW33" in online_retail.ABOUT
+    assert "Apache-2.0" in open_bandit.ABOUT
+    assert "arXiv:2008.07146" in open_bandit.ABOUT

@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from stream.datasets.shop import DAY_MS, Answer, Line, Mapping, Product, Shown, interactions
+from importance.sample import Action
+from stream.datasets.interaction import Answer, Shown
+from stream.datasets.shop import DAY_MS, Line, Mapping, interactions
 
 START = int(datetime(2011, 1, 1, 9, tzinfo=UTC).timestamp()) * 1_000
 STREAM = Mapping("test", 0, stream_start_ms=START - 9 * 3_600_000)
@@ -31,17 +33,21 @@ def answers(lines: list[Line], mapping: Mapping = STREAM) -> list[Answer]:
     return [event for event in interactions(lines, mapping) if isinstance(event, Answer)]
 
 
+def face(one: Shown) -> tuple[str, object]:
+    return one.text, one.attributes["price"]
+
+
 CATALOGUE = [f"p{number}" for number in range(20)]
 
 
 def test_a_bought_product_is_shown_beside_two_that_were_not_bought() -> None:
     slate = shown([*opening(*CATALOGUE), sale("o", "p3", day=1)])
     assert len(slate) == 3
-    assert [one.item for one in slate if one.bought] == ["p3"]
+    assert [one.item for one in slate if one.action] == ["p3"]
     assert sorted(one.position for one in slate) == [1, 2, 3]
     assert len({one.item for one in slate}) == 3
     assert len({one.id for one in slate}) == 3
-    assert len({(one.time_ms, one.subject, one.query, one.country) for one in slate}) == 1
+    assert len({(one.time_ms, one.subject, one.query, one.attributes["country"]) for one in slate}) == 1
 
 
 def test_a_product_is_not_shown_on_the_day_of_its_first_sale() -> None:
@@ -54,7 +60,7 @@ def test_no_drawn_product_lies_in_the_order() -> None:
     bought = {line.item for line in order}
     for seed in range(50):
         drawn = [
-            one.item for one in shown([*opening(*CATALOGUE), *order], STREAM._replace(seed=seed)) if not one.bought
+            one.item for one in shown([*opening(*CATALOGUE), *order], STREAM._replace(seed=seed)) if not one.action
         ]
         assert len(drawn) == 6
         assert not bought & set(drawn)
@@ -66,14 +72,14 @@ def test_both_classes_take_price_and_text_from_yesterdays_catalogue() -> None:
         sale("o", "p1", day=1, price=99.0, text="RENAMED TODAY"),
         sale("o2", "p1", day=2, price=5.0, text="AGAIN"),
     ]
-    first_day = {one.item: one.product for one in shown(lines) if one.id.startswith("test-0-o-")}
-    assert first_day["p1"] == Product("text of p1", 1.0)
-    second_day = {one.item: one.product for one in shown(lines) if one.id.startswith("test-0-o2-")}
-    assert second_day["p1"] == Product("RENAMED TODAY", 99.0)
+    first_day = {one.item: face(one) for one in shown(lines) if one.id.startswith("test-0-o-")}
+    assert first_day["p1"] == ("text of p1", 1.0)
+    second_day = {one.item: face(one) for one in shown(lines) if one.id.startswith("test-0-o2-")}
+    assert second_day["p1"] == ("RENAMED TODAY", 99.0)
     for seed in range(20):
         for one in shown(lines, STREAM._replace(seed=seed)):
             if one.item != "p1":
-                assert one.product == Product(f"text of {one.item}", 1.0)
+                assert face(one) == (f"text of {one.item}", 1.0)
 
 
 def test_a_drawn_products_propensity_is_its_chance_to_be_drawn() -> None:
@@ -83,8 +89,8 @@ def test_a_drawn_products_propensity_is_its_chance_to_be_drawn() -> None:
     seeds = 2_000
     for seed in range(seeds):
         for one in shown(lines, STREAM._replace(seed=seed)):
-            assert one.propensity == (1.0 if one.bought else pytest.approx(2 / 18))
-            times[one.item] += not one.bought
+            assert one.propensity == (1.0 if one.action else pytest.approx(2 / 18))
+            times[one.item] += not one.action
     slates = 2 * seeds
     expected = slates * 2 / 18
     assert set(times) == set(CATALOGUE)
@@ -97,7 +103,7 @@ def test_a_drawn_products_propensity_is_its_chance_to_be_drawn() -> None:
 def test_a_position_says_nothing_about_the_label() -> None:
     lines = [*opening(*CATALOGUE), sale("o", "p0", day=1)]
     bought = Counter(
-        one.position for seed in range(3_000) for one in shown(lines, STREAM._replace(seed=seed)) if one.bought
+        one.position for seed in range(3_000) for one in shown(lines, STREAM._replace(seed=seed)) if one.action
     )
     assert all(abs(count - 1_000) < 5 * (3_000 * 2 / 9) ** 0.5 for count in bought.values())
     assert set(bought) == {1, 2, 3}
@@ -105,7 +111,7 @@ def test_a_position_says_nothing_about_the_label() -> None:
 
 def test_the_query_is_what_was_put_in_before() -> None:
     order = [sale("o", f"p{number}", day=1) for number in range(3)]
-    queries = {one.item: one.query for one in shown([*opening(*CATALOGUE), *order]) if one.bought}
+    queries = {one.item: one.query for one in shown([*opening(*CATALOGUE), *order]) if one.action}
     assert queries == {"p0": "", "p1": "text of p0", "p2": "text of p0, text of p1"}
     order = [sale("o", item, day=1) for item in ("new", "p1", "p1", "p2", "p3", "p4")]
     queries = {}
@@ -113,7 +119,7 @@ def test_the_query_is_what_was_put_in_before() -> None:
         queries |= {
             one.item: one.query
             for one in shown([*opening(*CATALOGUE), *order], STREAM._replace(seed=seed))
-            if one.bought
+            if one.action
         }
     assert queries["p1"] == "text of new"
     assert queries["p4"] == "text of p1, text of p2, text of p3"
@@ -122,14 +128,14 @@ def test_the_query_is_what_was_put_in_before() -> None:
 def test_an_order_shows_at_most_three_products_and_eight_in_history() -> None:
     order = [sale("o", f"p{number}", day=1) for number in range(12)]
     lines = [*opening(*[f"p{number}" for number in range(30)]), *order]
-    assert sum(one.bought for one in shown(lines)) == 3
+    assert sum(bool(one.action) for one in shown(lines)) == 3
     history = STREAM._replace(stream_start_ms=START + 10 * DAY_MS)
-    assert sum(one.bought for one in shown(lines, history)) == 8
+    assert sum(bool(one.action) for one in shown(lines, history)) == 8
 
 
 def test_a_product_ordered_in_two_lines_is_shown_once() -> None:
     lines = [*opening(*CATALOGUE), sale("o", "p1", day=1), sale("o", "p1", day=1, price=2.0)]
-    assert sum(one.bought for one in shown(lines)) == 1
+    assert sum(bool(one.action) for one in shown(lines)) == 1
 
 
 def test_popularity_counts_orders_before_this_one_with_a_half_life_of_14_days() -> None:
@@ -141,7 +147,9 @@ def test_popularity_counts_orders_before_this_one_with_a_half_life_of_14_days() 
         sale("d", "p1", day=14),
         sale("e", "p1", day=14),
     ]
-    found = {one.id.split("-")[2]: one.popularity for one in shown(lines) if one.item == "p1" and one.bought}
+    found = {
+        one.id.split("-")[2]: one.attributes["popularity"] for one in shown(lines) if one.item == "p1" and one.action
+    }
     # After 14 days the two orders count for a half each; order e sees order d as well.
     assert found == {"d": 1.0, "e": 2.0}
 
@@ -149,7 +157,7 @@ def test_popularity_counts_orders_before_this_one_with_a_half_life_of_14_days() 
 def test_a_purchase_follows_its_impression_within_the_minute() -> None:
     lines = [*opening(*CATALOGUE), *[sale("o", f"p{number}", day=1) for number in range(8)]]
     for mapping in (STREAM, STREAM._replace(stream_start_ms=START + 10 * DAY_MS)):
-        times = {one.id: one.time_ms for one in shown(lines, mapping) if one.bought}
+        times = {one.id: one.time_ms for one in shown(lines, mapping) if one.action}
         purchases = {answer.impression: answer.time_ms for answer in answers(lines, mapping)}
         assert set(purchases) == set(times)
         for name, time_ms in times.items():
@@ -196,14 +204,15 @@ def test_an_unknown_customers_order_is_its_own_subject() -> None:
 def test_one_orders_draws_do_not_depend_on_the_orders_beside_it() -> None:
     alone = shown([*opening(*CATALOGUE), sale("o", "p1", day=1)])
     beside = shown([*opening(*CATALOGUE), sale("n", "p2", day=1), sale("o", "p1", day=1)])
-    assert [one._replace(popularity=0) for one in beside if "-o-" in one.id] == [
-        one._replace(popularity=0) for one in alone
+    popular = {"popularity": 0}  # counts the orders before
+    assert [one._replace(attributes=one.attributes | popular) for one in beside if "-o-" in one.id] == [
+        one._replace(attributes=one.attributes | popular) for one in alone
     ]
 
 
 def test_a_tiny_catalogue_gives_what_it_has() -> None:
     found = shown([*opening("p1"), sale("o", "p1", day=1)])
-    assert [(one.item, one.bought) for one in found] == [("p1", True)]
+    assert [(one.item, one.action) for one in found] == [("p1", Action.PURCHASE)]
     found = shown([*opening("p1", "p2"), sale("o", "p1", day=1)])
     assert {one.item: one.propensity for one in found} == {"p1": 1.0, "p2": 1.0}
 

@@ -120,6 +120,36 @@ def test_every_architecture_learns(
     assert not same(before, parameters(tuned.model))
 
 
+@pytest.mark.parametrize(
+    ("architecture", "asked", "rate"),
+    [
+        pytest.param(None, None, 1e-3, id="the built-in network"),
+        pytest.param("bert", None, 1e-4, id="one that was trained before"),
+        pytest.param("bert", 1e-2, 1e-2, id="as asked for"),
+    ],
+)
+def test_the_first_step_is_as_long_as_the_learning_rate_of_the_network(
+    first: Path,
+    samples: list[Sample],
+    labels: np.ndarray,
+    tmp_path: Path,
+    architecture: str | None,
+    asked: float | None,
+    rate: float,
+) -> None:
+    """Adam's first step is the rate, whatever the gradient; weight decay adds a hundredth of it and of the weight."""
+    folder = first
+    if architecture is not None:
+        source = hugging_face_folder(tmp_path / "source", ARCHITECTURES[architecture](1))
+        folder = from_pretrained(str(source), tmp_path / "version")
+    model = versions.load(folder)
+    before = parameters(model)
+    once = FineTuning(steps=1, optimisation=Optimisation(batch_size=16, learning_rate=asked))
+    after = parameters(fine_tune(model, rows_of(samples, labels), once, seed=1).model)
+    longest = max(float((after[name] - before[name]).abs().max()) for name in before)
+    assert longest == pytest.approx(rate, rel=0.05)
+
+
 def test_progress_is_told_after_each_step(first: Path, samples: list[Sample], labels: np.ndarray) -> None:
     told: list[tuple[int, int]] = []
     tuned = fine_tune(

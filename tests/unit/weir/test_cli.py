@@ -97,7 +97,10 @@ def test_every_command_option_and_setting_that_a_page_tells_exists(page: Path) -
         (["models", "rollback"], "Missing option '--reason'"),
         (["up", "--limit", "0"], "'--limit'"),
         (["up", "--limt", "5"], "No such option: --limt"),
-        (["up", "--replay", "nonsense"], "data set is 'nonsense'; it must be one of online_retail, simulation"),
+        (
+            ["up", "--replay", "nonsense"],
+            "data set is 'nonsense'; it must be one of online_retail, open_bandit, simulation",
+        ),
         (["migrate", "--check", "--down", "base"], "--check and --down are given; choose one"),
         (["topics", "--check", "--partitions", "8"], "--check and --partitions are given; choose one"),
         (["dead-letters", "list", "--reason", "nonsense"], "--reason is 'nonsense'; it must be one of null_value"),
