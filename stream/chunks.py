@@ -77,8 +77,8 @@ class Chunk:
 class Ledger:
     """The chunks of one partition in one generation, delivered in order, acknowledged in any order.
 
-    ``committable`` is the end of the longest acknowledged prefix, None while nothing was delivered and nothing was
-    ever committed. ``undecoded_records`` bounds memory: a partition at its bound is not fetched.
+    ``start`` is where reading begins, 0 where nothing was ever committed. ``committable`` is the end of the longest
+    acknowledged prefix. ``undecoded_records`` bounds memory: a partition at its bound is not fetched.
     """
 
     __slots__ = (
@@ -95,7 +95,7 @@ class Ledger:
         "undecoded_records",
     )
 
-    def __init__(self, tp: TP, generation: int, start: int | None, on_room: Callable[[], None]) -> None:
+    def __init__(self, tp: TP, generation: int, start: int, on_room: Callable[[], None]) -> None:
         self.tp = tp
         self.generation = generation
         self.live = True
@@ -108,8 +108,6 @@ class Ledger:
 
     def add(self, first: int, end: int, records: Sequence[ConsumerRecord]) -> Chunk:
         """Deliver the next chunk."""
-        if self.committable is None:
-            self.committable = self.committed = first  # where auto_offset_reset began; of itself never committed
         chunk = Chunk(self, first, end, records)
         self._chunks.append(chunk)
         self.undecoded_records += chunk.count
@@ -141,7 +139,7 @@ class Ledger:
     @property
     def pending(self) -> bool:
         """Whether there is an offset to commit."""
-        return self.committable is not None and self.committable != self.committed
+        return self.committable != self.committed
 
 
 class ChunkThread(driver.AIOKafkaConsumerThread):
@@ -254,7 +252,7 @@ class ChunkConsumer(driver.Consumer):
 
     async def _after_end(self, ledger: Ledger, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
         """Hold the records against what was delivered: cut repeats, ask once more at a gap."""
-        if ledger.end is None or records[0].offset == ledger.end:
+        if records[0].offset == ledger.end:
             return records
         if records[0].offset < ledger.end:  # fetched again within the generation
             return [record for record in records if record.offset >= ledger.end]
@@ -306,7 +304,7 @@ class ChunkConsumer(driver.Consumer):
 
     def _should_commit(self, tp: TP, offset: int) -> bool:
         ledger = self.ledgers.get(tp)
-        return ledger is not None and (ledger.committed is None or offset > ledger.committed)
+        return ledger is not None and offset > ledger.committed
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
         before = {tp: self.ledgers.get(tp) for tp in offsets}
@@ -344,16 +342,15 @@ class ChunkConsumer(driver.Consumer):
         committed: Mapping[TopicPartition, int | None] = await self.seek_to_committed()
         stored = await self.app.beginnings()
         for aiokafka_tp, offset in committed.items():
-            tp, start = ensure_TP(aiokafka_tp), offset or 0
-            if stored is not None and stored.get(tp.partition, 0) != start:
-                start = stored.get(tp.partition, 0)
-                await self._thread.seek_wait({tp: start})
+            tp = ensure_TP(aiokafka_tp)
+            start = (offset or 0) if stored is None else stored.get(tp.partition, 0)
             self._read_offset[tp] = self._committed_offset[tp] = start or None
             ledger = self.ledgers.get(tp)
             if ledger is None or ledger.generation != generation:
-                self.ledgers[tp] = Ledger(tp, generation, start or None, self._room.set)
-            elif ledger.end is not None:  # the same generation: do not go back over what was delivered
-                await self._thread.seek_wait({tp: ledger.end})
+                ledger = self.ledgers[tp] = Ledger(tp, generation, start, self._room.set)
+            # Even where it seems to stand there: a fetch that was dropped as stale has moved it. In the same
+            # generation it does not go back over what was delivered.
+            await self._thread.seek_wait({tp: ledger.end})
 
 
 class ChunkTransport(driver.Transport):

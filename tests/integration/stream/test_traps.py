@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from importance.errors import Fenced, Unavailable
 from importance.flush import Flush
 from stream import topics
 from stream.lane import Limits
-from stream.reports import Change, Failed, Lost, Standing, Turn
+from stream.reports import Change, Failed, Lost, Skipped, Standing, Turn
 from tests.integration.stream.harness import (
     CLOSED_MS,
     FORGOTTEN_MS,
@@ -70,6 +71,29 @@ async def test_a_rebalance_reads_again_from_the_committed_offset_and_decides_not
         assert store.ids(partition) == [f"view-{partition * 1000 + n}" for n in numbers]
     assert set(store.scored.values()) == {1}
     assert len(store.claims) > 2  # each assignment claimed anew
+
+
+@pytest.mark.parametrize("stored", [None, dict], ids=["by the group", "by the store"])
+async def test_a_fetch_that_a_rebalance_made_stale_is_fetched_again_even_at_the_start(
+    stored: Callable[[], dict[int, int]] | None, place: Place, store: Store
+) -> None:
+    """Nothing is committed yet, so no committed offset takes the position back."""
+    sent = 0
+    async with running(place, store, beginnings=stored) as worker:
+        await worker.until(lambda: bool(worker.of(Standing)))
+        consumer = worker.worker.app.consumer
+        while not consumer.stale_fetches:  # until a fetch was under way when its ledger went
+            consumer._drop(list(consumer.ledgers))
+            place.send([impression(sent, SHOWN_MS)])
+            sent += 1
+            await asyncio.sleep(0.2)
+            if not consumer.stale_fetches:
+                await consumer.perform_seek()
+        await consumer.perform_seek()
+        place.send([heartbeat(CLOSED_MS)])
+        await worker.until(lambda: store.decided >= sent)
+    assert store.ids() == [f"view-{n}" for n in range(sent)]
+    assert not worker.of(Skipped)
 
 
 async def test_a_full_partition_is_not_fetched_and_the_others_are(kafka: str, tmp_path: Path, store: Store) -> None:

@@ -18,10 +18,10 @@ def nothing() -> None:
 
 
 def ledger_with(
-    lengths: list[int], start: int | None = 100, on_room: Callable[[], None] = nothing
+    lengths: list[int], start: int = 100, on_room: Callable[[], None] = nothing
 ) -> tuple[Ledger, list[Chunk]]:
     ledger = Ledger(TP_0, generation=7, start=start, on_room=on_room)
-    chunks, offset = [], start or 0
+    chunks, offset = [], start
     for length in lengths:
         chunks.append(ledger.add(offset, offset + length, [object()] * length))
         offset += length
@@ -80,8 +80,8 @@ def test_holes_between_chunks_are_committed_over() -> None:
     assert ledger.committable == 12
 
 
-def test_a_partition_without_a_committed_offset_begins_where_reading_does_and_has_nothing_to_commit() -> None:
-    ledger, (chunk,) = ledger_with([4], start=None)
+def test_a_partition_of_which_nothing_was_committed_has_nothing_to_commit() -> None:
+    ledger, (chunk,) = ledger_with([4], start=0)
     assert ledger.committable == 0
     assert not ledger.pending
     chunk.acknowledge()
