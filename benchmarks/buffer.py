@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from importlib.util import find_spec
 from math import log
 from pathlib import Path
 from uuid import uuid4
@@ -115,12 +116,22 @@ def turned_away(rounds: int) -> str:
     def with_offers() -> int:
         return sum(sum(offer.kept for offer in admit(batch, scores, POLICY, door)) for batch, _, scores in offered)
 
+    def into_a_ring() -> int:
+        from cpprb import PrioritizedReplayBuffer  # has no wheel for every machine
+
+        ring = PrioritizedReplayBuffer(10_000, {"offer": {"dtype": np.int64}})
+        for number, weight in enumerate(weights):
+            ring.add(offer=np.arange(number * BATCH, number * BATCH + len(weight)), priorities=np.exp(weight))
+        return int(ring.get_stored_size())
+
     ways = {
         "key from a given u": on_given_u,
         "key by the keyed hash of the id": by_hash,
         "stratum too, by a hash of the subject and another of the id": with_strata,
         "all that `admit` does: an offer of each, for the topic": with_offers,
     }
+    if find_spec("cpprb") is not None:
+        ways["cpprb for comparison: numbers only, in memory, all kept and the oldest forgotten"] = into_a_ring
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
