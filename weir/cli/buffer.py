@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -67,10 +67,9 @@ def rescore(
         logs.configure("warning", "rescore", secrets(settings))
         serving = Serving(settings, Registry(engine), Artifacts(settings.artifacts_url))
         serving.begin()
-        progress = Progress(sys.stderr)
-        again = rescoring(settings, engine, serving.scorer.score, lambda done: progress.show("scoring again", done))
-        scored = again.everything() if scored_by is None else {f"scored by {scored_by}": again.rows_of(scored_by)}
-        progress.close()
+        with closing(Progress(sys.stderr)) as progress:
+            again = rescoring(settings, engine, serving.scorer.score, lambda done: progress.show("scoring again", done))
+            scored = again.everything() if scored_by is None else {f"scored by {scored_by}": again.rows_of(scored_by)}
     if as_json:
         print_json({"version": serving.scorer.version, "rows": scored})
     else:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,12 +31,10 @@ def init(
     """Make the first version: the built-in model trained on history, or the one that WEIR_MODEL names."""
     from weir.progress import Progress
 
-    progress = Progress(sys.stderr)
-    with _opened() as place:
+    with _opened() as place, closing(Progress(sys.stderr)) as progress:
         from weir.models import make_first  # after the settings: a wrong one is said at once
 
         entry = make_first(place.settings, place.registry, None if untrained else dataset, progress.show)
-        progress.close()
         place.announce(entry)
     _say(entry, f"{entry.to_version} serves", as_json)
 

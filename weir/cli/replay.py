@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from threading import Event
 from typing import TYPE_CHECKING, Annotated
@@ -48,18 +49,17 @@ def replay(
     from weir.topics import named_topics
 
     settings = located(read(), kafka=True)
-    progress = Progress(sys.stderr)
     target = Target(settings.kafka_bootstrap, named_topics(settings).interactions, f"{dataset}-{settings.seed}")
     if dataset == TOPIC + target.topic:
         raise InvalidInput(f"{target.topic} cannot be replayed into itself: set WEIR_TOPIC_PREFIX for the copy")
-    records = islice(_records(dataset, settings, progress), limit)
     pace = Pace(speed=speed, stop=_stopped_by_signals())
+    with closing(Progress(sys.stderr)) as progress:
+        records = islice(_records(dataset, settings, progress), limit)
 
-    def told(advance: "Advance") -> None:
-        progress.show(f"replaying {dataset}", advance.position, limit or 0)
+        def told(advance: "Advance") -> None:
+            progress.show(f"replaying {dataset}", advance.position, limit or 0)
 
-    ended = send(records, target, settings.attribution_window_seconds, pace, told)
-    progress.close()
+        ended = send(records, target, settings.attribution_window_seconds, pace, told)
     if as_json:
         print_json({"position": ended.position, "sent": ended.sent, "finished": ended.finished})
     else:

@@ -1,6 +1,7 @@
 """``weir score``: the importance of every row of a file, by any estimators."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -32,17 +33,16 @@ def score(
     from weir.settings import read
 
     settings, mixtures = read(), read_mixtures(names)
-    progress = Progress(sys.stderr)
+    with closing(Progress(sys.stderr)) as progress:
 
-    def find_scorer() -> Scorer:
-        from weir.scoring.model import find
-        from weir.scoring.scorer import ModelScorer
+        def find_scorer() -> Scorer:
+            from weir.scoring.model import find
+            from weir.scoring.scorer import ModelScorer
 
-        name, found = find(settings, model, progress.show)
-        return ModelScorer(name, found, mixtures, settings.score_batch, settings.score_precision == "bfloat16")
+            name, found = find(settings, model, progress.show)
+            return ModelScorer(name, found, mixtures, settings.score_batch, settings.score_precision == "bfloat16")
 
-    done = score_file(file, mixtures, output, find_scorer, progress.show)
-    progress.close()
+        done = score_file(file, mixtures, output, find_scorer, progress.show)
     if done.non_finite:
         print(f"weir: {done.non_finite} rows had a score that is no number; it was set to 0", file=sys.stderr)
     if as_json:

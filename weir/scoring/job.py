@@ -58,6 +58,8 @@ def score_file(
     """
     if output.resolve() == file.resolve():
         raise InvalidInput(f"--output is {output}, the file that is read: name another one")
+    if output.is_dir():
+        raise InvalidInput(f"{output} cannot be written: it is a folder; name a file in it")
     if not output.absolute().parent.is_dir():
         raise InvalidInput(f"{output} cannot be written: there is no folder {output.parent}; make it")
     needs_label = next((name for mixture in mixtures for name in mixture.columns if name not in LABEL_FREE), None)

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 from importance.errors import InvalidInput
@@ -18,7 +19,9 @@ from weir.places import located
 from weir.settings import Settings
 
 FIRST = "first"
-"""The name of the version that is made where there is none."""
+"""How the name begins of a version that is made where there is none."""
+
+_MADE_WITH = {"model", "seed", "salt", "holdout_share", "uniform_share", "positive_from", "learning_rate"}
 
 
 def find(settings: Settings, wanted: str | None, progress: Progress) -> tuple[str, Model]:
@@ -49,17 +52,24 @@ def _folder(settings: Settings, wanted: str | None, scratch: Path, progress: Pro
         raise InvalidInput(
             f"model {wanted!r} is no folder, and no database is known to look it up in: set WEIR_DATABASE_URL"
         )
-    return FIRST, _first(settings, progress)
+    return _first(settings, progress)
 
 
-def _first(settings: Settings, progress: Progress) -> Path:
-    kept = settings.home / "models" / f"{FIRST}-{settings.model.replace('/', '-')}-{settings.seed}"
+def _first(settings: Settings, progress: Progress) -> tuple[str, Path]:
+    """The first version that these settings make: of another model, salt or label rule it is another one."""
+    of_it = settings.model_dump_json(include=_MADE_WITH)
+    name = f"{FIRST}-{sha256(of_it.encode()).hexdigest()[:8]}"
+    kept = settings.home / "models" / name
     if not versions.is_version(kept):
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".making-", dir=kept.parent) as scratch:
             made = build_first(settings, "online_retail", Path(scratch), progress)
-            made.folder.rename(kept)
-    return kept
+            try:
+                made.folder.rename(kept)
+            except OSError:
+                if not versions.is_version(kept):  # else another process was faster
+                    raise
+    return name, kept
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TextIO
+from typing import Any, BinaryIO, NamedTuple, TextIO
 
 import msgspec
 
@@ -20,8 +20,8 @@ from weir.scoring.rows import Raw
 ROWS = 512
 """Rows in memory at once: with texts as long as they may be, a few megabytes."""
 
-LINE_BYTES = 1 << 20
-"""The longest line of JSON."""
+LONGEST_BYTES = 1 << 20
+"""The longest line of JSON, and the longest value of a column."""
 
 
 class Source:
@@ -84,15 +84,18 @@ def _parquet(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator
     try:
         table = parquet.ParquetFile(source.stream, pre_buffer=False, buffer_size=1 << 20)
     except errors as error:
-        raise _unreadable(file, error) from error
+        raise _unreadable(file, "Parquet", error) from error
     names = list(table.schema_arrow.names)
 
     def rows() -> Iterator[Raw]:
+        done = 0
         try:
             for batch in table.iter_batches(ROWS, columns=[name for name in wanted if name in names]):
+                _refuse_long(file, batch, done)
                 yield batch.to_pydict()
+                done += len(batch)
         except errors as error:
-            raise _unreadable(file, error) from error
+            raise _unreadable(file, "Parquet", error) from error
 
     return names, rows()
 
@@ -105,6 +108,8 @@ def _csv(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw
             yield from lines
         except (csv.Error, UnicodeDecodeError) as error:
             raise InvalidInput(f"{file}, line {lines.line_num}: {_one_line(error)}; mend it") from error
+        except OSError as error:
+            raise _unreadable(file, "CSV", error) from error
 
     every = read()
     names = next(every, [])
@@ -128,11 +133,14 @@ def _jsonl(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[R
 
     def read() -> Iterator[dict[str, object]]:
         for number in range(1, 1 << 62):
-            line = source.stream.readline(LINE_BYTES + 1)
+            try:
+                line = source.stream.readline(LONGEST_BYTES + 1)
+            except OSError as error:
+                raise _unreadable(file, "JSONL", error) from error
             if not line:
                 return
-            if len(line) > LINE_BYTES:
-                raise InvalidInput(f"{file}, line {number}: it is longer than {LINE_BYTES:,} bytes: cut its texts")
+            if len(line) > LONGEST_BYTES:
+                raise InvalidInput(f"{file}, line {number}: it is longer than {LONGEST_BYTES:,} bytes: cut its texts")
             try:
                 if line.strip():
                     yield decode(line)
@@ -144,10 +152,9 @@ def _jsonl(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[R
     names = list(first or ())
 
     def rows() -> Iterator[Raw]:
-        kept = [name for name in wanted if name in names]
         rest = chain([] if first is None else [first], every)
         while batch := list(islice(rest, ROWS)):
-            yield {name: [row.get(name) for row in batch] for name in kept}
+            yield {name: [row.get(name) for row in batch] for name in wanted}
 
     return names, rows()
 
@@ -163,8 +170,20 @@ def _state(found: os.stat_result) -> _State:
     return _State(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def _unreadable(file: Path, error: Exception) -> InvalidInput:
-    return InvalidInput(f"{file} cannot be read as Parquet: {_one_line(error)}")
+def _refuse_long(file: Path, batch: Any, done: int) -> None:
+    """Refuse a value that would fill the memory as Python's own; ``done`` rows came before the batch."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            for row, length in enumerate(compute.binary_length(column).to_pylist(), done + 1):
+                if length is not None and length > LONGEST_BYTES:
+                    raise InvalidInput(f"{file}, row {row}: {name} is longer than {LONGEST_BYTES:,} bytes: cut it")
+
+
+def _unreadable(file: Path, kind: str, error: Exception) -> InvalidInput:
+    return InvalidInput(f"{file} cannot be read as {kind}: {_one_line(error)}")
 
 
 def _one_line(error: Exception) -> str:

@@ -55,10 +55,10 @@ def checked(raw: Raw, first: int, needs_label: str | None) -> Rows:
     """
     count = len(raw["text"])
     numbers = range(first, first + count)
-    ids = raw.get("id", numbers)
+    ids = raw.get("id", [None] * count)
     labels = raw.get("label", [None] * count)
     return Rows(
-        [_text("id", value, row) for value, row in zip(ids, numbers, strict=True)],
+        [_text("id", row if value is None else value, row) for value, row in zip(ids, numbers, strict=True)],
         [_text("query", value, row) for value, row in zip(raw["query"], numbers, strict=True)],
         [_text("text", value, row) for value, row in zip(raw["text"], numbers, strict=True)],
         [_label(value, row, needs_label) for value, row in zip(labels, numbers, strict=True)],

@@ -100,6 +100,13 @@ def test_without_ids_rows_have_their_numbers_and_without_labels_estimators_that_
     assert parquet.read_table(tmp_path / "out.parquet")["id"].to_pylist() == [str(n) for n in range(1, 601)]
 
 
+def test_an_object_without_an_id_has_its_number_whatever_the_first_one_has(weir_score: Run, tmp_path: Path) -> None:
+    bare = {"query": "lamp", "text": "a lamp"}
+    file = write(tmp_path / "rows.jsonl", [bare, bare | {"id": "mine"}, bare])
+    assert weir_score(file, "--estimators", "entropy", "--output", "out.parquet").returncode == 0
+    assert parquet.read_table(tmp_path / "out.parquet")["id"].to_pylist() == ["1", "mine", "3"]
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_an_empty_file_is_refused(suffix: str, weir_score: Run, tmp_path: Path) -> None:
     (tmp_path / f"rows{suffix}").touch()
@@ -128,7 +135,7 @@ def test_a_wrong_row_or_column_is_one_line_and_nothing_is_written(
     write(tmp_path / f"rows{suffix}", rows)
     text = said(weir_score(f"rows{suffix}", "--estimators", estimators_, "--output", "out.parquet"))
     long = {
-        ".parquet": "row 1: text has 10,485,760 characters; it may have 8,192: cut it",
+        ".parquet": "row 1: text is longer than 1,048,576 bytes: cut it",
         ".csv": "line 2: field larger than field limit (131072)",
         ".jsonl": "line 1: it is longer than 1,048,576 bytes: cut its texts",
     }[suffix]
@@ -167,6 +174,7 @@ def test_a_broken_file_is_one_line(name: str, content: str, line: str, weir_scor
         (["rows.csv", "--estimators", "loss,", "--output", "out.parquet"], "has an empty part"),
         (["rows.csv", "--estimators", "loss", "--output", "rows.csv"], "the file that is read: name another one"),
         (["rows.csv", "--estimators", "loss", "--output", "none/out.parquet"], "none/out.parquet cannot be written"),
+        (["rows.csv", "--estimators", "loss", "--output", "."], ". cannot be written: it is a folder; name a file"),
     ],
 )
 def test_wrong_usage_is_one_line(words: list[str], line: str, weir_score: Run, tmp_path: Path) -> None:
