@@ -224,8 +224,8 @@ def test_what_the_buffer_says_of_the_stream_is_shown_beside_what_it_was(
 def test_dead_letters_are_listed_and_sent_back_as_they_were_or_mended(weir: Weir, prefix: str, kafka: str) -> None:
     weir("topics")
     letters = [
-        DeadLetter("not json", f"{prefix}interactions", 0, 5, b"ann", b"{\x1b[31m"),
-        DeadLetter("missing", f"{prefix}interactions", 1, 6, b"ben", b"\xff\xfe"),
+        DeadLetter("not_json", f"{prefix}interactions", 0, 5, b"ann", b"{\x1b[31m"),
+        DeadLetter("not_utf8", f"{prefix}interactions", 1, 6, b"ben", b"\xff\xfe"),
     ]
     producer = KafkaProducer(bootstrap_servers=kafka)
     for letter in letters:
@@ -234,21 +234,21 @@ def test_dead_letters_are_listed_and_sent_back_as_they_were_or_mended(weir: Weir
 
     found = [json.loads(line) for line in weir("dead-letters", "list", "--json").out.splitlines()]
     assert sorted((letter["reason"], letter["partition"], letter["offset"]) for letter in found) == [
-        ("missing", 1, 6), ("not json", 0, 5),
+        ("not_json", 0, 5), ("not_utf8", 1, 6),
     ]  # fmt: skip
     by_reason = {letter["reason"]: letter for letter in found}
-    assert by_reason["missing"]["value_hex"] == "fffe"
-    shown = weir("dead-letters", "list", "--reason", "not json").out
+    assert by_reason["not_utf8"]["value_hex"] == "fffe"
+    shown = weir("dead-letters", "list", "--reason", "not_json").out
     assert "{\\x1b[31m" in shown
     assert "\x1b" not in shown
-    assert "missing" not in shown
+    assert "not_utf8" not in shown
 
     mended = '{"type":"heartbeat","time":0}'
     assert weir("dead-letters", "redrive", "--partition", "0", "--offset", "5", "--value", mended, "--json").data == {
         "sent": 1
     }
     assert weir("dead-letters", "redrive", "--all").out == "sent 2\n"
-    done = weir("dead-letters", "redrive", "--reason", "nothing like it")
+    done = weir("dead-letters", "redrive", "--reason", "too_deep")
     assert (done.status, done.err) == (1, "weir: no dead letter is as chosen; see weir dead-letters list\n")
 
 
