@@ -70,21 +70,28 @@ def _moved(average: Weights, now: Weights) -> Weights:
 
 
 def _learned(model: Model, encoded: Encoded, labels: NDArray[np.int64]) -> State:
-    """The state with the holdout layer, validation gradient, direction and centres of these samples."""
+    """The state with the holdout layer, validation gradient, direction (where it can be told) and centres of these."""
     final = model.network.final
     bias = torch.zeros_like(final.weight[:, :1]) if final.bias is None else final.bias.unsqueeze(1)
     start = torch.cat([final.weight, bias], dim=1).detach()
     rows = _spread(len(encoded), COSTLY)
     seen = _joined([forward for _, forward in passes(model, encoded, labels, frozenset({"logits", "hidden", "label"}))])
-    backward = passes(model, encoded.rows(rows), labels[rows], frozenset({"label", "projection"}))
-    projections = [forward.projection for _, forward in backward if forward.projection is not None]
     return replace(
         model.state,
         holdout=fit_holdout(seen, start),
         validation=validation_gradient(seen),
-        direction=torch.cat(projections).mean(dim=0),
+        direction=_direction(model, encoded.rows(rows), labels[rows]),
         centres=choose_centres(seen.inputs),
     )
+
+
+def _direction(model: Model, encoded: Encoded, labels: NDArray[np.int64]) -> Tensor | None:
+    """The mean of the projected gradients; None where this network's cannot be projected."""
+    try:
+        seen = [forward.projection for _, forward in passes(model, encoded, labels, frozenset({"label", "projection"}))]
+    except InvalidInput:
+        return None
+    return torch.cat([projection for projection in seen if projection is not None]).mean(dim=0)
 
 
 def _scores(model: Model, encoded: Encoded, labels: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:

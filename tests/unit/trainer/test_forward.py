@@ -165,7 +165,7 @@ def test_what_is_fed_to_gradient_estimators_is_that_of_a_loop_in_float64(model: 
     exact = replace(model, network=model.network.double())
     try:
         modules = {path: part for path, part in exact.network.named_modules() if isinstance(part, nn.Linear)}
-        frames = dict(zip(map(id, model.projection._layers), model.projection._matrices, strict=True))
+        frames = dict(zip(map(id, model.projection._layers.values()), model.projection._matrices, strict=True))
         for row, (loss, _) in enumerate(one_by_one(exact, chosen)):
             gradients = gradient_of(exact, loss)
             assert float(found["gradient_norm"][row]) == pytest.approx(norm_of(gradients), rel=1e-5)
