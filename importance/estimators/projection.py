@@ -68,7 +68,8 @@ class Projected:
 
         def record(_: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
             read = single_or_better(arguments[0].detach())
-            self._calls.append(Call(layer, read @ inward.to(read), output, outward))
+            with torch.autocast(read.device.type, enabled=False):  # the network may compute in less than float32
+                self._calls.append(Call(layer, read @ inward.to(read), output, outward))
 
         return record
 

@@ -226,6 +226,16 @@ def test_bfloat16_moves_the_mean_by_a_hundredth_and_a_score_by_a_twentieth_of_it
     np.testing.assert_allclose(half, exact, rtol=0.03, atol=0.05 * exact.mean())
 
 
+def test_in_bfloat16_only_the_network_computes_so(builtin: Model, samples: list[Sample]) -> None:
+    encoded, labels = builtin.tokens.encode(samples[:COUNT]), labels_of(samples[:COUNT])
+    for _, seen in passes(builtin, encoded, labels, NEEDS, autocast=True):
+        assert seen.logits.dtype == torch.bfloat16
+        for found in (seen.gradient_norm, seen.earlier_norms, seen.projection):
+            assert found is not None
+            assert found.dtype == torch.float32
+            assert not torch.equal(found, found.bfloat16().float())
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here: CPU and GPU cannot be compared")
 @every_estimator
 def test_a_gpu_gives_the_same_scores(name: str, builtin: Model, samples: list[Sample], tmp_path: Path) -> None:
