@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from importance.estimators import Estimator, Forward
+from importance.estimators import BACKWARD, Estimator, Forward
 from trainer.folder import Model, Weights
 from trainer.model import Output, losses, positive_probability
 from trainer.tokens import Batch, Encoded
@@ -22,8 +22,6 @@ MICRO_BATCH = 128
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-
-_BACKWARD = frozenset({"embeddings", "gradient_norm", "projection"})
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -104,7 +102,7 @@ def _forward(model: Model, batch: Batch, labels: Tensor | None, needs: frozenset
     wants_projection = labels is not None and "projection" in needs
     norm = projection = None
     with ExitStack() as stack:
-        stack.enter_context(torch.enable_grad() if needs & _BACKWARD else torch.inference_mode())
+        stack.enter_context(torch.enable_grad() if needs & BACKWARD else torch.inference_mode())
         projected = stack.enter_context(model.projection.watch()) if wants_projection else None
         watched = stack.enter_context(model.gradients.watch()) if wants_norms else None
         output = _output(model, batch, autocast, embeddings=bool(needs & {"embeddings", "projection"}))

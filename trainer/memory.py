@@ -14,7 +14,7 @@ from torch import Tensor
 
 from importance import estimators
 from importance.errors import InvalidInput
-from importance.estimators import Estimator, Forward, State
+from importance.estimators import BACKWARD, Estimator, Forward, State
 from importance.estimators.memory import choose_centres, count_forgotten, fit_holdout, validation_gradient
 from importance.mixture import GUARD
 from trainer.finetune import Tuned
@@ -30,7 +30,6 @@ COSTLY = 500
 """Of these, so many by estimators that go backward: a fifth of the cost, and the mean within a few percent."""
 
 _AVERAGE_DECAY = 0.9  # of the moving average, per version: it looks back over about ten
-_BACKWARD = frozenset({"embeddings", "gradient_norm", "projection"})
 
 
 def weights_of(model: Model) -> Weights:
@@ -98,10 +97,10 @@ def _scores(model: Model, encoded: Encoded, labels: NDArray[np.int64]) -> dict[s
     """The scores [n] by every estimator that this model can serve; costly ones of a part only."""
     able = provided(model)
     chosen = [found for found in map(estimators.get, (*estimators.names(), GUARD)) if found.needs <= able]
-    cheap = [found for found in chosen if not found.needs & _BACKWARD]
+    cheap = [found for found in chosen if not found.needs & BACKWARD]
     columns = run(model, encoded, labels, cheap).importance
     rows = _spread(len(encoded), COSTLY)
-    for costly in (found for found in chosen if found.needs & _BACKWARD):
+    for costly in (found for found in chosen if found.needs & BACKWARD):
         part = _tried(model, encoded.rows(rows), labels[rows], costly)
         if part is not None:
             columns[costly.name] = np.full(len(encoded), np.nan)
