@@ -5,6 +5,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from difflib import get_close_matches
 from math import inf
 from typing import TYPE_CHECKING, Final
@@ -38,7 +39,7 @@ class Part:
     factor: float = 1.0
 
     def __str__(self) -> str:
-        return self.estimator if self.factor == 1 else f"{self.factor:g}*{self.estimator}"
+        return self.estimator if self.factor == 1 else f"{_plain(self.factor)}*{self.estimator}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,11 @@ class Mixture:
         else:
             total = scores[first.estimator] * first.factor
         return total * scores[GUARD] if self.guarded else total
+
+
+def _plain(factor: float) -> str:
+    """The shortest decimal that is read as this number, with no exponent: its + would end a part."""
+    return f"{Decimal(repr(factor)):f}".removesuffix(".0")
 
 
 def _relative(scores: "Mapping[str, Floats]", means: Mapping[str, float], name: str) -> "Floats":

@@ -103,11 +103,10 @@ class Rescoring:
     def bring(self) -> dict[str, int]:
         """Score again what is `due`, and merge strata that are not wanted any more into those of their rows' labels.
 
-        Tells how many rows of which stratum were scored; does nothing where all is as it should be.
+        Tells how many rows of which stratum were scored; does nothing where all is as it should be. Each stratum is
+        scored once: what a process of other rules takes back meanwhile stays `due`, or the two would never end.
         """
-        scored = {}
-        while due := self.due():
-            scored[due[0]] = self._anew(due[0], only_if_due=True)
+        scored = {name: self._anew(name, only_if_due=True) for name in self.due()}
         for name in self._stored().keys() - self._rules.keys():
             self._dissolve(name)
         return scored

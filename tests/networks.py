@@ -94,6 +94,13 @@ def bert(**changes: Any) -> Any:
     return transformers.BertForSequenceClassification(transformers.BertConfig(**SMALL | changes))
 
 
+def deberta() -> Case:
+    """Its attention sends relative positions, shared by the batch, through layers that also read each sample."""
+    positions = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "share_att_key": True}
+    config = transformers.DebertaV2Config(**SMALL | positions | {"position_buckets": 4})
+    return classifier(transformers.DebertaV2ForSequenceClassification(config).eval())
+
+
 def gpt2_config() -> Any:
     return transformers.GPT2Config(
         vocab_size=VOCABULARY, n_embd=16, n_layer=2, n_head=2, n_positions=16, pad_token_id=PAD, num_labels=3

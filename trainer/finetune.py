@@ -72,7 +72,8 @@ class FineTuning:
 class TrainingRows:
     """Samples to learn from, never of the holdout. All [n].
 
-    ``labels`` as they are known now, ``weights`` a ≥ 0 of mean 1 over the buffer, ``fresh`` newer than the last cut.
+    ``labels`` as they are known now, ``weights`` a ≥ 0 over their mean in the buffer, then clipped: of mean 1 or less.
+    ``fresh`` newer than the last cut.
     """
 
     samples: Sequence[Sample]

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from importance.estimators import Estimator, Forward
+from importance.estimators import BACKWARD, Estimator, Forward
 from trainer.folder import Model, Weights
-from trainer.model import losses, positive_probability
+from trainer.model import Output, losses, positive_probability
 from trainer.tokens import Batch, Encoded
 
 MICRO_BATCH = 128
@@ -22,8 +22,6 @@ MICRO_BATCH = 128
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-
-_BACKWARD = frozenset({"embeddings", "gradient_norm", "projection"})
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -93,22 +91,21 @@ def passes(
     for rows in encoded.by_length(micro_batch):
         batch = encoded.batch(rows).to(model.device)
         told = None if labels is None else torch.from_numpy(labels[rows]).to(model.device)
-        with torch.autocast(model.device.type, torch.bfloat16, enabled=autocast):
-            seen = _forward(model, batch, told, needs)
+        seen = _forward(model, batch, told, needs, autocast)
         if "pairs" in needs:
             seen = replace(seen, pairs=torch.from_numpy(encoded.pairs(rows)).to(model.device))
         yield rows, seen
 
 
-def _forward(model: Model, batch: Batch, labels: Tensor | None, needs: frozenset[str]) -> Forward:
+def _forward(model: Model, batch: Batch, labels: Tensor | None, needs: frozenset[str], autocast: bool) -> Forward:
     wants_norms = labels is not None and "gradient_norm" in needs
     wants_projection = labels is not None and "projection" in needs
     norm = projection = None
     with ExitStack() as stack:
-        stack.enter_context(torch.enable_grad() if needs & _BACKWARD else torch.inference_mode())
+        stack.enter_context(torch.enable_grad() if needs & BACKWARD else torch.inference_mode())
         projected = stack.enter_context(model.projection.watch()) if wants_projection else None
         watched = stack.enter_context(model.gradients.watch()) if wants_norms else None
-        output = model.network(batch, embeddings=bool(needs & {"embeddings", "projection"}))
+        output = _output(model, batch, autocast, embeddings=bool(needs & {"embeddings", "projection"}))
         if projected is not None and labels is not None:
             projection = projected.gradients(losses(output.logits, labels), retain_graph=True)
         if watched is not None and labels is not None:
@@ -121,30 +118,36 @@ def _forward(model: Model, batch: Batch, labels: Tensor | None, needs: frozenset
         embeddings=output.embeddings,
         mask=batch.mask,
         gradient_norm=norm,
-        earlier_norms=_earlier_norms(model, batch, labels) if "earlier_norms" in needs else None,
+        earlier_norms=_earlier_norms(model, batch, labels, autocast) if "earlier_norms" in needs else None,
         projection=projection,
-        average_logits=_average_logits(model, batch) if "average" in needs else None,
+        average_logits=_average_logits(model, batch, autocast) if "average" in needs else None,
         state=model.state,
     )
 
 
-def _earlier_norms(model: Model, batch: Batch, labels: Tensor | None) -> Tensor | None:
+def _output(model: Model, batch: Batch, autocast: bool, embeddings: bool = False) -> Output:
+    """What the network gives; with ``autocast`` this alone is computed in bfloat16, and nothing that is made of it."""
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=autocast):
+        output: Output = model.network(batch, embeddings=embeddings)
+    return output
+
+
+def _earlier_norms(model: Model, batch: Batch, labels: Tensor | None, autocast: bool) -> Tensor | None:
     """‖∇_θ ℓ‖ [n, K] at the earlier checkpoints: the version before, where there is one."""
     if labels is None:
         return None
     if model.earlier is None:
         return torch.empty(len(labels), 0, device=labels.device)
     with wearing(model, model.earlier), model.gradients.watch() as watched:
-        norms: Tensor = watched.norms(losses(model.network(batch).logits, labels))
+        norms: Tensor = watched.norms(losses(_output(model, batch, autocast).logits, labels))
     return norms.unsqueeze(1)
 
 
-def _average_logits(model: Model, batch: Batch) -> Tensor | None:
+def _average_logits(model: Model, batch: Batch, autocast: bool) -> Tensor | None:
     if model.average is None:
         return None
     with wearing(model, model.average), torch.inference_mode():
-        logits: Tensor = model.network(batch).logits
-    return logits
+        return _output(model, batch, autocast).logits
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from importance import estimators
 from importance.errors import InvalidInput
-from importance.estimators import Estimator, Forward, State
+from importance.estimators import BACKWARD, Estimator, Forward, State
 from importance.estimators.memory import choose_centres, count_forgotten, fit_holdout, validation_gradient
 from importance.mixture import GUARD
 from trainer.finetune import Tuned
@@ -30,7 +30,6 @@ COSTLY = 500
 """Of these, so many by estimators that go backward: a fifth of the cost, and the mean within a few percent."""
 
 _AVERAGE_DECAY = 0.9  # of the moving average, per version: it looks back over about ten
-_BACKWARD = frozenset({"embeddings", "gradient_norm", "projection"})
 
 
 def weights_of(model: Model) -> Weights:
@@ -70,31 +69,38 @@ def _moved(average: Weights, now: Weights) -> Weights:
 
 
 def _learned(model: Model, encoded: Encoded, labels: NDArray[np.int64]) -> State:
-    """The state with the holdout layer, validation gradient, direction and centres of these samples."""
+    """The state with the holdout layer, validation gradient, direction (where it can be told) and centres of these."""
     final = model.network.final
     bias = torch.zeros_like(final.weight[:, :1]) if final.bias is None else final.bias.unsqueeze(1)
     start = torch.cat([final.weight, bias], dim=1).detach()
     rows = _spread(len(encoded), COSTLY)
     seen = _joined([forward for _, forward in passes(model, encoded, labels, frozenset({"logits", "hidden", "label"}))])
-    backward = passes(model, encoded.rows(rows), labels[rows], frozenset({"label", "projection"}))
-    projections = [forward.projection for _, forward in backward if forward.projection is not None]
     return replace(
         model.state,
         holdout=fit_holdout(seen, start),
         validation=validation_gradient(seen),
-        direction=torch.cat(projections).mean(dim=0),
+        direction=_direction(model, encoded.rows(rows), labels[rows]),
         centres=choose_centres(seen.inputs),
     )
+
+
+def _direction(model: Model, encoded: Encoded, labels: NDArray[np.int64]) -> Tensor | None:
+    """The mean of the projected gradients; None where this network's cannot be projected."""
+    try:
+        seen = [forward.projection for _, forward in passes(model, encoded, labels, frozenset({"label", "projection"}))]
+    except InvalidInput:
+        return None
+    return torch.cat([projection for projection in seen if projection is not None]).mean(dim=0)
 
 
 def _scores(model: Model, encoded: Encoded, labels: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     """The scores [n] by every estimator that this model can serve; costly ones of a part only."""
     able = provided(model)
     chosen = [found for found in map(estimators.get, (*estimators.names(), GUARD)) if found.needs <= able]
-    cheap = [found for found in chosen if not found.needs & _BACKWARD]
+    cheap = [found for found in chosen if not found.needs & BACKWARD]
     columns = run(model, encoded, labels, cheap).importance
     rows = _spread(len(encoded), COSTLY)
-    for costly in (found for found in chosen if found.needs & _BACKWARD):
+    for costly in (found for found in chosen if found.needs & BACKWARD):
         part = _tried(model, encoded.rows(rows), labels[rows], costly)
         if part is not None:
             columns[costly.name] = np.full(len(encoded), np.nan)

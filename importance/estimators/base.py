@@ -126,6 +126,9 @@ _FIELDS = {
 NEEDS = frozenset(_FIELDS)
 """All that an estimator can need."""
 
+BACKWARD = frozenset({"embeddings", "gradient_norm", "projection"})
+"""Of these, what takes a backward pass: the forward pass is made with gradients on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Estimator:

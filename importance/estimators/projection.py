@@ -6,13 +6,15 @@ a LoRA adapter between A and B would be (Xia et al. 2024; Choe et al. 2024). All
 sample's. Products of gradients are kept in expectation. Knows nothing of what they are for.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from math import sqrt
 
 import torch
 from torch import Tensor, nn
 
+from importance.errors import InvalidInput
 from importance.estimators.base import single_or_better
 
 RANK = 8
@@ -23,53 +25,82 @@ class Projection:
 
     def __init__(self, network: nn.Module, rank: int = RANK, seed: int = 0) -> None:
         random = torch.Generator().manual_seed(seed)
-        self._layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
+        self._layers = {
+            name or type(module).__name__: module
+            for name, module in network.named_modules()
+            if isinstance(module, nn.Linear)
+        }
         self._matrices = [
             [_signs(size, rank, random).to(layer.weight.device) for size in (layer.in_features, layer.out_features)]
-            for layer in self._layers
+            for layer in self._layers.values()
         ]
 
     @contextmanager
     def watch(self) -> Iterator["Projected"]:
         """Follow the forward pass made inside, which must be made with gradients on, from inputs that require grad."""
-        projected = Projected()
+        projected = Projected(tuple(self._layers))
         with ExitStack() as stack:
-            for place, (layer, (inward, outward)) in enumerate(zip(self._layers, self._matrices, strict=True)):
-                hook = projected.recorder(place, inward, outward)
+            for (name, layer), (inward, outward) in zip(self._layers.items(), self._matrices, strict=True):
+                hook = projected.recorder(name, inward, outward)
                 stack.callback(layer.register_forward_hook(hook).remove)
             yield projected
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Call:
+    """A layer's name, Aᵀa of what it ``read``, its ``output``, and B."""
+
+    layer: str
+    read: Tensor
+    output: Tensor
+    outward: Tensor
 
 
 class Projected:
     """A forward pass that is followed, and the way from its losses to their projected gradients."""
 
-    def __init__(self) -> None:
-        self._calls: list[tuple[int, Tensor, Tensor, Tensor]] = []
+    def __init__(self, layers: Sequence[str]) -> None:
+        self._layers = layers
+        self._calls: list[Call] = []
 
-    def recorder(self, place: int, inward: Tensor, outward: Tensor) -> Callable[..., None]:
+    def recorder(self, layer: str, inward: Tensor, outward: Tensor) -> Callable[..., None]:
         """The forward hook of one layer: it keeps Aᵀa, and the output whose gradient is asked for later."""
 
         def record(_: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
             read = single_or_better(arguments[0].detach())
-            self._calls.append((place, read @ inward.to(read), output, outward))
+            with torch.autocast(read.device.type, enabled=False):  # the network may compute in less than float32
+                self._calls.append(Call(layer, read @ inward.to(read), output, outward))
 
         return record
 
     def gradients(self, losses: Tensor, retain_graph: bool = False) -> Tensor:
-        """The projected gradients [n, P] of losses [n], detached, in float32 (or better)."""
-        n, outputs = len(losses), [output for _, _, output, _ in self._calls]
+        """The projected gradients [n, P] of losses [n], detached, in float32 (or better).
+
+        `InvalidInput` names a layer that was given other rows than one a sample, such as positions that all share: what
+        of their gradient is whose cannot be told.
+        """
         gradients: tuple[Tensor | None, ...] = torch.autograd.grad(
-            losses.sum(), outputs, retain_graph=retain_graph, allow_unused=True
+            losses.sum(), [call.output for call in self._calls], retain_graph=retain_graph, allow_unused=True
         )
-        parts: dict[int, Tensor] = {}
-        for (place, read, _, outward), gradient in zip(self._calls, gradients, strict=True):
+        parts: dict[str, Tensor] = {}
+        for call, gradient in zip(self._calls, gradients, strict=True):
             if gradient is None:
                 continue  # a layer that the losses do not depend on
-            told = single_or_better(gradient) @ outward.to(read)
-            part = (told.reshape(n, -1, told.shape[-1]).mT @ read.reshape(n, -1, read.shape[-1])).flatten(1)
-            parts[place] = parts[place] + part if place in parts else part
+            part = _part(call, gradient, len(losses))
+            parts[call.layer] = parts[call.layer] + part if call.layer in parts else part
         self._calls.clear()
-        return torch.cat([parts[place] for place in sorted(parts)], dim=1).detach()
+        return torch.cat([parts[layer] for layer in self._layers if layer in parts], dim=1).detach()
+
+
+def _part(call: Call, gradient: Tensor, n: int) -> Tensor:
+    """What one call adds [n, r²]: Σ_t (Bᵀ g_t)(Aᵀ a_t)ᵀ of each sample."""
+    if len(gradient) != n:
+        raise InvalidInput(
+            f"gradients cannot be projected: {call.layer} was given {len(gradient)} rows for {n} samples; "
+            "choose another estimator or base model"
+        )
+    told = single_or_better(gradient) @ call.outward.to(call.read)
+    return (told.reshape(n, -1, told.shape[-1]).mT @ call.read.reshape(n, -1, call.read.shape[-1])).flatten(1)
 
 
 def _signs(size: int, rank: int, random: torch.Generator) -> Tensor:

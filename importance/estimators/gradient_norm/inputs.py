@@ -29,9 +29,9 @@ class Inputs:
         self._tensor = tensor
 
     def keep_gram(self, tensor: Tensor) -> None:
-        """Hold AAᵀ, computed while A is still in the cache; A can go."""
+        """Hold AAᵀ in float32 or better, computed while A is still in the cache; A can go."""
         if self._gram is None:
-            with torch.no_grad():
+            with torch.no_grad(), torch.autocast(tensor.device.type, enabled=False):
                 self._gram = squares.gram(places(tensor))
 
     def suits_gram(self, height: int) -> bool:

@@ -194,6 +194,27 @@ def test_several_processes_that_start_at_once_score_again_once(
     assert consistent(engine)
 
 
+def test_two_processes_with_different_rules_do_not_undo_each_other_for_ever(
+    engine: sa.Engine, connect: Callable[[], sa.Engine]
+) -> None:
+    """While one scores the next stratum, the other's start takes the last one back."""
+    worker = owner(engine)
+    worker.flush(offered(worker.buffer, 0, 40, scoring("loss")))
+    calls: list[int] = []
+
+    def score(given: Sequence[Sample]) -> Scores:
+        calls.append(len(given))
+        if len(calls) <= 6:
+            Rescoring(connect(), POLICY, rules("loss"), scoring("loss")).bring()
+        return scoring("entropy")(given)
+
+    first = Rescoring(engine, POLICY, rules("entropy"), score)
+    assert first.bring() == {NEGATIVE: 8, POSITIVE: 8}
+    assert len(calls) == 2
+    assert first.due() == [NEGATIVE]
+    assert consistent(engine)
+
+
 def test_workers_store_on_while_the_buffer_is_scored_again_and_again(
     engine: sa.Engine, connect: Callable[[], sa.Engine]
 ) -> None:

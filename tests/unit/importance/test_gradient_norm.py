@@ -300,6 +300,22 @@ def test_in_bfloat16_the_norm_is_that_of_float32_within_two_percent() -> None:
     torch.testing.assert_close(norms, expected, rtol=2e-2, atol=0)
 
 
+def test_of_a_pass_in_bfloat16_the_norm_is_computed_in_float32() -> None:
+    """Small integers: exact in bfloat16, and their sums are not. So wide a layer is squared by way of AAᵀ."""
+    random = torch.Generator().manual_seed(0)
+    x, gradient = (torch.randint(-9, 10, (3, 5, 64), generator=random).float() for _ in range(2))
+    layer = nn.Linear(64, 64)
+    gradient_norm = GradientNorm(layer)
+    found = []
+    for autocast in (False, False, True, True):  # AAᵀ is kept from the second pass on
+        with gradient_norm.watch() as watched:
+            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+                output = layer(x)
+            found.append(watched.norms((output * gradient).sum(dim=(1, 2))))
+    for norms in found[1:]:
+        torch.testing.assert_close(norms, found[0], rtol=1e-6, atol=0)
+
+
 def test_a_layer_whose_output_leads_nowhere_is_named() -> None:
     network = nn.ModuleDict({"used": nn.Linear(2, 1), "idle": nn.Linear(2, 1)})
 

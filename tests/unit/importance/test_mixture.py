@@ -1,12 +1,14 @@
 """Estimators as they are written in a setting: sums, factors, the guard, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from importance.errors import InvalidInput
-from importance.mixture import GUARD, NAMES, Part, parse
+from importance.mixture import GUARD, NAMES, Mixture, Part, parse
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -48,6 +50,16 @@ def test_the_guard_multiplies_and_is_part_of_the_name() -> None:
 def test_the_parts_are_read_as_they_were_written() -> None:
     assert parse("0.25*rho+entropy").parts == (Part("rho", 0.25), Part("entropy"))
     assert str(parse("0.25 * rho + entropy")) == "0.25*rho+entropy"
+    assert str(parse("1e-5*rho + 1000000*entropy + 2.50*loss")) == "0.00001*rho+1000000*entropy+2.5*loss"
+
+
+@given(
+    st.dictionaries(st.sampled_from(NAMES), st.floats(0, 1e6, exclude_min=True), min_size=1, max_size=4), st.booleans()
+)
+@example({"loss": 1e6, "rho": 0.1234567, "entropy": 5e-324}, False)
+def test_a_sum_survives_its_own_text(factors: dict[str, float], guarded: bool) -> None:
+    mixture = Mixture(tuple(Part(name, factor) for name, factor in factors.items()), guarded)
+    assert parse(str(replace(mixture, guarded=False)), guarded) == mixture
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,12 @@ ARCHITECTURES = {
 }
 
 
+def deberta() -> transformers.DebertaV2Config:
+    """One whose layers read rows that the batch shares, so that not every estimator covers it."""
+    positions = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "share_att_key": True}
+    return transformers.DebertaV2Config(**SIZE, **positions, position_buckets=4, num_labels=1)
+
+
 def hugging_face_folder(into: Path, config: transformers.PretrainedConfig, classifier: bool = True) -> Path:
     """A random network with a word tokenizer, in the layout of transformers."""
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *COLOURS, *THINGS, *(f"price{band}" for band in range(20))]

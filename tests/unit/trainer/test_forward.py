@@ -165,7 +165,7 @@ def test_what_is_fed_to_gradient_estimators_is_that_of_a_loop_in_float64(model: 
     exact = replace(model, network=model.network.double())
     try:
         modules = {path: part for path, part in exact.network.named_modules() if isinstance(part, nn.Linear)}
-        frames = dict(zip(map(id, model.projection._layers), model.projection._matrices, strict=True))
+        frames = dict(zip(map(id, model.projection._layers.values()), model.projection._matrices, strict=True))
         for row, (loss, _) in enumerate(one_by_one(exact, chosen)):
             gradients = gradient_of(exact, loss)
             assert float(found["gradient_norm"][row]) == pytest.approx(norm_of(gradients), rel=1e-5)
@@ -224,6 +224,16 @@ def test_bfloat16_moves_the_mean_by_a_hundredth_and_a_score_by_a_twentieth_of_it
     assert (half >= 0).all()
     assert half.mean() == pytest.approx(exact.mean(), rel=0.01)
     np.testing.assert_allclose(half, exact, rtol=0.03, atol=0.05 * exact.mean())
+
+
+def test_in_bfloat16_only_the_network_computes_so(builtin: Model, samples: list[Sample]) -> None:
+    encoded, labels = builtin.tokens.encode(samples[:COUNT]), labels_of(samples[:COUNT])
+    for _, seen in passes(builtin, encoded, labels, NEEDS, autocast=True):
+        assert seen.logits.dtype == torch.bfloat16
+        for found in (seen.gradient_norm, seen.earlier_norms, seen.projection):
+            assert found is not None
+            assert found.dtype == torch.float32
+            assert not torch.equal(found, found.bfloat16().float())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here: CPU and GPU cannot be compared")

@@ -20,7 +20,7 @@ from trainer.forward import run
 from trainer.labelled import Labelled
 from trainer.scorer import Scorer, Worth
 
-from .conftest import ARCHITECTURES, hugging_face_folder, labels_of, shop
+from .conftest import ARCHITECTURES, deberta, hugging_face_folder, labels_of, shop
 
 CPU = torch.device("cpu")
 NOTHING = Labelled((), np.empty(0, np.int64))
@@ -91,6 +91,19 @@ def test_a_network_that_was_taken_over_serves_what_needs_no_memory(samples: list
         scorer = Scorer(Worth(parse(name)), CPU)
         scorer.swap("v", folder)
         assert np.isfinite(scorer.score(samples[:5]).importance).all()
+
+
+def test_a_network_that_cannot_be_projected_is_measured_without_the_direction(tmp_path: Path) -> None:
+    source = hugging_face_folder(tmp_path / "source", deberta())
+    taken = from_pretrained(str(source), tmp_path / "taken")
+    model = memory.measured(versions.load(taken, with_companions=True), plain(60))
+    assert model.state.direction is None
+    refused = {"gradient_norm", "gradient_alignment", "grand"}
+    untrained = {"learnability", "forgetting"}
+    assert set(model.measured) == {*estimators.names(), GUARD} - refused - untrained
+    scorer = Scorer(Worth(parse("gradient_alignment")), CPU)
+    scorer.swap("v", versions.save(model, tmp_path / "v"))
+    assert scorer.missing == ["gradient_alignment"]
 
 
 def test_the_average_moves_a_tenth_of_the_way(
