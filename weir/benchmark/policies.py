@@ -35,6 +35,11 @@ class Rule(StrEnum):
     PROPORTIONAL = "proportional"
     TOP = "top"
 
+    @property
+    def draws(self) -> bool:
+        """Whether every round draws each candidate with a known chance: not a part fixed before, nor the top."""
+        return self in (Rule.RESAMPLED, Rule.PROPORTIONAL)
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:

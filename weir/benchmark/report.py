@@ -217,11 +217,12 @@ def _noise(findings: Findings) -> Iterator[Block]:
         for name in findings.policies:
             for ratio in findings.ratios(name, noise):
                 arm = Arm(noise, name, ratio)
-                if not policy(name).scores and ratio not in (0.01, 0.1, 0.33):
+                if not policy(name).scores and ratio not in findings.scored_ratios:
                     continue
-                share = findings.noise_share(arm)
+                share = _percent(findings.noise_share(arm)) if policy(name).rule.draws else "–"
                 raw, in_loss, base = (findings.mean(arm, f"noise_{part}") for part in ("raw", "loss", "base"))
-                rows.append((name, f"{ratio:.0%}", f"{base:.1%}", f"{raw:.1%}", f"{in_loss:.1%}", _percent(share)))
+                rows.append((name, f"{ratio:.0%}", f"{base:.1%}", f"{raw:.1%}", f"{in_loss:.1%}", share))
+        yield Text("–: nothing is drawn by chance in each round (the top alone, a fixed part), so 1/p weighs nothing.")
         yield Table(("policy", "keep", "base", "as drawn", "in the loss", "weighted by 1/p, 95 %"), rows)
 
 
