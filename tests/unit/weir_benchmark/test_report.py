@@ -53,3 +53,9 @@ def test_a_share_weighted_by_chances_is_shown_only_where_there_were_any(usual: l
     assert rows["loss_top", "20%"] == rows["uniform", "20%"] == "–"
     for name in ("last_layer_norm", "rs2", "rho"):
         assert rows[name, "20%"].endswith("%]")
+
+
+def test_it_says_where_the_random_policy_had_less_compute_than_the_one_with_a_memory(usual: list[Block]) -> None:
+    assert "the comparison favours the policy" in _text(usual)
+    (table,) = [block for block in usual if isinstance(block, Table) and block.header[-1] == "of its RS2"]
+    assert {row[0] for row in table.rows} == {"rho"}
