@@ -10,7 +10,7 @@ import numpy as np
 from importance import estimators
 from importance.errors import InvalidInput
 from weir.benchmark import page, report
-from weir.benchmark.examples import Examples
+from weir.benchmark.examples import Examples, Fold
 from weir.benchmark.findings import Findings
 from weir.benchmark.grid import Grid
 from weir.benchmark.head import HeadLearners, head_vectors
@@ -45,6 +45,7 @@ def run(
     ``folder`` keeps the results, ``cache`` vectors and tokenizers; ``told`` hears of each finished cell.
     """
     check_needs(grid)
+    check_holdout(examples)
     examples = examples.at_most(grid.pool)
     results = Results(folder, conditions(grid, examples))
     cells = list(grid.cells(examples.name))
@@ -86,6 +87,15 @@ def check_needs(grid: Grid) -> None:
             raise InvalidInput(
                 f"policy {name} needs {', '.join(missing)}, which the learner {grid.learner} has not: leave it out"
             )
+
+
+def check_holdout(examples: Examples) -> None:
+    """InvalidInput without a holdout: estimators with a memory compare with it, and all are ranked."""
+    if not len(examples.rows(Fold.HOLDOUT)):
+        raise InvalidInput(
+            f"{examples.name}: no row is in the holdout, which gets a tenth of the groups by hash, and there are only "
+            f"{len(np.unique(examples.groups))}: give more rows, or smaller groups with --column group=COLUMN"
+        )
 
 
 def make_learners(grid: Grid, examples: Examples, cache: Path, progress: Progress) -> Learners:
