@@ -50,10 +50,11 @@ def run(
     results = Results(folder, conditions(grid, examples))
     cells = list(grid.cells(examples.name))
     left = [cell for cell in cells if cell.key not in results]
-    if not left and (folder / RANKS).exists():
+    ranked = bool(results.records) and (folder / RANKS).exists()  # without records they may be of other examples
+    if not left and ranked:
         return results
     learners = make_learners(grid, examples, cache, progress)
-    if not (folder / RANKS).exists():
+    if not ranked:
         plain = stage(examples, learners, np.ones(len(examples)), Noise(), seed=0)
         able = [name for name in estimators.names() if estimators.get(name).needs <= learners.provides]
         measure(plain, able).save(folder / RANKS)

@@ -10,9 +10,11 @@ from importance.errors import InvalidInput
 from tests.unit.weir_benchmark.shop import shop
 from weir.benchmark.examples import Fold
 from weir.benchmark.grid import Grid
-from weir.benchmark.runner import run
+from weir.benchmark.ranks import Ranks
+from weir.benchmark.runner import RANKS, run
 
 GRID = Grid(learner="transformer", policies=("last_layer_norm",), keep_ratios=(0.2, 1.0), seeds=1)
+SMALL = Grid(learner="transformer", policies=(), keep_ratios=(1.0,), seeds=1, epochs=1)
 
 
 def _silent(_what: str, _done: int, _all: int) -> None:
@@ -26,3 +28,12 @@ def test_examples_without_a_holdout_are_refused_in_one_line_that_says_what_to_do
         run(GRID, bare, tmp_path / "out", tmp_path / "cache", _silent)
     assert "\n" not in str(refusal.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_ranks_that_a_failed_run_left_are_measured_again(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / RANKS).write_text("half of")
+    results = run(SMALL, shop(count=120), out, tmp_path / "cache", _silent)
+    assert len(results.records) == 2
+    assert "loss" in Ranks.load(out / RANKS).names
