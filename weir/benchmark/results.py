@@ -23,7 +23,8 @@ class Results:
     """The records in ``folder``, in the order in which they were added. One process at a time.
 
     ``conditions`` are what must be the same in all of them; InvalidInput where the folder has records of others. The
-    first record makes the folder: a benchmark that ends before it binds nobody.
+    first record makes the folder: a benchmark that ends before it binds nobody. Records of an older version, of fewer
+    conditions, are read; ``may_grow`` is false there.
     """
 
     def __init__(self, folder: Path, conditions: dict[str, object]) -> None:
@@ -31,7 +32,8 @@ class Results:
         self._records = read_records(folder / TABLE) if (folder / TABLE).exists() else []
         file = folder / CONDITIONS
         before = json.loads(file.read_text(encoding="utf-8")) if self._records and file.exists() else conditions
-        if before != conditions:
+        self.may_grow = before.keys() == conditions.keys()
+        if not before.items() <= conditions.items():
             raise InvalidInput(
                 f"{folder} has results under {before}, and now it is {conditions}: take another --output"
             )

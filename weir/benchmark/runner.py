@@ -50,14 +50,17 @@ def run(
     results = Results(folder, conditions(grid, examples))
     cells = list(grid.cells(examples.name))
     left = [cell for cell in cells if cell.key not in results]
+    if left and not results.may_grow:
+        raise InvalidInput(
+            f"{folder} lacks {len(left)} runs of the grid, and an older version wrote it, which did not say of which "
+            "rows: take another --output"
+        )
     ranked = bool(results.records) and (folder / RANKS).exists()  # without records they may be of other examples
     if not left and ranked:
         return results
     learners = make_learners(grid, examples, cache, progress)
     if not ranked:
-        plain = stage(examples, learners, np.ones(len(examples)), Noise(), seed=0)
-        able = [name for name in estimators.names() if estimators.get(name).needs <= learners.provides]
-        measure(plain, able).save(folder / RANKS)
+        rank(examples, learners).save(folder / RANKS)
     confuses = any(cell.noise.kind is NoiseKind.CONFUSABLE for cell in left)
     confusing = ambiguity(examples, learners) if confuses else np.ones(len(examples))
     done = len(cells) - len(left)
@@ -74,10 +77,22 @@ def run(
     return results
 
 
+def rank(examples: Examples, learners: Learners) -> Ranks:
+    """How the estimators that the learners can serve rank, on true labels."""
+    plain = stage(examples, learners, np.ones(len(examples)), Noise(), seed=0)
+    return measure(plain, [name for name in estimators.names() if estimators.get(name).needs <= learners.provides])
+
+
 def conditions(grid: Grid, examples: Examples) -> dict[str, object]:
     """What must be the same in all cells of a folder; policies, ratios, noises and seeds may come later."""
-    pool = len(examples.rows(examples.judged))
-    return {"data": examples.name, "judged": pool, "learner": grid.learner, "epochs": grid.epochs, "pool": grid.pool}
+    return {
+        "data": examples.name,
+        "content": examples.digest(),
+        "judged": len(examples.rows(examples.judged)),
+        "learner": grid.learner,
+        "epochs": grid.epochs,
+        "pool": grid.pool,
+    }
 
 
 def check_needs(grid: Grid) -> None:
