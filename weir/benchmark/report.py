@@ -136,9 +136,12 @@ def _best(findings: Findings) -> Iterator[Block]:
     yield Text("Mean difference in AUC, in points, over all label noises and keep ratios below 100 %, as many steps:")
     yield Table(("policy", *(f"− {rival}" for rival in rivals)), rows)
     scored = [name for name in order if policy(name).scores]
+    if scored and scored[0] == DEFAULT.name:
+        yield Text(f"Of the policies that score, the default, {DEFAULT.name}, comes first.")
+        return
     ahead = found[scored[0]][2] if scored else None
     if ahead is None:
-        yield Text(f"Of the policies that score, the default, {DEFAULT.name}, comes first.")
+        yield Text(f"The default, {DEFAULT.name}, was not run, or at no noise, ratio and seed of the first's.")
         return
     proven = ahead.interval.low > 0
     yield Text(

@@ -59,3 +59,16 @@ def test_it_says_where_the_random_policy_had_less_compute_than_the_one_with_a_me
     assert "the comparison favours the policy" in _text(usual)
     (table,) = [block for block in usual if isinstance(block, Table) and block.header[-1] == "of its RS2"]
     assert {row[0] for row in table.rows} == {"rho"}
+
+
+@pytest.mark.parametrize(
+    ("policies", "said"), [(("loss_top",), "was not run"), ((), "was not run"), (("last_layer_norm",), "comes first")]
+)
+def test_the_default_comes_first_only_where_it_was_run(policies: tuple[str, ...], said: str) -> None:
+    (line,) = [line for line in _text(_blocks(policies)).splitlines() if "default, last_layer_norm" in line]
+    assert said in line
+    assert line.count("comes first") == (said == "comes first")
+
+
+def test_random_policies_are_shown_at_the_ratios_that_the_others_ran_at(usual: list[Block]) -> None:
+    assert {ratio for name, ratio in _noise_rows(usual) if name == "rs2"} == {"20%"}
