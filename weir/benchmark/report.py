@@ -141,7 +141,7 @@ def _best(findings: Findings) -> Iterator[Block]:
         return
     ahead = found[scored[0]][2] if scored else None
     if ahead is None:
-        yield Text(f"The default, {DEFAULT.name}, was not run, or at no noise, ratio and seed of the first's.")
+        yield Text(f"The default, {DEFAULT.name}, was not run where others were: it has no place here.")
         return
     proven = ahead.interval.low > 0
     yield Text(
