@@ -1,7 +1,9 @@
 """Labelled text pairs to learn from and to be judged on. Plain columns; knows nothing of files or vectors."""
 
+import json
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +66,13 @@ class Examples:
     def judged(self) -> Fold:
         """The fold that figures are of."""
         return Fold.POOL if self.is_stream else Fold.TEST
+
+    def digest(self) -> str:
+        """16 hex digits of all columns but the name: two files of one name, or two pools of one file, differ in it."""
+        found = blake2b(json.dumps([self.texts, self.queries]).encode(), digest_size=8)
+        for column in (self.labels, self.relevance, self.slates, self.groups, self.folds):
+            found.update(column.tobytes())
+        return found.hexdigest()
 
     def rows(self, fold: Fold) -> Integers:
         """The row numbers of a fold, in order."""

@@ -56,6 +56,9 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         """Refuse what cannot be run."""
         for name in self.policies:
             policy(name)
+        for axis in ("keep_ratios", "noise"):
+            if not getattr(self, axis):
+                raise InvalidInput(f"{axis} of the grid is empty; name at least one, or leave the line out")
         for ratio in self.keep_ratios:
             if not 0 < ratio <= 1:
                 raise InvalidInput(f"a keep ratio is {ratio:g}; it must be above 0 and at most 1")

@@ -63,11 +63,12 @@ def noise_shares(findings: Findings, ratio: float) -> Any:
     for noise, panel in zip(noises, panels, strict=True):
         arms = [arm for name in findings.policies if (arm := Arm(noise, name, ratio)) in findings.arms]
         places = np.arange(len(arms))
-        shares = [findings.noise_share(arm) for arm in arms]
+        drawn = [place for place, arm in enumerate(arms) if policy(arm.policy).rule.draws]
+        shares = [findings.noise_share(arms[place]) for place in drawn]
         panel.barh(places, [findings.mean(arm, "noise_raw") for arm in arms], color="lightgray", label="as drawn")
         panel.errorbar(
             [share.estimate for share in shares],
-            places,
+            drawn,
             xerr=[[share.estimate - share.low for share in shares], [share.high - share.estimate for share in shares]],
             fmt="o",
             color="tab:red",

@@ -35,6 +35,11 @@ class Rule(StrEnum):
     PROPORTIONAL = "proportional"
     TOP = "top"
 
+    @property
+    def draws(self) -> bool:
+        """Whether every round draws each candidate with a known chance: not a part fixed before, nor the top."""
+        return self in (Rule.RESAMPLED, Rule.PROPORTIONAL)
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -73,7 +78,8 @@ class Policy:
     def cost(self) -> float:
         """What scoring one candidate costs, in forward passes.
 
-        One, and one more for a backward pass to activations, and one more for a second model.
+        One, and one more for a backward pass to activations, and one more for a second model. What a memory, such as
+        that of `rho`, reads again every round is not in it: that depends on the data, and cells are named before.
         """
         if not self.scores:
             return 0.0

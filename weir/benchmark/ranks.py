@@ -37,7 +37,8 @@ class Ranks:
         return groups
 
     def save(self, file: Path) -> None:
-        """Write as JSON."""
+        """Write as JSON, with the folder where there is none."""
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps({"names": self.names, "correlation": self.correlation.round(4).tolist()}))
 
     @classmethod

@@ -22,20 +22,21 @@ CONDITIONS = "conditions.json"
 class Results:
     """The records in ``folder``, in the order in which they were added. One process at a time.
 
-    ``conditions`` are what must be the same in all of them; InvalidInput where the folder has records of others.
+    ``conditions`` are what must be the same in all of them; InvalidInput where the folder has records of others. The
+    first record makes the folder: a benchmark that ends before it binds nobody. Records of an older version, of fewer
+    conditions, are read; ``may_grow`` is false there.
     """
 
     def __init__(self, folder: Path, conditions: dict[str, object]) -> None:
-        self._folder = folder
+        self._folder, self._conditions = folder, conditions
+        self._records = read_records(folder / TABLE) if (folder / TABLE).exists() else []
         file = folder / CONDITIONS
-        before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else conditions
-        if before != conditions:
+        before = json.loads(file.read_text(encoding="utf-8")) if self._records and file.exists() else conditions
+        self.may_grow = before.keys() == conditions.keys()
+        if not before.items() <= conditions.items():
             raise InvalidInput(
                 f"{folder} has results under {before}, and now it is {conditions}: take another --output"
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        replace_file(file, json.dumps(conditions).encode())
-        self._records = read_records(folder / TABLE) if (folder / TABLE).exists() else []
 
     def __contains__(self, key: str) -> bool:
         return any(record["key"] == key for record in self._records)
@@ -52,7 +53,9 @@ class Results:
 
         key = str(outcome.record["key"])
         predictions = self._prediction_file(key)
-        predictions.parent.mkdir(exist_ok=True)
+        predictions.parent.mkdir(parents=True, exist_ok=True)
+        if not self._records:
+            replace_file(self._folder / CONDITIONS, json.dumps(self._conditions).encode())
         content = BytesIO()
         np.save(content, outcome.prediction.astype(np.float32))
         replace_file(predictions, content.getvalue())

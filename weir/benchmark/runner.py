@@ -10,7 +10,7 @@ import numpy as np
 from importance import estimators
 from importance.errors import InvalidInput
 from weir.benchmark import page, report
-from weir.benchmark.examples import Examples
+from weir.benchmark.examples import Examples, Fold
 from weir.benchmark.findings import Findings
 from weir.benchmark.grid import Grid
 from weir.benchmark.head import HeadLearners, head_vectors
@@ -45,17 +45,22 @@ def run(
     ``folder`` keeps the results, ``cache`` vectors and tokenizers; ``told`` hears of each finished cell.
     """
     check_needs(grid)
+    check_holdout(examples)
     examples = examples.at_most(grid.pool)
     results = Results(folder, conditions(grid, examples))
     cells = list(grid.cells(examples.name))
     left = [cell for cell in cells if cell.key not in results]
-    if not left and (folder / RANKS).exists():
+    if left and not results.may_grow:
+        raise InvalidInput(
+            f"{folder} lacks {len(left)} runs of the grid, and an older version wrote it, which did not say of which "
+            "rows: take another --output"
+        )
+    ranked = bool(results.records) and (folder / RANKS).exists()  # without records they may be of other examples
+    if not left and ranked:
         return results
     learners = make_learners(grid, examples, cache, progress)
-    if not (folder / RANKS).exists():
-        plain = stage(examples, learners, np.ones(len(examples)), Noise(), seed=0)
-        able = [name for name in estimators.names() if estimators.get(name).needs <= learners.provides]
-        measure(plain, able).save(folder / RANKS)
+    if not ranked:
+        rank(examples, learners).save(folder / RANKS)
     confuses = any(cell.noise.kind is NoiseKind.CONFUSABLE for cell in left)
     confusing = ambiguity(examples, learners) if confuses else np.ones(len(examples))
     done = len(cells) - len(left)
@@ -72,10 +77,22 @@ def run(
     return results
 
 
+def rank(examples: Examples, learners: Learners) -> Ranks:
+    """How the estimators that the learners can serve rank, on true labels."""
+    plain = stage(examples, learners, np.ones(len(examples)), Noise(), seed=0)
+    return measure(plain, [name for name in estimators.names() if estimators.get(name).needs <= learners.provides])
+
+
 def conditions(grid: Grid, examples: Examples) -> dict[str, object]:
     """What must be the same in all cells of a folder; policies, ratios, noises and seeds may come later."""
-    pool = len(examples.rows(examples.judged))
-    return {"data": examples.name, "judged": pool, "learner": grid.learner, "epochs": grid.epochs, "pool": grid.pool}
+    return {
+        "data": examples.name,
+        "content": examples.digest(),
+        "judged": len(examples.rows(examples.judged)),
+        "learner": grid.learner,
+        "epochs": grid.epochs,
+        "pool": grid.pool,
+    }
 
 
 def check_needs(grid: Grid) -> None:
@@ -86,6 +103,15 @@ def check_needs(grid: Grid) -> None:
             raise InvalidInput(
                 f"policy {name} needs {', '.join(missing)}, which the learner {grid.learner} has not: leave it out"
             )
+
+
+def check_holdout(examples: Examples) -> None:
+    """InvalidInput without a holdout: estimators with a memory compare with it, and all are ranked."""
+    if not len(examples.rows(Fold.HOLDOUT)):
+        raise InvalidInput(
+            f"{examples.name}: no row is in the holdout, which gets a tenth of the groups by hash, and there are only "
+            f"{len(np.unique(examples.groups))}: give more rows, or smaller groups with --column group=COLUMN"
+        )
 
 
 def make_learners(grid: Grid, examples: Examples, cache: Path, progress: Progress) -> Learners:

@@ -4,6 +4,7 @@ Files are read whole and checked before anything is run; what is wrong is one li
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,8 @@ def from_file(file: Path, names: Mapping[str, str], positive: str | None = None)
     queries = _texts(columns["query"], file) if "query" in columns else [""] * len(texts)
     labels = _labels(columns["label"], positive, file)
     rows = [str(row) for row in range(len(texts))]
-    groups = [*map(str, columns.get("group", [query or row for query, row in zip(queries, rows, strict=True)]))]
+    alone = [query or row for query, row in zip(queries, rows, strict=True)]
+    groups = [*map(str, _complete(columns.get("group", alone), "group", file))]
     draw = uniforms(groups, _SALT, "fold")
     folds = np.select([draw < TEST_SHARE, draw < TEST_SHARE + HOLDOUT_SHARE], [Fold.TEST, Fold.HOLDOUT], Fold.POOL)
     return Examples(
@@ -127,7 +129,16 @@ def _texts(values: Sequence[object], file: Path) -> list[str]:
     return texts
 
 
+def _complete(values: Sequence[object], what: str, file: Path) -> Sequence[object]:
+    """The values, none of which is missing: none, empty or NaN."""
+    for row, value in enumerate(values, start=1):
+        if value is None or value == "" or (isinstance(value, float) and isnan(value)):
+            raise InvalidInput(f"{file}, row {row}: the {what} is missing; fill it in, or leave the row out")
+    return values
+
+
 def _labels(values: Sequence[object], positive: str | None, file: Path) -> NDArray[np.int64]:
+    values = _complete(values, "label", file)
     if positive is not None:
         return np.asarray([str(value) == positive for value in values], np.int64)
     known = {"0": 0, "1": 1, "False": 0, "True": 1, "false": 0, "true": 1}
@@ -142,9 +153,13 @@ def _labels(values: Sequence[object], positive: str | None, file: Path) -> NDArr
 
 def _gains(values: Sequence[object], file: Path) -> NDArray[np.float64]:
     try:
-        return np.asarray(values, np.float64)
+        gains = np.asarray(_complete(values, "relevance", file), np.float64)
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"{file}: a relevance is no number: {error}") from error
+    endless = np.flatnonzero(~np.isfinite(gains))
+    if len(endless):
+        raise InvalidInput(f"{file}, row {endless[0] + 1}: a relevance is {gains[endless[0]]}; it must be finite")
+    return gains
 
 
 def _codes(names: Sequence[str]) -> NDArray[np.int64]:

@@ -27,7 +27,8 @@ _DROPOUT_SEEDS = 100_000  # each round of learning takes one; a run has far fewe
 class TransformerLearners:
     """Untrained built-in models over one set of examples, all with one tokenizer.
 
-    A tokenizer trained again would differ and no two runs could be compared: it is kept in ``folder``.
+    A tokenizer trained again would differ and no two runs could be compared: it is kept in ``folder``,
+    for these very examples.
     """
 
     provides: ClassVar = frozenset({"logits", "hidden", "label", "embeddings", "gradient_norm"}) | REMEMBERED
@@ -35,7 +36,7 @@ class TransformerLearners:
     def __init__(self, examples: Examples, folder: Path) -> None:
         training = FirstTraining()
         samples = [_sample(examples, row) for row in range(len(examples))]
-        file = folder / f"tokenizer-{examples.name}.json"
+        file = folder / f"tokenizer-{examples.name}-{examples.digest()}.json"
         if not file.exists():
             folder.mkdir(parents=True, exist_ok=True)
             replace_file(file, train_tokenizer(examples.texts, training.vocabulary).to_str().encode())

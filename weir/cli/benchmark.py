@@ -51,9 +51,9 @@ def importance(
     from weir.benchmark.tracking import tracker
     from weir.settings import read
 
-    use_threads()
     check_installed()
     chosen, settings = read_grid(grid), read()
+    use_threads(settings.threads)
     told = tracker(track, output) if track else None
     progress = Progress(sys.stderr)
     examples, about = _examples(data, column, positive, settings, progress)
@@ -72,6 +72,12 @@ def _examples(
     from stream.datasets import online_retail
     from weir.benchmark import sources
 
+    if data in (sources.HOME_DEPOT, online_retail.NAME):
+        for option, given in (("--column", columns), ("--positive", positive)):
+            if given:
+                raise InvalidInput(
+                    f"{option} is for a file of your own; {data} has its columns and labels: leave it out"
+                )
     if data == sources.HOME_DEPOT:
         return sources.home_depot(settings.data_dir), sources.ABOUT_HOME_DEPOT
     if data == online_retail.NAME:

@@ -44,6 +44,8 @@ def test_a_keep_ratio_outside_its_bounds_is_refused(ratio: float) -> None:
         ('learner = "tree"\npolicies = []', "is no grid"),
         ('learner = "head"\npolicies = []\nsides = 3', "is no grid"),
         ("learner =", "is no grid"),
+        ('learner = "head"\npolicies = []\nnoise = []', "noise of the grid is empty"),
+        ('learner = "head"\npolicies = []\nkeep_ratios = []', "keep_ratios of the grid is empty"),
     ],
 )
 def test_a_file_that_is_no_grid_is_refused_in_one_line(tmp_path: Path, text: str, problem: str) -> None:

@@ -1,5 +1,6 @@
 import numpy as np
 
+from importance.estimates import share
 from weir.benchmark.ledger import Ledger
 from weir.benchmark.policies import choose, policy
 
@@ -25,3 +26,15 @@ def test_weighting_by_the_chance_undoes_the_overdrawing_of_wrong_labels() -> Non
 def test_without_weights_the_loss_sees_the_share_as_drawn() -> None:
     shares = _shares("last_layer_norm_unweighted", 0)
     assert shares["noise_loss"] == shares["noise_raw"] > shares["noise_weighted"]
+
+
+def test_the_interval_of_the_share_is_the_one_that_estimates_of_the_buffer_have() -> None:
+    random, ledger, drawn = np.random.default_rng(3), Ledger(), []
+    for _ in range(4):
+        wrong = random.random(500) < 0.2
+        chosen = choose(policy("loss"), random.exponential(1 + wrong), 100, random)
+        ledger.add(chosen, wrong[chosen.places])
+        drawn.append((wrong[chosen.places], chosen.probability))
+    wrong, probability = map(np.concatenate, zip(*drawn, strict=True))
+    found, kept = share(wrong, probability), ledger.noise()
+    assert (kept["noise_weighted"], kept["noise_low"], kept["noise_high"]) == (found.value, found.low, found.high)

@@ -34,7 +34,7 @@ def test_a_file_that_was_half_written_when_the_process_died_is_never_read(tmp_pa
 
 
 def test_results_of_other_conditions_are_not_mixed_in(tmp_path: Path) -> None:
-    Results(tmp_path, CONDITIONS)
+    Results(tmp_path, CONDITIONS).add(_outcome("a"))
     with pytest.raises(InvalidInput, match="take another --output"):
         Results(tmp_path, CONDITIONS | {"epochs": 2})
 
@@ -43,3 +43,13 @@ def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / TABLE).write_text("nothing")
     with pytest.raises(InvalidInput, match="no table of results"):
         Results(tmp_path, CONDITIONS)
+
+
+def test_a_run_that_ended_before_its_first_result_leaves_the_folder_to_any_other(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    Results(out, CONDITIONS)
+    assert not out.exists()
+    out.mkdir()
+    (out / "conditions.json").write_text('{"data": "another"}')
+    Results(out, CONDITIONS).add(_outcome("a"))
+    assert Results(out, CONDITIONS).records == [_outcome("a").record]

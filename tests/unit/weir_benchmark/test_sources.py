@@ -68,6 +68,32 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_line(
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "positive", "problem"),
+    [
+        ("label", None, "1", "row 3: the label is missing"),
+        ("label", "", "1", "row 3: the label is missing"),
+        ("label", None, None, "row 3: the label is missing"),
+        ("group", None, None, "row 3: the group is missing"),
+        ("group", "", None, "row 3: the group is missing"),
+        ("relevance", None, None, "row 3: the relevance is missing"),
+        ("relevance", float("nan"), None, "row 3: the relevance is missing"),
+        ("relevance", float("inf"), None, "row 3: a relevance is inf; it must be finite"),
+    ],
+)
+def test_a_value_that_is_missing_is_refused_with_its_row_and_never_guessed(
+    tmp_path: Path, column: str, value: object, positive: str | None, problem: str
+) -> None:
+    kind = float if column == "relevance" else str
+    rows: list[dict[str, object]] = [
+        {"text": f"thing {number}", "label": str(number % 2)} | {column: kind(number % 2)} for number in range(400)
+    ]
+    rows[2][column] = value
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    with pytest.raises(InvalidInput, match=problem):
+        from_file(tmp_path / "rows.parquet", {}, positive)
+
+
 def test_a_file_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="there is no file"):
         from_file(tmp_path / "none.csv", {})

@@ -1,10 +1,11 @@
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.unit.weir_benchmark.shop import shop, vectors
-from weir.benchmark.examples import Fold
+from weir.benchmark.examples import Examples, Fold
 from weir.benchmark.grid import Cell
 from weir.benchmark.head import HeadLearners
 from weir.benchmark.noise import Noise, NoiseKind
@@ -15,14 +16,16 @@ from weir.benchmark.trial import Outcome, Trial, plan
 CLEAN = Noise()
 
 
-def _run(name: str, ratio: float, noise: Noise = CLEAN, is_stream: bool = False, epochs: int = 3) -> Outcome:
-    examples = shop(is_stream)
+def _run(
+    name: str, ratio: float, noise: Noise = CLEAN, is_stream: bool = False, examples: Examples | None = None
+) -> Outcome:
+    examples = examples or shop(is_stream)
     learners = HeadLearners(vectors(examples))
     confusing = ambiguity(examples, learners)
     prepared = stage(examples, learners, confusing, noise, seed=0)
     ticks: Iterator[float] = iter(range(10**6))
     cell = Cell(examples.name, "head", policy(name), ratio, noise, 0)
-    return Trial(cell, prepared, epochs, lambda: next(ticks)).run()
+    return Trial(cell, prepared, 3, lambda: next(ticks)).run()
 
 
 @pytest.mark.parametrize("ratio", [0.01, 0.03, 0.1, 0.33, 1.0])
@@ -30,7 +33,7 @@ def test_all_policies_take_as_many_steps_at_a_ratio(ratio: float) -> None:
     shape = plan(40_000, 3, ratio)
     assert abs(shape.kept * shape.rounds / (3 * 40_000 * ratio) - 1) < 0.06
     assert shape.kept % 64 == 0
-    steps = {_run(name, 0.1).record["steps"] for name in ("uniform", "rs2", "last_layer_norm", "loss_top")}
+    steps = {_run(name, ratio).record["steps"] for name in ("uniform", "rs2", "last_layer_norm", "loss_top")}
     assert len(steps) == 1
 
 
@@ -43,6 +46,17 @@ def test_nothing_that_judges_is_learned_from_before_it_has_judged(is_stream: boo
     if is_stream:  # the first round is judged by a model of the history alone, the same whatever is then selected
         other = _run("loss_top", 0.1, is_stream=True)
         assert np.array_equal(outcome.prediction[:10], other.prediction[:10])
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize("name", ["rs2", "last_layer_norm", "rho"])
+def test_labels_that_judge_teach_nothing_before_they_have_judged(name: str, is_stream: bool) -> None:
+    examples = shop(is_stream)  # so short a stream is one round
+    other = np.where(examples.folds == examples.judged, 1 - examples.labels, examples.labels)
+    turned = replace(examples, labels=other, relevance=other.astype(np.float64))
+    first, second = (_run(name, 0.33, Noise(0.2), examples=each) for each in (examples, turned))
+    assert np.array_equal(first.prediction, second.prediction)
+    assert first.record["auc"] != second.record["auc"]
 
 
 def test_labels_are_turned_over_where_it_is_learned_and_never_in_the_test() -> None:

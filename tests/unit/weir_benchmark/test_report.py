@@ -1,0 +1,74 @@
+"""What the report says of a few finished cells of the shop."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+
+from tests.unit.weir_benchmark.shop import shop, vectors
+from weir.benchmark import report
+from weir.benchmark.findings import Findings
+from weir.benchmark.grid import Grid
+from weir.benchmark.head import HeadLearners
+from weir.benchmark.noise import NoiseKind
+from weir.benchmark.page import Block, Table, Text
+from weir.benchmark.stage import stage
+from weir.benchmark.trial import Trial
+
+EXAMPLES = shop()
+NOISE = ((0.0, NoiseKind.UNIFORM), (0.2, NoiseKind.UNIFORM))
+
+
+def _blocks(policies: tuple[str, ...]) -> list[Block]:
+    grid = Grid(learner="head", policies=policies, keep_ratios=(0.2, 1.0), noise=NOISE, seeds=1, epochs=1)
+    learners = HeadLearners(vectors(EXAMPLES))
+    records, predictions = [], {}
+    for cell in grid.cells(EXAMPLES.name):
+        prepared = stage(EXAMPLES, learners, np.ones(len(EXAMPLES)), cell.noise, cell.seed)
+        outcome = Trial(cell, prepared, grid.epochs, lambda: 0.0).run()
+        records.append(outcome.record)
+        predictions[cell.key] = outcome.prediction
+    findings = Findings(records, EXAMPLES, predictions.__getitem__, np.random.default_rng(0))
+    return report.blocks("a shop", grid, findings, None, 0)
+
+
+def _text(blocks: Iterable[Block]) -> str:
+    return "\n".join(block.text for block in blocks if isinstance(block, Text))
+
+
+def _noise_rows(blocks: Iterable[Block]) -> dict[tuple[str, str], str]:
+    """The weighted share by policy and ratio."""
+    tables = [block for block in blocks if isinstance(block, Table) and block.header[-1].startswith("weighted by 1/p")]
+    return {(row[0], row[1]): row[-1] for row in tables[0].rows}
+
+
+@pytest.fixture(scope="module")
+def usual() -> list[Block]:
+    """The default, and what differs from it."""
+    return _blocks(("last_layer_norm", "loss_top", "rho"))
+
+
+def test_a_share_weighted_by_chances_is_shown_only_where_there_were_any(usual: list[Block]) -> None:
+    rows = _noise_rows(usual)
+    assert rows["loss_top", "20%"] == rows["uniform", "20%"] == "–"
+    for name in ("last_layer_norm", "rs2", "rho"):
+        assert rows[name, "20%"].endswith("%]")
+
+
+def test_it_says_where_the_random_policy_had_less_compute_than_the_one_with_a_memory(usual: list[Block]) -> None:
+    assert "the comparison favours the policy" in _text(usual)
+    (table,) = [block for block in usual if isinstance(block, Table) and block.header[-1] == "of its RS2"]
+    assert {row[0] for row in table.rows} == {"rho"}
+
+
+@pytest.mark.parametrize(
+    ("policies", "said"), [(("loss_top",), "was not run"), ((), "was not run"), (("last_layer_norm",), "comes first")]
+)
+def test_the_default_comes_first_only_where_it_was_run(policies: tuple[str, ...], said: str) -> None:
+    (line,) = [line for line in _text(_blocks(policies)).splitlines() if "default, last_layer_norm" in line]
+    assert said in line
+    assert line.count("comes first") == (said == "comes first")
+
+
+def test_random_policies_are_shown_at_the_ratios_that_the_others_ran_at(usual: list[Block]) -> None:
+    assert {ratio for name, ratio in _noise_rows(usual) if name == "rs2"} == {"20%"}
