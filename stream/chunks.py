@@ -201,6 +201,7 @@ class ChunkConsumer(driver.Consumer):
         super().__post_init__()
         self.ledgers = {}
         self.stale_fetches = 0
+        self._dropped: set[TP] = set()  # partitions of stale fetches, whose positions stand too far
         self.holes = 0
         self._max_undecoded_records: int = self.app.max_undecoded_records
         self._room = asyncio.Event()
@@ -228,6 +229,7 @@ class ChunkConsumer(driver.Consumer):
         """Fetch once and yield a message, holding a chunk, for each partition that had records."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
+        await self._ask_again()
         wanted = {tp for tp in self._get_active_partitions() if self._has_room(tp)}
         if not wanted:  # an empty set would mean all partitions to aiokafka
             self._room.clear()
@@ -240,11 +242,19 @@ class ChunkConsumer(driver.Consumer):
             ledger = self.ledgers.get(tp)
             current = self.flow_active and generation == self.app.consumer_generation_id
             if ledger is None or ledger.generation != generation or not current:
-                self.stale_fetches += 1  # a rebalance came between the fetch and here, and resets the positions
-                return
+                self.stale_fetches += 1  # a rebalance came between the fetch and here, or goes on
+                self._dropped.add(tp)
+                continue
             fresh = await self._after_end(ledger, records)
             if fresh:
                 yield tp, self._message(ledger, fresh)
+
+    async def _ask_again(self) -> None:
+        """Take positions back to where the ledgers end, if what lay there was dropped."""
+        places = {tp: self.ledgers[tp].end for tp in self._dropped if tp in self.ledgers}
+        self._dropped.clear()
+        if places:
+            await self._thread.seek_wait(places)
 
     def _has_room(self, tp: TP) -> bool:
         ledger = self.ledgers.get(tp)
@@ -347,10 +357,9 @@ class ChunkConsumer(driver.Consumer):
             self._read_offset[tp] = self._committed_offset[tp] = start or None
             ledger = self.ledgers.get(tp)
             if ledger is None or ledger.generation != generation:
-                ledger = self.ledgers[tp] = Ledger(tp, generation, start, self._room.set)
-            # Even where it seems to stand there: a fetch that was dropped as stale has moved it. In the same
-            # generation it does not go back over what was delivered.
-            await self._thread.seek_wait({tp: ledger.end})
+                self.ledgers[tp] = Ledger(tp, generation, start, self._room.set)
+        # Even those that seem to stand there; and in the same generation none goes back over what was delivered.
+        await self._thread.seek_wait({tp: ledger.end for tp, ledger in self.ledgers.items()})
 
 
 class ChunkTransport(driver.Transport):

@@ -131,7 +131,7 @@ async def work(given: dict) -> int:
     place = Place(given["bootstrap"], Topics(*given["topics"]), given["group"], Path(given["folder"]), partitions=0)
     store = FileStore(Path(given["store"]))
     effects = Effects(store.claim, store.score, admit, lambda *_: {}, store.remember, lambda report: None)
-    settings = place.settings(max_poll_records=50, commit_interval_seconds=0.1, **given["changes"])
+    settings = place.settings(**{"max_poll_records": 50, "commit_interval_seconds": 0.1} | given["changes"])
     return await Worker(settings, POLICY, effects, Limits(batch_samples=50, turn_samples=50, turn_records=100)).run(
         stop
     )

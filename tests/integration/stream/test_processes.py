@@ -8,7 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stream.topics import committed_offsets
-from tests.integration.stream.harness import PATIENCE_SECONDS, SHOWN_MS, heartbeat, impression, make_place
+from tests.integration.stream.harness import (
+    FORGOTTEN_MS,
+    PATIENCE_SECONDS,
+    SHOWN_MS,
+    heartbeat,
+    impression,
+    make_place,
+)
 from tests.integration.stream.process import FileStore, Victim
 from weir.local.kafka import KafkaServer
 
@@ -53,11 +60,12 @@ async def test_a_worker_that_cannot_stop_because_the_broker_is_away_ends_by_the_
     own_kafka: KafkaServer, tmp_path: Path
 ) -> None:
     place = make_place(own_kafka.bootstrap, tmp_path)
-    place.send([impression(n, SHOWN_MS + n * 1_000) for n in range(10)])
+    place.send([*(impression(n, SHOWN_MS) for n in range(10)), heartbeat(FORGOTTEN_MS)])
     store = FileStore(tmp_path / "store.sqlite")
     with Victim(place, store) as victim:
-        process = victim.start(grace_seconds=3.0)
-        await eventually(lambda: store.count() > 0)
+        # What is acknowledged is to be committed at the end, not before: else there is nothing to wait for.
+        process = victim.start(grace_seconds=3.0, commit_interval_seconds=3_600.0)
+        await eventually(lambda: store.count() == 10)
         own_kafka.kill()
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) == 75

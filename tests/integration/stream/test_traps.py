@@ -96,6 +96,26 @@ async def test_a_fetch_that_a_rebalance_made_stale_is_fetched_again_even_at_the_
     assert not worker.of(Skipped)
 
 
+async def test_a_fetch_that_arrives_while_the_flow_rests_is_fetched_again_though_nothing_more_comes(
+    place: Place, store: Store
+) -> None:
+    async with running(place, store) as worker:
+        await worker.until(lambda: bool(worker.of(Standing)))
+        consumer = worker.worker.app.consumer
+        sent = 0
+        while not consumer.stale_fetches:  # until a fetch was under way when the flow was stopped
+            consumer.stop_flow()
+            place.send([impression(sent, SHOWN_MS), heartbeat(CLOSED_MS + sent)])
+            sent += 1
+            await asyncio.sleep(0.2)
+            if not consumer.stale_fetches:
+                consumer.resume_flow()
+                await worker.until(lambda end=2 * sent: store.next() == end)
+        consumer.resume_flow()
+        await worker.until(lambda: store.next() == 2 * sent)
+    assert not worker.of(Skipped)
+
+
 async def test_a_full_partition_is_not_fetched_and_the_others_are(kafka: str, tmp_path: Path, store: Store) -> None:
     place = make_place(kafka, tmp_path, partitions=2)
     blocked, release = threading.Event(), threading.Event()
