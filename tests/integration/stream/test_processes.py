@@ -66,6 +66,8 @@ async def test_a_worker_that_cannot_stop_because_the_broker_is_away_ends_by_the_
         # What is acknowledged is to be committed at the end, not before: else there is nothing to wait for.
         process = victim.start(grace_seconds=3.0, commit_interval_seconds=3_600.0)
         await eventually(lambda: store.count() == 10)
+        place.send([impression(10, FORGOTTEN_MS), heartbeat(FORGOTTEN_MS + 60_000)])
+        await eventually(lambda: store.count() == 11)  # so what came before is acknowledged
         own_kafka.kill()
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) == 75
