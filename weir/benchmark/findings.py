@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from importance.evidence import Interval
 from weir.benchmark.comparison import Bootstrap, Difference, Figure, accuracy_figure, auc_figure, holm
 from weir.benchmark.examples import Examples
-from weir.benchmark.grid import matched_ratio
+from weir.benchmark.grid import paid_ratio
 from weir.benchmark.noise import Noise, NoiseKind
 from weir.benchmark.policies import RS2, UNIFORM, policy
+from weir.benchmark.stage import size
 
 Metric = Literal["auc", "accuracy"]
 Matching = Literal["steps", "compute"]
@@ -68,6 +69,7 @@ class Findings:
             noise = Noise(record["noise_rate"], NoiseKind(record["noise_kind"]))
             self.arms[Arm(noise, record["policy"], record["keep_ratio"])][record["seed"]] = record
         self._predictions = predictions
+        self._size = size(examples)
         judged = examples.rows(examples.judged)
         self._labels, self._groups = examples.labels[judged], examples.groups[judged]
         self._random = random
@@ -143,10 +145,11 @@ class Findings:
         for arm in sorted(self.arms):
             if arm.policy in (rival, UNIFORM.name) or (arm.policy == RS2.name and matching == "compute"):
                 continue
-            chosen = policy(arm.policy)
             if arm.keep_ratio == FULL or (arm.policy == RS2.name and arm.keep_ratio not in self.scored_ratios):
                 continue
-            ratio = arm.keep_ratio if matching == "steps" else matched_ratio(arm.keep_ratio, chosen.cost)
+            ratio = arm.keep_ratio
+            if matching == "compute":
+                ratio = paid_ratio(policy(arm.policy), ratio, self._size)
             other = Arm(arm.noise, rival, ratio)
             found = self.difference(arm, other, metric)
             if found is not None:

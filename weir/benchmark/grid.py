@@ -13,9 +13,7 @@ import msgspec
 from importance.errors import InvalidInput
 from weir.benchmark.noise import Noise, NoiseKind
 from weir.benchmark.policies import RS2, UNIFORM, Policy, policy
-
-TRAINING_COST = 3.0
-"""A training step on one example, in forward passes: the backward pass costs twice the forward one."""
+from weir.benchmark.rounds import matched_ratio, plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +32,16 @@ class Cell:
         """A name that no other cell of a grid has; fit for a file."""
         rate, kind = round(100 * self.noise.rate), self.noise.kind
         return f"{self.policy.name}-{self.keep_ratio:.4f}-{kind}{rate}-{self.seed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a set of examples is: ``pool`` rows to select from, ``memory`` rows of the holdout that an estimator
+    with a memory reads again every round.
+    """
+
+    pool: int
+    memory: int
 
 
 class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -69,35 +77,33 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             if value is not None and value < least:
                 raise InvalidInput(f"{field} of the grid is {value}; it must be at least {least}")
 
-    def cells(self, dataset: str) -> Iterator[Cell]:
+    def cells(self, dataset: str, size: Size) -> Iterator[Cell]:
         """All cells, seed by seed, so that a stopped benchmark has few seeds and not few policies.
 
         The random policies are always among them. At a ratio of 1 every rule keeps everything: only they are run.
         """
         chosen = tuple(dict.fromkeys([UNIFORM, RS2, *map(policy, self.policies)]))
+        paid = {paid_ratio(other, ratio, size) for other in chosen if other.scores for ratio in self.keep_ratios}
         for seed in range(self.seeds):
             for rate, kind in self.noise:
                 for each in chosen:
-                    for ratio in self._ratios(each, chosen):
+                    for ratio in self._ratios(each, paid):
                         yield Cell(dataset, self.learner, each, ratio, Noise(rate, kind), seed)
 
-    def _ratios(self, each: Policy, chosen: tuple[Policy, ...]) -> list[float]:
+    def _ratios(self, each: Policy, paid: set[float]) -> list[float]:
         if each.scores:
             return [ratio for ratio in self.keep_ratios if ratio < 1]
-        costs = {other.cost for other in chosen if other.scores} if self.matched else set()
-        paid = {matched_ratio(ratio, cost) for ratio in self.keep_ratios for cost in costs if ratio < 1}
-        return sorted({1.0, *self.keep_ratios, *paid})
+        return sorted({1.0, *self.keep_ratios, *(paid if self.matched else ())})
 
 
-def matched_ratio(ratio: float, cost: float) -> float:
-    """The keep ratio of a random policy that costs as much as one that also scores every candidate.
+def paid_ratio(each: Policy, ratio: float, size: Size) -> float:
+    """The keep ratio at which a random policy costs as much as ``each`` at ``ratio``: that of its own, or more.
 
-    A scoring policy spends cost + 3·ratio forward passes a candidate, a random one 3·ratio.
-
-    >>> matched_ratio(0.1, 1.0)
-    0.43
+    >>> paid_ratio(policy("loss"), 0.33, Size(30_000, 2_000)), paid_ratio(policy("rho"), 0.33, Size(30_000, 2_000))
+    (0.66, 0.83)
     """
-    return round(min(1.0, ratio + cost / TRAINING_COST), 2)
+    memory = size.memory if each.remembers else 0
+    return matched_ratio(ratio, each.cost, memory, plan(size.pool, 1, ratio).candidates)
 
 
 _QUICK = (

@@ -7,19 +7,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from importance import estimators
 from importance.errors import InvalidInput
 from importance.mixture import Mixture, parse
 from importance.selection import proportional
 from importance.weights import training_weights
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-
-
-_BACKWARD = frozenset({"embeddings", "gradient_norm", "projection"})
+from weir.benchmark.learner import REMEMBERED, Floats, Integers
 
 
 class Rule(StrEnum):
@@ -75,20 +69,26 @@ class Policy:
         return frozenset().union(*(estimators.get(name).needs for name in self.mixture.columns))
 
     @property
+    def remembers(self) -> bool:
+        """Whether scoring begins with a pass over rows of the holdout, every round."""
+        return self.scores and bool(self.needs & REMEMBERED)
+
+    @property
     def cost(self) -> float:
         """What scoring one candidate costs, in forward passes.
 
-        One, and one more for a backward pass to activations, and one more for a second model. What a memory, such as
-        that of `rho`, reads again every round is not in it: that depends on the data, and cells are named before.
+        One, and one more for a backward pass to activations, and one more for a second model. What a memory reads
+        (`remembers`) comes on top, once a round.
         """
         if not self.scores:
             return 0.0
-        return 1.0 + bool(self.needs & _BACKWARD) + ("average" in self.needs)
+        return 1.0 + bool(self.needs & estimators.BACKWARD) + ("average" in self.needs)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Selection:
-    """The chosen among n candidates: their places, ``probability`` of being chosen, and loss ``weights`` of mean 1.
+    """The chosen among n candidates: their places, ``probability`` of being chosen, and loss ``weights``, which
+    are those of the service: of mean 1 before clipping.
 
     ``effective_share`` is the effective sample size over the number chosen; ``clipped_mass`` what clipping took.
     """
@@ -115,11 +115,8 @@ def choose(policy: Policy, scores: Floats, kept: int, random: np.random.Generato
         if not policy.weighted:
             return Selection(places, probability, np.ones(kept))
         training = training_weights(probability)
-        # Clipping takes mass away; the mean goes back to 1, so that it does not also shorten the steps.
-        values = training.values / training.values.mean()
-        return Selection(
-            places, probability, values, training.effective_sample_size / kept, training.clipped_mass
-        )  # fmt: skip
+        effective = training.effective_sample_size / kept
+        return Selection(places, probability, training.values, effective, training.clipped_mass)
     if policy.rule is Rule.TOP:
         tied = random.permutation(n)
         places = tied[_largest(scores[tied], kept)[0]]

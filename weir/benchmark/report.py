@@ -200,8 +200,8 @@ def _unmatched(findings: Findings, comparisons: list[Comparison]) -> Iterator[Bl
     }
     if rows:
         yield Text(
-            "Here RS2 had less compute than the policy, so the comparison favours the policy: the holdout that an "
-            "estimator's memory reads again every round is not matched, and RS2 never takes more than all steps."
+            "Here RS2 had less compute than the policy, so the comparison favours the policy: RS2 never takes more "
+            "than all steps."
         )
         yield Table(("policy", "keep", "forward passes", "of its RS2"), list(rows))
 

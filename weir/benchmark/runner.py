@@ -19,7 +19,7 @@ from weir.benchmark.noise import Noise, NoiseKind
 from weir.benchmark.policies import policy
 from weir.benchmark.ranks import Ranks, measure
 from weir.benchmark.results import Results
-from weir.benchmark.stage import ambiguity, stage
+from weir.benchmark.stage import ambiguity, size, stage
 from weir.benchmark.transformer import TransformerLearners
 from weir.benchmark.trial import Outcome, Trial
 from weir.benchmark.vectors import encode
@@ -48,7 +48,7 @@ def run(
     check_holdout(examples)
     examples = examples.at_most(grid.pool)
     results = Results(folder, conditions(grid, examples))
-    cells = list(grid.cells(examples.name))
+    cells = list(grid.cells(examples.name, size(examples)))
     left = [cell for cell in cells if cell.key not in results]
     if left and not results.may_grow:
         raise InvalidInput(
@@ -126,7 +126,7 @@ def write_report(grid: Grid, examples: Examples, about: str, results: Results, f
     examples = examples.at_most(grid.pool)
     findings = Findings(results.records, examples, results.prediction, np.random.default_rng(0))
     ranks = Ranks.load(folder / RANKS) if (folder / RANKS).exists() else None
-    missing = sum(cell.key not in results for cell in grid.cells(examples.name))
+    missing = sum(cell.key not in results for cell in grid.cells(examples.name, size(examples)))
     page.save(
         f"What importance is worth: {examples.name}", report.blocks(about, grid, findings, ranks, missing), folder
     )

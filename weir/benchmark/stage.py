@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weir.benchmark.examples import Examples, Fold
+from weir.benchmark.grid import Size
 from weir.benchmark.learner import BATCH, LEARNING_RATE, Floats, Integers, Learner, Learners
 from weir.benchmark.noise import Noise, NoiseKind, flipped
 
@@ -51,6 +52,11 @@ def remembered_rows(examples: Examples) -> Integers:
     """The rows of the holdout that estimators compare with: `MEMORY` of them, evenly spread."""
     rows = examples.rows(Fold.HOLDOUT)
     return rows[np.linspace(0, len(rows) - 1, min(MEMORY, len(rows))).round().astype(np.int64)]
+
+
+def size(examples: Examples) -> Size:
+    """How many rows there are to select from, and to compare with."""
+    return Size(pool=len(examples.rows(Fold.POOL)), memory=len(remembered_rows(examples)))
 
 
 def _trained_on(examples: Examples) -> Integers:

@@ -13,39 +13,16 @@ from numpy.typing import NDArray
 
 from importance import estimators
 from weir.benchmark.examples import Fold
-from weir.benchmark.grid import TRAINING_COST, Cell
-from weir.benchmark.learner import BATCH, LEARNING_RATE, REMEMBERED, Floats, Integers
+from weir.benchmark.grid import Cell
+from weir.benchmark.learner import LEARNING_RATE, Floats, Integers
 from weir.benchmark.ledger import Ledger
 from weir.benchmark.policies import Rule, choose
 from weir.benchmark.quality import figures
+from weir.benchmark.rounds import TRAINING_COST, Plan, plan
 from weir.benchmark.stage import Stage, decayed, remembered_rows
 
-ROUND = 4_096
-"""Candidates between two updates of the model that scores, unless fewer than a batch would be kept of them."""
 CURVE_POINTS = 8
 HISTOGRAM = np.linspace(0, 5, 26)  # of scores over their mean
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The rounds of a cell."""
-
-    candidates: int
-    kept: int
-    rounds: int
-
-
-def plan(pool: int, epochs: int, ratio: float) -> Plan:
-    """Rounds of about `ROUND` candidates, whole batches kept, ratio · epochs · pool kept in all.
-
-    >>> plan(47_000, 3, 0.1)
-    Plan(candidates=3840, kept=384, rounds=37)
-    """
-    kept = BATCH * max(1, round(ROUND * ratio / BATCH))
-    candidates = round(kept / ratio)
-    if candidates > pool:  # less than a batch of a small pool
-        candidates, kept = pool, max(1, round(pool * ratio))
-    return Plan(candidates, kept, max(1, round(epochs * pool / candidates)))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -144,7 +121,7 @@ class Trial:
         policy, labels = self._cell.policy, self._stage.labels[rows]
         if not policy.scores:
             return np.ones(len(rows))
-        if policy.needs & REMEMBERED:
+        if policy.remembers:
             self._learner.remember(self._holdout, self._stage.labels[self._holdout], policy.needs)
         mixture = policy.mixture
         columns = self._learner.score(rows, labels, tuple(map(estimators.get, mixture.columns)))
@@ -157,7 +134,7 @@ class Trial:
     def _record(self, judged: Integers, prediction: Floats) -> dict[str, object]:
         cell, policy, ledger = self._cell, self._cell.policy, self._ledger
         compute = self._seen * policy.cost + ledger.selected * TRAINING_COST
-        if policy.scores and policy.needs & REMEMBERED:
+        if policy.remembers:
             compute += len(ledger.effective) * len(self._holdout)  # read once a round
         return {
             **identity(cell),

@@ -10,8 +10,9 @@ from weir.benchmark.grid import Cell
 from weir.benchmark.head import HeadLearners
 from weir.benchmark.noise import Noise, NoiseKind
 from weir.benchmark.policies import policy
+from weir.benchmark.rounds import plan
 from weir.benchmark.stage import ambiguity, stage
-from weir.benchmark.trial import Outcome, Trial, plan
+from weir.benchmark.trial import Outcome, Trial
 
 CLEAN = Noise()
 
