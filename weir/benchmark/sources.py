@@ -6,6 +6,7 @@ Files are read whole and checked before anything is run; what is wrong is one li
 from collections.abc import Callable, Mapping, Sequence
 from math import isnan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from importance.hashing import uniforms
 from stream.datasets import online_retail, open_dataset
 from stream.datasets.interaction import Shown
 from weir.benchmark.examples import Examples, Fold
-from weir.benchmark.files import read_columns
+from weir.table import columns_of, opened
 
 HOME_DEPOT = "home_depot"
 POSITIVE_RELEVANCE = 2.5
@@ -49,7 +50,7 @@ def home_depot(data_dir: Path | None) -> Examples:
             f"{HOME_DEPOT} is not in {', '.join(map(str, places))}: the data of Kaggle's competition may not be passed "
             "on; put pairs_dev.parquet there, or benchmark a file of your own"
         )
-    columns = read_columns(file, ("search_term", "product_title", "relevance", "query_group", "split"))
+    columns = _columns(file, ("search_term", "product_title", "relevance", "query_group", "split"))
     queries = columns["query_group"]
     holdout = uniforms(queries, _SALT, "holdout") < HOLDOUT_SHARE
     relevance = np.asarray(columns["relevance"], np.float64)
@@ -96,8 +97,10 @@ def from_file(file: Path, names: Mapping[str, str], positive: str | None = None)
     or the row); ``names`` says what they are called there. ``label`` is 0 or 1, unless ``positive`` is the value that
     counts as 1. A fifth of the groups is the test, a tenth the holdout, by hash.
     """
+    if not file.is_file():
+        raise InvalidInput(f"there is no file {file}: name a Parquet, CSV or JSONL file, or a known data set")
     called = {name: names.get(name, name) for name in COLUMNS}
-    found = read_columns(file, [called["text"], called["label"]], [called[name] for name in _OPTIONAL])
+    found = _columns(file, [called["text"], called["label"]], [called[name] for name in _OPTIONAL])
     columns = {name: found[column] for name, column in called.items() if column in found}
     texts = _texts(columns["text"], file)
     queries = _texts(columns["query"], file) if "query" in columns else [""] * len(texts)
@@ -117,6 +120,23 @@ def from_file(file: Path, names: Mapping[str, str], positive: str | None = None)
         _codes(groups),
         folds.astype(np.int64),
     )
+
+
+def _columns(file: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> dict[str, list[Any]]:
+    """The needed columns, and those of the optional ones that exist, whole."""
+    with opened(file) as source:
+        names, batches = columns_of(source, [*needed, *optional])
+        missing = [name for name in needed if name not in names]
+        if missing:
+            raise InvalidInput(f"{file} has no column {missing[0]!r}; it has {', '.join(names) or 'none'}")
+        found: dict[str, list[Any]] = {name: [] for name in (*needed, *optional) if name in names}
+        for batch in batches:
+            for name in found:
+                found[name] += batch[name]
+        source.refuse_changed()
+    if not found[needed[0]]:
+        raise InvalidInput(f"{file} has no rows")
+    return found
 
 
 def _texts(values: Sequence[object], file: Path) -> list[str]:

@@ -9,9 +9,9 @@ from typing import Protocol
 from importance.errors import InvalidInput
 from importance.mixture import LABEL_FREE, Mixture, parse
 from importance.scores import Floats
-from weir.scoring.reading import columns_of, opened
 from weir.scoring.rows import COLUMNS, Rows, check_columns, checked
 from weir.scoring.writing import writing
+from weir.table import columns_of, opened
 
 Progress = Callable[[str, int, int], None]
 

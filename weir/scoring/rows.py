@@ -1,11 +1,12 @@
 """What a row of a file to be scored must be. What is wrong with one is a line of `InvalidInput`, with its number."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from importance.errors import InvalidInput
 from importance.sample import Action, Sample
+from weir.table import Raw
 
 NEEDED: Final = ("query", "text")
 COLUMNS: Final = (*NEEDED, "label", "id")
@@ -13,9 +14,6 @@ LONGEST: Final = {"query": 2_048, "text": 8_192, "id": 128}
 """Characters, as in the events."""
 
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
-
-Raw = Mapping[str, Sequence[object]]
-"""Columns of some rows as they were read, by name, and all of one length."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,10 +52,10 @@ def test_a_classification_file_without_queries_may_name_its_columns_and_its_posi
         ("rows.csv", "text,label\na,1\nb,maybe\n", "row 2: the label is 'maybe'; it must be 0 or 1"),
         ("rows.csv", "text,label\na,1\nb,\n", "row 2: the label is"),
         ("rows.csv", "text,label\na,1\nb,1\n", "fewer than two classes"),
-        ("rows.jsonl", '{"text": "a", "label"', "cannot be read"),
+        ("rows.jsonl", '{"text": "a", "label"', "line 1: .* must be a JSON object"),
         ("rows.parquet", "PAR1", "cannot be read"),
         ("rows.xlsx", "text", "must end in .parquet, .csv, .jsonl"),
-        ("rows.jsonl", json.dumps({"text": "x" * 10_000_000, "label": 1}), "a text has 10000000 bytes"),
+        ("rows.jsonl", json.dumps({"text": "x" * 10_000_000, "label": 1}), "line 1: it is longer than 1,048,576 bytes"),
         ("rows.csv", "text,label,relevance\na,1,high\nb,0,low\n", "a relevance is no number"),
     ],
 )

@@ -6,7 +6,7 @@ Knows nothing of what a row must be; columns that are not asked for are not read
 import csv
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -15,13 +15,15 @@ from typing import Any, BinaryIO, NamedTuple, TextIO
 import msgspec
 
 from importance.errors import InvalidInput
-from weir.scoring.rows import Raw
 
 ROWS = 512
 """Rows in memory at once: with texts as long as they may be, a few megabytes."""
 
 LONGEST_BYTES = 1 << 20
 """The longest line of JSON, and the longest value of a column."""
+
+Raw = Mapping[str, Sequence[object]]
+"""Columns of some rows as they were read, by name, and all of one length."""
 
 
 class Source:
