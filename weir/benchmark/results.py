@@ -4,7 +4,11 @@ A cell is finished when its row is in the table. Both are written whole under an
 benchmark killed at any moment goes on where it stopped, and no half-written file is ever read.
 """
 
+import fcntl
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,19 +16,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from importance.errors import InvalidInput
+from importance.errors import Conflict, InvalidInput
 from weir.benchmark.trial import Outcome
 
 TABLE = "results.parquet"
 CONDITIONS = "conditions.json"
 
 
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Make ``folder`` and keep it for this process, until it ends in whatever way; a Conflict where another has it.
+
+    Nothing is left of a folder that stayed empty.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(f"another benchmark writes to {folder}: wait for it, or take another --output") from None
+        yield
+    finally:
+        os.close(descriptor)
+        with suppress(OSError):
+            folder.rmdir()
+
+
 class Results:
-    """The records in ``folder``, in the order in which they were added. One process at a time.
+    """The records in ``folder``, in the order in which they were added; whoever adds has it `held`.
 
     ``conditions`` are what must be the same in all of them; InvalidInput where the folder has records of others. The
-    first record makes the folder: a benchmark that ends before it binds nobody. Records of an older version, of fewer
-    conditions, are read; ``may_grow`` is false there.
+    first record binds the folder to them: a benchmark that ends before it binds nobody. Records of an older version,
+    of fewer conditions, are read; ``may_grow`` is false there.
     """
 
     def __init__(self, folder: Path, conditions: dict[str, object]) -> None:

@@ -1,6 +1,7 @@
 """``weir benchmark``: does choosing what to learn from pay, on data of one's own?"""
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,6 +48,7 @@ def importance(
     from trainer.device import use_threads
     from weir.benchmark.grid import read_grid
     from weir.benchmark.plots import check_installed
+    from weir.benchmark.results import held
     from weir.benchmark.runner import run, write_report
     from weir.benchmark.tracking import tracker
     from weir.settings import read
@@ -55,12 +57,12 @@ def importance(
     chosen, settings = read_grid(grid), read()
     use_threads(settings.threads)
     told = tracker(track, output) if track else None
-    progress = Progress(sys.stderr)
-    examples, about = _examples(data, column, positive, settings, progress)
-    results = run(chosen, examples, output, settings.home / "benchmark", progress.show, told)
-    progress.show("writing the report", 0)
-    write_report(chosen, examples, about, results, output)
-    progress.close()
+    with closing(Progress(sys.stderr)) as progress:
+        examples, about = _examples(data, column, positive, settings, progress)
+        with held(output):
+            results = run(chosen, examples, output, settings.home / "benchmark", progress.show, told)
+            progress.show("writing the report", 0)
+            write_report(chosen, examples, about, results, output)
     typer.echo(f"{examples.name}: {len(results.records)} runs; read {output / 'report.html'}")
     return 0
 

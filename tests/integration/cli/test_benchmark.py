@@ -67,8 +67,8 @@ def test_a_file_of_texts_becomes_results_plots_and_a_report(
 ) -> None:
     assert run(arguments) == 0
     out = tmp_path / "out"
-    assert "shop: 44 runs; read" in capsys.readouterr().out  # 2 noises · 2 seeds · (3 + 2 random · 4 ratios)
-    assert len(_records(out)) == 44
+    assert "shop: 52 runs; read" in capsys.readouterr().out  # 2 noises · 2 seeds · (3 + 2 random · 4 ratios)
+    assert len(_records(out)) == 52
     report = (out / "report.html").read_text()
     for word in (
         "last_layer_norm",
@@ -100,7 +100,7 @@ def test_a_benchmark_killed_in_the_middle_goes_on_and_ends_as_if_nothing_had_hap
         process.kill()
         process.wait()
     done = len(_records(out))
-    assert 0 < done < 44, (tmp_path / "log").read_text()
+    assert 0 < done < 52, (tmp_path / "log").read_text()
     assert run(arguments) == 0
     assert _records(out) == _records(tmp_path / "whole")
 

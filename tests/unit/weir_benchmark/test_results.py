@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from importance.errors import InvalidInput
-from weir.benchmark.results import TABLE, Results
+from importance.errors import Conflict, InvalidInput
+from weir.benchmark.results import TABLE, Results, held
 from weir.benchmark.trial import Outcome
 
 CONDITIONS: dict[str, object] = {"data": "shop", "epochs": 3}
@@ -53,3 +53,19 @@ def test_a_run_that_ended_before_its_first_result_leaves_the_folder_to_any_other
     (out / "conditions.json").write_text('{"data": "another"}')
     Results(out, CONDITIONS).add(_outcome("a"))
     assert Results(out, CONDITIONS).records == [_outcome("a").record]
+
+
+def test_two_benchmarks_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "out"
+    with held(folder):
+        with pytest.raises(Conflict, match="another benchmark writes to"), held(folder):
+            pass
+        Results(folder, CONDITIONS).add(_outcome("a"))
+    with held(folder):
+        assert "a" in Results(folder, CONDITIONS)
+
+
+def test_a_folder_to_which_nothing_was_written_is_gone_again(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput), held(tmp_path / "out"):
+        raise InvalidInput("no such data")
+    assert not (tmp_path / "out").exists()
