@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 import transformers
@@ -97,17 +98,22 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     return tokenizer
 
 
-def from_pretrained(name_or_folder: str, into: Path, seed: int = 0, max_tokens: int = MAX_TOKENS) -> Path:
+def from_pretrained(
+    name_or_folder: str, into: Path, seed: int = 0, max_tokens: int = MAX_TOKENS, gradient_fallback: bool = False
+) -> Path:
     """Take over a model of transformers, from a folder or by its name on the Hub, as a version in ``into``.
 
     ``minilm`` is the one of the extra of that name. A folder is read without any network; a name may be downloaded.
     Only safetensors are read and no code of the model is run. A model without a classifier gets a new one of one logit,
-    drawn from ``seed``.
+    drawn from ``seed``. With ``gradient_fallback`` its gradient norms may be computed sample by sample.
     """
     source = minilm.folder() if name_or_folder == minilm.NAME else Path(name_or_folder).expanduser()
     local = source.is_dir()
     if local and versions.is_version(source):
-        return versions.save(versions.load(source, with_moments=True, with_companions=True), into)
+        version = versions.load(source, with_moments=True, with_companions=True)
+        allowed = version.card.gradient_fallback or gradient_fallback
+        card = msgspec.structs.replace(version.card, gradient_fallback=allowed)
+        return versions.save(replace(version, card=card), into)
     options = {"local_files_only": local, "trust_remote_code": False}
     origin = str(source) if local else name_or_folder
     transformers.utils.logging.disable_progress_bar()
@@ -135,7 +141,7 @@ def from_pretrained(name_or_folder: str, into: Path, seed: int = 0, max_tokens: 
         raise BadArtifact(f"model {name_or_folder!r} has no tokenizer that knows a word: add its tokenizer.json")
     network.eval()
     reads_types = "token_type_ids" in tokenizer.model_input_names
-    card = Card(PAIR, max_tokens, pad_id=tokenizer.pad_token_id or 0, seed=seed, reads_types=reads_types)
+    card = Card(PAIR, max_tokens, tokenizer.pad_token_id or 0, seed, reads_types, gradient_fallback)
     model = Model(PairClassifier(network, reads_types), Tokens(backend, card.pad_id, max_tokens), card)
     prove(model, f"model {name_or_folder!r}")
     return versions.save(model, into)

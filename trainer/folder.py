@@ -54,13 +54,17 @@ T = TypeVar("T")
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to be known before the files beside it can be read."""
+    """What is to be known before the files beside it can be read.
+
+    ``gradient_fallback``: whether gradient norms may be computed sample by sample where nothing faster covers them.
+    """
 
     kind: Literal["interaction", "pair"]
     max_tokens: int
     pad_id: int
     seed: int
     reads_types: bool = True
+    gradient_fallback: bool = False
     format: Literal[1] = 1
     input: Literal["item text, price band | query"] = "item text, price band | query"
 
@@ -93,7 +97,7 @@ class Model:
     @cached_property
     def gradients(self) -> GradientNorm:
         """What follows a pass to the exact gradient norms; `InvalidInput` names what of the network is not covered."""
-        return GradientNorm(self.network)
+        return GradientNorm(self.network, fallback=self.card.gradient_fallback)
 
     @cached_property
     def projection(self) -> Projection:

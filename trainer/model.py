@@ -176,7 +176,8 @@ def _final_linear(network: Any) -> tuple[str, int]:
     ]
     try:
         with torch.no_grad():
-            logits = network(input_ids=torch.zeros(1, 4, dtype=torch.long)).logits
+            token = torch.zeros(1, 4, dtype=torch.long)
+            logits = network(input_ids=token, attention_mask=torch.ones_like(token)).logits
     finally:
         for hook in hooks:
             hook.remove()

@@ -73,7 +73,9 @@ def build_first(settings: Settings, dataset: str | None, into: Path, progress: P
     training, plain, held = _divided(history, settings)
     base = None
     if settings.model != BUILTIN:
-        base = from_pretrained(settings.model, into / "base", settings.seed)
+        base = from_pretrained(
+            settings.model, into / "base", settings.seed, gradient_fallback=settings.gradient_fallback
+        )
     if not training:
         assert base is not None
         return First(base, held)

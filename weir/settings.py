@@ -217,6 +217,11 @@ class Settings(BaseSettings):
     score_precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="what a network computes in when it scores; bfloat16 is for GPUs"
     )
+    gradient_fallback: bool = Field(
+        default=False,
+        description="let version 1, and all that follow it, compute gradient norms sample by sample where no rule "
+        "covers a layer of WEIR_MODEL: exact, and slow",
+    )
     models_poll_seconds: Seconds = Field(
         default=2.0, gt=0, description="how often a worker looks for another active version by itself"
     )
@@ -425,6 +430,8 @@ def shown(name: str, value: object) -> str:
             return "***" if value != Settings.model_fields[name].default else str(value)
         case "password":
             return masked_url(str(value))
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 

@@ -21,7 +21,9 @@ from weir.settings import Settings
 FIRST = "first"
 """How the name begins of a version that is made where there is none."""
 
-_MADE_WITH = {"model", "seed", "salt", "holdout_share", "uniform_share", "positive_from", "learning_rate"}
+_MADE_WITH = {
+    "model", "seed", "salt", "holdout_share", "uniform_share", "positive_from", "learning_rate", "gradient_fallback",
+}  # fmt: skip
 
 
 def find(settings: Settings, wanted: str | None, progress: Progress) -> tuple[str, Model]:
@@ -39,7 +41,9 @@ def find(settings: Settings, wanted: str | None, progress: Progress) -> tuple[st
 def _folder(settings: Settings, wanted: str | None, scratch: Path, progress: Progress) -> tuple[str, Path]:
     if wanted is not None and Path(wanted).expanduser().is_dir():
         folder = Path(wanted).expanduser()
-        return wanted, folder if versions.is_version(folder) else from_pretrained(wanted, scratch / "taken")
+        if versions.is_version(folder):
+            return wanted, folder
+        return wanted, from_pretrained(wanted, scratch / "taken", gradient_fallback=settings.gradient_fallback)
     settings = located(settings)
     if settings.database_url:
         with _registry(settings) as registry:

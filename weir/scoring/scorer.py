@@ -43,7 +43,7 @@ class ModelScorer:
             if missing := sorted(estimator.needs - met):
                 raise InvalidInput(
                     f"model {self.name} cannot score by {estimator.name}: it has no {missing[0]}, which is made when a "
-                    "version is evaluated; choose another estimator or version"
+                    "version is evaluated, where its network allows it; choose another estimator or version"
                 )
         for mixture, means in self._means.items():
             if len(mixture.parts) > 1 and not means.keys() >= set(mixture.columns):

@@ -30,7 +30,8 @@ class GradientNorm:
         if uncovered and not fallback:
             names = ", ".join(_owners(network, [parameters[name] for name in sorted(uncovered)]))
             raise InvalidInput(
-                f"gradient_norm does not cover {names}: choose other parameters, or allow the per-sample fallback"
+                f"gradient_norm does not cover {names}: choose other parameters, or allow the "
+                "per-sample fallback (WEIR_GRADIENT_FALLBACK, for a first version)"
             )
         self._plan = Plan(parameters, fallback, by_sample=uncovered)
 

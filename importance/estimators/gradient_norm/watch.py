@@ -162,7 +162,8 @@ class Watched:
         for name, doubt in self._doubts.items():
             if not self._plan.fallback:
                 raise InvalidInput(
-                    f"gradient_norm cannot follow {name}: {doubt}; leave it out, or allow the per-sample fallback"
+                    f"gradient_norm cannot follow {name}: {doubt}; leave it out, or allow the per-sample fallback "
+                    "(WEIR_GRADIENT_FALLBACK, for a first version)"
                 )
         for group in self._uses:
             if not self._doubts.keys().isdisjoint(group):

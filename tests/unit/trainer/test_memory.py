@@ -18,6 +18,7 @@ from trainer.finetune import FineTuning, Optimisation, TrainingRows, fine_tune
 from trainer.folder import Model
 from trainer.forward import run
 from trainer.labelled import Labelled
+from trainer.model import losses
 from trainer.scorer import Scorer, Worth
 
 from .conftest import ARCHITECTURES, deberta, hugging_face_folder, labels_of, shop
@@ -104,6 +105,23 @@ def test_a_network_that_cannot_be_projected_is_measured_without_the_direction(tm
     scorer = Scorer(Worth(parse("gradient_alignment")), CPU)
     scorer.swap("v", versions.save(model, tmp_path / "v"))
     assert scorer.missing == ["gradient_alignment"]
+
+
+def test_where_the_fallback_is_allowed_its_gradient_norms_are_those_of_a_loop(tmp_path: Path) -> None:
+    source = hugging_face_folder(tmp_path / "source", deberta())
+    model = versions.load(from_pretrained(str(source), tmp_path / "taken", gradient_fallback=True))
+    samples = shop(9)
+    encoded, labels = model.tokens.encode(samples), labels_of(samples)
+    norms = run(model, encoded, labels, [estimators.get("gradient_norm")]).importance["gradient_norm"]
+    chosen = [weight for name, weight in model.network.named_parameters() if "position" not in name]
+    for row in range(9):
+        logits = model.network(encoded.batch(np.array([row]))).logits
+        loss = losses(logits, torch.from_numpy(labels[row : row + 1])).sum()
+        gradients = torch.autograd.grad(loss, chosen, allow_unused=True)
+        expected = sum(float(part.square().sum()) for part in gradients if part is not None) ** 0.5
+        assert norms[row] == pytest.approx(expected, rel=1e-5)
+    again = versions.load(versions.save(model, tmp_path / "again"))
+    assert again.card.gradient_fallback
 
 
 def test_the_average_moves_a_tenth_of_the_way(
