@@ -20,7 +20,9 @@ ROWS = 512
 """Rows in memory at once: with texts as long as they may be, a few megabytes."""
 
 LONGEST_BYTES = 1 << 20
-"""The longest line of JSON, and the longest value of a column."""
+"""The longest value of a column of Parquet, and the longest line of JSON; of CSV, the longest line in characters, and
+a field has 131,072 at most, which is the csv module's own limit.
+"""
 
 Raw = Mapping[str, Sequence[object]]
 """Columns of some rows as they were read, by name, and all of one length."""
@@ -93,8 +95,10 @@ def _parquet(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator
         done = 0
         try:
             for batch in table.iter_batches(ROWS, columns=[name for name in wanted if name in names]):
-                _refuse_long(file, batch, done)
-                yield batch.to_pydict()
+                columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+                for name, column in columns.items():
+                    _refuse_long(file, name, column, done)
+                yield {name: _values(file, name, column, done) for name, column in columns.items()}
                 done += len(batch)
         except errors as error:
             raise _unreadable(file, "Parquet", error) from error
@@ -103,7 +107,7 @@ def _parquet(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator
 
 
 def _csv(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw]]:
-    file, lines = source.file, csv.reader(source.text, strict=True)
+    file, lines = source.file, csv.reader(_lines(source), strict=True)
 
     def read() -> Iterator[list[str]]:
         try:
@@ -128,6 +132,19 @@ def _csv(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw
             yield {name: [row[place] for row in batch] for name, place in places.items()}
 
     return names, rows()
+
+
+def _lines(source: Source) -> Iterator[str]:
+    """The lines with their ends, none of which is read further than a line may be long."""
+    for number in range(1, 1 << 62):
+        line = source.text.readline(LONGEST_BYTES + 1)
+        if not line:
+            return
+        if len(line) > LONGEST_BYTES:
+            raise InvalidInput(
+                f"{source.file}, line {number}: it is longer than {LONGEST_BYTES:,} characters: cut its texts"
+            )
+        yield line
 
 
 def _jsonl(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw]]:
@@ -172,16 +189,45 @@ def _state(found: os.stat_result) -> _State:
     return _State(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def _refuse_long(file: Path, batch: Any, done: int) -> None:
-    """Refuse a value that would fill the memory as Python's own; ``done`` rows came before the batch."""
+def _refuse_long(file: Path, name: str, column: Any, done: int) -> None:
+    """Refuse a value that would fill the memory as Python's own; ``done`` rows came before the column's."""
     import pyarrow as pa
-    from pyarrow import compute
 
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            for row, length in enumerate(compute.binary_length(column).to_pylist(), done + 1):
-                if length is not None and length > LONGEST_BYTES:
-                    raise InvalidInput(f"{file}, row {row}: {name} is longer than {LONGEST_BYTES:,} bytes: cut it")
+    flat = column.storage if isinstance(column, pa.ExtensionArray) else column
+    if pa.types.is_nested(flat.type):
+        raise InvalidInput(f"{file}: {name} holds {flat.type}; it must hold texts, numbers or booleans: take them out")
+    lengths = _lengths(flat)
+    for row, length in enumerate([] if lengths is None else lengths.to_pylist(), done + 1):
+        if length is not None and length > LONGEST_BYTES:
+            raise InvalidInput(f"{file}, row {row}: {name} is longer than {LONGEST_BYTES:,} bytes: cut it")
+
+
+def _lengths(column: Any) -> Any:
+    """An array of the bytes of each value; None where the type says that all are short."""
+    import pyarrow as pa
+    from pyarrow import compute, types
+
+    kind = column.type
+    if types.is_dictionary(kind):
+        lengths = _lengths(column.dictionary)
+        return None if lengths is None else lengths.take(column.indices)
+    if types.is_string_view(kind) or types.is_binary_view(kind):
+        return compute.binary_length(column.cast(pa.large_binary()))  # a view itself cannot be asked
+    binary = types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
+    return compute.binary_length(column) if binary or types.is_string(kind) or types.is_large_string(kind) else None
+
+
+def _values(file: Path, name: str, column: Any, done: int) -> list[object]:
+    """The column as Python's own; refuses text that is not UTF-8, and times that Python has not."""
+    values: list[object] = []
+    try:
+        values.extend(value.as_py() for value in column)
+    except (ValueError, OverflowError, LookupError) as error:
+        raise InvalidInput(
+            f"{file}, row {done + len(values) + 1}: {name} cannot be read as {column.type}: write the column as UTF-8 "
+            "texts or as numbers"
+        ) from error
+    return values
 
 
 def _unreadable(file: Path, kind: str, error: Exception) -> InvalidInput:

@@ -136,7 +136,7 @@ def test_a_wrong_row_or_column_is_one_line_and_nothing_is_written(
     text = said(weir_score(f"rows{suffix}", "--estimators", estimators_, "--output", "out.parquet"))
     long = {
         ".parquet": "row 1: text is longer than 1,048,576 bytes: cut it",
-        ".csv": "line 2: field larger than field limit (131072)",
+        ".csv": "line 2: it is longer than 1,048,576 characters: cut its texts",
         ".jsonl": "line 1: it is longer than 1,048,576 bytes: cut its texts",
     }[suffix]
     two = "'2'" if suffix == ".csv" else "2"
