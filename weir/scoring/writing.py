@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,21 +27,38 @@ def writing(output: Path, columns: Sequence[str], model: str) -> Iterator[Take]:
 
     schema = pa.schema([("id", pa.string()), *((name, pa.float64()) for name in columns), ("model", pa.string())])
     partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
+    held: list[pa.RecordBatch] = []
+
+    def write(ids: Sequence[str], scores: "Mapping[str, NDArray[np.float64]]") -> None:
+        named = pa.array([model]).take(pa.array([0] * len(ids)))
+        held.append(pa.record_batch([pa.array(ids), *(scores[name] for name in columns), named], schema))
+        if sum(map(len, held)) >= _GROUP_ROWS:
+            with _written(output):
+                table.write_table(pa.Table.from_batches(held, schema))
+            held.clear()
+
+    with _written(output):
+        partial.touch()
     try:
-        with partial.open("wb") as file, parquet.ParquetWriter(file, schema) as table:
-            held: list[pa.RecordBatch] = []
-
-            def write(ids: Sequence[str], scores: "Mapping[str, NDArray[np.float64]]") -> None:
-                named = pa.array([model]).take(pa.array([0] * len(ids)))
-                held.append(pa.record_batch([pa.array(ids), *(scores[name] for name in columns), named], schema))
-                if sum(map(len, held)) >= _GROUP_ROWS:
-                    table.write_table(pa.Table.from_batches(held, schema))
-                    held.clear()
-
+        with _written(output):
+            table = parquet.ParquetWriter(partial, schema)
+        try:
             yield write
-            table.write_table(pa.Table.from_batches(held, schema))
-        partial.replace(output)
-    except OSError as error:
-        raise InvalidInput(f"{output} cannot be written: {error.strerror or error}; name another place") from error
+            with _written(output):
+                table.write_table(pa.Table.from_batches(held, schema))
+                table.close()
+                partial.replace(output)
+        finally:
+            with suppress(OSError):
+                table.close()
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _written(output: Path) -> Iterator[None]:
+    """Only around what writes: an error of what is scored is another one."""
+    try:
+        yield
+    except OSError as error:
+        raise InvalidInput(f"{output} cannot be written: {error.strerror or error}; name another place") from error

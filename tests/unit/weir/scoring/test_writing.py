@@ -1,0 +1,44 @@
+"""The file of scores, and whose error is whose."""
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from importance.errors import InvalidInput
+from weir.scoring.writing import writing
+
+
+def test_rows_are_written_in_their_order(tmp_path: Path) -> None:
+    with writing(tmp_path / "out.parquet", ["loss"], "m1") as write:
+        write(["a", "b"], {"loss": np.array([0.5, 1.5])})
+        write(["c"], {"loss": np.array([2.5])})
+    table = parquet.read_table(tmp_path / "out.parquet")
+    assert table.to_pydict() == {"id": ["a", "b", "c"], "loss": [0.5, 1.5, 2.5], "model": ["m1"] * 3}
+
+
+def _write(output: Path, then: Callable[[], None]) -> None:
+    """One row, and what happens before the next one."""
+    with writing(output, ["loss"], "m1") as write:
+        write(["a"], {"loss": np.array([0.5])})
+        then()
+
+
+def test_what_fails_while_rows_are_scored_is_no_error_of_the_output(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="weights"):
+        _write(tmp_path / "out.parquet", (tmp_path / "weights").unlink)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_gone_or_was_never_there_is_one_line(tmp_path: Path) -> None:
+    out = tmp_path / "folder" / "out.parquet"
+    line = r"out\.parquet cannot be written: No such file or directory; name another place"
+    with pytest.raises(InvalidInput, match=line):
+        _write(out, out.parent.mkdir)
+    out.parent.mkdir()
+    with pytest.raises(InvalidInput, match=line):
+        _write(out, partial(shutil.rmtree, out.parent))
