@@ -49,8 +49,8 @@ def total(values: Floats, probability: Floats, level: float = LEVEL) -> Estimate
     (3.0, 2.0, True)
     """
     _check(values, probability)
-    weighted = values / probability
-    return _positive(float(weighted.sum()), weighted**2 * (1 - probability), int(np.count_nonzero(values)), level)
+    weighted, hits, sure = values / probability, int(np.count_nonzero(values)), bool(np.all(probability == 1))
+    return _positive(float(weighted.sum()), weighted**2 * (1 - probability), hits, level, sure)
 
 
 def mean(values: Floats, probability: Floats, level: float = LEVEL) -> Estimate:
@@ -66,7 +66,7 @@ def mean(values: Floats, probability: Floats, level: float = LEVEL) -> Estimate:
     if not len(values):
         return Estimate(nan, nan, nan, nan, 0, True)
     ratio, parts = _ratio(values, probability)
-    return _positive(ratio, parts, int(np.count_nonzero(values)), level)
+    return _positive(ratio, parts, int(np.count_nonzero(values)), level, bool(np.all(probability == 1)))
 
 
 def share(chosen: NDArray[np.bool_], probability: Floats, level: float = LEVEL) -> Estimate:
@@ -101,11 +101,13 @@ def _ratio(values: Floats, probability: Floats) -> tuple[float, Floats]:
     return ratio, ((values - ratio) * weight / weight.sum()) ** 2 * (1 - probability)
 
 
-def _positive(value: float, parts: Floats, hits: int, level: float) -> Estimate:
-    """An estimate above 0 whose variance is the sum of ``parts``; exact where that is 0."""
+def _positive(value: float, parts: Floats, hits: int, level: float, sure: bool) -> Estimate:
+    """An estimate above 0 whose variance is the sum of ``parts``. Where that is 0 it is exact if all of the stream is
+    held (``sure``); else it says nothing of the rows that are not there.
+    """
     variance = float(parts.sum())
     if not variance:
-        return Estimate(value, 0.0, value, value, hits, not hits)
+        return Estimate(value, 0.0, value, value, hits, not (hits and sure))
     spread = _student(level, parts) * sqrt(variance) / value
     high = value * exp(spread) if spread < 700 else inf  # e⁷⁰⁹ is the largest number
     return Estimate(value, variance, value * exp(-spread), high, hits, hits < LEAST_HITS)

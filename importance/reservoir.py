@@ -259,9 +259,12 @@ class Reservoir:
     def offer(self, offers: Iterable[Offer]) -> None:
         """Take in what lies above the threshold; an id that is already here stays as it is.
 
-        An offer that passed the door before its stratum was scored again keeps the chance that this door left it.
+        An offer that passed the door before its stratum was scored again keeps the chance that this door left it; one
+        that did not pass stays outside.
         """
         for offer in offers:
+            if not offer.kept:
+                continue
             if offer.door_epoch < self._thresholds[offer.stratum].epoch:
                 self._take(msgspec.structs.replace(offer, limit=min(offer.limit, log(offer.probability))))
             else:

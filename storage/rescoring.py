@@ -137,6 +137,8 @@ class Rescoring:
         with self._collected(model=model) as connection, self._alone(connection):
             if other := [name for name, rule in self._rules_in(connection).items() if rule != self._rule(name)]:
                 raise Conflict(f"the keys of stratum {other[0]} are made otherwise: score the whole buffer again first")
+            while rows := self._page(connection, model=model):  # what came meanwhile
+                connection.execute(_SCORED, self._scored(rows))
             return self._replace(connection, None)
 
     def _replace(self, connection: sa.Connection, anew: str | None) -> int:

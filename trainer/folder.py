@@ -106,7 +106,7 @@ class Model:
 
 
 def save(model: Model, folder: Path) -> Path:
-    """Write a version; the folder is made, and files of these names in it are replaced."""
+    """Write a version; the folder is made, and files of these names in it are replaced, or gone where it has none."""
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(model.network, InteractionModel):
         _write_json(folder / _CONFIG, asdict(model.network.shape))
@@ -117,8 +117,10 @@ def save(model: Model, folder: Path) -> Path:
     (folder / _CARD).write_bytes(msgspec.json.format(msgspec.json.encode(model.card)))
     _write_json(folder / _KNOWN, sorted(model.known_items))
     for name, tensors in ((_OPTIMIZER, model.moments), (_AVERAGE, model.average), (_EARLIER, model.earlier)):
+        (folder / name).unlink(missing_ok=True)
         if tensors:
             save_file(_on_cpu(tensors), folder / name)
+    (folder / _STATE).unlink(missing_ok=True)
     remembered = model.state.parts() | {
         _MEASURED + name: torch.from_numpy(scores).float() for name, scores in model.measured.items()
     }

@@ -171,6 +171,14 @@ def class_index(labels: Tensor, classes: int) -> Tensor:
 
 
 def row_norm(rows: Tensor) -> Tensor:
-    """The L2 norm of each row: [n, …] to [n], in float32 (or better)."""
-    norm: Tensor = torch.linalg.vector_norm(single_or_better(rows).flatten(1), dim=1)
-    return norm
+    """The L2 norm of each row: [n, …] to [n], in float32 (or better).
+
+    Relative to the largest entry, since squares of less than 1e-19 are lost in float32.
+
+    >>> row_norm(torch.tensor([[3e-30, 4e-30], [0.0, 0.0]]))
+    tensor([5.0000e-30, 0.0000e+00])
+    """
+    rows = single_or_better(rows).flatten(1)
+    largest = rows.abs().amax(dim=1, keepdim=True)
+    norm: Tensor = torch.linalg.vector_norm(rows / torch.where(largest > 0, largest, 1.0), dim=1)
+    return norm * largest.squeeze(1)

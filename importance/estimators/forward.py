@@ -84,7 +84,7 @@ def last_layer_norm(forward: Forward) -> Tensor:
     ...                         labels=torch.tensor([1])))
     tensor([2.5000])
     """
-    inputs = row_norm(forward.inputs)
+    inputs: Tensor = torch.linalg.vector_norm(forward.inputs, dim=1)
     if forward.has_bias:
         inputs = torch.hypot(inputs, torch.ones_like(inputs))
     return row_norm(forward.error) * inputs

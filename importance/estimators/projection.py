@@ -21,17 +21,17 @@ RANK = 8
 
 
 class Projection:
-    """Random matrices for every Linear of a network, drawn from a seed: a version's direction fits in any process."""
+    """Random matrices for every Linear and Conv1D of a network, drawn from a seed: a version's direction fits in any
+    process.
+    """
 
     def __init__(self, network: nn.Module, rank: int = RANK, seed: int = 0) -> None:
         random = torch.Generator().manual_seed(seed)
         self._layers = {
-            name or type(module).__name__: module
-            for name, module in network.named_modules()
-            if isinstance(module, nn.Linear)
+            name or type(module).__name__: module for name, module in network.named_modules() if _widths(module)
         }
         self._matrices = [
-            [_signs(size, rank, random).to(layer.weight.device) for size in (layer.in_features, layer.out_features)]
+            [_signs(size, rank, random).to(next(layer.parameters()).device) for size in _widths(layer)]
             for layer in self._layers.values()
         ]
 
@@ -90,6 +90,15 @@ class Projected:
             parts[call.layer] = parts[call.layer] + part if call.layer in parts else part
         self._calls.clear()
         return torch.cat([parts[layer] for layer in self._layers if layer in parts], dim=1).detach()
+
+
+def _widths(module: nn.Module) -> tuple[int, ...]:
+    """The widths of what a linear layer reads and gives; empty for any other layer."""
+    if isinstance(module, nn.Linear):
+        return module.in_features, module.out_features
+    if type(module).forward.__module__ == "transformers.pytorch_utils":  # Conv1D keeps its weight transposed
+        return tuple(module.get_parameter("weight").shape)
+    return ()
 
 
 def _part(call: Call, gradient: Tensor, n: int) -> Tensor:

@@ -178,12 +178,13 @@ class Findings:
     def steps_to(self, share: float, name: str, noise: Noise) -> float | None:
         """The fewest steps after which a policy's mean AUC, over seeds, is that share of full training's; or None.
 
-        Along all its runs: the points of their curves and their ends.
+        Along all its runs at the ratios that policies with scores ran at, too: the points of their curves, their ends.
         """
         goal = share * self.mean(Arm(noise, UNIFORM.name, FULL), "auc")
         reached = [
             steps
             for ratio in self.ratios(name, noise)
+            if ratio in self.scored_ratios or ratio == FULL
             for steps, auc in self.curve(Arm(noise, name, ratio))
             if auc >= goal
         ]

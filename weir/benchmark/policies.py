@@ -77,12 +77,12 @@ class Policy:
     def cost(self) -> float:
         """What scoring one candidate costs, in forward passes.
 
-        One, and one more for a backward pass to activations, and one more for a second model. What a memory reads
+        One, and one more for each backward pass to activations, and one more for a second model. What a memory reads
         (`remembers`) comes on top, once a round.
         """
         if not self.scores:
             return 0.0
-        return 1.0 + bool(self.needs & estimators.BACKWARD) + ("average" in self.needs)
+        return 1.0 + len(self.needs & estimators.BACKWARD) + ("average" in self.needs)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

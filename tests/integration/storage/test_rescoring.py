@@ -254,6 +254,24 @@ def test_what_one_version_scored_is_scored_again_alone(engine: sa.Engine) -> Non
     assert consistent(engine)
 
 
+def test_rows_of_a_version_that_come_while_its_others_are_scored_are_scored_too(
+    engine: sa.Engine, connect: Callable[[], sa.Engine]
+) -> None:
+    worker = owner(connect())
+    worker.flush(offered(worker.buffer, 0, 4, scoring("loss", "bad")))
+    again, calls = scoring("loss", "v2"), []
+
+    def score(given: Sequence[Sample]) -> Scores:
+        if not calls:
+            worker.flush(offered(worker.buffer, 100, 4, scoring("loss", "bad")))
+        calls.append(len(given))
+        return again(given)
+
+    Rescoring(engine, POLICY, rules("loss"), score).rows_of("bad")
+    assert rows(engine, "SELECT DISTINCT model FROM buffer_samples") == [("v2",)]
+    assert consistent(engine)
+
+
 def test_single_rows_cannot_be_scored_by_another_rule_than_their_stratum(engine: sa.Engine) -> None:
     worker = owner(engine)
     worker.flush(offered(worker.buffer, 0, 10, scoring("loss")))

@@ -53,6 +53,12 @@ def test_a_buffer_that_holds_everything_knows_everything() -> None:
     assert (found.low, found.value, found.high, found.too_few) == (0.3, 0.3, 0.3, False)
 
 
+def test_rows_of_no_variance_say_nothing_of_those_that_are_not_there() -> None:
+    values, probability = np.array([5.0] * 40 + [0.0] * 4), np.array([1.0] * 40 + [0.01] * 4)
+    assert total(values, probability).too_few
+    assert not total(values, np.ones(44)).too_few
+
+
 def test_with_equal_probabilities_a_share_has_the_interval_of_wilson() -> None:
     """p → 0, where a priority sample is a plain one; its t of many degrees of freedom is nearly normal."""
     found = share(np.arange(4_000) < 400, np.full(4_000, 1e-9))

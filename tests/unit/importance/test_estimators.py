@@ -336,10 +336,10 @@ def test_a_sure_model_keeps_all_its_digits(margin: float, classes: int) -> None:
     # ‖e‖ of two classes is √2 times the scalar's of one logit.
     expected = {
         "confidence": small, "margin": 2 * small, "loss": small * (1 + small / 2), "entropy": small * (1 + margin),
-        "last_layer_norm": small if classes == 1 else small * 2**0.5,
+        "last_layer_norm": small if classes == 1 else small * 2**0.5, "el2n": small * 2**0.5,
     }  # fmt: skip
     for name, value in expected.items():
-        assert get(name)(sure(margin, 1, classes)).item() == pytest.approx(value, rel=1e-5)
+        assert get(name)(sure(margin, 1, classes)).item() == pytest.approx(value, rel=1e-5, abs=0)
 
 
 @pytest.mark.parametrize("classes", [1, 2])
@@ -347,7 +347,7 @@ def test_gradient_output_of_a_sure_model_does_not_vanish(classes: int) -> None:
     """∂σ/∂z = e⁻³⁰ at z = 30, where float32's (1 − σ)σ is 0."""
     x = torch.tensor([[[30.0]]], requires_grad=True)
     logits = x.view(1, 1) if classes == 1 else torch.cat([torch.zeros(1, 1), x.view(1, 1)], dim=1)
-    assert get("gradient_output")(Forward(logits, embeddings=x)).item() == pytest.approx(9.3576e-14, rel=1e-4)
+    assert get("gradient_output")(Forward(logits, embeddings=x)).item() == pytest.approx(9.3576e-14, rel=1e-4, abs=0)
 
 
 @every_width

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from importance.errors import InvalidInput
 from importance.estimators.projection import Projection
@@ -32,6 +33,17 @@ def test_of_a_pass_in_bfloat16_the_projection_is_computed_in_float32() -> None:
                 output = layer(x)
             found.append(projected.gradients((output * gradient).sum(dim=(1, 2))))
     torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-4)
+
+
+def test_a_layer_that_keeps_its_weight_transposed_is_projected_as_a_linear_one() -> None:
+    plain, turned = nn.Linear(3, 5), Conv1D(5, 3)
+    turned.weight.data, turned.bias.data = plain.weight.data.T.contiguous(), plain.bias.data
+    x = torch.randn(4, 2, 3, generator=torch.Generator().manual_seed(0))
+    found = []
+    for layer in (plain, turned):
+        with Projection(layer).watch() as projected:
+            found.append(projected.gradients(layer(x).square().sum(dim=(1, 2))))
+    torch.testing.assert_close(found[0], found[1])
 
 
 def test_a_layer_that_the_losses_do_not_depend_on_may_read_any_rows() -> None:

@@ -289,6 +289,16 @@ def test_single_rows_that_are_scored_again_keep_the_threshold_and_may_fall_to_it
     assert reservoir.door()[NEGATIVE] == Threshold(kappa, 0)
 
 
+def test_an_offer_that_an_older_door_turned_away_stays_outside_though_the_stratum_begins_anew() -> None:
+    reservoir = filled([OFFERS[:60]])
+    refused = [offer for offer in offers(door=reservoir.door())[60:] if not offer.kept]
+    for name in STRATA:
+        reservoir.rescore(name, reweigh(1.0), POLICY)
+    reservoir.offer(refused)
+    assert refused
+    assert {row.sample.id for row in reservoir.rows()}.isdisjoint(offer.sample.id for offer in refused)
+
+
 def test_an_offer_that_passed_an_older_door_keeps_the_chance_that_this_door_left() -> None:
     reservoir = filled([OFFERS[:60]])
     late = [offer for offer in offers(door=reservoir.door())[60:] if offer.kept]

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from importance.errors import BadArtifact
+from importance.estimators import State
 from importance.sample import Sample
 from trainer import folder as versions
 from trainer.bootstrap import from_pretrained
@@ -67,6 +68,14 @@ def test_a_memory_of_other_weights_is_a_bad_artifact(first: Path, second: Path, 
     shutil.copy(second / "state.safetensors", tmp_path / "bad")
     with pytest.raises(BadArtifact, match="belongs to other weights"):
         versions.load(tmp_path / "bad")
+
+
+def test_a_version_saved_over_another_leaves_nothing_of_it(first: Path, tmp_path: Path) -> None:
+    shutil.copytree(first, tmp_path / "used")
+    shutil.copy(first / "model.safetensors", tmp_path / "used" / "average.safetensors")
+    bare = replace(versions.load(first), state=State(), measured={})
+    again = versions.load(versions.save(bare, tmp_path / "used"), with_moments=True, with_companions=True)
+    assert (again.moments, again.average, again.measured, again.state.parts()) == (None, None, {}, {})
 
 
 def test_companions_of_another_network_are_a_bad_artifact(first: Path, tmp_path: Path) -> None:

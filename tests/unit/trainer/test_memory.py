@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from importance import estimators
+from importance.estimators.memory import choose_centres
 from importance.mixture import GUARD, parse
 from importance.sample import Sample
 from importance.scale import Scale
@@ -16,7 +17,7 @@ from trainer import memory
 from trainer.bootstrap import from_pretrained
 from trainer.finetune import FineTuning, Optimisation, TrainingRows, fine_tune
 from trainer.folder import Model
-from trainer.forward import run
+from trainer.forward import passes, run
 from trainer.labelled import Labelled
 from trainer.model import losses
 from trainer.scorer import Scorer, Worth
@@ -48,22 +49,26 @@ def next_version(first: Path, samples: list[Sample], labels: np.ndarray) -> Mode
 
 def test_every_estimator_and_the_guard_are_measured_on_the_same_samples(next_version: Model) -> None:
     assert set(next_version.measured) == {*estimators.names(), GUARD}
-    assert {len(scores) for scores in next_version.measured.values()} == {300}
+    assert {len(scores) for scores in next_version.measured.values()} == {150}
     means = memory.mean_importance(next_version)
     assert means["uniform"] == 1.0
     assert all(np.isfinite(mean) and mean >= 0 for mean in means.values())
 
 
-def test_what_was_measured_is_what_the_version_scores(next_version: Model) -> None:
+def test_what_was_measured_is_what_the_version_scores_of_samples_that_it_did_not_learn_from(
+    next_version: Model,
+) -> None:
     on = plain(300)
-    encoded = next_version.tokens.encode(on.samples)
+    learned_from, measured_on = (next_version.tokens.encode(on.samples[start::2]) for start in (0, 1))
+    hidden = torch.cat([seen.inputs for _, seen in passes(next_version, learned_from, None, frozenset({"hidden"}))])
+    torch.testing.assert_close(next_version.state.centres, choose_centres(hidden))
     for name in ("rho", "tracin", "novelty", "forgetting", "learnability", "gradient_alignment", "grand"):
-        again = run(next_version, encoded, on.labels, [estimators.get(name)]).importance[name]
+        again = run(next_version, measured_on, on.labels[1::2], [estimators.get(name)]).importance[name]
         np.testing.assert_allclose(next_version.measured[name], again, rtol=1e-5, atol=1e-6)
 
 
 def test_of_many_samples_a_bounded_part_is_measured_and_a_smaller_one_backward(first: Path) -> None:
-    found = memory.measured(versions.load(first, with_companions=True), plain(2_200)).measured
+    found = memory.measured(versions.load(first, with_companions=True), plain(4_200)).measured
     able = {*estimators.names(), GUARD} - {"learnability"}  # a first version has no average
     assert {name: int(np.isfinite(scores).sum()) for name, scores in found.items()} == {
         name: 500 if "gradient" in name or name == "grand" else 2_000 for name in able

@@ -1,5 +1,7 @@
 """The networks: what every one of them promises the estimators."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -81,3 +83,17 @@ def test_one_logit_and_two_say_the_same() -> None:
     two = torch.cat([torch.zeros(3, 1), z], dim=1)
     torch.testing.assert_close(positive_probability(z), positive_probability(two))
     torch.testing.assert_close(losses(z, labels), losses(two, labels))
+
+
+@pytest.mark.parametrize("logits", [1, 2])
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("margin", [10.0, 17.0, 30.0, 60.0, -30.0])
+def test_the_gradient_of_a_sure_loss_keeps_all_its_digits(margin: float, label: int, logits: int) -> None:
+    """That of a cross entropy is p − y, which is 0 in float32 from a margin of 17."""
+    z = torch.tensor([[margin if label else -margin]])
+    z = (z if logits == 1 else torch.cat([torch.zeros(1, 1), z], dim=1)).requires_grad_()
+    loss = losses(z, torch.tensor([label]))
+    (gradient,) = torch.autograd.grad(loss.sum(), z)
+    wrong = 1 / (1 + math.exp(margin))  # p of the other class
+    assert loss.item() == pytest.approx(math.log1p(math.exp(-margin)), rel=1e-6, abs=0)
+    assert abs(gradient[0, -1].item()) == pytest.approx(wrong, rel=1e-6, abs=0)

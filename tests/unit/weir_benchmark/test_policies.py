@@ -42,7 +42,11 @@ def test_only_a_draw_of_known_chance_may_be_weighted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "passes"), [("rs2", 0), ("last_layer_norm", 1), ("gradient_output", 2), ("learnability", 2)]
-)
-def test_scoring_costs_a_pass_and_one_more_for_a_backward_pass_or_a_second_model(name: str, passes: int) -> None:
+    ("name", "passes"),
+    [
+        ("rs2", 0), ("last_layer_norm", 1), ("gradient_output", 2), ("learnability", 2),
+        ("gradient_output+gradient_norm", 3),
+    ],
+)  # fmt: skip
+def test_scoring_costs_a_pass_and_one_more_for_each_backward_pass_or_a_second_model(name: str, passes: int) -> None:
     assert policy(name).cost == passes
