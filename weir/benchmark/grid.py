@@ -29,9 +29,8 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """A name that no other cell of a grid has; fit for a file."""
-        rate, kind = round(100 * self.noise.rate), self.noise.kind
-        return f"{self.policy.name}-{self.keep_ratio:.4f}-{kind}{rate}-{self.seed}"
+        """A name that no other cell of a grid has; fit for a file. No number in it is rounded."""
+        return f"{self.policy.name}-{self.keep_ratio}-{self.noise.kind}{self.noise.rate}-{self.seed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +84,14 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         chosen = tuple(dict.fromkeys([UNIFORM, RS2, *map(policy, self.policies)]))
         paid = {paid_ratio(other, ratio, size) for other in chosen if other.scores for ratio in self.keep_ratios}
         for seed in range(self.seeds):
-            for rate, kind in self.noise:
+            for rate, kind in dict.fromkeys(self.noise):
                 for each in chosen:
                     for ratio in self._ratios(each, paid):
                         yield Cell(dataset, self.learner, each, ratio, Noise(rate, kind), seed)
 
     def _ratios(self, each: Policy, paid: set[float]) -> list[float]:
         if each.scores:
-            return [ratio for ratio in self.keep_ratios if ratio < 1]
+            return [ratio for ratio in dict.fromkeys(self.keep_ratios) if ratio < 1]
         return sorted({1.0, *self.keep_ratios, *(paid if self.matched else ())})
 
 

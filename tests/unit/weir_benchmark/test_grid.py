@@ -4,6 +4,7 @@ import pytest
 
 from importance.errors import InvalidInput
 from weir.benchmark.grid import GRIDS, Grid, Size, paid_ratio, read_grid
+from weir.benchmark.noise import NoiseKind
 from weir.benchmark.policies import policy
 
 SIZE = Size(pool=30_000, memory=2_000)
@@ -16,6 +17,16 @@ def test_the_named_grids_hold_the_random_policies_and_have_a_name_for_each_cell(
     assert {"uniform", "rs2", "last_layer_norm", "gradient_output_top"} <= {cell.policy.name for cell in cells}
     assert len({cell.key for cell in cells}) == len(cells)
     assert {cell.seed for cell in cells} == set(range(5))
+
+
+def test_cells_that_differ_by_little_have_keys_of_their_own_and_cells_named_twice_run_once() -> None:
+    ratios, rates = (0.12341, 0.12342, 0.1234, 0.1234), (0.0, 0.004, 0.07, 0.07)
+    noise = tuple((rate, kind) for rate in rates for kind in NoiseKind)
+    grid = Grid(learner="head", policies=("loss",), keep_ratios=ratios, noise=noise, seeds=2)
+    cells = list(grid.cells("data", SIZE))
+    assert len({cell.key for cell in cells}) == len(set(cells)) == len(cells)
+    assert sum(cell.policy.name == "loss" for cell in cells) == 3 * 3 * 2 * 2
+    assert not any(set(cell.key) & set("/\\ ") for cell in cells)
 
 
 def test_seeds_come_one_after_the_other_so_that_a_stopped_grid_lacks_no_policy() -> None:
