@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from importance import estimators
 from weir.benchmark.examples import Fold
 from weir.benchmark.learner import REMEMBERED
+from weir.benchmark.results import replace_file
 from weir.benchmark.stage import Stage, remembered_rows, train_plain
 
 ALIKE = 0.999
@@ -38,8 +39,8 @@ class Ranks:
 
     def save(self, file: Path) -> None:
         """Write as JSON, with the folder where there is none."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({"names": self.names, "correlation": self.correlation.round(4).tolist()}))
+        kept = {"names": self.names, "correlation": self.correlation.round(4).tolist()}
+        replace_file(file, json.dumps(kept).encode())
 
     @classmethod
     def load(cls, file: Path) -> "Ranks":

@@ -5,7 +5,6 @@ benchmark killed at any moment goes on where it stopped, and no half-written fil
 """
 
 import fcntl
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,10 +27,13 @@ CONDITIONS = "conditions.json"
 def held(folder: Path) -> Iterator[None]:
     """Make ``folder`` and keep it for this process, until it ends in whatever way; a Conflict where another has it.
 
-    Nothing is left of a folder that stayed empty.
+    Nothing is left of a folder that stayed empty. InvalidInput where no folder can be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise InvalidInput(f"{folder} can be no folder of results: {error.strerror}; take another --output") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -48,14 +51,13 @@ class Results:
 
     ``conditions`` are what must be the same in all of them; InvalidInput where the folder has records of others. The
     first record binds the folder to them: a benchmark that ends before it binds nobody. Records of an older version,
-    of fewer conditions, are read; ``may_grow`` is false there.
+    of fewer conditions or none, are read; ``may_grow`` is false there.
     """
 
     def __init__(self, folder: Path, conditions: dict[str, object]) -> None:
         self._folder, self._conditions = folder, conditions
         self._records = read_records(folder / TABLE) if (folder / TABLE).exists() else []
-        file = folder / CONDITIONS
-        before = json.loads(file.read_text(encoding="utf-8")) if self._records and file.exists() else conditions
+        before = _read_conditions(folder / CONDITIONS) if self._records else conditions
         self.may_grow = before.keys() == conditions.keys()
         if not before.items() <= conditions.items():
             raise InvalidInput(
@@ -77,9 +79,8 @@ class Results:
 
         key = str(outcome.record["key"])
         predictions = self._prediction_file(key)
-        predictions.parent.mkdir(parents=True, exist_ok=True)
         if not self._records:
-            replace_file(self._folder / CONDITIONS, json.dumps(self._conditions).encode())
+            replace_file(self._folder / CONDITIONS, msgspec.json.encode(self._conditions))
         content = BytesIO()
         np.save(content, outcome.prediction.astype(np.float32))
         replace_file(predictions, content.getvalue())
@@ -89,18 +90,40 @@ class Results:
         replace_file(self._folder / TABLE, content.getvalue())
 
     def prediction(self, key: str) -> NDArray[np.float64]:
-        """P(label = 1) of the judged rows [n] in a finished cell."""
-        return np.asarray(np.load(self._prediction_file(key)), np.float64)
+        """P(label = 1) of the judged rows [n] in a finished cell; InvalidInput where they are gone."""
+        file = self._prediction_file(key)
+        try:
+            return np.asarray(np.load(file), np.float64)
+        except (OSError, ValueError, EOFError) as error:
+            raise InvalidInput(f"{file} is gone or broken, and {TABLE} has its run: take another --output") from error
 
     def _prediction_file(self, key: str) -> Path:
         return self._folder / "predictions" / f"{key}.npy"
 
 
 def replace_file(file: Path, content: bytes) -> None:
-    """Write a file whole under another name, then rename it: it is the old one or the new one, never half of it."""
-    partial = file.with_name(file.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(file)
+    """Write a file whole under another name, then rename it: it is the old one or the new one, never half of it.
+
+    The name is this process's own, so that two may write one file. Makes the folder; InvalidInput where it cannot.
+    """
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_bytes(content)
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be written: {error.strerror}; make room, or take another place") from error
+
+
+def _read_conditions(file: Path) -> dict[str, object]:
+    """What the records of a folder were made under; empty where no file says it."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, object]) if file.exists() else {}
+    except (OSError, msgspec.MsgspecError) as error:
+        raise InvalidInput(f"{file} cannot be read ({error}): take another --output") from error
 
 
 def read_records(table: Path) -> list[dict[str, Any]]:

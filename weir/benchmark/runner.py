@@ -1,6 +1,5 @@
 """All cells of a grid on one set of examples, each once; a second run goes on where the first one stopped."""
 
-import time
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
@@ -20,11 +19,13 @@ from weir.benchmark.policies import policy
 from weir.benchmark.ranks import Ranks, measure
 from weir.benchmark.results import Results
 from weir.benchmark.stage import ambiguity, size, stage
-from weir.benchmark.transformer import TransformerLearners
-from weir.benchmark.trial import Outcome, Trial
+from weir.benchmark.transformer import TransformerLearners, tokenizer_file
+from weir.benchmark.trial import Clock, Outcome, Trial, seconds
 from weir.benchmark.vectors import encode
 
 RANKS = "ranks.json"
+METHOD = 1
+"""How cells are run, raised whenever a cell's figures would come out otherwise: no folder mixes two methods."""
 _PROVIDED = {"head": HeadLearners.provides, "transformer": TransformerLearners.provides}
 
 Progress = Callable[[str, int, int], None]
@@ -38,11 +39,11 @@ def run(
     cache: Path,
     progress: Progress,
     told: Told | None = None,
-    clock: Callable[[], float] = time.process_time,
+    clock: Clock = seconds,
 ) -> Results:
     """Run what is missing, and how the estimators rank, once.
 
-    ``folder`` keeps the results, ``cache`` vectors and tokenizers; ``told`` hears of each finished cell.
+    ``folder`` keeps the results and what they were made with, ``cache`` vectors; ``told`` hears of each finished cell.
     """
     check_needs(grid)
     check_holdout(examples)
@@ -52,13 +53,15 @@ def run(
     left = [cell for cell in cells if cell.key not in results]
     if left and not results.may_grow:
         raise InvalidInput(
-            f"{folder} lacks {len(left)} runs of the grid, and an older version wrote it, which did not say of which "
-            "rows: take another --output"
+            f"{folder} lacks {len(left)} runs of the grid, and an older version wrote it, which did not say all that "
+            "must be the same in them: take another --output"
         )
     ranked = bool(results.records) and (folder / RANKS).exists()  # without records they may be of other examples
-    if not left and ranked:
+    if not left and (ranked or not results.may_grow):
         return results
-    learners = make_learners(grid, examples, cache, progress)
+    if results.records:
+        check_tokenizer(grid, examples, folder)
+    learners = make_learners(grid, examples, folder, cache, progress)
     if not ranked:
         rank(examples, learners).save(folder / RANKS)
     confuses = any(cell.noise.kind is NoiseKind.CONFUSABLE for cell in left)
@@ -86,6 +89,7 @@ def rank(examples: Examples, learners: Learners) -> Ranks:
 def conditions(grid: Grid, examples: Examples) -> dict[str, object]:
     """What must be the same in all cells of a folder; policies, ratios, noises and seeds may come later."""
     return {
+        "method": METHOD,
         "data": examples.name,
         "content": examples.digest(),
         "judged": len(examples.rows(examples.judged)),
@@ -114,10 +118,16 @@ def check_holdout(examples: Examples) -> None:
         )
 
 
-def make_learners(grid: Grid, examples: Examples, cache: Path, progress: Progress) -> Learners:
+def check_tokenizer(grid: Grid, examples: Examples, folder: Path) -> None:
+    """InvalidInput where the tokenizer of the runs that are finished is gone: runs of another one do not compare."""
+    if grid.learner == "transformer" and not (file := tokenizer_file(folder, examples)).exists():
+        raise InvalidInput(f"{folder} has runs, and {file.name} is gone, their tokenizer: take another --output")
+
+
+def make_learners(grid: Grid, examples: Examples, folder: Path, cache: Path, progress: Progress) -> Learners:
     """The learners that the grid names, over these examples."""
     if grid.learner == "transformer":
-        return TransformerLearners(examples, cache)
+        return TransformerLearners(examples, folder)
     return HeadLearners(head_vectors(examples, lambda texts: encode(texts, cache / "vectors", progress)))
 
 

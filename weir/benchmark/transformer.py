@@ -27,8 +27,8 @@ _DROPOUT_SEEDS = 100_000  # each round of learning takes one; a run has far fewe
 class TransformerLearners:
     """Untrained built-in models over one set of examples, all with one tokenizer.
 
-    A tokenizer trained again would differ and no two runs could be compared: it is kept in ``folder``,
-    for these very examples.
+    A tokenizer trained again would differ and no two runs could be compared: it is kept in ``folder``, with the
+    results, for these very examples.
     """
 
     provides: ClassVar = frozenset({"logits", "hidden", "label", "embeddings", "gradient_norm"}) | REMEMBERED
@@ -36,9 +36,8 @@ class TransformerLearners:
     def __init__(self, examples: Examples, folder: Path) -> None:
         training = FirstTraining()
         samples = [_sample(examples, row) for row in range(len(examples))]
-        file = folder / f"tokenizer-{examples.name}-{examples.digest()}.json"
+        file = tokenizer_file(folder, examples)
         if not file.exists():
-            folder.mkdir(parents=True, exist_ok=True)
             replace_file(file, train_tokenizer(examples.texts, training.vocabulary).to_str().encode())
         self._tokens = Tokens.load(file, pad_id=0, max_tokens=training.max_tokens)
         self._vocabulary = Tokenizer.from_file(str(file)).get_vocab_size()
@@ -92,6 +91,11 @@ class TransformerLearner:
         """The same weights, moments and dropout to come."""
         model = replace(self._model, network=deepcopy(self._model.network), moments=deepcopy(self._model.moments))
         return TransformerLearner(model, self._encoded, self._seed)
+
+
+def tokenizer_file(folder: Path, examples: Examples) -> Path:
+    """Where the tokenizer of these examples is kept in a folder of results."""
+    return folder / f"tokenizer-{examples.digest()}.json"
 
 
 def _part(encoded: Encoded, rows: Integers) -> Encoded:

@@ -67,7 +67,6 @@ def _vectors(tokenizer: Any, network: Any, texts: list[str]) -> NDArray[np.float
 
 
 def _save(file: Path, vectors: NDArray[np.float32]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
     content = BytesIO()
     np.save(content, vectors)
     replace_file(file, content.getvalue())

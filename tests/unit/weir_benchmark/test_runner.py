@@ -14,7 +14,7 @@ from weir.benchmark.examples import Fold
 from weir.benchmark.grid import Grid
 from weir.benchmark.ranks import Ranks
 from weir.benchmark.results import CONDITIONS
-from weir.benchmark.runner import RANKS, run
+from weir.benchmark.runner import METHOD, RANKS, run
 
 GRID = Grid(learner="transformer", policies=("last_layer_norm",), keep_ratios=(0.2, 1.0), seeds=1)
 SMALL = Grid(learner="transformer", policies=(), keep_ratios=(1.0,), seeds=1, epochs=1)
@@ -49,14 +49,40 @@ def test_two_files_of_one_name_share_neither_results_nor_a_tokenizer(tmp_path: P
     with pytest.raises(InvalidInput, match="take another --output"):
         run(SMALL, other, out, cache, _silent)
     run(SMALL, other, tmp_path / "other", cache, _silent)
-    assert len(list(cache.glob("tokenizer-shop-*.json"))) == 2
+    tokenizers = [next(folder.glob("tokenizer-*.json")).name for folder in (out, tmp_path / "other")]
+    assert len(set(tokenizers)) == 2
+    assert not cache.exists()
 
 
-def test_results_that_do_not_say_of_which_rows_they_are_are_read_and_not_added_to(tmp_path: Path) -> None:
+def test_a_benchmark_goes_on_with_its_own_tokenizer_and_not_without_it(tmp_path: Path) -> None:
+    out, more = tmp_path / "out", msgspec.structs.replace(SMALL, seeds=2)
+    run(SMALL, shop(count=120), out, tmp_path / "cache", _silent)
+    (tokenizer,) = out.glob("tokenizer-*.json")
+    tokenizer.rename(tmp_path / "kept")
+    assert len(run(SMALL, shop(count=120), out, tmp_path / "cache", _silent).records) == 2  # nothing is left to run
+    with pytest.raises(InvalidInput, match=r"tokenizer-.*\.json is gone, their tokenizer: take another --output"):
+        run(more, shop(count=120), out, tmp_path / "cache", _silent)
+    (tmp_path / "kept").rename(tokenizer)
+    assert len(run(more, shop(count=120), out, tmp_path / "cache", _silent).records) == 4
+
+
+def test_results_of_another_method_are_not_gone_on_with(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(SMALL, shop(count=120), out, tmp_path / "cache", _silent)
+    kept = json.loads((out / CONDITIONS).read_text())
+    (out / CONDITIONS).write_text(json.dumps(kept | {"method": METHOD - 1}))
+    with pytest.raises(InvalidInput, match="take another --output"):
+        run(SMALL, shop(count=120), out, tmp_path / "cache", _silent)
+
+
+@pytest.mark.parametrize("unsaid", ["content", "method"])
+def test_results_that_do_not_say_all_of_how_they_were_made_are_read_and_not_added_to(
+    tmp_path: Path, unsaid: str
+) -> None:
     examples, out = shop(count=120), tmp_path / "out"
     run(SMALL, examples, out, tmp_path / "cache", _silent)
     kept = json.loads((out / CONDITIONS).read_text())
-    del kept["content"]
+    del kept[unsaid]
     (out / CONDITIONS).write_text(json.dumps(kept))
     assert len(run(SMALL, examples, out, tmp_path / "cache", _silent).records) == 2
     with pytest.raises(InvalidInput, match="older version"):
