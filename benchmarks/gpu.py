@@ -9,6 +9,7 @@ is not in the list, that of a large matrix product in the same run. ``--device c
 """
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -147,7 +148,7 @@ def _peak(device: torch.device, dtype: str, asked: argparse.Namespace) -> float:
     """FLOP/s: what was asked for, else the vendor's figure, else that of a large product."""
     if asked.peak:
         return float(asked.peak) * 1e12
-    known = [peaks for name, peaks in VENDOR_PEAKS.items() if name in _device_name(device)]
+    known = [peaks for name, peaks in VENDOR_PEAKS.items() if re.search(rf"\b{name}\b", _device_name(device))]
     if known:
         return known[0][list(DTYPES).index(dtype)] * 1e12
     size = 512 if asked.quick else 4096

@@ -248,14 +248,15 @@ def _noise(findings: Findings) -> Iterator[Block]:
 
 def _costs(findings: Findings) -> Table:
     clean = findings.noises[0]
-    columns = ("steps", "candidates", "forward_passes", "scoring_cpu_seconds", "training_cpu_seconds")
+    counts = ("steps", "candidates", "forward_passes")
+    spent = tuple(f"{what}_{clock}_seconds" for what in ("scoring", "training") for clock in ("cpu", "wall"))
     rows = []
     for name in findings.policies:
         for ratio in findings.ratios(name, clean):
             arm = Arm(clean, name, ratio)
-            rows.append((name, f"{ratio:.0%}", *(_count(findings.mean(arm, column)) for column in columns[:3]),
-                         *(f"{findings.mean(arm, column):.2f}" for column in columns[3:])))  # fmt: skip
-    return Table(("policy", "keep", *(column.replace("_", " ") for column in columns)), rows)
+            rows.append((name, f"{ratio:.0%}", *(_count(findings.mean(arm, column)) for column in counts),
+                         *(f"{findings.mean(arm, column):.2f}" for column in spent)))  # fmt: skip
+    return Table(("policy", "keep", *(column.replace("_", " ") for column in (*counts, *spent))), rows)
 
 
 def _plots(findings: Findings, ranks: Ranks | None) -> Iterator[Block]:

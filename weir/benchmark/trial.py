@@ -5,6 +5,7 @@ several times in random order and judged on a test; a stream is passed once in o
 before it is learned from.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -25,6 +26,15 @@ CURVE_POINTS = 8
 HISTOGRAM = np.linspace(0, 5, 26)  # of scores over their mean
 
 
+Clock = Callable[[], Floats]
+"""Tells the seconds [2] of this process's CPU time, and of the wall's clock."""
+
+
+def seconds() -> Floats:
+    """The `Clock` of a real run."""
+    return np.array([time.process_time(), time.perf_counter()])
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Outcome:
     """What a cell gave: a flat ``record`` for the table, and the predictions [n] of the judged rows."""
@@ -36,7 +46,7 @@ class Outcome:
 class Trial:
     """One cell being run."""
 
-    def __init__(self, cell: Cell, stage: Stage, epochs: int, clock: Callable[[], float]) -> None:
+    def __init__(self, cell: Cell, stage: Stage, epochs: int, clock: Clock) -> None:
         self._cell, self._stage, self._clock = cell, stage, clock
         self._epochs = 1 if stage.examples.is_stream else epochs
         self._random = np.random.default_rng([cell.seed, 1])  # the same candidates for every policy
@@ -44,7 +54,7 @@ class Trial:
         self._learner = stage.start.clone()
         self._holdout = remembered_rows(stage.examples)
         self._ledger = Ledger()
-        self._scoring = self._training = 0.0
+        self._scoring, self._training = np.zeros(2), np.zeros(2)
         self._steps = self._seen = 0
         self._curve: list[tuple[int, float]] = []
         self._last: tuple[Floats, NDArray[np.bool_]] | None = None
@@ -142,8 +152,10 @@ class Trial:
             "candidates": self._seen,
             "selected": ledger.selected,
             "forward_passes": compute,
-            "scoring_cpu_seconds": self._scoring,
-            "training_cpu_seconds": self._training,
+            "scoring_cpu_seconds": float(self._scoring[0]),
+            "scoring_wall_seconds": float(self._scoring[1]),
+            "training_cpu_seconds": float(self._training[0]),
+            "training_wall_seconds": float(self._training[1]),
             **self._figures(judged, prediction),
             "noise_base": float(self._stage.wrong[self._stage.examples.folds == Fold.POOL].mean()),
             **ledger.noise(),

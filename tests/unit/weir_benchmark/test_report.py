@@ -25,7 +25,7 @@ def _blocks(policies: tuple[str, ...], ratio: float = 0.2) -> list[Block]:
     records, predictions = [], {}
     for cell in grid.cells(EXAMPLES.name, size(EXAMPLES)):
         prepared = stage(EXAMPLES, learners, np.ones(len(EXAMPLES)), cell.noise, cell.seed)
-        outcome = Trial(cell, prepared, grid.epochs, lambda: 0.0).run()
+        outcome = Trial(cell, prepared, grid.epochs, lambda: np.zeros(2)).run()
         records.append(outcome.record)
         predictions[cell.key] = outcome.prediction
     findings = Findings(records, EXAMPLES, predictions.__getitem__, np.random.default_rng(0))

@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -24,9 +23,9 @@ def _run(
     learners = HeadLearners(vectors(examples))
     confusing = ambiguity(examples, learners)
     prepared = stage(examples, learners, confusing, noise, seed=0)
-    ticks: Iterator[float] = iter(range(10**6))
+    ticks = iter(range(10**6))
     cell = Cell(examples.name, "head", policy(name), ratio, noise, 0)
-    return Trial(cell, prepared, 3, lambda: next(ticks)).run()
+    return Trial(cell, prepared, 3, lambda: np.array([1.0, 2.0]) * next(ticks)).run()
 
 
 @pytest.mark.parametrize("ratio", [0.01, 0.03, 0.1, 0.33, 1.0])
@@ -85,7 +84,9 @@ def test_the_record_counts_what_was_paid() -> None:
     assert isinstance(candidates, int)
     assert isinstance(selected, int)
     assert record["forward_passes"] == 2 * candidates + 3 * selected
-    assert record["scoring_cpu_seconds"] == record["training_cpu_seconds"]  # a tick each, by the clock it was given
+    for clock, ticks in (("cpu", 1), ("wall", 2)):  # by the clock it was given
+        spent = [record[f"{what}_{clock}_seconds"] for what in ("scoring", "training")]
+        assert spent == [3 * ticks] * 2  # of three rounds, each a tick of scoring and one of training
 
 
 def test_a_run_is_the_same_every_time() -> None:
