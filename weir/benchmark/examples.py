@@ -14,6 +14,10 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
+ENOUGH = 0.9
+"""Of the rows that a pool may have: from here on it is not filled up, which would favour small groups."""
+
+
 class Fold(IntEnum):
     """What an example serves: ``HISTORY`` trains a model before a stream begins, ``POOL`` may be selected from,
     ``HOLDOUT`` is what estimators with a memory, such as `rho`, compare with, ``TEST`` judges and never trains,
@@ -79,14 +83,27 @@ class Examples:
         return np.flatnonzero(self.folds == fold)
 
     def at_most(self, pool: int | None) -> "Examples":
-        """The same with a pool of about that many: whole groups, in a fixed random order; the rest is `Fold.UNUSED`."""
+        """The same with a pool of about that many: whole groups, in a fixed random order; the rest is `Fold.UNUSED`.
+
+        A group that does not fit any more is left out, and the first one after `ENOUGH` is the last one. InvalidInput
+        where none fits.
+        """
         rows = self.rows(Fold.POOL)
         if pool is None or len(rows) <= pool:
             return self
         names, place, sizes = np.unique(self.groups[rows], return_inverse=True, return_counts=True)
         order = np.random.default_rng(0).permutation(len(names))
-        kept = np.zeros(len(names), bool)
-        kept[order[np.cumsum(sizes[order]) <= pool]] = True
+        kept, count = np.zeros(len(names), bool), 0
+        for group in order:
+            if count + sizes[group] <= pool:
+                kept[group], count = True, count + sizes[group]
+            elif count >= ENOUGH * pool:
+                break
+        if not count:
+            raise InvalidInput(
+                f"{self.name}: the smallest group has {sizes.min():,} rows, and the grid's pool is {pool:,}: raise the "
+                "pool, or give smaller groups with --column group=COLUMN"
+            )
         folds = self.folds.copy()
         folds[rows[~kept[place]]] = Fold.UNUSED
         return replace(self, folds=folds)
