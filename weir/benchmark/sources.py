@@ -16,6 +16,7 @@ from importance.hashing import uniforms
 from stream.datasets import online_retail, open_dataset
 from stream.datasets.interaction import Shown
 from weir.benchmark.examples import Examples, Fold
+from weir.scoring.rows import label_of
 from weir.table import columns_of, opened
 
 HOME_DEPOT = "home_depot"
@@ -24,6 +25,8 @@ HOLDOUT_SHARE = 0.1
 HISTORY_HOLDOUT_SHARE = 0.2  # of a month of history, whose tenth would be too little to learn from
 TEST_SHARE = 0.2
 MOST_TEXT_BYTES = 1_000_000
+MOST_RELEVANCE = 100
+"""NDCG's gain is 2 to its power: the sums of a slate stay far from what a float64 holds."""
 _OPTIONAL = ("query", "relevance", "group")
 COLUMNS = ("text", "label", *_OPTIONAL)
 ABOUT_HOME_DEPOT = (
@@ -93,21 +96,21 @@ def online_retail_stream(data_dir: Path | None, home: Path, progress: Progress) 
 def from_file(file: Path, names: Mapping[str, str], positive: str | None = None) -> Examples:
     """Labelled texts of a Parquet, CSV or JSONL file.
 
-    Columns ``text`` and ``label``, and where they exist ``query``, ``relevance`` and ``group`` (by default the query,
-    or the row); ``names`` says what they are called there. ``label`` is 0 or 1, unless ``positive`` is the value that
-    counts as 1. A fifth of the groups is the test, a tenth the holdout, by hash.
+    Columns ``text`` and ``label``, and where they exist ``query``, ``relevance`` from 0 to `MOST_RELEVANCE` and
+    ``group`` (by default the query, else the text, so that equal ones are in one fold); ``names`` says what they are
+    called there. ``label`` is 0 or 1, unless ``positive`` is the value that counts as 1. A fifth of the groups is the
+    test, a tenth the holdout, by hash.
     """
     if not file.is_file():
         raise InvalidInput(f"there is no file {file}: name a Parquet, CSV or JSONL file, or a known data set")
     called = {name: names.get(name, name) for name in COLUMNS}
     found = _columns(file, [called["text"], called["label"]], [called[name] for name in _OPTIONAL])
     columns = {name: found[column] for name, column in called.items() if column in found}
-    texts = _texts(columns["text"], file)
+    texts = _texts(_complete(columns["text"], "text", file), file)
     queries = _texts(columns["query"], file) if "query" in columns else [""] * len(texts)
     labels = _labels(columns["label"], positive, file)
-    rows = [str(row) for row in range(len(texts))]
-    alone = [query or row for query, row in zip(queries, rows, strict=True)]
-    groups = [*map(str, _complete(columns.get("group", alone), "group", file))]
+    alike = [query or text for query, text in zip(queries, texts, strict=True)]
+    groups = [*map(str, _complete(columns.get("group", alike), "group", file))]
     draw = uniforms(groups, _SALT, "fold")
     folds = np.select([draw < TEST_SHARE, draw < TEST_SHARE + HOLDOUT_SHARE], [Fold.TEST, Fold.HOLDOUT], Fold.POOL)
     return Examples(
@@ -161,24 +164,27 @@ def _labels(values: Sequence[object], positive: str | None, file: Path) -> NDArr
     values = _complete(values, "label", file)
     if positive is not None:
         return np.asarray([str(value) == positive for value in values], np.int64)
-    known = {"0": 0, "1": 1, "False": 0, "True": 1, "false": 0, "true": 1}
-    for row, value in enumerate(values, start=1):
-        if str(value) not in known:
+    labels = [label_of(value) for value in values]
+    for row, (value, label) in enumerate(zip(values, labels, strict=True), start=1):
+        if label is None:
             raise InvalidInput(
                 f"{file}, row {row}: the label is {str(value)[:40]!r}; it must be 0 or 1: name the value that counts "
                 "as 1 with --positive"
             )
-    return np.asarray([known[str(value)] for value in values], np.int64)
+    return np.asarray(labels, np.int64)
 
 
 def _gains(values: Sequence[object], file: Path) -> NDArray[np.float64]:
     try:
         gains = np.asarray(_complete(values, "relevance", file), np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"{file}: a relevance is no number: {error}") from error
-    endless = np.flatnonzero(~np.isfinite(gains))
-    if len(endless):
-        raise InvalidInput(f"{file}, row {endless[0] + 1}: a relevance is {gains[endless[0]]}; it must be finite")
+    outside = np.flatnonzero(~((gains >= 0) & (gains <= MOST_RELEVANCE)))
+    if len(outside):
+        raise InvalidInput(
+            f"{file}, row {outside[0] + 1}: a relevance is {gains[outside[0]]:g}; it must be from 0 to "
+            f"{MOST_RELEVANCE}: scale it"
+        )
     return gains
 
 

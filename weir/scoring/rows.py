@@ -63,6 +63,15 @@ def checked(raw: Raw, first: int, needs_label: str | None) -> Rows:
     )
 
 
+def label_of(value: object) -> int | None:
+    """0 or 1, as a number, a text or a boolean; None where it is neither.
+
+    >>> label_of(1.0), label_of("False"), label_of("maybe")
+    (1, 0, None)
+    """
+    return _LABELS.get(str(value).lower())
+
+
 def _text(column: str, value: object, row: int) -> str:
     if value is None and column == "query":
         return ""  # what was shown without a search
@@ -81,7 +90,7 @@ def _label(value: object, row: int, needs_label: str | None) -> int | None:
         if needs_label is None:
             return None
         raise InvalidInput(f"row {row} has no label, and {needs_label} needs one: give it, or take entropy")
-    label = _LABELS.get(str(value).lower())
+    label = label_of(value)
     if label is None:
         raise InvalidInput(f"row {row}: label is {_shown(value)}; it must be 0 or 1")
     return label

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -8,9 +9,12 @@ from pyarrow import csv, parquet
 
 from importance.errors import InvalidInput, NotFound
 from weir.benchmark.examples import Fold
+from weir.benchmark.quality import ndcg
 from weir.benchmark.sources import from_file, home_depot
 
-ROWS = [{"text": f"thing {number}", "query": f"want {number % 40}", "label": number % 2} for number in range(400)]
+ROWS: list[dict[str, Any]] = [
+    {"text": f"thing {number}", "query": f"want {number % 40}", "label": number % 2} for number in range(400)
+]
 
 
 def _jsonl(file: Path, rows: list[dict[str, object]]) -> Path:
@@ -37,6 +41,27 @@ def test_no_group_is_in_two_folds_and_all_folds_are_there(tmp_path: Path) -> Non
     assert set(examples.folds.tolist()) == {Fold.POOL, Fold.HOLDOUT, Fold.TEST}
 
 
+def test_equal_texts_without_a_query_are_in_one_fold(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [
+        {"text": f"thing {number % 50}", "label": number // 50 % 2} for number in range(400)
+    ]
+    examples = from_file(_jsonl(tmp_path / "rows.jsonl", rows), {})
+    assert len({(text, fold) for text, fold in zip(examples.texts, examples.folds.tolist(), strict=True)}) == 50
+    assert set(examples.folds.tolist()) == {Fold.POOL, Fold.HOLDOUT, Fold.TEST}
+
+
+def test_the_largest_relevance_has_a_figure(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [row | {"relevance": 100 * int(row["label"])} for row in ROWS]
+    relevance = from_file(_jsonl(tmp_path / "rows.jsonl", rows), {}).relevance
+    assert ndcg(relevance, np.zeros(400, np.int64), relevance) == 1
+
+
+@pytest.mark.parametrize(("no", "yes"), [("0.0", "1.0"), ("0", "1"), ("FALSE", "TRUE"), ("False", "true")])
+def test_a_label_is_written_as_it_may_be_in_a_file_that_is_scored(tmp_path: Path, no: str, yes: str) -> None:
+    rows: list[dict[str, object]] = [row | {"label": yes if row["label"] else no} for row in ROWS]
+    assert from_file(_jsonl(tmp_path / "rows.jsonl", rows), {}).labels.tolist() == [row["label"] for row in ROWS]
+
+
 def test_a_classification_file_without_queries_may_name_its_columns_and_its_positive_label(tmp_path: Path) -> None:
     rows = [{"sentence": f"share {number}", "tone": "buy" if number % 3 else "sell"} for number in range(300)]
     examples = from_file(_jsonl(tmp_path / "news.jsonl", rows), {"text": "sentence", "label": "tone"}, positive="buy")
@@ -57,6 +82,7 @@ def test_a_classification_file_without_queries_may_name_its_columns_and_its_posi
         ("rows.xlsx", "text", "must end in .parquet, .csv, .jsonl"),
         ("rows.jsonl", json.dumps({"text": "x" * 10_000_000, "label": 1}), "line 1: it is longer than 1,048,576 bytes"),
         ("rows.csv", "text,label,relevance\na,1,high\nb,0,low\n", "a relevance is no number"),
+        ("rows.jsonl", f'{{"text": "a", "label": 1, "relevance": 1{"0" * 400}}}', "a relevance is no number"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_in_one_line(
@@ -78,7 +104,11 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_line(
         ("group", "", None, "row 3: the group is missing"),
         ("relevance", None, None, "row 3: the relevance is missing"),
         ("relevance", float("nan"), None, "row 3: the relevance is missing"),
-        ("relevance", float("inf"), None, "row 3: a relevance is inf; it must be finite"),
+        ("relevance", float("inf"), None, "row 3: a relevance is inf; it must be from 0 to 100: scale it"),
+        ("relevance", 2_000.0, None, "row 3: a relevance is 2000; it must be from 0 to 100: scale it"),
+        ("relevance", -1.0, None, "row 3: a relevance is -1; it must be from 0 to 100: scale it"),
+        ("text", None, None, "row 3: the text is missing"),
+        ("text", "", None, "row 3: the text is missing"),
     ],
 )
 def test_a_value_that_is_missing_is_refused_with_its_row_and_never_guessed(
@@ -86,7 +116,7 @@ def test_a_value_that_is_missing_is_refused_with_its_row_and_never_guessed(
 ) -> None:
     kind = float if column == "relevance" else str
     rows: list[dict[str, object]] = [
-        {"text": f"thing {number}", "label": str(number % 2)} | {column: kind(number % 2)} for number in range(400)
+        {column: kind(number % 2)} | {"text": f"thing {number}", "label": str(number % 2)} for number in range(400)
     ]
     rows[2][column] = value
     parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
