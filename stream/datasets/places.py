@@ -27,5 +27,5 @@ def missing(name: str, looked: list[Path], problem: object, wanted: str) -> NotF
     """The error of a data set that is nowhere and cannot be fetched."""
     return NotFound(
         f"{name} is in none of {', '.join(map(str, looked))}, and {problem}: put {wanted} there (WEIR_DATA_DIR names a "
-        "folder of your own), or use the data set simulation"
+        "folder of your own), or use the made-up data set simulation (weir up --replay simulation)"
     )
