@@ -86,6 +86,10 @@ def test_a_file_of_texts_becomes_results_plots_and_a_report(
     before = (out / "results.parquet").stat().st_mtime_ns
     assert run(arguments) == 0
     assert (out / "results.parquet").stat().st_mtime_ns == before  # nothing was run again
+    next((out / "predictions").iterdir()).unlink()
+    capsys.readouterr()
+    assert run(arguments) == 2
+    assert ".npy is gone or broken, and results.parquet has its run: take another --output" in capsys.readouterr().err
 
 
 def test_a_benchmark_killed_in_the_middle_goes_on_and_ends_as_if_nothing_had_happened(
@@ -123,6 +127,17 @@ def test_what_cannot_be_run_is_one_line_and_leaves_nothing_behind(
     assert problem in complaint
     assert complaint.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_is_a_file_is_one_line_and_stays(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").write_text("mine")
+    assert run(arguments) == 2
+    complaint = capsys.readouterr().err
+    assert "out can be no folder of results: File exists; take another --output" in complaint
+    assert complaint.count("\n") == 1
+    assert (tmp_path / "out").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
