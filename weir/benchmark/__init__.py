@@ -1,7 +1,9 @@
 """Does choosing what to learn from pay? One question, asked of estimators, rules, budgets and label noise.
 
 In reading order: ``examples`` the data, ``sources`` where it comes from, ``noise`` wrong labels on purpose,
-``policies`` how training rows are chosen, ``grid`` which cells are run, ``learner`` with ``head`` and ``transformer``
-what learns, ``trial`` one cell, ``quality`` its figures, ``results`` what is kept, ``runner`` all cells, ``comparison``
-intervals and tests, ``report`` what is said of it.
+``learner`` what learns, as ``head`` on ``vectors`` or as ``transformer``, ``policies`` how training rows are chosen,
+``rounds`` of a run and their cost, ``grid`` which cells are run, ``stage`` what cells share, ``ledger`` what a run
+selected, ``quality`` its figures, ``trial`` one cell, ``results`` what is kept, ``ranks`` which estimators rank alike,
+``tracking`` cells told as they come, ``runner`` all cells, ``comparison`` intervals and tests, ``findings`` what the
+results say, ``plots``, ``report`` and ``page`` how it is shown.
 """
