@@ -90,6 +90,7 @@ def _parquet(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator
     except errors as error:
         raise _unreadable(file, "Parquet", error) from error
     names = list(table.schema_arrow.names)
+    _refuse_twice(file, names, wanted)
 
     def rows() -> Iterator[Raw]:
         done = 0
@@ -112,13 +113,14 @@ def _csv(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw
     def read() -> Iterator[list[str]]:
         try:
             yield from lines
-        except (csv.Error, UnicodeDecodeError) as error:
+        except csv.Error as error:
             raise InvalidInput(f"{file}, line {lines.line_num}: {_one_line(error)}; mend it") from error
         except OSError as error:
             raise _unreadable(file, "CSV", error) from error
 
     every = read()
     names = next(every, [])
+    _refuse_twice(file, names, wanted)
 
     def rows() -> Iterator[Raw]:
         places = {name: names.index(name) for name in wanted if name in names}
@@ -137,7 +139,12 @@ def _csv(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw
 def _lines(source: Source) -> Iterator[str]:
     """The lines with their ends, none of which is read further than a line may be long."""
     for number in range(1, 1 << 62):
-        line = source.text.readline(LONGEST_BYTES + 1)
+        try:
+            line = source.text.readline(LONGEST_BYTES + 1)
+        except UnicodeDecodeError as error:  # the text is decoded some lines ahead
+            raise InvalidInput(
+                f"{source.file}, line {number} or a little after it, is not UTF-8: save it so"
+            ) from error
         if not line:
             return
         if len(line) > LONGEST_BYTES:
@@ -163,7 +170,7 @@ def _jsonl(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[R
             try:
                 if line.strip():
                     yield decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise InvalidInput(f"{file}, line {number}: {_one_line(error)}; it must be a JSON object") from error
 
     every = read()
@@ -187,6 +194,12 @@ class _State(NamedTuple):
 
 def _state(found: os.stat_result) -> _State:
     return _State(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _refuse_twice(file: Path, names: Sequence[str], wanted: Sequence[str]) -> None:
+    for name in wanted:
+        if names.count(name) > 1:
+            raise InvalidInput(f"{file} has {names.count(name)} columns {name!r}: rename all but one")
 
 
 def _refuse_long(file: Path, name: str, column: Any, done: int) -> None:

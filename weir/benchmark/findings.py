@@ -85,6 +85,11 @@ class Findings:
         """All policies, the random ones first, then as they were run."""
         return list(dict.fromkeys([UNIFORM.name, RS2.name, *(arm.policy for arm in self.arms)]))
 
+    @property
+    def seeds(self) -> int:
+        """How many seeds there are runs of."""
+        return len({seed for runs in self.arms.values() for seed in runs})
+
     def ratios(self, name: str, noise: Noise) -> list[float]:
         """The keep ratios of a policy, rising."""
         return sorted(arm.keep_ratio for arm in self.arms if arm.policy == name and arm.noise == noise)

@@ -144,7 +144,9 @@ def read_grid(name_or_file: str) -> Grid:
         return GRIDS[name_or_file]
     file = Path(name_or_file)
     if not file.is_file():
-        raise InvalidInput(f"grid is {name_or_file!r}; it must be one of {', '.join(GRIDS)}, or a TOML file")
+        raise InvalidInput(
+            f"there is no grid {name_or_file!r}, nor such a file: name {' or '.join(GRIDS)}, or a TOML file"
+        )
     try:
         return msgspec.toml.decode(file.read_bytes(), type=Grid)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -28,13 +28,14 @@ class Ranks:
     correlation: Floats
 
     def alike(self) -> list[tuple[str, ...]]:
-        """Groups of estimators that rank alike, each one once, in order; |ρ| since a rule may be turned round."""
+        """Groups of estimators that rank alike, each one once, in order; − before one that ranks the other way."""
         groups: list[tuple[str, ...]] = []
         for row, name in enumerate(self.names):
-            if any(name in group for group in groups):
+            if any({name, f"−{name}"} & set(group) for group in groups):
                 continue
             near = np.flatnonzero(np.abs(self.correlation[row]) > ALIKE)
-            groups.append(tuple(dict.fromkeys((name, *(self.names[place] for place in near)))))
+            others = ("−" * bool(self.correlation[row, place] < 0) + self.names[place] for place in near)
+            groups.append(tuple(dict.fromkeys((name, *others))))
         return groups
 
     def save(self, file: Path) -> None:

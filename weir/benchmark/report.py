@@ -56,8 +56,8 @@ def _conditions(about: str, grid: Grid, findings: Findings, missing: int) -> Ite
     yield Text(about)
     yield Text(
         f"Learner: {grid.learner}. {runs} runs, {missing} of the grid not run. Keep ratios "
-        f"{', '.join(f'{ratio:.0%}' for ratio in grid.keep_ratios)}; {grid.seeds} seeds, the same candidates, weights "
-        "and wrong labels for every policy of a seed. The full run is one pass over a stream, else "
+        f"{', '.join(f'{ratio:.0%}' for ratio in grid.keep_ratios)}; {findings.seeds} seeds, the same candidates, "
+        "weights and wrong labels for every policy of a seed. The full run is one pass over a stream, else "
         f"{grid.epochs} passes over the pool, the learning rate decaying to 0 along half a cosine over the steps that "
         "a ratio allows; a stream never ends, so there it stays. Labels are wrong in what is learned from, never in "
         "what judges."
@@ -277,7 +277,9 @@ def _plots(findings: Findings, ranks: Ranks | None) -> Iterator[Block]:
     if ranks is not None:
         alike = [group for group in ranks.alike() if len(group) > 1]
         named = "; ".join(" = ".join(group) for group in alike) or "none"
-        yield Text(f"Estimators that rank alike (|Spearman| > .999), of which one stands for all: {named}.")
+        yield Text(
+            f"Estimators that rank alike (|Spearman| > .999; − the other way), of which one stands for all: {named}."
+        )
         yield _plot("ranks", "Rank correlation between estimators", plots.correlations(ranks))
 
 

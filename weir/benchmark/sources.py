@@ -163,6 +163,10 @@ def _complete(values: Sequence[object], what: str, file: Path) -> Sequence[objec
 def _labels(values: Sequence[object], positive: str | None, file: Path) -> NDArray[np.int64]:
     values = _complete(values, "label", file)
     if positive is not None:
+        there = dict.fromkeys(map(str, values))
+        if positive not in there:
+            shown = ", ".join(value[:40] for value in list(there)[:10])
+            raise InvalidInput(f"{file}: no label is {positive!r}, named by --positive; there are {shown}")
         return np.asarray([str(value) == positive for value in values], np.int64)
     labels = [label_of(value) for value in values]
     for row, (value, label) in enumerate(zip(values, labels, strict=True), start=1):

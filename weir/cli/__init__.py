@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             raise
-        return _fail(f"internal error: {type(error).__name__}: {error}; add --debug for the traceback", 1)
+        return _fail(f"{_told(error)}; add --debug for the traceback", 1)
     return status if isinstance(status, int) else 0
 
 
@@ -76,6 +76,13 @@ def _without_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     words = [word for word in arguments[:end] if word != "--debug"]
     return [*words, *arguments[end:]], len(words) < end
+
+
+def _told(error: Exception) -> str:
+    """What to say of an error that nobody expected; a full disk, or a folder that may not be written, is no bug."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return f"internal error: {type(error).__name__}: {error}"
 
 
 def _command(error: typer.TyperException) -> str:

@@ -86,6 +86,9 @@ def _examples(
         stream = sources.online_retail_stream(settings.data_dir, settings.home, progress.show)
         return stream, online_retail.ABOUT
     names = dict(pair.partition("=")[::2] for pair in columns)
+    for pair in columns:
+        if not all(pair.partition("=")):
+            raise InvalidInput(f"--column is {pair!r}; it must be NAME=COLUMN, such as text=title")
     unknown = sorted(names.keys() - sources.COLUMNS)
     if unknown:
         raise InvalidInput(f"--column names {unknown[0]!r}; it must be {', '.join(sources.COLUMNS)}")

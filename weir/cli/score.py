@@ -1,8 +1,11 @@
 """``weir score``: the importance of every row of a file, by any estimators."""
 
+import signal
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -33,7 +36,7 @@ def score(
     from weir.settings import read
 
     settings, mixtures = read(), read_mixtures(names)
-    with closing(Progress(sys.stderr)) as progress:
+    with _ended_by_signals(), closing(Progress(sys.stderr)) as progress:
 
         def find_scorer() -> Scorer:
             from weir.scoring.model import find
@@ -49,3 +52,18 @@ def score(
         print_json({"rows": done.rows, "model": done.model, "non_finite": done.non_finite})
     else:
         typer.echo(f"{done.rows} rows scored by {done.model}: {output}")
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let a request to end do what Ctrl-C does, so that nothing half written is left."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

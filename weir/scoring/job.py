@@ -60,8 +60,11 @@ def score_file(
         raise InvalidInput(f"--output is {output}, the file that is read: name another one")
     if output.is_dir():
         raise InvalidInput(f"{output} cannot be written: it is a folder; name a file in it")
-    if not output.absolute().parent.is_dir():
-        raise InvalidInput(f"{output} cannot be written: there is no folder {output.parent}; make it")
+    place = output.resolve()  # what a link stands for is written, and not the link
+    if not place.parent.is_dir():
+        raise InvalidInput(f"{output} cannot be written: there is no folder {place.parent}; make it")
+    if place.exists() and not place.is_file():
+        raise InvalidInput(f"{output} cannot be written: it is no plain file; name one")
     needs_label = next((name for mixture in mixtures for name in mixture.columns if name not in LABEL_FREE), None)
     done = non_finite = 0
     with opened(file) as source:
@@ -72,7 +75,7 @@ def score_file(
             raise InvalidInput(f"{file} has no rows: there is nothing to score")
         checked(first, 1, needs_label)
         scorer = find()
-        with writing(output, [str(mixture) for mixture in mixtures], scorer.name) as write:
+        with writing(place, [str(mixture) for mixture in mixtures], scorer.name) as write:
             for raw in chain([first], raws):
                 rows = checked(raw, done + 1, needs_label)
                 scores, bad = scorer(rows)

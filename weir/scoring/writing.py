@@ -3,10 +3,12 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from importance.errors import InvalidInput
+from weir.local.process import runs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +40,7 @@ def writing(output: Path, columns: Sequence[str], model: str) -> Iterator[Take]:
             held.clear()
 
     with _written(output):
+        _forget_killed(output)
         partial.touch()
     try:
         with _written(output):
@@ -53,6 +56,14 @@ def writing(output: Path, columns: Sequence[str], model: str) -> Iterator[Take]:
                 table.close()
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _forget_killed(output: Path) -> None:
+    """Remove what processes left behind that were killed while they wrote."""
+    for partial in output.parent.glob(f".{escape(output.name)}.*.partial"):
+        owner = partial.name.split(".")[-2]
+        if owner.isdecimal() and not runs(int(owner)):
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager

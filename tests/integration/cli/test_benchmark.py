@@ -112,11 +112,11 @@ def test_a_benchmark_killed_in_the_middle_goes_on_and_ends_as_if_nothing_had_hap
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["--grid", "medium"], "grid is 'medium'; it must be one of quick, full"),
+        (["--grid", "medium"], "there is no grid 'medium', nor such a file: name quick, full"),
         (["--data", "nowhere.csv"], "there is no file nowhere.csv"),
         (["--column", "txt=title"], "--column names 'txt'"),
         (["--column", "label=mark"], "has no column 'mark'"),
-        (["--positive", "7"], "fewer than two classes"),
+        (["--positive", "7"], "no label is '7', named by --positive; there are 0, 1"),
     ],
 )
 def test_what_cannot_be_run_is_one_line_and_leaves_nothing_behind(

@@ -125,3 +125,22 @@ def test_the_longest_line_of_json_is_read(tmp_path: Path) -> None:
     text = "t" * (LONGEST_BYTES - len(line))
     (tmp_path / "rows.jsonl").write_text(json.dumps({"text": text}))
     assert read(tmp_path / "rows.jsonl")["text"] == [text]
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("text,label,text\na,1,b\n")
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    parquet.write_table(table, tmp_path / "rows.parquet")
+    for name in ("rows.csv", "rows.parquet"):
+        assert refused(tmp_path / name) == f"{tmp_path / name} has 2 columns 'text': rename all but one"
+
+
+def test_a_table_in_another_encoding_is_refused_near_its_line(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_bytes("text,label\nca,1\ncafé,0\n".encode("latin-1"))
+    assert "is not UTF-8: save it so" in refused(tmp_path / "rows.csv")
+
+
+def test_values_that_are_nested_without_end_are_refused_with_their_line(tmp_path: Path) -> None:
+    deep = '{"text": "b", "label": 1, "z": ' + "[" * 50_000 + "]" * 50_000 + "}"
+    (tmp_path / "rows.jsonl").write_text('{"text": "a", "label": 1}\n' + deep + "\n")
+    assert "line 2" in refused(tmp_path / "rows.jsonl")

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import time
 import tracemalloc
@@ -229,6 +231,39 @@ def test_what_stood_at_the_place_of_the_output_stays_until_the_new_file_is_whole
     write(tmp_path / "rows.csv", [*ROWS[:600], ROWS[600] | {"label": "maybe"}])
     said(weir_score("rows.csv", "--estimators", "loss", "--output", "out.parquet"))
     assert (tmp_path / "out.parquet").read_text() == "before"
+
+
+def test_an_output_that_is_no_plain_file_is_left_as_it_is(weir_score: Run, version: Path, tmp_path: Path) -> None:
+    file, pipe = write(tmp_path / "rows.csv", ROWS[:5]), tmp_path / "out"
+    os.mkfifo(pipe)
+    ended = weir_score(file, "--estimators", "loss", "--output", pipe, "--model", version)
+    assert said(ended) == f"weir: {pipe} cannot be written: it is no plain file; name one"
+    assert pipe.is_fifo()
+
+
+def test_of_a_link_its_target_is_written(weir_score: Run, version: Path, tmp_path: Path) -> None:
+    file, link = write(tmp_path / "rows.csv", ROWS[:5]), tmp_path / "out.parquet"
+    link.symlink_to(tmp_path / "target.parquet")
+    assert weir_score(file, "--estimators", "loss", "--output", link, "--model", version).returncode == 0
+    assert link.is_symlink()
+    assert parquet.read_table(tmp_path / "target.parquet").num_rows == 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_told_to_end_leaves_nothing_half_written(
+    number: signal.Signals, version: Path, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "rows.csv", LONG_ROWS * 20)
+    words = command(file, "--estimators", "loss", "--output", "out.parquet", "--model", version)
+    with subprocess.Popen(words, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if line.startswith("scoring"):
+                break
+        running.send_signal(number)
+        assert running.stderr.read() == ""
+    assert running.returncode == 130, "as after Ctrl-C"
+    assert [name.name for name in tmp_path.iterdir()] == ["rows.csv"]
 
 
 LONG_ROWS = [row | {"text": f"{row['text']} " * 140} for row in ROWS]

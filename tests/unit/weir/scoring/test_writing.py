@@ -1,6 +1,9 @@
 """The file of scores, and whose error is whose."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -42,3 +45,14 @@ def test_a_folder_that_is_gone_or_was_never_there_is_one_line(tmp_path: Path) ->
     out.parent.mkdir()
     with pytest.raises(InvalidInput, match=line):
         _write(out, partial(shutil.rmtree, out.parent))
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_running_one_writes_is_not(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    left, other = tmp_path / f".out.parquet.{ended.pid}.partial", tmp_path / f".out.parquet.{os.getppid()}.partial"
+    for file in (left, other):
+        file.touch()
+    with writing(tmp_path / "out.parquet", ["loss"], "m1") as write:
+        write(["a"], {"loss": np.array([0.5])})
+    assert sorted(file.name for file in tmp_path.iterdir()) == [other.name, "out.parquet"]
