@@ -112,7 +112,7 @@ def test_a_benchmark_killed_in_the_middle_goes_on_and_ends_as_if_nothing_had_hap
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["--grid", "medium"], "there is no grid 'medium', nor such a file: name quick, full"),
+        (["--grid", "medium"], "there is no grid 'medium', nor such a file: name quick or full"),
         (["--data", "nowhere.csv"], "there is no file nowhere.csv"),
         (["--column", "txt=title"], "--column names 'txt'"),
         (["--column", "label=mark"], "has no column 'mark'"),
