@@ -307,10 +307,10 @@ def peak_bytes(file: Path, version: Path, folder: Path) -> int:
 @pytest.mark.soak
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_memory_does_not_grow_with_the_file(suffix: str, version: Path, tmp_path: Path) -> None:
-    """What a run holds rises and falls by a tenth, and the longer it runs the higher is its peak: the bound is half of
-    what the long file has more.
+    """What a run holds rises and falls by a fifth, and the longer it runs the higher is its peak: the bound is what the
+    texts of the long file have more, which are more than that as Python's own.
     """
     short = peak_bytes(write(tmp_path / f"short{suffix}", LONG_ROWS * 20), version, tmp_path)
     long = peak_bytes(write(tmp_path / f"long{suffix}", LONG_ROWS * 200), version, tmp_path)
     print(f"{suffix}: {short >> 20} MiB for 22,000 rows, {long >> 20} MiB for 220,000")
-    assert long - short < 180 * sum(len(str(row["text"])) for row in LONG_ROWS) / 2
+    assert long - short < 180 * sum(len(str(row["text"])) for row in LONG_ROWS)
