@@ -2,8 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -12,6 +11,7 @@ import typer
 
 from weir.cli.output import AsJson, print_json
 from weir.progress import Progress
+from weir.signals import handled
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +36,7 @@ def score(
     from weir.settings import read
 
     settings, mixtures = read(), read_mixtures(names)
-    with _ended_by_signals(), closing(Progress(sys.stderr)) as progress:
+    with handled(_interrupt, signal.SIGTERM, signal.SIGHUP), closing(Progress(sys.stderr)) as progress:
 
         def find_scorer() -> Scorer:
             from weir.scoring.model import find
@@ -54,16 +54,6 @@ def score(
         typer.echo(f"{done.rows} rows scored by {done.model}: {output}")
 
 
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let a request to end do what Ctrl-C does, so that nothing half written is left."""
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """What Ctrl-C does, so that a request to end leaves nothing half written, either."""
+    raise KeyboardInterrupt

@@ -16,6 +16,7 @@ from storage.rescoring import Rescoring, Told
 from weir import logs, policies
 from weir.roles.reporting import Reporting
 from weir.settings import Settings, secrets
+from weir.signals import handled
 
 T = TypeVar("T")
 
@@ -89,9 +90,5 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
         asked = True
         stop()
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handled(on_signal, signal.SIGINT, signal.SIGTERM):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
