@@ -232,9 +232,15 @@ def _lengths(column: Any) -> Any:
 
 def _values(file: Path, name: str, column: Any, done: int) -> list[object]:
     """The column as Python's own; refuses text that is not UTF-8, and times that Python has not."""
+    import pyarrow as pa
+
     values: list[object] = []
+    scalars = iter(column)
+    if pa.types.is_timestamp(column.type):  # with pandas installed, pyarrow returns a pandas object for nanoseconds
+        microseconds = pa.timestamp("us", column.type.tz)
+        scalars = (value.cast(microseconds) for value in column)
     try:
-        values.extend(value.as_py() for value in column)
+        values.extend(value.as_py() for value in scalars)
     except (ValueError, OverflowError, LookupError) as error:
         raise InvalidInput(
             f"{file}, row {done + len(values) + 1}: {name} cannot be read as {column.type}: write the column as UTF-8 "
