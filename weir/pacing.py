@@ -5,7 +5,7 @@ on how fast this machine is, the replay waits.
 """
 
 from storage.runs import LEARNED
-from weir.live import State
+from weir.state import State
 
 PATIENCE_SECONDS = 120.0  # a training that has not come to anything by then is not waited for any longer
 _LAG_RECORDS = 2_000  # the replay is held while so many records are not decided

@@ -1,60 +1,75 @@
-"""How long work shows itself: one line that moves on a terminal, a plain line now and then elsewhere."""
+"""Progress of long work: a bar with the remaining time on a terminal, a plain line now and then elsewhere."""
 
 import time
 from collections.abc import Callable
 from typing import TextIO
 
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
 _LINE_SECONDS = 10.0  # between two plain lines
-_FRAME_SECONDS = 0.1  # between two states of the line that moves
-_WIDTH = 30
 
 
 class Progress:
-    """Told what is done and how far it is; writes to ``out``, standard error as a rule, so that data stays clean."""
+    """Takes how far each work is; writes to ``out``, standard error as a rule, so that data stays clean.
+
+    ``clock`` gives monotonic seconds.
+    """
 
     def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._out = out
         self._clock = clock
-        self._moves = out.isatty()
-        self._what: str | None = None
-        self._next_seconds = 0.0
+        self._bars = bars(Console(file=out), clock) if out.isatty() else None
+        self._tasks: dict[str, TaskID] = {}
+        self._line = ""
+        self._what = ""
+        self._due_seconds = 0.0
 
     def show(self, what: str, done: int, total: int = 0) -> None:
         """``what`` is done to ``done`` of ``total``; 0 when the end is not known."""
-        now = self._clock()
-        if what == self._what and now < self._next_seconds and done != total:
+        if self._bars is None:
+            self._print(what, done, total)
             return
-        if self._moves:
-            self._begin_line(what)
-            self._out.write(f"\r\x1b[2K{_bar(what, done, total)}")
-        else:
-            self._out.write(f"{_figures(what, done, total)}\n")
-        self._out.flush()
-        self._what = what
-        self._next_seconds = now + (_FRAME_SECONDS if self._moves else _LINE_SECONDS)
+        shown = amount(done, total)
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=total or None, amount=shown)
+            self._bars.start()
+        self._bars.update(self._tasks[what], completed=done, total=total or None, amount=shown)
 
     def close(self) -> None:
-        """Leave the line that moves."""
-        if self._moves and self._what is not None:
-            self._out.write("\n")
-            self._out.flush()
-        self._what = None
+        """Leave the bars as they are."""
+        if self._bars is not None and self._tasks:
+            self._bars.stop()
+        self._tasks.clear()
 
-    def _begin_line(self, what: str) -> None:
-        if self._what not in (None, what):
-            self._out.write("\n")
+    def _print(self, what: str, done: int, total: int) -> None:
+        """A line for a new work, one every ten seconds, and one for the end; never the same line twice."""
+        now = self._clock()
+        line = f"{what}: {amount(done, total)}"
+        if line == self._line or (what == self._what and now < self._due_seconds and done != total):
+            return
+        self._out.write(f"{line}\n")
+        self._out.flush()
+        self._line, self._what, self._due_seconds = line, what, now + _LINE_SECONDS
 
 
-def _figures(what: str, done: int, total: int) -> str:
-    """Plain words for how far it is.
+def bars(console: Console, clock: Callable[[], float] = time.monotonic) -> Bars:
+    """An empty set of bars: description, bar, amount and remaining time."""
+    return Bars(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[amount]}"),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        get_time=clock,
+    )
 
-    >>> _figures("training", 50, 200), _figures("replaying", 50_000, 0)
-    ('training: 50 of 200 (25 %)', 'replaying: 50,000')
+
+def amount(done: int, total: int = 0) -> str:
+    """How much is done, in words.
+
+    >>> amount(50, 200), amount(50_000)
+    ('50 of 200 (25 %)', '50,000')
     """
-    return f"{what}: {done:,} of {total:,} ({done / total:.0%})".replace("%)", " %)") if total else f"{what}: {done:,}"
-
-
-def _bar(what: str, done: int, total: int) -> str:
-    filled = round(_WIDTH * min(done / total, 1)) if total else 0
-    drawn = f"[{'#' * filled}{'.' * (_WIDTH - filled)}] " if total else ""
-    return drawn + _figures(what, done, total)
+    return f"{done:,} of {total:,} ({100 * done / total:.0f} %)" if total else f"{done:,}"

@@ -21,7 +21,7 @@ from stream.datasets import online_retail
 from stream.replay import Advance, Pace, Replayed, Target, replay
 from stream.topics import end_offsets, provision, topic_id
 from weir import logs, snapshot
-from weir.live import State, View, view_for
+from weir.live import View, view_for
 from weir.local.install import install
 from weir.local.ports import answers, free_port
 from weir.local.stack import LocalStack, wipe
@@ -31,6 +31,7 @@ from weir.pacing import Pacing
 from weir.places import Stack, announced
 from weir.policies import train_after_samples
 from weir.settings import Settings, secrets
+from weir.state import Rate, State
 from weir.topics import named_topics, planned_topics
 
 _LOOK_SECONDS = 0.5
@@ -134,6 +135,8 @@ class _Up:
         self._replaying = Event()  # stops the replay
         self._replayed: Replayed | None = None
         self._replay_error: Exception | None = None
+        self._skipped = False  # whether it was said that the replay continues an earlier one
+        self._rate = Rate()
         self._pacing = Pacing(train_after_samples(self._settings))
         self.state: State | None = None
         self.is_drained = False
@@ -147,7 +150,9 @@ class _Up:
             for difference in provisioned.differences:
                 view.say(difference)
         registry = Registry(self._engine)
-        if registry.active() is None:
+        if (active := registry.active()) is not None:
+            view.say(f"resuming with version {active.version} and what an earlier run left: the roles load it")
+        else:
             # Without a replay another base model is taken over as it is; the built-in one must learn from something.
             history = self._options.replay or (online_retail.NAME if settings.model == BUILTIN else None)
             make_first(settings, registry, history, self._progress)
@@ -203,8 +208,11 @@ class _Up:
             self._replay_error = error
 
     def _note(self, advance: Advance) -> None:
+        stored = advance.position - advance.sent
+        if stored and not self._skipped:
+            self._skipped = True
+            self._view.say(f"the replay continues after the {stored:,} events that the topic holds already")
         self._pacing.sent(advance.sent)
-        self._view.replayed(advance)
 
     def _watch(self, topic: UUID, api: str) -> None:
         """Look twice a second until the end, which with ``once`` comes by itself."""
@@ -243,7 +251,15 @@ class _Up:
         decided = {position.partition: position.progress.next for position in shared.positions if position.progress}
         undecided = sum(max(0, end - decided.get(partition, 0)) for partition, end in ends.items())
         dead = sum(end_offsets(bootstrap, self._topics.dead).values())
-        return State(shared, events=sum(ends.values()), undecided=undecided, dead_letters=dead)
+        events = sum(ends.values())
+        return State(
+            shared,
+            events,
+            undecided,
+            dead,
+            events_per_second=self._rate.of(events),
+            train_after=train_after_samples(self._settings),
+        )
 
 
 def _command(role: str) -> list[str]:

@@ -36,31 +36,37 @@ def test_a_table_without_rows_is_its_header() -> None:
     assert columns(("name", "items"), []) == "name  items"
 
 
-def test_progress_is_one_moving_line_on_a_terminal() -> None:
+def test_progress_is_a_bar_with_the_remaining_time_on_a_terminal() -> None:
     out, clock = Terminal(), Clock()
     progress = Progress(out, clock)
     progress.show("training", 0, 200)
-    progress.show("training", 1, 200)  # too soon: not drawn
-    clock.now = 1.0
+    clock.now = 10.0
+    progress.show("training", 50, 200)
+    clock.now = 20.0
     progress.show("training", 100, 200)
-    progress.show("training", 200, 200)  # the end is drawn though it is soon
     progress.close()
-    lines = out.getvalue().split("\r\x1b[2K")
-    assert lines[0] == ""
-    assert [line.partition("] ")[2] for line in lines[1:]] == [
-        "training: 0 of 200 (0 %)",
-        "training: 100 of 200 (50 %)",
-        "training: 200 of 200 (100 %)\n",
-    ]
-    assert "[" + "#" * 15 + "." * 15 + "]" in lines[2]
+    assert "training" in out.getvalue()
+    assert "100 of 200 (50 %)" in out.getvalue()
+    assert "00:20" in out.getvalue()  # 100 more at 5 a second
 
 
-def test_another_work_begins_another_line_on_a_terminal() -> None:
+def test_work_without_a_known_end_shows_its_amount_on_a_terminal() -> None:
     out = Terminal()
     progress = Progress(out, Clock())
-    progress.show("downloading", 5, 5)
-    progress.show("training", 0, 0)
-    assert out.getvalue().count("\n") == 1
+    progress.show("downloading", 5_000)
+    progress.show("training", 0, 10)
+    progress.close()
+    assert "5,000" in out.getvalue()
+    assert "0 of 10 (0 %)" in out.getvalue()
+
+
+def test_an_unchanged_line_is_not_repeated() -> None:
+    out, clock = io.StringIO(), Clock()
+    progress = Progress(out, clock)
+    for second in range(0, 60, 5):
+        clock.now = float(second)
+        progress.show("replaying", 1_000)
+    assert out.getvalue().splitlines() == ["replaying: 1,000"]
 
 
 def test_progress_is_a_plain_line_now_and_then_elsewhere() -> None:

@@ -8,9 +8,9 @@ import pytest
 from storage.pool import BufferStats
 from storage.progress import Position
 from storage.runs import Run
-from weir.live import State
 from weir.pacing import PATIENCE_SECONDS, Pacing
 from weir.snapshot import Snapshot
+from weir.state import State
 
 DUE = 100
 
