@@ -1,11 +1,23 @@
 """What reading a partition decided: samples, corrections of older samples, dead records. Knows nothing of the join."""
 
 from collections import Counter
+from typing import Final
 
 import msgspec
 
 from importance.progress import Progress
 from importance.sample import Correction, Rating, Sample
+
+_ACTIONS: Final = ("click", "add_to_cart", "purchase", "return", "rating")
+OUTCOMES: Final = (
+    ("heartbeat", "accepted"),
+    *((kind, outcome) for kind in ("impression", *_ACTIONS) for outcome in ("accepted", "duplicate")),
+    ("impression", "late"),
+    ("impression", "early"),
+    ("action", "early"),
+    ("invalid", "dead"),
+)
+"""Every (event type, outcome) that is counted."""
 
 
 class DeadRecord(msgspec.Struct, frozen=True):

@@ -48,6 +48,8 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Every reason of a dead letter, and what it means: stable words, for metrics and headers."""
 
+SURFACES: Final = ("search", "recommendation", "ad")
+
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 # The sample is stored as 32- and 64-bit integers; a number past them would be refused there, long after the stream.
 Position = Annotated[int, Meta(ge=1, le=2**31 - 1)]

@@ -5,17 +5,21 @@ A worker counts what it does, a trainer what it does; a figure about shared stat
 by the role api alone, so that sums over roles are right.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from importance.decisions import OUTCOMES
+from importance.events import REASONS, SURFACES
+
 _SCORING_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _TRAINING_SECONDS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+_LATENCY_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _ROLLBACK_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 _IMPORTANCE = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -72,33 +76,36 @@ class WorkerMetrics:
         self.dead_letters = Counter(
             "weir_dead_letters_total", "messages that are no event, by reason", ("reason",), registry=registry
         )
+        self.window_to_buffer_seconds = Distribution(
+            "weir_window_to_buffer_seconds", "from the fetch of the record that closed a sample's window to its commit",
+            buckets=_LATENCY_SECONDS, registry=registry,
+        )  # fmt: skip
         self.rollback_seconds = Histogram(
             "weir_rollback_seconds", "from a rollback's entry in the log to this worker's swap",
             buckets=_ROLLBACK_SECONDS, registry=registry,
         )  # fmt: skip
-        self.drift_statistic = Gauge(
-            "weir_drift_statistic", "current value of a drift test", ("test", "feature"), registry=registry
-        )
-        self.drift_threshold = Gauge(
-            "weir_drift_threshold", "value past which that test alarms", ("test", "feature"), registry=registry
-        )
+        for kind, outcome in OUTCOMES:
+            self.events.labels(kind, outcome)
+        for surface, label in product(SURFACES, ("0", "1")):
+            self.samples.labels(surface, label)
+        for decision in ("kept", "rejected"):
+            self.buffer_offers.labels(decision)
+        for reason in REASONS:
+            self.dead_letters.labels(reason)
 
 
 class TrainerMetrics:
-    """What a trainer counts."""
+    """What a trainer counts. ``results`` are the ways in which a fine-tune may end."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, results: Iterable[str] = ()) -> None:
         self.training_runs = Counter(
             "weir_training_runs_total", "fine-tunes that ended, by result", ("result",), registry=registry
         )
+        for result in results:
+            self.training_runs.labels(result)
         self.training_seconds = Histogram(
             "weir_training_seconds", "a fine-tune from draw to gate", buckets=_TRAINING_SECONDS, registry=registry
         )
-        self.selection_advantage = Gauge(
-            "weir_selection_advantage", "AUC of selection minus uniform on the holdout; NaN until measured",
-            registry=registry,
-        )  # fmt: skip
-        self.selection_advantage.set(math.nan)
         self.training_rows = Gauge(
             "weir_training_rows", "samples of the buffer that the last fine-tune drew from", registry=registry
         )
@@ -126,15 +133,20 @@ class Stratum:
 
 @dataclass(frozen=True)
 class SharedState:
-    """The figures that all roles share, at one moment. Times in seconds since the epoch."""
+    """The figures that all roles share, at one moment. Times in seconds since the epoch.
+
+    ``quality`` is by metric, predictor, version and slice; ``recent`` by metric, predictor and slice; ``rollbacks`` by
+    result.
+    """
 
     strata: tuple[Stratum, ...] = ()
     effective_sample_size: float | None = None
     active_version: str | None = None
     activated_seconds: float | None = None
     training_frozen: bool = False
-    quality: Mapping[tuple[str, str, str], float] = field(default_factory=dict)  # by metric, version, slice
-    rollbacks: Mapping[str, int] = field(default_factory=dict)  # by result
+    quality: Mapping[tuple[str, str, str, str], float] = field(default_factory=dict)
+    recent: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
+    rollbacks: Mapping[str, int] = field(default_factory=dict)
 
 
 class SharedStateCollector(Collector):
@@ -177,11 +189,22 @@ def _families(state: SharedState) -> Iterator[Metric]:
     yield from (size, info, activated, frozen)
 
     quality = GaugeMetricFamily(
-        "weir_model_quality", "prequential quality of a version", labels=["metric", "version", "slice"]
+        "weir_model_quality",
+        "prequential quality of a version, over the recent samples that it predicted",
+        labels=["metric", "predictor", "version", "slice"],
     )
     for labels, value in state.quality.items():
         quality.add_metric(list(labels), value)
     yield quality
+
+    recent = GaugeMetricFamily(
+        "weir_predictor_quality",
+        "prequential quality of a predictor over all recent samples, whichever version served",
+        labels=["metric", "predictor", "slice"],
+    )
+    for predicted, value in state.recent.items():
+        recent.add_metric(list(predicted), value)
+    yield recent
 
     rollbacks = CounterMetricFamily("weir_rollbacks", "rollbacks asked for, by result", labels=["result"])
     for result, number in state.rollbacks.items():

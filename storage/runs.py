@@ -14,6 +14,8 @@ from storage.engine import transaction
 PROMOTED, REJECTED, SUPERSEDED, ABANDONED = "promoted", "rejected", "superseded", "abandoned"
 LEARNED = (PROMOTED, REJECTED, SUPERSEDED)
 """How a run ends that was carried through. Of any other nothing is left, and its samples are still to be learned."""
+RESULTS = (*LEARNED, "interrupted", "failed")
+"""How a run ends of which its own trainer knows; one that was abandoned is found by the next."""
 
 
 @dataclass(frozen=True, slots=True)

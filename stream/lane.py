@@ -135,6 +135,7 @@ class Lane:
         self._availability = availability
         self._threads = threads
         self._queue: deque[Chunk] = deque()
+        self._arrivals: deque[float] = deque()  # when each queued chunk came
         self._unacknowledged: deque[Chunk] = deque()
         self._event_time_ms: int | None = None  # to which the wall clock has moved an idle partition
         self._called = asyncio.Event()
@@ -167,6 +168,7 @@ class Lane:
 
     def accept(self, chunk: Chunk) -> None:
         """Queue a chunk; it must be the next one of the partition."""
+        self._arrivals.append(time.monotonic())
         self._queue.append(chunk)
         self._called.set()
 
@@ -221,6 +223,7 @@ class Lane:
     async def _turn(self, join: Join) -> None:
         """One step: everything from the bytes to the acknowledgement."""
         before = join.progress
+        arrived = self._arrivals[0] if self._arrivals else time.monotonic()
         batch = await self._threads.compute(self._read, join)
         for chunk in batch.chunks:
             chunk.release()
@@ -249,14 +252,18 @@ class Lane:
         if batch.chunks or worth.offers or corrections:
             dead = [letter.reason for letter in batch.letters]
             self._effects.report(
-                Turn(self.partition, decisions.counts, worth.offers, len(corrections), dead, worth.scored)
-            )
+                Turn(
+                    self.partition, decisions.counts, worth.offers, len(corrections), dead, worth.scored,
+                    time.monotonic() - arrived,
+                )
+            )  # fmt: skip
         self._acknowledge(decisions.progress.acknowledged)
 
     def _read(self, join: Join) -> Batch:
         """Feed the join until the turn is full or nothing is left to read. Runs in a thread."""
         batch = Batch(Decisions(join.progress))
         while self._queue and batch.records < self._limits.turn_records:
+            self._arrivals.popleft()
             chunk = self._queue.popleft()
             records = [(record.offset, record.timestamp, record.value) for record in chunk.records]
             batch.add(chunk, join.feed(chunk.first, chunk.end, records))

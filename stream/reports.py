@@ -26,7 +26,8 @@ class Turn:
     """One durable step of one partition.
 
     ``counts``: (event type, outcome) → records. ``dead``: the reason of each dead letter. ``scored``: the calls of
-    the scorer. ``corrections`` may repeat an earlier one; they are idempotent.
+    the scorer. ``corrections`` may repeat an earlier one; they are idempotent. ``seconds``: from the arrival of the
+    oldest chunk in it, or of the time that closed its windows, until all of it was durable.
     """
 
     partition: int
@@ -35,6 +36,7 @@ class Turn:
     corrections: int
     dead: Sequence[str]
     scored: Sequence[Scored]
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

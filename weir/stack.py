@@ -72,6 +72,8 @@ def run_up(settings: Settings, options: UpOptions, held: int) -> int:
         ending.callback(stack.stop)
         run = _Up(settings, options, stack, view)
         try:
+            if not (settings.kafka_bootstrap and settings.database_url):
+                view.say("starting the servers")
             stack.start()
             run.run()
         except (WeirError, KeyboardInterrupt):
@@ -209,7 +211,7 @@ class _Up:
 
     def _note(self, advance: Advance) -> None:
         stored = advance.position - advance.sent
-        if stored and not self._skipped:
+        if stored > 0 and not self._skipped:  # heartbeats are sent, and count for no position
             self._skipped = True
             self._view.say(f"the replay continues after the {stored:,} events that the topic holds already")
         self._pacing.sent(advance.sent)

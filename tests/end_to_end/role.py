@@ -29,13 +29,19 @@ def running(role: str, home: Path, environment: Mapping[str, str]) -> Iterator[R
         process.stop()
 
 
+def page(process: WorkerProcess) -> str | None:
+    """The address of a role's page; None before it is served."""
+    pages = process.said("page is served") + process.said("api is served")
+    return str(pages[-1]["url"]) if pages else None
+
+
 def not_ready(process: WorkerProcess) -> list[str]:
     """Why a role is not ready, by its page; empty when it is."""
-    pages = process.said("page is served") + process.said("api is served")
-    if not pages:
+    url = page(process)
+    if url is None:
         return ["there is no page yet"]
     try:
-        answer = httpx.get(f"{pages[-1]['url']}/readyz", timeout=5)
+        answer = httpx.get(f"{url}/readyz", timeout=5)
     except httpx.TransportError as error:
         return [f"its page does not answer: {error}"]
     reasons: list[str] = answer.json()["reasons"]

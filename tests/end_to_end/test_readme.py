@@ -1,6 +1,7 @@
 """The README's "Next steps", each by the letter, on servers that were there before."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -8,12 +9,13 @@ from contextlib import ExitStack, closing
 from json import loads
 from pathlib import Path
 
+import httpx
 import pytest
 from kafka import KafkaProducer
 
 from tests.conftest import TestPostgres
 from tests.end_to_end.feeder import visits
-from tests.end_to_end.role import not_ready, running, until
+from tests.end_to_end.role import RoleProcess, not_ready, page, running, until
 from tests.end_to_end.topic import records
 from tests.end_to_end.traffic import START_MS, Record, heartbeat
 from trainer.tokens import MAX_TOKENS
@@ -21,7 +23,9 @@ from weir.local.kafka import KafkaServer
 from weir.settings import PREFIX
 
 LATER_MS = START_MS + 10_000_000  # by then every window of the first visits has closed
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+METRICS = (ROOT / "docs" / "metrics.md").read_text()
 
 
 class Reader:
@@ -99,6 +103,19 @@ def test_a_reader_takes_weir_to_servers_of_the_house_with_another_model_and_adds
         send(own_kafka, ((7, Record(b"", value, LATER_MS)) for value in (*view, heartbeat(LATER_MS))))
         until("its score", lambda: "visit-300" in scored_by(own_kafka), roles)
         assert "wrong" not in reader.types("weir check")
+        until("every documented metric", lambda: documented_metrics() <= scraped(roles), roles)
+
+
+def documented_metrics() -> set[str]:
+    """The names of docs/metrics.md, as they are when a series exists."""
+    return set(re.findall(r"^\| `(weir_\w+)", METRICS, re.MULTILINE))
+
+
+def scraped(roles: Iterable[RoleProcess]) -> set[str]:
+    """The names of all series on the pages of the roles; a histogram's is that of its count."""
+    text = "".join(httpx.get(f"{page(role)}/metrics", timeout=10).text for role in roles)
+    names = set(re.findall(r"^(weir_\w+)(?:\{[^}]*\})? ", text, re.MULTILINE))
+    return names | {name.removesuffix("_count") for name in names}
 
 
 def send(kafka: KafkaServer, messages: Iterable[tuple[int | None, Record]]) -> None:

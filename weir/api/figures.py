@@ -9,8 +9,9 @@ from monitoring.metrics import SharedState, Stratum
 from storage.pool import Pool
 from storage.quality import Quality, Series
 from storage.registry import Kind, Registry
+from weir.snapshot import FROZEN, REFERENCE, SERVING
 
-REFERENCE = "reference"  # stands for a version where the plain reference predicts
+_NAMES = {SERVING: "serving", FROZEN: "baseline", REFERENCE: "reference"}
 
 
 def shared_state(registry: Registry, pool: Pool, counts: Quality) -> SharedState | None:
@@ -28,22 +29,35 @@ def shared_state(registry: Registry, pool: Pool, counts: Quality) -> SharedState
         activated_seconds=moves[-1].time.timestamp() if moves else None,
         training_frozen=frozen,
         quality=model_quality(recent),
+        recent=predictor_quality(recent),
         rollbacks={"done": sum(entry.kind is Kind.ROLLBACK for entry in log)},
     )
 
 
-def model_quality(counts: Mapping[Series, Counts]) -> dict[tuple[str, str, str], float]:
-    """Metric, version and slice → value, over recent samples; NaN where a class is missing.
+def model_quality(counts: Mapping[Series, Counts]) -> dict[tuple[str, str, str, str], float]:
+    """Metric, predictor, version and slice → value, over recent samples; NaN where a class is missing."""
+    return {
+        (name, _NAMES[series.predictor], _version(series), series.slice): metric(array)
+        for series, array in counts.items()
+        for name, metric in _METRICS.items()
+    }
 
-    The first version predicts twice: as the frozen control all along, and as long as it served. The control's
-    figures are over more samples, and stand.
-    """
-    found: dict[tuple[str, str, str], float] = {}
-    for series in sorted(counts, key=lambda series: series.predictor == "frozen"):
-        version = REFERENCE if series.predictor == "reference" else series.version
-        for name, metric in _METRICS.items():
-            found[name, version, series.slice] = metric(counts[series])
-    return found
+
+def predictor_quality(counts: Mapping[Series, Counts]) -> dict[tuple[str, str, str], float]:
+    """Metric, predictor and slice → value over the same recent samples, the versions that served added up."""
+    sums: dict[tuple[str, str], Counts] = {}
+    for series, array in counts.items():
+        key = _NAMES[series.predictor], series.slice
+        sums[key] = sums[key] + array if key in sums else array
+    return {
+        (name, predictor, slice_): metric(array)
+        for (predictor, slice_), array in sums.items()
+        for name, metric in _METRICS.items()
+    }
+
+
+def _version(series: Series) -> str:
+    return _NAMES[REFERENCE] if series.predictor == REFERENCE else series.version
 
 
 _METRICS = {"auc": quality.auc, "log_loss": quality.log_loss, "calibration_error": quality.calibration_error}

@@ -78,6 +78,7 @@ class Reporting:
         metrics.buffer_offers.labels("kept").inc(kept)
         metrics.buffer_offers.labels("rejected").inc(len(turn.offers) - kept)
         metrics.importance.observe_all([offer.importance for offer in turn.offers])
+        metrics.window_to_buffer_seconds.observe_all([turn.seconds] * len(turn.offers))
 
     def _standing(self, standing: Standing) -> None:
         metrics = self._metrics

@@ -21,7 +21,7 @@ from storage.pool import Draw, Pool
 from storage.progress import samples_decided
 from storage.registry import Active, Registry
 from storage.requests import Requests
-from storage.runs import LEARNED, PROMOTED, REJECTED, SUPERSEDED, Run, Runs
+from storage.runs import LEARNED, PROMOTED, REJECTED, RESULTS, SUPERSEDED, Run, Runs
 from trainer import folder as versions
 from trainer.cycle import Candidate, Held, Start, learn
 from trainer.device import choose, use_threads
@@ -47,7 +47,7 @@ def run(settings: Settings) -> int:
     use_threads(settings.threads)
     stop = Event()
     registry = new_registry()
-    metrics = TrainerMetrics(registry)
+    metrics = TrainerMetrics(registry, RESULTS)
     reporting = Reporting(WorkerMetrics(new_registry()))
     with (
         stopped_by_signals(stop.set),

@@ -115,8 +115,10 @@ def test_the_shared_figures_are_exported(world: World) -> None:
     answer = world.http.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     assert 'weir_model_info{version="v1"} 1.0' in answer.text
-    assert 'weir_model_quality{metric="auc",slice="all",version="v1"} 1.0' in answer.text
-    assert 'weir_model_quality{metric="auc",slice="all",version="v0"} 0.5' in answer.text
+    assert 'weir_model_quality{metric="auc",predictor="serving",slice="all",version="v1"} 1.0' in answer.text
+    assert 'weir_model_quality{metric="auc",predictor="baseline",slice="all",version="v0"} 0.5' in answer.text
+    assert 'weir_predictor_quality{metric="auc",predictor="serving",slice="all"} 1.0' in answer.text
+    assert 'weir_predictor_quality{metric="auc",predictor="baseline",slice="all"} 0.5' in answer.text
     assert sum(map(float, re.findall(r"^weir_buffer_items\{.*\} (.*)$", answer.text, re.MULTILINE))) == 40
 
 

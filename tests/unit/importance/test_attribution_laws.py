@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from importance.attribution import Decisions, Join, Policy, Progress, Record, replay_partition
+from importance.decisions import OUTCOMES
 from importance.sample import Action, Rating, Sample
 from tests.malformed import valid_action, valid_heartbeat, valid_impression
 
@@ -278,3 +279,9 @@ def test_a_topic_delivered_twice_is_stored_once(events: list[Event], policy: Pol
     twice = replay_partition(records + again, policy, until_ms=1000)
     assert [sample.id for sample in twice.samples] == [sample.id for sample in once.samples]
     assert (twice.actions, twice.ratings) == (once.actions, once.ratings)
+
+
+@unhurried
+@given(partitions(), bounded_policies)
+def test_everything_that_is_counted_is_a_declared_outcome(records: list[Record], policy: Policy) -> None:
+    assert set(replay_partition(records, policy, until_ms=FAR_MS).counts) <= set(OUTCOMES)

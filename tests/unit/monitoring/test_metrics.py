@@ -6,6 +6,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, generate_latest
 
 from monitoring.metrics import SharedState, SharedStateCollector, Stratum, TrainerMetrics, WorkerMetrics
+from storage.runs import RESULTS
 
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
 
@@ -14,9 +15,8 @@ weir_events_total{type,outcome} weir_ingest_lag_records{partition} weir_join_pen
 weir_scoring_seconds weir_batch_size weir_importance weir_buffer_items{stratum} weir_buffer_capacity{stratum}
 weir_buffer_effective_sample_size weir_buffer_offers_total{decision} weir_training_runs_total{result}
 weir_training_seconds weir_model_info{version} weir_model_activated_timestamp_seconds
-weir_model_quality{metric,version,slice} weir_selection_advantage weir_drift_statistic{test,feature}
-weir_drift_threshold{test,feature} weir_rollbacks_total{result} weir_rollback_seconds weir_training_frozen
-weir_dead_letters_total{reason}
+weir_model_quality{metric,predictor,version,slice} weir_rollbacks_total{result} weir_rollback_seconds
+weir_training_frozen weir_dead_letters_total{reason}
 """
 
 STATE = SharedState(
@@ -25,7 +25,8 @@ STATE = SharedState(
     active_version="v3",
     activated_seconds=1_700_000_000.0,
     training_frozen=True,
-    quality={("auc", "v3", "all"): 0.84},
+    quality={("auc", "serving", "v3", "all"): 0.84},
+    recent={("auc", "baseline", "all"): 0.8},
     rollbacks={"done": 2},
 )
 
@@ -66,9 +67,22 @@ def test_the_shared_state_is_exported_as_it_is_read() -> None:
     assert 'weir_buffer_capacity{stratum="uniform"} 30.0' in lines
     assert "weir_buffer_effective_sample_size 31.5" in lines
     assert 'weir_model_info{version="v3"} 1.0' in lines
-    assert 'weir_model_quality{metric="auc",slice="all",version="v3"} 0.84' in lines
+    assert 'weir_model_quality{metric="auc",predictor="serving",slice="all",version="v3"} 0.84' in lines
+    assert 'weir_predictor_quality{metric="auc",predictor="baseline",slice="all"} 0.8' in lines
     assert 'weir_rollbacks_total{result="done"} 2.0' in lines
     assert "weir_training_frozen 1.0" in lines
+
+
+def test_every_label_value_of_a_counter_starts_at_0() -> None:
+    registry = CollectorRegistry()
+    WorkerMetrics(registry)
+    TrainerMetrics(registry, RESULTS)
+    counters = [family for family in registry.collect() if family.type == "counter"]
+    silent = [family.name for family in counters if not any(x.name.endswith("_total") for x in family.samples)]
+    assert silent == []
+    assert registry.get_sample_value("weir_dead_letters_total", {"reason": "not_json"}) == 0
+    assert registry.get_sample_value("weir_events_total", {"type": "impression", "outcome": "late"}) == 0
+    assert registry.get_sample_value("weir_training_runs_total", {"result": "promoted"}) == 0
 
 
 def test_what_is_not_known_is_not_exported() -> None:
