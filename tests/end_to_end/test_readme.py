@@ -1,4 +1,4 @@
-"""The README's "Next steps", each by the letter, on servers that were there before."""
+"""The README's "Next steps" and the quickstart's scripts, each by the letter, on servers that were there before."""
 
 import os
 import re
@@ -20,12 +20,14 @@ from tests.end_to_end.topic import records
 from tests.end_to_end.traffic import START_MS, Record, heartbeat
 from trainer.tokens import MAX_TOKENS
 from weir.local.kafka import KafkaServer
-from weir.settings import PREFIX
+from weir.places import Stack, announced
+from weir.settings import PREFIX, Settings
 
 LATER_MS = START_MS + 10_000_000  # by then every window of the first visits has closed
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 METRICS = (ROOT / "docs" / "metrics.md").read_text()
+QUICKSTART = (ROOT / "docs" / "quickstart.md").read_text()
 
 
 class Reader:
@@ -35,6 +37,10 @@ class Reader:
         self.home = home
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
         self.environment = inherited | {"WEIR_HOME": str(home), "WEIR_API_PORT": "0"}
+        for setting in ("WEIR_ATTRIBUTION_WINDOW_SECONDS=10", "WEIR_IDLE_SECONDS=5"):
+            assert setting in QUICKSTART
+            name, _, value = setting.partition("=")
+            self.environment[name] = value
 
     def types(self, line: str, *more: str, **settings: str) -> str:
         """Run a command that the README tells, with ``more`` options; its standard output."""
@@ -44,6 +50,16 @@ class Reader:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def runs(self, script: str) -> list[str]:
+        """Run a script of the quickstart in a folder whose ``.weir`` is the home; the lines that it prints."""
+        block = re.search(rf"```python\n(# {script}\n.*?)```", QUICKSTART, re.DOTALL)
+        assert block is not None
+        (self.home / script).write_text(block[1])
+        command = [sys.executable, script]
+        done = subprocess.run(command, cwd=self.home, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
 
 
 @pytest.fixture
@@ -103,6 +119,18 @@ def test_a_reader_takes_weir_to_servers_of_the_house_with_another_model_and_adds
         send(own_kafka, ((7, Record(b"", value, LATER_MS)) for value in (*view, heartbeat(LATER_MS))))
         until("its score", lambda: "visit-300" in scored_by(own_kafka), roles)
         assert "wrong" not in reader.types("weir check")
+        (reader.home / ".weir").symlink_to(reader.home)
+        addresses = Stack(own_kafka.bootstrap, reader.environment["WEIR_DATABASE_URL"], page(roles[2]) or "")
+        with announced(Settings(home=reader.home), addresses):
+            assert reader.runs("send.py") == ["sent 40 impressions and 10 clicks"]
+            seen = reader.runs("watch.py")
+            assert len(seen) == 40
+            assert [line.split()[2] for line in seen if line.startswith("p1")] == ["1"] * 10
+            assert [line.split()[2] for line in seen if line.startswith("p2")] == ["0"] * 10
+            ranked = reader.runs("rank.py")
+            assert {line.split()[0] for line in ranked[:2]} == {"p1", "p3"}
+            assert ranked[2:] == ["by v1"]
+
         until("every documented metric", lambda: documented_metrics() <= scraped(roles), roles)
 
 
