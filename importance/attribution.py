@@ -19,6 +19,7 @@ import msgspec
 from importance.decisions import DeadRecord, Decisions, later
 from importance.errors import InvalidEvent, InvalidInput
 from importance.events import ActionEvent, Heartbeat, Impression, Rated, decode
+from importance.fields import Fields
 from importance.progress import BEGINNING_OF_TIME_MS, Acknowledgements, Progress
 from importance.sample import Correction, Rating, Sample
 
@@ -42,12 +43,13 @@ _offset_of = itemgetter(0)
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """How long things wait and are remembered (in event time), and how much of it at most.
+    """How events are read, how long things wait and are remembered (in event time), and how much of it at most.
 
     ``window_ms``: an impression waits so long for its actions, and an action for its impression.
     ``deduplication_ms``: an id is remembered until event time has passed its own time by so much.
     ``max_waiting``, ``max_waiting_bytes``: impressions that wait; past either, the oldest are decided early.
     ``max_remembered``: ids remembered; and offsets, apart from the last chunk, that are read but not acknowledged.
+    ``fields``: where the messages keep an event's fields; None where they have its own names.
     """
 
     window_ms: int
@@ -55,9 +57,10 @@ class Policy(msgspec.Struct, frozen=True):
     max_waiting: int = 200_000
     max_waiting_bytes: int = 256 * 2**20
     max_remembered: int = 1_000_000
+    fields: Fields | None = None
 
     def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
+        for name in ("window_ms", "deduplication_ms", "max_waiting", "max_waiting_bytes", "max_remembered"):
             if getattr(self, name) < 1:
                 raise InvalidInput(f"the join's {name} is {getattr(self, name)}; it must be at least 1")
 
@@ -196,10 +199,10 @@ class Join:
         horizon_ms, now_ms = self._policy.deduplication_ms, self._event_time_ms
         newest_ms = BEGINNING_OF_TIME_MS
         accepted: list[str] = []
-        counts = decisions.counts
+        counts, fields = decisions.counts, self._policy.fields
         for offset, kafka_time_ms, value in records:
             try:
-                event = decode(value, kafka_time_ms)
+                event = decode(value, kafka_time_ms, fields)
             except InvalidEvent as error:
                 counts["invalid", "dead"] += 1
                 decisions.dead.append(DeadRecord(offset, error.reason, str(error)))

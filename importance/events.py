@@ -14,11 +14,24 @@ import msgspec
 from msgspec import Meta
 
 from importance.errors import InvalidEvent
+from importance.fields import Fields
+from importance.framing import unframed
 from importance.sample import Action
 
 MAX_AHEAD_MS: Final = 5 * 60 * 1000
-YEAR_10000_MS: Final = 253_402_300_800_000  # past it no calendar goes; microseconds taken for milliseconds lie there
 """How far an event's time may lie past its record's Kafka timestamp: clocks differ, but not by more."""
+
+YEAR_10000_MS: Final = 253_402_300_800_000  # past it no calendar goes
+
+PLAUSIBLE_MS: Final = 20 * 31_557_600_000
+"""20 years: a number further from the Kafka timestamp that comes within it in another unit is a time in that unit."""
+
+_UNITS: Final = (("seconds", 1000, 1), ("microseconds", 1, 1000), ("nanoseconds", 1, 1_000_000))
+
+MAX_ATTRIBUTES: Final = 64
+MAX_ATTRIBUTE_NAME: Final = 128
+MAX_ATTRIBUTE_TEXT: Final = 1024
+"""Code points of an attribute's string."""
 
 MAX_DEPTH: Final = 32
 """How deep objects and arrays may nest; the message itself is level 1."""
@@ -28,6 +41,8 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "null_value": "the record has no value",
         "not_utf8": "the bytes are not UTF-8",
         "not_json": "the bytes are not one JSON text",
+        "avro_framed": "a schema registry's frame holds Avro: write plain JSON, or use its JSON Schema serializer",
+        "protobuf_framed": "a schema registry's frame holds Protobuf: write JSON, or use its JSON Schema serializer",
         "not_object": "the JSON text is not an object",
         "too_deep": "objects and arrays nest past 32 levels",
         "nul_character": "a string holds U+0000",
@@ -36,12 +51,16 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "wrong_type": "a field has another JSON type than the table allows",
         "empty": "an id is the empty string",
         "too_long": "a string has more code points than the table allows",
+        "too_many": "`attributes` has more than 64 members",
         "not_finite": "a number is infinite, not a number, or too large for 64-bit floating point",
         "out_of_range": "a number lies outside its range",
         "unknown_type": "`type` names no kind of event",
         "unknown_surface": "`surface` is none of search, recommendation, ad",
         "bad_time": "`time` is a string, but not an RFC 3339 time",
         "time_without_offset": "`time` does not say its offset from UTC",
+        "time_in_seconds": "`time` is a number of seconds, judged by the record's Kafka timestamp; write milliseconds",
+        "time_in_microseconds": "`time` is a number of microseconds, judged the same way; write milliseconds",
+        "time_in_nanoseconds": "`time` is a number of nanoseconds, judged the same way; write milliseconds",
         "time_before_1970": "`time` lies before 1970",
         "time_in_future": "`time` lies more than 5 minutes past the record's Kafka timestamp, or past the year 9999",
     }
@@ -53,7 +72,14 @@ SURFACES: Final = ("search", "recommendation", "ad")
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 # The sample is stored as 32- and 64-bit integers; a number past them would be refused there, long after the stream.
 Position = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-Scalar = str | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float | bool | None
+Name = Annotated[str, Meta(max_length=MAX_ATTRIBUTE_NAME)]
+Scalar = (
+    Annotated[str, Meta(max_length=MAX_ATTRIBUTE_TEXT)]
+    | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+    | float
+    | bool
+    | None
+)
 
 if TYPE_CHECKING:
     Time = int
@@ -86,7 +112,7 @@ class Interaction(Event, frozen=True, kw_only=True, gc=False):
     position: Position | None = None
     propensity: Annotated[float, Meta(gt=0, le=1)] | None = None
     value: float | None = None
-    attributes: dict[str, Scalar] = {}
+    attributes: Annotated[dict[Name, Scalar], Meta(max_length=MAX_ATTRIBUTES)] = {}
 
 
 class Impression(Interaction, frozen=True, kw_only=True, gc=False, tag="impression"):
@@ -157,6 +183,7 @@ _BEGINNINGS: Final = (
     ("Expected `datetime` with", "time_without_offset"),
     ("Expected `str` of length >=", "empty"),
     ("Expected `str` of length <=", "too_long"),
+    ("Expected `object` of length <=", "too_many"),
     ("Number out of range", "not_finite"),
     ("Integer value out of range", "out_of_range"),
     ("Expected `int` <", "out_of_range"),
@@ -178,14 +205,20 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-def decode(value: bytes | None, kafka_time_ms: int) -> Impression | ActionEvent | Heartbeat:
+def decode(
+    value: bytes | None, kafka_time_ms: int, fields: Fields | None = None
+) -> Impression | ActionEvent | Heartbeat:
     """The event that a record's value holds. Raises :class:`InvalidEvent` for whatever is none.
+
+    ``fields`` says where a message of another make keeps what an event has.
 
     >>> decode(b'{"type": "heartbeat", "time": "2011-01-04T10:00:00+01:00"}', kafka_time_ms=1_700_000_000_000)
     Heartbeat(time_ms=1294131600000)
     """
     if value is None:
         raise InvalidEvent("null_value", "the record has no value; an event is one JSON object")
+    if value[:1] == b"\0":
+        value = unframed(value)
     if not value.isascii():
         _check_utf8(value)
     # Most messages have no array; and looking for one byte, given as its number, takes nanoseconds.
@@ -194,7 +227,7 @@ def decode(value: bytes | None, kafka_time_ms: int) -> Impression | ActionEvent 
     if _BACKSLASH in value:
         _check_escapes(value)
     try:
-        event = _decode(value)
+        event = _decode(value if fields is None else fields.rewrite(value))
     except msgspec.ValidationError as error:
         raise InvalidEvent(_reason(str(error)), _one_line(str(error))) from None
     except msgspec.DecodeError as error:
@@ -203,8 +236,10 @@ def decode(value: bytes | None, kafka_time_ms: int) -> Impression | ActionEvent 
     if time_ms.__class__ is not int:
         time_ms = _milliseconds(time_ms)
         msgspec.structs.force_setattr(event, "time_ms", time_ms)  # still ours alone, so still frozen for others
-    if not 0 <= time_ms <= kafka_time_ms + MAX_AHEAD_MS or time_ms >= YEAR_10000_MS:
-        raise _bad_time(time_ms, kafka_time_ms)
+        _check_time(time_ms, kafka_time_ms)
+    elif not -PLAUSIBLE_MS <= time_ms - kafka_time_ms <= MAX_AHEAD_MS or not 0 <= time_ms < YEAR_10000_MS:
+        _check_unit(time_ms, kafka_time_ms)
+        _check_time(time_ms, kafka_time_ms)
     return event
 
 
@@ -213,14 +248,24 @@ def _milliseconds(moment: object) -> int:
     return (moment - _EPOCH) // _MILLISECOND
 
 
-def _bad_time(time_ms: int, kafka_time_ms: int) -> InvalidEvent:
+def _check_unit(number: int, kafka_time_ms: int) -> None:
+    """Refuse a number that is far from the Kafka timestamp as milliseconds, and near to it in another unit."""
+    if abs(number - kafka_time_ms) <= PLAUSIBLE_MS:
+        return
+    for unit, times, divided_by in _UNITS:
+        if abs(number * times - kafka_time_ms * divided_by) <= PLAUSIBLE_MS * divided_by:
+            raise InvalidEvent(f"time_in_{unit}", f"time is {number}; that seems to be {unit}: write milliseconds")
+
+
+def _check_time(time_ms: int, kafka_time_ms: int) -> None:
     if time_ms < 0:
-        return InvalidEvent("time_before_1970", f"time is {time_ms} ms; it must not lie before 1970")
+        raise InvalidEvent("time_before_1970", f"time is {time_ms} ms; it must not lie before 1970")
     shown = time_ms if time_ms < 2**63 else "past 64 bits"  # str() of a huge integer can itself fail
     if time_ms >= YEAR_10000_MS:
-        return InvalidEvent("time_in_future", f"time is {shown} ms; it must lie before the year 10000: milliseconds?")
+        raise InvalidEvent("time_in_future", f"time is {shown} ms; it must lie before the year 10000: milliseconds?")
     bound = kafka_time_ms + MAX_AHEAD_MS
-    return InvalidEvent("time_in_future", f"time is {shown} ms; 5 minutes past the Kafka timestamp is {bound}")
+    if time_ms > bound:
+        raise InvalidEvent("time_in_future", f"time is {shown} ms; 5 minutes past the Kafka timestamp is {bound}")
 
 
 def _check_utf8(value: bytes) -> None:

@@ -45,6 +45,11 @@ def raw(field: str, literal: str) -> bytes:
     return valid_impression("i-1")[:-1] + f', "{field}": {literal}}}'.encode("utf-8", "surrogatepass")
 
 
+def framed(body: bytes, schema: int = 0xFFE00007) -> bytes:
+    """The body as a schema registry's serializers frame it; no schema id makes the whole anything but that."""
+    return b"\0" + schema.to_bytes(4, "big") + body
+
+
 def nested(levels: int) -> bytes:
     """An impression that is ``levels`` deep, itself included."""
     return raw("extra", "[" * (levels - 1) + "]" * (levels - 1))
@@ -82,7 +87,15 @@ MALFORMED: dict[str, tuple[bytes | None, str]] = {
     "a line break in a string": (raw("query", '"red\nlamp"'), "not_json"),
     "a raw zero byte in a string": (raw("query", '"red\0lamp"'), "not_json"),
     "a zero byte after the message": (_GOOD + b"\0", "not_json"),
-    "an Avro frame": (b"\x00\x00\x00\x00\x07" + _GOOD, "not_json"),
+    # framed by a schema registry
+    "Avro in a frame": (framed(b"\x06i-1\x14impression\x02\x06s-1\x00"), "avro_framed"),
+    "Avro that begins with a null in a frame": (framed(b"\x00\x06i-1\x02"), "avro_framed"),
+    "Protobuf in a frame": (framed(b"\x00\x0a\x03i-1\x12\x0aimpression\x18\x80\x01"), "protobuf_framed"),
+    "Protobuf of a nested type in a frame": (framed(b"\x04\x02\x00\x0a\x03i-1\x25\0\0\0\0"), "protobuf_framed"),
+    "a JSON array in a frame": (framed(b"[1]"), "not_object"),
+    "cut JSON in a frame": (framed(_GOOD[:-1]), "not_json"),
+    "a frame of nothing": (framed(b""), "not_json"),
+    "a cut frame": (b"\0\0\0", "not_json"),
     "compressed bytes": (b"\x1f\x8b\x08\x00" + bytes(range(128)), "not_utf8"),
     # JSON, but no object
     "null": (b"null", "not_object"),
@@ -160,6 +173,9 @@ MALFORMED: dict[str, tuple[bytes | None, str]] = {
     "an action's impression of 129": (valid_action("a-1", "i" * 129), "too_long"),
     "a query of 2,049": (raw("query", f'"{"q" * 2049}"'), "too_long"),
     "a text of 8,193": (raw("text", f'"{"t" * 8193}"'), "too_long"),
+    "an attribute of 1,025": (raw("attributes", f'{{"a": "{"v" * 1025}"}}'), "too_long"),
+    "an attribute's name of 129": (raw("attributes", f'{{"{"n" * 129}": 1}}'), "too_long"),
+    "65 attributes": (valid_action("a-1", "i-1", attributes={str(number): None for number in range(65)}), "too_many"),
     # numbers
     "NaN": (raw("propensity", "NaN"), "not_finite"),
     "Infinity": (raw("value", "Infinity"), "not_finite"),
@@ -202,7 +218,10 @@ MALFORMED: dict[str, tuple[bytes | None, str]] = {
     "the year 1": (raw("time", '"0001-01-01T00:00:00+23:59"'), "time_before_1970"),
     "the year 3000": (raw("time", '"3000-01-01T00:00:00Z"'), "time_in_future"),
     "the year 9999": (raw("time", '"9999-12-31T23:59:59-23:59"'), "time_in_future"),
-    "microseconds": (raw("time", "1294131600000000"), "time_in_future"),
+    "seconds": (raw("time", "1294131600"), "time_in_seconds"),
+    "microseconds": (raw("time", "1294131600000000"), "time_in_microseconds"),
+    "nanoseconds": (raw("time", "1294131600000000000"), "time_in_nanoseconds"),
+    "an action in seconds": (valid_action("a-1", "i-1", time=TIME_MS // 1000), "time_in_seconds"),
     "a time of 30 digits": (raw("time", "9" * 30), "time_in_future"),
     "a heartbeat in the year 3000": (valid_heartbeat("3000-01-01T00:00:00Z"), "time_in_future"),
     "an action without offset": (valid_action("a-1", "i-1", time="2011-01-04T09:00:00"), "time_without_offset"),

@@ -1,6 +1,7 @@
 """Settings turned into the plain values that each room takes. Pure; the one place that knows both sides."""
 
 from importance.attribution import Policy as JoinPolicy
+from importance.fields import Fields
 from importance.mixture import Mixture, parse
 from importance.reservoir import AdmissionPolicy
 from importance.sample import Outcome
@@ -15,13 +16,14 @@ LANDMARK_MS = 946_684_800_000
 
 
 def join(settings: Settings) -> JoinPolicy:
-    """How long impressions, actions and ids wait."""
+    """How events are read, and how long impressions, actions and ids wait."""
     return JoinPolicy(
         window_ms=round(settings.attribution_window_seconds * 1000),
         deduplication_ms=round(settings.deduplication_seconds * 1000),
         max_waiting=settings.max_waiting,
         max_waiting_bytes=settings.max_waiting_bytes,
         max_remembered=settings.max_remembered,
+        fields=Fields.parse(settings.fields),
     )
 
 

@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from importance.errors import InvalidInput
+from importance.fields import Fields
 from importance.mixture import parse
 from importance.segments import parse as parse_segments
 from weir.masking import masked_url
@@ -48,6 +49,17 @@ def _estimator(text: str) -> str:
 
 
 EstimatorText = Annotated[str, AfterValidator(_estimator)]
+
+
+def _fields(text: str) -> str:
+    try:
+        Fields.parse(text)
+    except InvalidInput as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+FieldsText = Annotated[str, AfterValidator(_fields)]
 
 
 class Settings(BaseSettings):
@@ -118,6 +130,12 @@ class Settings(BaseSettings):
     replication: int = Field(default=1, ge=1, le=9, description="replicas of a topic when it is made")
     consumer_group: str = Field(
         default="weir", pattern=r"^[A-Za-z0-9._-]{1,200}$", description="consumer group of the workers"
+    )
+
+    fields: FieldsText = Field(
+        default="",
+        max_length=10_000,
+        description="where messages of another form keep an event's fields, e.g. id=event_id, subject=user.id",
     )
 
     # The join

@@ -403,7 +403,7 @@ def test_ids_past_the_horizon_are_dropped() -> None:
     assert len(join._ids) < 3000
 
 
-@pytest.mark.parametrize("field", Policy.__struct_fields__)
+@pytest.mark.parametrize("field", sorted({*Policy.__struct_fields__} - {"fields"}))
 def test_a_policy_of_nothing_is_refused(field: str) -> None:
     with pytest.raises(InvalidInput, match=f"{field} is 0; it must be at least 1"):
         Policy(**{"window_ms": 10, "deduplication_ms": 10, field: 0})

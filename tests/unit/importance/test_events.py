@@ -2,6 +2,7 @@
 
 import json
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from importance.errors import InvalidEvent
 from importance.events import (
     ACTION_EVENTS,
     MAX_AHEAD_MS,
+    PLAUSIBLE_MS,
     REASONS,
     YEAR_10000_MS,
     ActionEvent,
@@ -29,6 +31,7 @@ from tests.malformed import (
     KAFKA_TIME_MS,
     MALFORMED,
     TIME_MS,
+    framed,
     mutations,
     nested,
     raw,
@@ -37,6 +40,7 @@ from tests.malformed import (
     valid_impression,
 )
 
+UNIT_REASONS = [("time_in_seconds", 1), ("time_in_microseconds", 10**6), ("time_in_nanoseconds", 10**9)]
 DOCUMENT = Path(__file__).parents[3] / "docs" / "events.md"
 
 
@@ -145,6 +149,7 @@ def test_microseconds_taken_for_milliseconds_are_refused_even_when_kafka_is_told
         {"position": None, "propensity": None, "value": None},
         {"attributes": {}},
         {"attributes": {"": "", "a": 2**63 - 1, "b": 1e308}},
+        {"attributes": {f"{number:😀>128}": "é" * 1024 for number in range(64)}},
         {"text": 'a backslash \\u0000, quotes " and control characters \n\t\x7f'},
         {"impression": 5, "unknown": {"deep": [[[]]]}, "ID": ""},
     ],
@@ -259,12 +264,44 @@ def test_what_is_accepted_is_json_by_another_reader_too() -> None:
             assert json.loads(value)["type"] == event.kind
 
 
-@settings(deadline=None)
-@given(st.integers(), st.integers())
+times = st.integers() | st.integers(0, YEAR_10000_MS) | st.sampled_from([10**power for power in range(20)])
+
+
+@settings(deadline=None, max_examples=500)
+@given(times, times)
 def test_any_pair_of_times_is_judged(time_ms: int, kafka_time_ms: int) -> None:
     value = json.dumps({"type": "heartbeat", "time": time_ms}).encode()
     within = 0 <= time_ms <= kafka_time_ms + MAX_AHEAD_MS and time_ms < YEAR_10000_MS
-    assert (decodes_or_says_why(value, kafka_time_ms) is not None) == within
+    near = {
+        unit: abs(Fraction(time_ms) * in_ms - kafka_time_ms) <= PLAUSIBLE_MS
+        for unit, in_ms in {
+            "ms": Fraction(1),
+            "s": Fraction(1000),
+            "µs": Fraction(1, 1000),
+            "ns": Fraction(1, 10**6),
+        }.items()
+    }
+    other_unit = not near.pop("ms") and any(near.values())
+    assert (decodes_or_says_why(value, kafka_time_ms) is not None) == (within and not other_unit)
+
+
+@given(st.integers(KAFKA_TIME_MS, 2 * KAFKA_TIME_MS), st.integers(0, 19 * 31_557_600), st.sampled_from(UNIT_REASONS))
+def test_a_time_of_the_last_years_in_another_unit_has_its_own_reason(now: int, ago: int, unit: tuple[str, int]) -> None:
+    reason, per_second = unit
+    value = valid_heartbeat((now // 1000 - ago) * per_second)
+    assert reason_of(value, now) == reason
+    assert decode(valid_heartbeat((now // 1000 - ago) * 1000), now)
+
+
+def test_a_time_in_words_has_no_unit_to_be_wrong_about() -> None:
+    assert decode(valid_heartbeat("1970-01-15T23:00:00Z"), KAFKA_TIME_MS).time_ms == 1_292_400_000
+
+
+def test_json_in_a_registrys_frame_is_read_like_plain_json() -> None:
+    for value in (valid_impression("i-1", text="Lampe à poser 😀"), valid_action("a-1", "i-1"), valid_heartbeat()):
+        for schema in (0, 7, 0x7B000000, 0xFFFFFFFF):
+            assert decode(framed(value, schema), KAFKA_TIME_MS) == decode(value, KAFKA_TIME_MS)
+            assert decode(framed(b"\n " + value, schema), KAFKA_TIME_MS) == decode(value, KAFKA_TIME_MS)
 
 
 @pytest.mark.parametrize(
