@@ -153,3 +153,17 @@ training_requests = sa.Table(
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("time", sa.DateTime(timezone=True), nullable=False),
 )
+
+# A row a process, written by it alone. Times are the database's, so that clocks of hosts do not matter.
+heartbeats = sa.Table(
+    "heartbeats",
+    metadata,
+    sa.Column("id", pg.UUID(as_uuid=True), primary_key=True),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("started", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("seen", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("stopped", sa.Boolean, nullable=False),
+    sa.Column("report", pg.JSON, nullable=False),
+)

@@ -44,6 +44,49 @@ class Due:
     inputs: dict[str, object]
 
 
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What lies between a trainer's last look and its next run.
+
+    ``fresh`` of ``after_samples`` new samples have come, ``trainable`` of ``least_samples`` are in the buffer, and
+    ``cooldown_seconds`` are left of the pause after a run; ``after_seconds`` until the time trigger, None before the
+    first run or while nothing is new.
+    """
+
+    frozen: bool
+    asked: bool
+    fresh: int
+    after_samples: int
+    trainable: int
+    least_samples: int
+    cooldown_seconds: float
+    after_seconds: float | None
+
+
+def waits(state: LearningState, policy: TriggerPolicy, now: float) -> Waits:
+    """What the next run waits for; ``now`` as for `training_due`.
+
+    >>> policy = TriggerPolicy(after_samples=100, after_seconds=60, cooldown_seconds=5, least_samples=10)
+    >>> state = LearningState(50, 20, 50, last_started=0.0, last_ended=2.0, asked=False, frozen=False)
+    >>> found = waits(state, policy, now=6.0)
+    >>> found.fresh, found.cooldown_seconds, found.after_seconds
+    (30, 1.0, 54.0)
+    """
+    fresh = state.samples - state.samples_at_last
+    ended = None if state.last_ended is None else now - state.last_ended
+    started = None if state.last_started is None or not fresh else now - state.last_started
+    return Waits(
+        frozen=state.frozen,
+        asked=state.asked,
+        fresh=fresh,
+        after_samples=policy.after_samples,
+        trainable=state.trainable,
+        least_samples=policy.least_samples,
+        cooldown_seconds=0.0 if ended is None else max(0.0, policy.cooldown_seconds - ended),
+        after_seconds=None if started is None else max(0.0, policy.after_seconds - started),
+    )
+
+
 def training_due(state: LearningState, policy: TriggerPolicy, now: float) -> Due | None:
     """The trigger that fires, if any. ``now`` in seconds, of the clock that the state's times are of.
 

@@ -24,6 +24,7 @@ from weir.api.figures import shared_state
 from weir.api.server import ApiServer
 from weir.estimating import estimates
 from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
+from weir.roles.heart import Heart
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
 from weir.settings import Settings
@@ -40,6 +41,7 @@ def run(settings: Settings) -> int:
     engine = database(settings, "api", pool_size=10)
     models, pool, requests = Registry(engine), Pool(engine), Requests(engine)
     serving = Serving(settings, models, Artifacts(settings.artifacts_url))
+    reporting.model = serving.standing
     metrics = new_registry()
     metrics.register(SharedStateCollector(lambda: shared_state(models, pool, Quality(engine))))
     topics = named_topics(settings)
@@ -80,11 +82,13 @@ def run(settings: Settings) -> int:
     with (
         stopped_by_signals(stop.set),
         ApiServer(create_api(context), settings.api_host, settings.api_port, context.closing) as server,
+        Heart(settings.database_url, "api", reporting.beat),
     ):
         _log.info("api is served", url=server.url)
         for attempt, what in ((lambda: ready_database(engine), "storage"), (serving.begin, "model")):
             if patiently(attempt, what, settings, stop, reporting) is None:
                 return 0
+        reporting.started()
         while not stop.wait(settings.models_poll_seconds):
             try:
                 serving.look()

@@ -1,9 +1,15 @@
 """Turn what the stream tells of itself into metrics, log lines and readiness."""
 
 from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from threading import Lock
+from time import time
+from typing import Any
 
 from monitoring.metrics import WorkerMetrics
+from storage import heartbeats
+from storage.heartbeats import Assigned, Model
 from stream.reports import Change, Failed, Lost, Report, Skipped, Standing, Turn
 from weir import logs
 
@@ -11,10 +17,21 @@ _log = logs.logger(__name__)
 
 
 class Reporting:
-    """The ``report`` of a worker: called from its event loop, read by the threads of its page."""
+    """The ``report`` of a worker: called from its event loop, read by the threads of its page and its heartbeat.
 
-    def __init__(self, metrics: WorkerMetrics) -> None:
+    ``model`` gives what the role serves, ``training`` what its next fine-tune waits for. ``clock`` gives seconds since
+    the epoch.
+    """
+
+    def __init__(self, metrics: WorkerMetrics, clock: Callable[[], float] = time) -> None:
         self._metrics = metrics
+        self._clock = clock
+        self.model: Callable[[], Model] = Model
+        self.training: Callable[[], Mapping[str, Any] | None] = lambda: None
+        self._starting = True
+        self._progressed: datetime | None = None
+        self._error: tuple[str, datetime] | None = None
+        self._assigned: tuple[Assigned, ...] = ()
         self._away: dict[str, str] = {}
         self._changing = Lock()
         self._partitions: set[int] = set()
@@ -23,6 +40,36 @@ class Reporting:
         """Why the worker cannot take events now; empty when it can."""
         with self._changing:
             return list(self._away.values())
+
+    def started(self) -> None:
+        """The role has all that it needs, and works from now on."""
+        self._starting = False
+
+    def progress(self) -> None:
+        """A piece of work is complete."""
+        self._progressed = self._now()
+
+    def failed(self, error: str) -> None:
+        """Something failed: it is the role's last error from now on."""
+        self._error = (error, self._now())
+
+    def beat(self) -> heartbeats.Report:
+        """What the role reports of itself now."""
+        reasons = self.reasons()
+        error, error_time = self._error or (None, None)
+        return heartbeats.Report(
+            state="starting" if self._starting else "not_ready" if reasons else "working",
+            reasons=tuple(reasons),
+            model=self.model(),
+            progressed=self._progressed,
+            error=error,
+            error_time=error_time,
+            partitions=self._assigned,
+            training=self.training(),
+        )
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
 
     def __call__(self, report: Report) -> None:
         """Take one report."""
@@ -41,6 +88,7 @@ class Reporting:
                     partition=report.partition, first=report.known, end=report.first,
                 )  # fmt: skip
             case Failed():
+                self.failed(f"{type(report.error).__name__}: {report.error}")
                 _log.error("worker failed", exc_info=report.error)
 
     def change(self, dependency: str, available: bool, reason: str) -> None:
@@ -54,6 +102,7 @@ class Reporting:
         if available and known:
             _log.info("dependency is back", dependency=dependency)
         elif not available and not known:
+            self.failed(f"{dependency}: {reason}")
             _log.warning("dependency is away", dependency=dependency, reason=reason)
 
     def rolled_back(self, seconds: float) -> None:
@@ -61,6 +110,7 @@ class Reporting:
         self._metrics.rollback_seconds.observe(seconds)
 
     def _turn(self, turn: Turn) -> None:
+        self.progress()
         metrics = self._metrics
         for (kind, outcome), count in turn.counts.items():
             metrics.events.labels(kind, outcome).inc(count)
@@ -85,6 +135,10 @@ class Reporting:
         for partition in self._partitions - standing.lag.keys():
             metrics.ingest_lag_records.remove(str(partition))  # another worker's now: its figure, not ours
         self._partitions = set(standing.lag)
+        self._assigned = tuple(
+            Assigned(partition, lag, standing.waiting.get(partition, 0))
+            for partition, lag in sorted(standing.lag.items())
+        )
         for partition, lag in standing.lag.items():
             metrics.ingest_lag_records.labels(str(partition)).set(lag)
         metrics.join_pending.set(sum(standing.waiting.values()))

@@ -1,6 +1,8 @@
 """Keep a scorer on the version that Postgres says is active. Shared by the worker and the api."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,6 +10,7 @@ from time import time
 
 from importance.errors import BadArtifact, Unavailable
 from storage.artifacts import Artifacts
+from storage.heartbeats import Model, SwapState
 from storage.registry import Active, Entry, Kind, Registry
 from trainer.device import choose, use_threads
 from trainer.scorer import Scorer, Worth
@@ -36,6 +39,7 @@ class Serving:
         self._registry = registry
         self._artifacts = artifacts
         self._sequence = -1
+        self._loading = False
         self.trouble: str | None = None
         self.scorer = Scorer(
             Worth(
@@ -47,6 +51,14 @@ class Serving:
             choose(settings.device),
             settings.score_batch,
         )
+
+    def standing(self) -> Model:
+        """What is served now, for the heartbeat."""
+        version = self.scorer.version
+        swap: SwapState = (
+            "loading" if self._loading else "refused" if self.trouble else "serving" if version else "none"
+        )
+        return Model(version, self._sequence if self._sequence >= 0 else None, swap, self.trouble)
 
     def begin(self) -> bool:
         """Load the frozen control, which is the first version ever promoted, and the active one.
@@ -89,7 +101,7 @@ class Serving:
 
     def _swap(self, active: Active) -> Swap:
         version = self._registry.version(active.version)
-        with tempfile.TemporaryDirectory(prefix="weir-model-") as scratch:
+        with self._swapping(), tempfile.TemporaryDirectory(prefix="weir-model-") as scratch:
             fetched = partial(self._artifacts.fetch, version.artifact, version.sha256, Path(scratch))
             seconds = self.scorer.swap(version.version, fetched)
         entry = self._let_in_by(active)
@@ -110,6 +122,14 @@ class Serving:
         if self.scorer.missing:
             _log.warning("estimator waits for a version that serves it", missing=", ".join(self.scorer.missing))
         return swap
+
+    @contextmanager
+    def _swapping(self) -> Iterator[None]:
+        self._loading = True
+        try:
+            yield
+        finally:
+            self._loading = False
 
     def _let_in_by(self, active: Active) -> Entry:
         """The entry that let the active version serve; the log may have grown since, and a freeze lets nothing in."""

@@ -7,6 +7,7 @@ from math import isfinite
 from pathlib import Path
 from threading import Event
 from time import monotonic, time
+from typing import Any
 
 from importance.errors import BadArtifact, Conflict
 from importance.propensity import exposure
@@ -28,10 +29,11 @@ from trainer.device import choose, use_threads
 from trainer.finetune import TrainingRows
 from trainer.labelled import Labelled
 from trainer.memory import mean_importance
-from trainer.triggers import Due, LearningState, training_due
+from trainer.triggers import Due, LearningState, Waits, training_due, waits
 from weir import learning, logs, policies
 from weir.announcing import tell
 from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
+from weir.roles.heart import Heart
 from weir.roles.reporting import Reporting
 from weir.settings import Settings
 from weir.topics import named_topics
@@ -52,13 +54,15 @@ def run(settings: Settings) -> int:
     with (
         stopped_by_signals(stop.set),
         Exporter(registry, reporting.reasons, settings.metrics_host, settings.metrics_port) as page,
+        Heart(settings.database_url, "trainer", reporting.beat),
     ):
         _log.info("page is served", url=page.url)
         engine = database(settings, "trainer")
         if patiently(lambda: ready_database(engine), "storage", settings, stop, reporting) is None:
             return 0
         with TrainerLock(engine) as lock:
-            trainer = Trainer(settings, engine, lock, metrics, stop)
+            trainer = Trainer(settings, engine, lock, metrics, reporting, stop)
+            reporting.started()
             while not stop.wait(_LOOK_SECONDS):
                 patiently(trainer.turn, "storage", settings, stop, reporting)
     return 0
@@ -68,23 +72,40 @@ class Trainer:
     """What a trainer does at each look: take the right if it is free, and train when it is due."""
 
     def __init__(
-        self, settings: Settings, engine: Engine, lock: TrainerLock, metrics: TrainerMetrics, stop: Event
+        self,
+        settings: Settings,
+        engine: Engine,
+        lock: TrainerLock,
+        metrics: TrainerMetrics,
+        reporting: Reporting,
+        stop: Event,
     ) -> None:
         self._settings = settings
         self._engine = engine
         self._lock = lock
         self._metrics = metrics
+        self._reporting = reporting
         self._stop = stop
         self._registry, self._runs, self._pool = Registry(engine), Runs(engine), Pool(engine)
         self._requests = Requests(engine)
         self._artifacts = Artifacts(settings.artifacts_url)
         self._device = choose(settings.device)
         self._leads = False
+        self._holds = False  # the right to train, also in the middle of a look
+        self._waits: Waits | None = None
+        reporting.training = self._standing
+
+    def _standing(self) -> dict[str, Any]:
+        """For the heartbeat: whether this trainer has the right to train, and what its next run waits for."""
+        found = self._waits
+        return {"leads": self._holds, "waits": None if found is None else asdict(found)}
 
     def turn(self) -> bool:
         """One look; True when it ended as it should. Raises Unavailable."""
         led, self._leads = self._leads, False  # after a look that failed, a run may stand there unended
-        if not self._lock.acquire():
+        self._holds = self._lock.acquire()
+        if not self._holds:
+            self._waits = None
             return True
         if not led:
             _log.info("this trainer has the right to train")
@@ -99,7 +120,9 @@ class Trainer:
             return
         last, learned = self._runs.last(), self._runs.last(LEARNED)
         failed = last is not None and last.result not in LEARNED
-        due = training_due(self._state(active, last, learned), learning.trigger(self._settings, failed), time())
+        state, policy = self._state(active, last, learned), learning.trigger(self._settings, failed)
+        self._waits = waits(state, policy, time())
+        due = training_due(state, policy, time())
         if due is not None:
             self._train(active, due, int(learned.inputs["cut"]) if learned else 0)
 
@@ -128,6 +151,10 @@ class Trainer:
             self._metrics.training_runs.labels(result).inc()
             self._metrics.training_seconds.observe(monotonic() - began)
             self._runs.finish(run, result, reasons, version)
+            if result in LEARNED:
+                self._reporting.progress()
+            else:
+                self._reporting.failed(f"run {run} {result}: {reasons[0]}")
         _log.info(
             "training ended", run=run, trigger=due.trigger, result=result, version=version, reason=reasons[0],
             seconds=round(monotonic() - began, 2),

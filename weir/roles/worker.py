@@ -36,6 +36,7 @@ from weir.roles.common import (
     rescoring,
     stopped_by_signals,
 )
+from weir.roles.heart import Heart
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
 from weir.settings import Settings
@@ -56,6 +57,7 @@ def run(settings: Settings) -> int:
     with (
         stopped_by_signals(stop.set),
         Exporter(registry, reporting.reasons, settings.metrics_host, settings.metrics_port) as page,
+        Heart(settings.database_url, "worker", reporting.beat),
     ):
         _log.info("page is served", url=page.url)
         prepared = _prepare(settings, stop, reporting)
@@ -73,6 +75,7 @@ def _prepare(settings: Settings, stop: Event, reporting: Reporting) -> tuple[UUI
     if topic is None:
         return None
     serving = Serving(settings, Registry(engine), Artifacts(settings.artifacts_url))
+    reporting.model = serving.standing
     if not wait(serving.begin, "model"):
         return None
     if not wait(lambda: _bring(settings, engine, serving), "buffer"):
@@ -144,6 +147,7 @@ async def _work(
     for task in tasks:
         task.add_done_callback(partial(_fail_with, worker))
     reporting.change("worker", True, "started")
+    reporting.started()
     try:
         return await worker.run(ended)
     except Unavailable as error:  # Faust cannot be started twice in a process: a supervisor starts it anew

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from importance.errors import Unavailable
 from importance.strata import STRATA
-from monitoring.metrics import TrainerMetrics, new_registry
+from monitoring.metrics import TrainerMetrics, WorkerMetrics, new_registry
 from storage.buffer import Buffer
 from storage.lock import TrainerLock
 from storage.requests import Requests
@@ -17,6 +17,7 @@ from storage.runs import ABANDONED, LEARNED, Runs
 from tests.conftest import TestPostgres
 from tests.integration.roles.test_serving import Place
 from tests.integration.storage.harness import TOPIC, Owner, end_holders_of_advisory_locks, offer
+from weir.roles.reporting import Reporting
 from weir.roles.trainer import Trainer
 
 
@@ -46,7 +47,9 @@ class School(Place):
             for number in range(80)
         ]
         Owner(self.engine, Buffer(self.engine, dict.fromkeys(STRATA, 100), TOPIC)).flush(offers)
-        self.trainer = Trainer(self.settings, self.engine, self.lock, TrainerMetrics(self.metrics), Event())
+        self.reporting = Reporting(WorkerMetrics(new_registry()))
+        metrics = TrainerMetrics(self.metrics)
+        self.trainer = Trainer(self.settings, self.engine, self.lock, metrics, self.reporting, Event())
 
     def ended(self, result: str) -> float | None:
         """What the metric counts of runs that ended so."""
