@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
-from uuid import UUID
 
 from importance.progress import BEGINNING_OF_TIME_MS
 from storage.engine import Engine
@@ -16,6 +15,7 @@ from storage.progress import Position, Progresses
 from storage.registry import Active, Entry, Kind, Registry
 from storage.requests import Requests
 from storage.runs import Run, Runs
+from weir.topics import Measured
 
 NEEDED = ("worker", "trainer", "api")
 """Without one of these the service does not do what it is for."""
@@ -105,23 +105,18 @@ class Training:
 class Status:
     """Everything at one moment.
 
-    ``absent``: needed roles of which no process lives; ``lost``: processes that vanished and were not replaced.
+    ``absent``: needed roles of which no process lives; ``degraded``: a line for each of them, and for each process
+    that vanished and was not replaced. ``kafka``: why the broker could not be asked, None when it answered.
     """
 
     absent: Sequence[str]
-    lost: Sequence[str]
+    degraded: Sequence[str]
     roles: Sequence[Role]
+    kafka: str | None
     partitions: Sequence[Partition]
     active: str | None
     sequence: int | None
     training: Training
-
-    @property
-    def degraded(self) -> list[str]:
-        """One line for each thing that should be there and is not."""
-        return [f"no {role} is running: start weir {role}" for role in self.absent] + [
-            describe(role) for role in self.roles if role.name in self.lost
-        ]
 
 
 def describe(role: Role) -> str:
@@ -181,6 +176,12 @@ def absent(found: Iterable[Role]) -> list[str]:
     """The needed roles of which no process lives."""
     alive = {role.role for role in found if role.state != "gone"}
     return [role for role in NEEDED if role not in alive]
+
+
+def degraded(found: Sequence[Role]) -> list[str]:
+    """One line for each thing that should be there and is not."""
+    missing = [f"no {role} is running: start weir {role}" for role in absent(found)]
+    return missing + [describe(role) for role in found if role.state == "gone" and not role.stopped]
 
 
 def partitions(positions: Iterable[Position], beats: Iterable[Heartbeat], ends: Ends | None) -> list[Partition]:
@@ -254,17 +255,18 @@ def freeze_of(log: Sequence[Entry], frozen: bool) -> Freeze | None:
     return None if entry is None else Freeze(entry.actor, entry.reason, entry.time)
 
 
-def take(engine: Engine, topic: UUID | None, ends: Ends | None) -> Status:
-    """Read everything. Without ``topic`` or ``ends``, as while Kafka is unavailable, less is known of partitions."""
+def take(engine: Engine, topic: Measured) -> Status:
+    """Read everything of ``topic``, of which less is known while Kafka is unavailable."""
     registry, beats = Registry(engine), Heartbeats(engine).all()
     active = registry.active()
     known = roles(beats)
-    positions = [] if topic is None else Progresses(engine, topic).positions()
+    positions = [] if topic.id is None else Progresses(engine, topic.id).positions()
     return Status(
         absent=absent(known),
-        lost=[role.name for role in known if role.state == "gone" and not role.stopped],
+        degraded=degraded(known),
         roles=known,
-        partitions=partitions(positions, beats, ends),
+        kafka=topic.trouble,
+        partitions=partitions(positions, beats, topic.ends if topic.id else None),
         active=active.version if active else None,
         sequence=active.sequence if active else None,
         training=training(

@@ -1,10 +1,40 @@
 """Topics by the settings: their names under the prefix, and what they should be. Loads Kafka's client when called."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from uuid import UUID
+
+from importance.errors import NotFound, Unavailable
 
 if TYPE_CHECKING:
     from stream.topics import TopicPlan, Topics
     from weir.settings import Settings
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The topic of interactions as the broker tells it: its id, and partition → the offset of the next record.
+
+    ``trouble``: why it could not be asked; then nothing is known.
+    """
+
+    id: UUID | None = None
+    ends: Mapping[int, int] = field(default_factory=dict)
+    trouble: str | None = None
+
+
+def measured(settings: "Settings") -> Measured:
+    """Ask the broker of the settings."""
+    from stream.topics import end_offsets, topic_id
+
+    if not settings.kafka_bootstrap:
+        return Measured(trouble="no Kafka is known")
+    name = named_topics(settings).interactions
+    try:
+        return Measured(topic_id(settings.kafka_bootstrap, name), end_offsets(settings.kafka_bootstrap, name))
+    except (NotFound, Unavailable) as error:
+        return Measured(trouble=str(error))
 
 
 def named_topics(settings: "Settings") -> "Topics":

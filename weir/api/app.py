@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from weir.api import guard, problems, routes, stream
+from weir.api import guard, problems, routes, status, stream
 from weir.api.context import ApiContext
 
 DESCRIPTION = """Importance of interactions, rankings by the model that serves, and the operator's hand on both.
@@ -22,6 +22,7 @@ def create_api(context: ApiContext) -> FastAPI:
         responses={"default": problems.DOCUMENTED},
     )
     app.include_router(routes.create_router(context))
+    app.include_router(status.create_router(context))
     app.include_router(stream.create_router(context))
     problems.install(app)
     app.add_middleware(guard.BoundedBody)

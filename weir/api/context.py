@@ -9,6 +9,7 @@ from storage.pool import Pool
 from storage.registry import Entry, Registry
 from weir.estimating import Estimates
 from weir.snapshot import Snapshot
+from weir.status import Status
 
 Score = Callable[[Sequence[Sample], Sequence[str]], tuple[str, Mapping[str, Sequence[float]]]]
 """(samples, names of estimators) → (version, each estimator's scores of all samples)."""
@@ -23,8 +24,8 @@ class ApiContext:
 
     ``announce`` tells the workers of an entry of the log. ``request_training`` is given who asks, and says whether the
     request is new (True) or one with another that waits (False); Conflict while frozen. ``not_ready`` gives the
-    reasons why requests cannot be served now. ``page`` gives the text of /metrics and its content type. ``closing``
-    ends endless answers.
+    reasons why requests cannot be served now, ``degraded`` what the rest of the service lacks. ``page`` gives the text
+    of /metrics and its content type. ``closing`` ends endless answers.
     """
 
     registry: Registry
@@ -36,5 +37,7 @@ class ApiContext:
     announce: Callable[[Entry], None]
     request_training: Callable[[str], bool]
     not_ready: Callable[[], Sequence[str]]
+    degraded: Callable[[], Sequence[str]]
+    status: Callable[[], Status]
     page: Callable[[], tuple[bytes, str]]
     closing: Event = field(default_factory=Event)

@@ -39,11 +39,11 @@ def _probes(router: APIRouter, context: ApiContext) -> None:
 
     @router.get("/readyz", tags=["probes"], responses={503: {"model": shapes.Readiness, "description": "Not ready"}})
     def readyz(response: Response) -> shapes.Readiness:
-        """200 when requests can be served, else 503 with the reasons."""
+        """200 when requests can be served, else 503 with the reasons; ``degraded`` names other roles that are gone."""
         reasons = list(context.not_ready())
         if reasons:
             response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-        return shapes.Readiness(ready=not reasons, reasons=reasons)
+        return shapes.Readiness(ready=not reasons, reasons=reasons, degraded=list(context.degraded()))
 
     @router.get("/metrics", tags=["probes"], response_class=Response)
     def metrics() -> Response:

@@ -213,7 +213,8 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether the role can work, and why not."""
+    """Whether the role can work, and why not. ``degraded``: what the rest of the service lacks; it stays ready."""
 
     ready: bool
     reasons: list[str]
+    degraded: list[str] = []

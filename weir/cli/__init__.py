@@ -13,7 +13,21 @@ import typer
 from typer.main import get_command
 
 from importance.errors import InvalidInput, WeirError
-from weir.cli import benchmark, buffer, check, dead_letters, migrate, models, replay, roles, score, settings, topics, up
+from weir.cli import (
+    benchmark,
+    buffer,
+    check,
+    dead_letters,
+    migrate,
+    models,
+    replay,
+    roles,
+    score,
+    settings,
+    status,
+    topics,
+    up,
+)
 
 HELP = "Score live interactions, keep the most instructive, keep the model learning, roll back in seconds."
 
@@ -58,7 +72,7 @@ def create_app() -> typer.Typer:
         epilog="Every command takes --help. --debug shows the traceback of an error.",
     )
     app.callback()(_options)
-    for group in (up, roles, migrate, topics, check, settings, replay, score):
+    for group in (up, roles, migrate, topics, check, status, settings, replay, score):
         group.register(app)
     app.add_typer(benchmark.app, name="benchmark")
     app.add_typer(models.app, name="models")

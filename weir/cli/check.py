@@ -1,7 +1,7 @@
 """``weir check``: one line a dependency, and whether Weir could work with it. Changes nothing, fetches nothing."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,6 +13,7 @@ from weir.cli.output import AsJson, print_columns, print_json
 
 if TYPE_CHECKING:
     from weir.settings import Settings
+    from weir.status import Role
 
 State = Literal["ok", "note", "wrong"]
 
@@ -61,6 +62,8 @@ def look(settings: "Settings") -> Iterator[Finding]:
     if placed.kafka_bootstrap:
         yield _finding("topics", lambda: _topics(placed))
     yield _finding("postgres", lambda: _postgres(placed)) if placed.database_url else _local("postgres", "DATABASE_URL")
+    if placed.database_url:
+        yield from _roles(placed)
     yield _finding("artifacts", lambda: _artifacts(placed))
     yield _finding("data set", lambda: _dataset(placed))
     yield _finding("model", lambda: _model(placed))
@@ -154,6 +157,41 @@ def _postgres(settings: "Settings") -> tuple[State, str]:
     if found != newest:
         return "wrong", f"{place(engine)} is at migration {found}, not {newest}: run weir migrate"
     return "ok", f"{place(engine)} at migration {newest}"
+
+
+def _roles(settings: "Settings") -> Iterator[Finding]:
+    """A line for each role that the service needs."""
+    from storage.engine import create_engine
+    from storage.heartbeats import Heartbeats
+    from weir.status import NEEDED, roles
+
+    engine = create_engine(settings.database_url, pool_size=1)
+    try:
+        beats = Heartbeats(engine).all()
+    except WeirError:
+        yield from (Finding(role, "note", "not known: see postgres") for role in NEEDED)
+        return
+    finally:
+        engine.dispose()
+    known = roles(beats)
+    for role in NEEDED:
+        yield Finding(role, *_role(role, [each for each in known if each.role == role], bool(beats)))
+
+
+def _role(name: str, known: "Sequence[Role]", ever: bool) -> tuple[State, str]:
+    """``ever``: whether any role ever ran on this database; before the first start none is missed."""
+    from weir.status import describe
+
+    alive = [role for role in known if role.state != "gone"]
+    if not alive:
+        remedy = f"start weir {name}"
+        gone = "; ".join(describe(role) for role in known)
+        return "wrong" if ever else "note", f"none is running: {remedy}" + (f" ({gone})" if gone else "")
+    troubled = [role for role in known if role.state != "working" and not role.stopped]
+    if not troubled:
+        return "ok", f"{len(alive)} working"
+    is_wrong = any(role.state in ("gone", "not_ready") for role in troubled)
+    return "wrong" if is_wrong else "note", "; ".join(describe(role) for role in troubled)
 
 
 def _artifacts(settings: "Settings") -> tuple[State, str]:

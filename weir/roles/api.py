@@ -11,12 +11,13 @@ from importance.sample import Sample
 from monitoring.exporter import page
 from monitoring.metrics import SharedStateCollector, WorkerMetrics, new_registry
 from storage.artifacts import Artifacts
+from storage.heartbeats import Heartbeats
 from storage.pool import Pool
 from storage.quality import Quality
 from storage.registry import Entry, Registry
 from storage.requests import Requests
 from stream.topics import topic_id
-from weir import logs, snapshot
+from weir import logs, snapshot, status
 from weir.announcing import tell
 from weir.api.app import create_api
 from weir.api.context import ApiContext
@@ -28,7 +29,7 @@ from weir.roles.heart import Heart
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
 from weir.settings import Settings
-from weir.topics import named_topics
+from weir.topics import measured, named_topics
 
 _log = logs.logger(__name__)
 
@@ -66,6 +67,11 @@ def run(settings: Settings) -> int:
         if problem is not None:
             _log.warning("not announced; workers find it by themselves", reason=problem)
 
+    degraded: list[str] = []  # as of the last look: a probe asks often, and must not wait for Postgres
+
+    def look_around() -> None:
+        degraded[:] = status.degraded(status.roles(Heartbeats(engine).all()))
+
     context = ApiContext(
         registry=models,
         pool=pool,
@@ -76,6 +82,8 @@ def run(settings: Settings) -> int:
         announce=announce,
         request_training=requests.ask,
         not_ready=reporting.reasons,
+        degraded=lambda: degraded,
+        status=lambda: status.take(engine, measured(settings)),
         page=partial(page, metrics),
     )
     reporting.change("model", False, "not loaded yet")
@@ -92,6 +100,7 @@ def run(settings: Settings) -> int:
         while not stop.wait(settings.models_poll_seconds):
             try:
                 serving.look()
+                look_around()
             except Unavailable as error:
                 reporting.change("storage", False, str(error))
             else:

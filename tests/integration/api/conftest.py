@@ -27,13 +27,14 @@ from storage.pool import Pool
 from storage.progress import Progresses
 from storage.quality import Quality
 from storage.registry import Entry, Registry
-from weir import snapshot
+from weir import snapshot, status
 from weir.api.app import create_api
 from weir.api.context import ApiContext
 from weir.api.figures import shared_state
 from weir.api.server import ApiServer
 from weir.estimating import estimates
 from weir.settings import Settings
+from weir.topics import Measured
 
 TIME_MS = 1_294_012_800_000  # 2011-01-03 00:00 UTC, a Monday
 
@@ -49,6 +50,7 @@ class World:
         self.announced: list[Entry] = []
         self.waiting_requests: list[str] = []
         self.reasons: list[str] = []
+        self.degraded: list[str] = []
         registry = new_registry()
         pool = Pool(self.engine)
         registry.register(SharedStateCollector(partial(shared_state, self.registry, pool, Quality(self.engine))))
@@ -62,6 +64,8 @@ class World:
             announce=self.announced.append,
             request_training=self.request_training,
             not_ready=lambda: self.reasons,
+            degraded=lambda: self.degraded,
+            status=lambda: status.take(self.engine, Measured(self.topic, {0: 50})),
             page=partial(page, registry),
         )
         self.server = ApiServer(create_api(context), "127.0.0.1", 0, context.closing)

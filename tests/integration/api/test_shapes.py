@@ -4,6 +4,9 @@ import json
 import re
 from datetime import datetime
 from pathlib import Path
+from uuid import uuid4
+
+from storage.heartbeats import Assigned, Heartbeats, Model, Process, Report
 
 from .conftest import World
 
@@ -30,6 +33,34 @@ def test_what_the_buffer_says_of_the_stream_is_told_when_asked_for(world: World)
         assert set(each) == {"figure", "estimate", "low", "high", "too_few", "stream"}
     assert body["estimates"][0]["stream"] == 200
     assert body["note"] == "the stream from 2011-01-03 on, 1 week of event time"
+
+
+def test_the_status_names_roles_partitions_and_what_training_waits_for(world: World) -> None:
+    world.register("v1", "v2")
+    world.fill(count=40)
+    Heartbeats(world.engine).write(
+        Process(uuid4(), "worker", "host-a", 17),
+        60.0,
+        Report("working", model=Model("v2", 2, "serving"), partitions=(Assigned(0, 10, 4),)),
+    )
+    body = world.http.get("/v1/status").json()
+    assert set(body) == {"absent", "degraded", "roles", "kafka", "partitions", "active", "sequence", "training"}
+    assert body["absent"] == ["trainer", "api"]
+    assert body["degraded"] == ["no trainer is running: start weir trainer", "no api is running: start weir api"]
+    (role,) = body["roles"]
+    assert (role["role"], role["host"], role["pid"], role["state"]) == ("worker", "host-a", 17, "working")
+    assert role["model"] == {"version": "v2", "sequence": 2, "swap": "serving", "trouble": None}
+    (partition,) = body["partitions"]
+    assert (partition["owner"], partition["unread"], partition["undecided"]) == ("host-a/17", 10, 10)
+    assert (partition["next"], partition["event_time"]) == (40, "2011-01-03T00:00:00Z")
+    assert (body["active"], body["sequence"], body["training"]["state"]) == ("v2", 2, "no_trainer")
+
+
+def test_an_api_stays_ready_when_another_role_is_gone_and_says_which(world: World) -> None:
+    world.degraded.append("no trainer is running: start weir trainer")
+    answer = world.http.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {"ready": True, "reasons": [], "degraded": ["no trainer is running: start weir trainer"]}
 
 
 def test_a_threshold_is_null_until_something_was_turned_away(world: World) -> None:
@@ -102,7 +133,7 @@ def test_items_are_ranked_best_first_and_the_subject_is_optional(world: World) -
 
 def test_health_is_told_apart_from_readiness(world: World) -> None:
     assert world.http.get("/healthz").json() == {"status": "alive"}
-    assert world.http.get("/readyz").json() == {"ready": True, "reasons": []}
+    assert world.http.get("/readyz").json() == {"ready": True, "reasons": [], "degraded": []}
     world.reasons = ["storage: connection refused"]
     answer = world.http.get("/readyz")
     assert (answer.status_code, answer.json()["reasons"]) == (503, ["storage: connection refused"])
@@ -143,7 +174,7 @@ def test_the_interface_describes_itself(world: World) -> None:
         "GET /healthz", "GET /readyz", "GET /metrics", "POST /v1/score", "POST /v1/rank", "GET /v1/models",
         "GET /v1/models/{version}", "POST /v1/models/{version}/promote", "POST /v1/models/rollback",
         "POST /v1/training/freeze", "POST /v1/training/unfreeze", "POST /v1/training/run", "GET /v1/buffer",
-        "GET /v1/samples/{id}", "GET /v1/stream",
+        "GET /v1/samples/{id}", "GET /v1/stream", "GET /v1/status",
     }  # fmt: skip
     assert world.http.get("/docs").status_code == 200
 

@@ -5,9 +5,11 @@ import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from kafka import KafkaProducer
 
 from importance.quality import tally, tally_segments
@@ -15,6 +17,7 @@ from importance.reservoir import admit
 from importance.scores import Scores
 from storage.buffer import Buffer
 from storage.engine import create_engine
+from storage.heartbeats import Heartbeats, Model, Process, Report
 from storage.registry import Registry
 from stream.dead_letters import DeadLetter
 from tests.integration.storage.harness import TOPIC, Owner, offer
@@ -305,3 +308,43 @@ def test_check_survives_services_that_are_away(weir: Weir, monkeypatch: pytest.M
     findings = {finding["name"]: finding["state"] for finding in json.loads(done.out)}
     assert (findings["kafka"], findings["postgres"]) == ("wrong", "wrong")
     assert "hunter22" not in done.out + done.err
+
+
+def test_status_and_check_tell_which_role_is_gone(weir: Weir, database: str, registry: Registry) -> None:
+    engine = create_engine(database)
+    heartbeats = Heartbeats(engine)
+    before = {found["name"]: found["state"] for found in json.loads(weir("check", "--json").out)}
+    assert [before[role] for role in ("worker", "trainer", "api")] == ["note"] * 3  # nothing ever ran here
+    register(registry, "v1", "v2")
+    working = Report("working", model=Model("v2", 2, "serving"))
+    for pid, role in enumerate(("worker", "worker", "trainer", "api")):
+        heartbeats.write(Process(UUID(int=pid), role, "host-a", pid), 60.0, working)
+    done = weir("status", "--json")
+    assert (done.status, json.loads(done.out)["degraded"]) == (0, [])
+
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE heartbeats SET seen = now() - interval '25 s' WHERE pid IN (1, 2)"))
+    engine.dispose()
+    done = weir("status", "--json")
+    assert done.status == 1
+    status = json.loads(done.out)
+    assert {role["pid"]: role["state"] for role in status["roles"]} == {
+        0: "working", 1: "gone", 2: "gone", 3: "working",
+    }  # fmt: skip
+    assert status["degraded"][0] == "no trainer is running: start weir trainer"
+    assert [line.partition(":")[0] for line in status["degraded"][1:]] == [
+        "trainer host-a/2 is gone", "worker host-a/1 is gone",
+    ]  # fmt: skip
+    assert status["training"]["state"] == "no_trainer"
+    text = weir("status").out
+    assert "missing: no trainer is running: start weir trainer" in text
+    assert "training  no trainer is running" in text
+
+    done = weir("check", "--json")
+    assert done.status == 1
+    found = {each["name"]: (each["state"], each["detail"]) for each in json.loads(done.out)}
+    assert found["api"] == ("ok", "1 working")
+    assert found["worker"][0] == "wrong"
+    assert found["worker"][1].startswith("worker host-a/1 is gone: has not reported for 2")
+    assert found["trainer"][0] == "wrong"
+    assert found["trainer"][1].startswith("none is running: start weir trainer (trainer host-a/2 is gone")

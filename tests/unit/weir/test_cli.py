@@ -46,7 +46,7 @@ COMMANDS = dict(commands())
 
 def test_every_command_of_the_contract_exists() -> None:
     assert set(COMMANDS) == {
-        "up", "worker", "trainer", "api", "migrate", "topics", "check", "settings", "replay",
+        "up", "worker", "trainer", "api", "migrate", "topics", "check", "status", "settings", "replay",
         "models init", "models list", "models show", "models promote", "models rollback", "models freeze",
         "models unfreeze", "buffer stats", "buffer explain", "buffer rescore", "dead-letters list",
         "dead-letters redrive", "benchmark importance", "score",

@@ -1,0 +1,118 @@
+"""``weir status``: what runs, how far it is, what it waits for, and what is missing."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import typer
+
+from weir.cli.output import AsJson, columns, print_json
+
+if TYPE_CHECKING:
+    from weir.settings import Settings
+    from weir.status import Role, Status, Training
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("status")(status)
+
+
+def status(as_json: AsJson = False) -> int:
+    """Show roles, partitions, model and training. Exits 1 when a needed role is absent or a process is lost."""
+    from weir.settings import read
+
+    found = taken(read())
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo("\n".join(_lines(found)))
+    return int(bool(found.degraded))
+
+
+def taken(settings: "Settings") -> "Status":
+    """The status now, by the services that the settings or a running stack name."""
+    from storage.engine import create_engine
+    from weir.places import located
+    from weir.status import take
+    from weir.topics import measured
+
+    placed = located(settings, database=True)
+    engine = create_engine(placed.database_url, pool_size=1)
+    try:
+        return take(engine, measured(placed))
+    finally:
+        engine.dispose()
+
+
+def _lines(found: "Status") -> Iterator[str]:
+    yield from (f"missing: {line}" for line in found.degraded)
+    yield columns(
+        ("role", "host/pid", "state", "since", "seen", "serves", "last progress", "detail"),
+        [_row(role) for role in found.roles],
+    )
+    yield ""
+    if found.kafka is not None:
+        yield f"kafka     {found.kafka}: partitions are shown as the workers report them"
+    if found.partitions:
+        yield columns(
+            ("partition", "owner", "unread", "undecided", "waiting", "event time"),
+            [(x.partition, x.owner, x.unread, x.undecided, x.waiting, _time(x.event_time)) for x in found.partitions],
+        )
+    yield ""
+    yield f"model     {found.active or 'none yet: run weir models init'}"
+    yield f"training  {training(found.training)}"
+    errors = [role for role in found.roles if role.error]
+    if errors:
+        yield ""
+        yield columns(("last error", "of", "what"), [(_time(x.error_time), x.name, x.error) for x in errors])
+
+
+def _row(role: "Role") -> tuple[object, ...]:
+    model = role.model
+    serves = model.version if model.swap == "serving" else f"{model.version or '-'} ({model.swap})"
+    state = "not ready" if role.state == "not_ready" else role.state
+    return (
+        role.role,
+        f"{role.host}/{role.pid}",
+        state,
+        _time(role.started),
+        f"{role.silent_seconds:.0f} s ago",
+        None if role.role == "trainer" else serves,
+        _time(role.progressed),
+        "stopped in order" if role.stopped else "; ".join(role.reasons),
+    )
+
+
+def training(found: "Training") -> str:
+    """What training does, or what it waits for, in one line."""
+    asked = "; an operator asked for a run" if found.asked else ""
+    if found.frozen is not None and found.state != "running":
+        who = found.frozen
+        return f"frozen since {_time(who.time)} by {who.actor}: {who.reason}{asked}"
+    match found.state:
+        case "running":
+            return f"running since {_time(found.running_since)} (trigger: {found.trigger})"
+        case "no_trainer":
+            return f"no trainer is running: start weir trainer{asked}"
+        case "no_model":
+            return "waits for a first model: run weir models init"
+    return f"waits: {_waits(found)}{asked}"
+
+
+def _waits(found: "Training") -> str:
+    waits = found.waits
+    if waits is None:
+        return "no trainer has reported for what yet"
+    parts = []
+    if waits["trainable"] < waits["least_samples"]:
+        parts.append(f"the buffer holds {waits['trainable']} of the {waits['least_samples']} samples that it needs")
+    if waits["cooldown_seconds"] > 0:
+        parts.append(f"{waits['cooldown_seconds']:.0f} s of the pause after the last run are left")
+    parts.append(f"{waits['fresh']} of {waits['after_samples']} new samples")
+    if waits["after_seconds"] is not None:
+        parts.append(f"or {waits['after_seconds']:.0f} s")
+    return ", ".join(parts)
+
+
+def _time(time: object) -> str | None:
+    return None if time is None else f"{time:%Y-%m-%d %H:%M:%S}Z"
