@@ -91,7 +91,7 @@ def line(state: State) -> str:
         f"promotions {shared.promotions}",
         *(f"{name} AUC {value:.3f}" for name, value in means if not isnan(value)),
         "training frozen" if state.frozen else "",
-        *(f"{role.name} {role.state}" for role in state.roles if role.state != "working"),
+        *(f"{role.role} {role.state.replace('_', ' ')}" for role in state.roles if role.state != "working"),
     ]
     return "  ".join(part for part in parts if part)
 

@@ -13,7 +13,8 @@ from rich.text import Text
 from storage.registry import Entry, Kind
 from storage.runs import Run
 from weir.snapshot import FROZEN, REFERENCE, SERVING, Snapshot, Week
-from weir.state import Role, State, Waiting
+from weir.state import State, Waiting
+from weir.status import NEEDED, Role
 
 _BARS = "▁▂▃▄▅▆▇█"
 _NAMES = {SERVING: "serving", FROZEN: "baseline", REFERENCE: "reference"}
@@ -98,12 +99,17 @@ def waits(waiting: Waiting) -> str:
 
 
 def roles(known: Sequence[Role]) -> Text:
-    """Each role with its state, and why it is not working."""
-    parts = []
-    for role in known:
-        detail = f" ({role.detail})" if role.detail and role.state != "working" else ""
-        parts.append(Text.assemble(f"{role.name} ", (role.state, _COLOURS.get(role.state, "red")), detail))
-    return Text("   ").join(parts) if parts else Text("not started")
+    """Each role with its state, and why it is not working; one that has not reported yet is starting."""
+    missing = [(name, "starting", "") for name in NEEDED if name not in {role.role for role in known}]
+    reported = [(role.role, role.state.replace("_", " "), "; ".join(role.reasons)) for role in known]
+    order = [*reported, *missing]
+    parts = [
+        Text.assemble(
+            f"{name} ", (state, _COLOURS.get(state, "red")), f" ({why})" if why and state != "working" else ""
+        )
+        for name, state, why in sorted(order, key=lambda each: NEEDED.index(each[0]))
+    ]
+    return Text("   ").join(parts)
 
 
 def training(state: State, now: datetime) -> RenderableType:

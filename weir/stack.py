@@ -16,11 +16,12 @@ from uuid import UUID
 from importance.errors import Unavailable, WeirError
 from storage import migrate
 from storage.engine import Engine, create_engine
+from storage.heartbeats import Heartbeats
 from storage.registry import Registry
 from stream.datasets import online_retail
 from stream.replay import Advance, Pace, Replayed, Target, replay
 from stream.topics import end_offsets, provision, topic_id
-from weir import logs, snapshot
+from weir import logs, snapshot, status
 from weir.live import View, view_for
 from weir.local.install import install
 from weir.local.ports import answers, free_port
@@ -31,7 +32,7 @@ from weir.pacing import Pacing
 from weir.places import Stack, announced
 from weir.policies import train_after_samples
 from weir.settings import Settings, secrets
-from weir.state import Rate, State
+from weir.state import Rate, State, Waiting
 from weir.topics import named_topics, planned_topics
 
 _LOOK_SECONDS = 0.5
@@ -254,11 +255,16 @@ class _Up:
         undecided = sum(max(0, end - decided.get(partition, 0)) for partition, end in ends.items())
         dead = sum(end_offsets(bootstrap, self._topics.dead).values())
         events = sum(ends.values())
+        beats = Heartbeats(self._engine).all()
+        assigned = [each for beat in beats if status.lives(beat) for each in beat.report.partitions]
         return State(
             shared,
             events,
             undecided,
             dead,
+            unread=sum(each.unread for each in assigned),
+            waiting=Waiting(sum(each.waiting for each in assigned)),
+            roles=status.roles(beats),
             events_per_second=self._rate.of(events),
             train_after=train_after_samples(self._settings),
         )

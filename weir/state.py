@@ -8,17 +8,9 @@ from datetime import UTC, datetime
 
 from importance.progress import BEGINNING_OF_TIME_MS
 from weir.snapshot import Snapshot
+from weir.status import Role
 
 _RATE_SECONDS = 10.0  # over so long a rate is measured
-
-
-@dataclass(frozen=True)
-class Role:
-    """A process of the stack: ``state`` is starting, working or unavailable; ``detail`` gives the reason."""
-
-    name: str
-    state: str
-    detail: str = ""
 
 
 @dataclass(frozen=True)

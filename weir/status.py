@@ -129,6 +129,11 @@ def describe(role: Role) -> str:
     return f"{role.name} is gone: {how}" + ("" if role.stopped else f" {role.silent_seconds:.0f} s")
 
 
+def lives(beat: Heartbeat) -> bool:
+    """Whether the process reported lately, and not that it stopped."""
+    return not beat.stopped and beat.silent_seconds <= GONE_SECONDS
+
+
 def roles(beats: Iterable[Heartbeat]) -> list[Role]:
     """The processes that matter now: those that live, and of the gone ones those that nothing replaced.
 
@@ -136,10 +141,9 @@ def roles(beats: Iterable[Heartbeat]) -> list[Role]:
     """
     found: list[Role] = []
     for beat in beats:
-        is_gone = beat.stopped or beat.silent_seconds > GONE_SECONDS
         kept_seconds = STOPPED_KEPT_SECONDS if beat.stopped else LOST_KEPT_SECONDS
         if beat.silent_seconds <= kept_seconds:
-            found.append(_role(beat, is_gone))
+            found.append(_role(beat, not lives(beat)))
     replaced: set[int] = set()
     for role in found:
         if role.state == "gone":
@@ -190,7 +194,7 @@ def partitions(positions: Iterable[Position], beats: Iterable[Heartbeat], ends: 
     owners = {
         assigned.partition: (f"{beat.process.host}/{beat.process.pid}", assigned)
         for beat in beats
-        if not beat.stopped and beat.silent_seconds <= GONE_SECONDS
+        if lives(beat)
         for assigned in beat.report.partitions
     }
     found = []
@@ -220,11 +224,7 @@ def training(
     beats: Iterable[Heartbeat], active: Active | None, frozen: Freeze | None, run: Run | None, asked: bool
 ) -> Training:
     """What training does, or why it does nothing. ``run``: the last one."""
-    alive = [
-        beat
-        for beat in beats
-        if beat.process.role == "trainer" and not beat.stopped and beat.silent_seconds <= GONE_SECONDS
-    ]
+    alive = [beat for beat in beats if beat.process.role == "trainer" and lives(beat)]
     led = [beat.report.training for beat in alive if beat.report.training and beat.report.training["leads"]]
     going = run is not None and run.ended is None
     state: Literal["running", "frozen", "no_trainer", "no_model", "waiting"]

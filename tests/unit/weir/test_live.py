@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from typing import Literal
 
 import pytest
 from rich.console import Console, ConsoleDimensions
 
 from importance.progress import Progress
+from storage.heartbeats import Model
 from storage.pool import BufferStats, StratumStats
 from storage.progress import Position
 from storage.registry import Active, Entry, Kind, Version
@@ -17,7 +19,8 @@ from storage.runs import Run
 from weir.live import Lines
 from weir.screen import screen
 from weir.snapshot import FROZEN, SERVING, Figures, Snapshot, Week
-from weir.state import Role, State, Waiting
+from weir.state import State, Waiting
+from weir.status import Role
 
 NOW = datetime(2026, 1, 5, 8, 30, tzinfo=UTC)
 EVENT_TIME_MS = 1_298_973_600_000  # 2011-03-01 10:00 UTC
@@ -37,6 +40,10 @@ def version(number: int) -> Version:
     return Version(f"v{number}", None, VersionState.RETIRED, NOW, "", "", gate, {})
 
 
+def role(name: str, what: Literal["working", "not_ready"], *reasons: str) -> Role:
+    return Role(name, "host", 7, what, False, NOW, NOW, 1.0, reasons, Model(), NOW, None, None)
+
+
 def state(weeks: int = 0, versions: int = 0, runs: Sequence[Run] = (), surplus: int = 0) -> State:
     names = ("holdout", "uniform", "positive", "negative")
     strata = tuple(StratumStats(name, 2_500, 2_500 + surplus, 0.0, 100.0, "") for name in names)
@@ -54,7 +61,7 @@ def state(weeks: int = 0, versions: int = 0, runs: Sequence[Run] = (), surplus: 
         {"all": spans},
         {},
     )
-    roles = (Role("worker", "working"), Role("trainer", "starting"), Role("api", "unavailable", "storage: no answer"))
+    roles = (role("worker", "working"), role("api", "not_ready", "storage: no answer"))
     return State(shared, 1_200, 200, 3, 150, 42.0, roles=roles, train_after=1_500)
 
 
@@ -95,7 +102,7 @@ def test_event_time_and_rate_are_those_of_the_stream() -> None:
 
 def test_each_role_shows_its_state_and_why_it_is_unavailable() -> None:
     text = "\n".join(drawn(state()))
-    for shown in ("worker working", "trainer starting", "api unavailable (storage: no answer)"):
+    for shown in ("worker working", "trainer starting", "api not ready (storage: no answer)"):
         assert shown in text
 
 
