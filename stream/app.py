@@ -165,10 +165,10 @@ class Worker:
             try:
                 positions = await self.app.consumer.positions(_ANSWER_SECONDS)
             except Unavailable as error:
-                self.pipeline.availability.away(KAFKA, self, str(error))
+                self.pipeline.availability.probed(KAFKA, self, str(error))
                 positions = {}
             else:
-                self.pipeline.availability.back(KAFKA, self)
+                self.pipeline.availability.probed(KAFKA, self, None)
                 self.pipeline.stand(positions, time.monotonic())
             behind = {f"reading {number}": at for number, (at, end) in positions.items() if at < end}
             beats = self.pipeline.beats()

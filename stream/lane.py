@@ -110,8 +110,9 @@ class Worth:
 class Lane:
     """The work on one partition in one generation.
 
-    ``beats`` grows with every step that went on, and with every retry while a dependency is known to be away: work
-    that lies there while it stands still is a hang.
+    ``beats`` grows with every step that went on. A retry alone changes nothing and does not count, but while the
+    dependency itself is unavailable, which a probe tells: then waiting is all there is to do. Work that lies there
+    while ``beats`` stays the same is a hang, or refused for ever.
     """
 
     def __init__(
@@ -302,13 +303,14 @@ class Lane:
     async def _until_done(self, dependency: str, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try the same again while its dependency is away."""
         for delay in self._limits.delays():
-            self.beats += 1
             try:
                 result = await attempt()
             except Unavailable as error:
                 self._availability.away(dependency, self, str(error))
+                self.beats += self._availability.unavailable(dependency)
                 await asyncio.sleep(delay)
             else:
                 self._availability.back(dependency, self)
+                self.beats += 1
                 return result
         raise AssertionError("the delays never end")

@@ -5,8 +5,10 @@ Knows nothing of what else happens to a sample.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from itertools import groupby
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -42,6 +44,23 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     value: bytes | None
     headers: Headers = ()
 
+    @property
+    def size(self) -> int:
+        """Bytes of key, value and headers."""
+        headers = sum(len(name) + len(text or b"") for name, text in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + headers
+
+    def outline(self) -> "Message":
+        """A dead letter without what was received: its headers lead to the original, however large that is."""
+        return Message(None, None, tuple(pair for pair in self.headers if pair[0] in HEADERS))
+
+
+_MEGABYTE: Final = 1 << 20
+# Brokers close the connection at 100 MB (socket.request.max.bytes), managed ones at less, and give no reason. Trying
+# costs memory, too, and topics that take as much as this are rare.
+_MAX_SENT_BYTES: Final = 32 * _MEGABYTE
+# A letter that any broker takes: its failure is the broker's, not its own.
+_ORDINARY_BYTES: Final = _MEGABYTE // 2
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -91,15 +110,21 @@ class Publisher:
     """Sends scores and dead letters through one aiokafka producer, and returns when the broker has them.
 
     ``producer`` gives the running producer. Raises :class:`Unavailable` when Kafka did not take all: the same call
-    may be made again, and what had arrived is then there twice.
+    may be made again, and what had arrived is then there twice. A letter of more than ``max_sent_bytes`` is not even
+    tried whole.
     """
 
     def __init__(
-        self, producer: Callable[[], Awaitable[AIOKafkaProducer]], importance_topic: str, dead_topic: str
+        self,
+        producer: Callable[[], Awaitable[AIOKafkaProducer]],
+        importance_topic: str,
+        dead_topic: str,
+        max_sent_bytes: int = _MAX_SENT_BYTES,
     ) -> None:
         self._producer = producer
         self._importance_topic = importance_topic
         self._dead_topic = dead_topic
+        self._max_sent_bytes = max_sent_bytes
 
     async def publish(self, offers: Sequence[Offer], letters: Sequence[DeadLetter]) -> None:
         """Send both, and wait until all is acknowledged by the broker."""
@@ -121,22 +146,35 @@ class Publisher:
         addressed = [
             (letter.partition % count, Message(letter.key, letter.value, letter.headers)) for letter in letters
         ]
-        try:
-            await _send(producer, self._dead_topic, addressed)
-        except MessageSizeTooLargeError:
-            for partition, message in addressed:
-                await self._send_or_outline(producer, partition, message)
+        for large, together in groupby(addressed, key=lambda pair: pair[1].size > _ORDINARY_BYTES):
+            await self._send_run(producer, list(together), large)
+
+    async def _send_run(self, producer: AIOKafkaProducer, run: Sequence[tuple[int, Message]], large: bool) -> None:
+        """Send letters in batches; one by one if they are large, or one of them is larger than the topic allows."""
+        if not large:
+            with contextlib.suppress(MessageSizeTooLargeError):
+                await _send(producer, self._dead_topic, run)
+                return
+        for partition, message in run:
+            await self._send_or_outline(producer, partition, message)
 
     async def _send_or_outline(self, producer: AIOKafkaProducer, partition: int, message: Message) -> None:
-        """Send one letter; without its body when the topic does not take it whole.
+        """Send one letter; its outline if it cannot be sent whole, whatever the error looks like.
 
-        It may have come compressed. The headers lead to the original, and that is better than a stream that stands.
+        It may have come compressed. That the outline is taken shows that Kafka is not the cause; if it is not taken
+        either, Kafka is unavailable, and the letter is sent whole once more.
         """
-        try:
-            await _send(producer, self._dead_topic, [(partition, message)])
-        except MessageSizeTooLargeError:
-            outline = Message(None, None, tuple(pair for pair in message.headers if pair[0] in HEADERS))
-            await _send(producer, self._dead_topic, [(partition, outline)])
+        if message.size <= self._max_sent_bytes:
+            try:
+                await _send(producer, self._dead_topic, [(partition, message)])
+            except MessageSizeTooLargeError:
+                pass
+            except KafkaError:
+                if message.size <= _ORDINARY_BYTES:
+                    raise
+            else:
+                return
+        await _send(producer, self._dead_topic, [(partition, message.outline())])
 
 
 async def _send(producer: AIOKafkaProducer, topic: str, addressed: Iterable[tuple[int, Message]]) -> None:

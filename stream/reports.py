@@ -92,12 +92,14 @@ Report = Turn | Standing | Change | Lost | Failed | Skipped
 class Availability:
     """Turns many failures and successes into one :class:`Change` when a dependency goes, and one when it is back.
 
-    Several tasks see the same dependency; it is away while at least one of them says so.
+    Several tasks see the same dependency; it is away while at least one of them says so. Some of them are probes: they
+    ask for nothing but an answer, and so tell a dependency that is unavailable from work that it never accepts.
     """
 
     def __init__(self, report: Callable[[Report], None]) -> None:
         self._report = report
         self._complaints: dict[str, dict[Hashable, str]] = {}
+        self._probes: dict[str, Hashable] = {}
 
     @property
     def reasons(self) -> dict[str, str]:
@@ -117,6 +119,19 @@ class Availability:
         complaints = self._complaints.get(dependency)
         if complaints and complaints.pop(witness, None) is not None and not complaints:
             self._report(Change(dependency, available=True, reason=f"{dependency} answers again"))
+
+    def probed(self, dependency: str, probe: Hashable, trouble: str | None) -> None:
+        """``probe`` asked ``dependency``: None when it answered, else why that failed. One probe a dependency."""
+        self._probes[dependency] = probe
+        if trouble is None:
+            self.back(dependency, probe)
+        else:
+            self.away(dependency, probe, trouble)
+
+    def unavailable(self, dependency: str) -> bool:
+        """Whether the dependency itself is: its probe says so; without a probe, anybody."""
+        complaints = self._complaints.get(dependency, {})
+        return self._probes[dependency] in complaints if dependency in self._probes else bool(complaints)
 
     def forget(self, witness: Hashable) -> None:
         """``witness`` is gone."""

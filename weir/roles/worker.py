@@ -202,9 +202,9 @@ async def _swap_when_woken(
         try:
             swap = await asyncio.to_thread(serving.look)
         except Unavailable as error:  # the next look finds what was missed
-            availability.away(STORAGE, serving, str(error))
+            availability.probed(STORAGE, serving, str(error))
             continue
-        availability.back(STORAGE, serving)
+        availability.probed(STORAGE, serving, None)
         reporting.change("model", serving.trouble is None, serving.trouble or "")
         if swap is not None and swap.is_rollback:
             reporting.rolled_back(swap.since_entry_seconds)

@@ -174,7 +174,7 @@ class Place:
             bootstrap_servers=self.bootstrap,
             acks="all",
             linger_ms=20,
-            max_request_size=4 << 20,
+            max_request_size=128 << 20,
             compression_type=compression_type,
         )
         futures = [

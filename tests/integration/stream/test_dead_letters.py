@@ -1,8 +1,11 @@
 """What is no event goes aside with its reason, stops nothing, and comes back when it is mended."""
 
+from aiokafka import AIOKafkaProducer
+
 from importance.attribution import Policy
 from stream import dead_letters
 from stream.dead_letters import DeadLetter
+from stream.publishing import Publisher
 from stream.reports import Turn
 from tests.integration.stream.harness import CLOSED_MS, SHOWN_MS, Place, Store, heartbeat, impression, running
 from tests.malformed import MALFORMED, mutations, valid_impression
@@ -57,6 +60,40 @@ async def test_a_message_too_large_for_the_dead_letter_topic_leaves_its_outline(
     letters = dead_letters.read(place.bootstrap, place.topics.dead)
     outline, letter = sorted(letters, key=lambda letter: letter.offset)
     assert (outline.value, outline.offset, letter.value, letter.offset) == (None, 0, b"{", 1)
+
+
+async def test_a_record_that_inflates_past_what_a_broker_reads_at_once_stops_nobody(place: Place, store: Store) -> None:
+    inflated = b"x" * 120_000_000
+    place.send([inflated, impression(1, SHOWN_MS), heartbeat(CLOSED_MS)], compression_type="gzip")
+    async with running(place, store) as worker:
+        await worker.until(lambda: store.decided == 1)
+    (outline,) = dead_letters.read(place.bootstrap, place.topics.dead)
+    assert (outline.value, outline.reason, outline.offset) == (None, "not_json", 0)
+
+
+async def test_a_letter_at_which_the_broker_closes_the_connection_leaves_its_outline(place: Place) -> None:
+    received = ("trace", b"x" * 105_000_000)  # past socket.request.max.bytes, and not in the value
+    letters = [
+        DeadLetter("not_json", place.topics.interactions, 0, offset, b"ann", b"{", headers)
+        for offset, headers in enumerate([(), (received,), ()])
+    ]
+    producer = AIOKafkaProducer(bootstrap_servers=place.bootstrap, acks="all", request_timeout_ms=3_000)
+    await producer.start()
+
+    async def running_producer() -> AIOKafkaProducer:
+        return producer
+
+    publisher = Publisher(running_producer, place.topics.importance, place.topics.dead, max_sent_bytes=1 << 30)
+    try:
+        await publisher.publish([], letters)
+    finally:
+        await producer.stop()
+    found = list(dead_letters.read(place.bootstrap, place.topics.dead))
+    assert [(letter.offset, letter.value, letter.received_headers) for letter in found] == [
+        (0, b"{", ()),
+        (1, None, ()),
+        (2, b"{", ()),
+    ]
 
 
 async def test_a_mended_letter_becomes_a_sample(place: Place, store: Store) -> None:

@@ -19,7 +19,7 @@ from importance.scores import Offer, Scores
 from stream.chunks import Ledger
 from stream.dead_letters import DeadLetter
 from stream.lane import Effects, Lane, Limits
-from stream.reports import Availability, Change, Lost, Report, Skipped, Turn
+from stream.reports import KAFKA, Availability, Change, Lost, Report, Skipped, Turn
 from stream.threads import Threads
 
 POLICY = Policy(window_ms=1_000, deduplication_ms=1_000)
@@ -62,6 +62,7 @@ class World:
     def __post_init__(self) -> None:
         self.ledger = Ledger(TP("interactions", 0), 1, 0, lambda: None)
         self.threads = Threads()
+        self.availability = Availability(self.reports.append)
 
     def _do(self, step: str) -> None:
         self.fail(step)
@@ -90,7 +91,7 @@ class World:
 
     def lane(self, limits: Limits = QUICK) -> Lane:
         effects = Effects(self.claim, self.score, self.admit, lambda *_: {}, self.remember, self.reports.append)
-        return Lane(0, 1, POLICY, effects, self.publish, limits, Availability(self.reports.append), self.threads)
+        return Lane(0, 1, POLICY, effects, self.publish, limits, self.availability, self.threads)
 
     def give(self, lane: Lane, *values: bytes) -> None:
         first = self.ledger.end or 0
@@ -154,6 +155,29 @@ async def test_a_step_whose_dependency_is_away_is_tried_again_and_told_once(step
     assert world.log == ["claim", "score", "publish", "remember"]
     assert world.scored == ["i1"]
     assert [report.available for report in world.reports if isinstance(report, Change)] == [False, True]
+
+
+@pytest.mark.parametrize(("answer", "progress"), [(None, False), ("no answer", True)])
+async def test_a_retry_is_progress_only_while_the_dependency_itself_is_unavailable(
+    answer: str | None, progress: bool
+) -> None:
+    world = World()
+    world.availability.probed(KAFKA, "probe", answer)
+    attempts: list[int] = []
+
+    def refuse(step: str) -> None:
+        if step == "publish":
+            attempts.append(lane.beats)
+            raise Unavailable("refused")
+
+    lane = world.lane()
+    world.fail = refuse
+    task = asyncio.create_task(lane.run())
+    world.give(lane, b"{")
+    await world.until(lambda: len(attempts) > 20, task)
+    assert lane.has_work
+    assert (attempts[-1] > attempts[0]) == progress
+    task.cancel()
 
 
 async def test_an_unclear_commit_has_the_very_same_flush_given_again() -> None:

@@ -39,3 +39,15 @@ def test_a_witness_that_is_gone_no_longer_complains() -> None:
     availability.forget("lane 0")
     assert availability.reasons == {}
     assert [change.available for change in reported] == [False, True]
+
+
+def test_what_work_complains_of_is_no_outage_while_the_probe_has_its_answer() -> None:
+    availability = Availability(lambda report: None)
+    availability.away("kafka", "lane 0", "refused")
+    assert availability.unavailable("kafka")  # nobody knows better
+    availability.probed("kafka", "probe", None)
+    assert not availability.unavailable("kafka")
+    assert availability.reasons == {"kafka": "refused"}  # but not well either
+    availability.probed("kafka", "probe", "no answer")
+    assert availability.unavailable("kafka")
+    assert not availability.unavailable("storage")
