@@ -9,6 +9,7 @@
     ├── Conflict              not now: the log moved on, or training is frozen; HTTP 409
     ├── Fenced                this worker lost its partition; its effects must not be stored
     ├── Unavailable           Kafka, Postgres or the artifact store does not answer; retried
+    │   └── StoreUnavailable  the artifact store does not answer, is read-only or full
     └── BadArtifact           a model file fails its checksum or does not load; never served
 """
 
@@ -47,6 +48,10 @@ class Fenced(WeirError):
 
 class Unavailable(WeirError):
     """A dependency does not answer. The caller may try again later; nothing was lost."""
+
+
+class StoreUnavailable(Unavailable):
+    """The artifact store does not answer, or takes no files."""
 
 
 class BadArtifact(WeirError):

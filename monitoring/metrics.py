@@ -177,7 +177,7 @@ def _families(state: SharedState) -> Iterator[Metric]:
     size = GaugeMetricFamily(
         "weir_buffer_effective_sample_size", "uniform samples the weighted buffer is worth in training"
     )
-    info = GaugeMetricFamily("weir_model_info", "1 for the version that serves", labels=["version"])
+    info = GaugeMetricFamily("weir_model_info", "1 for the version that the api really serves", labels=["version"])
     activated = GaugeMetricFamily("weir_model_activated_timestamp_seconds", "when the serving version became it")
     frozen = GaugeMetricFamily("weir_training_frozen", "1 while training is frozen", value=state.training_frozen)
     if state.effective_sample_size is not None:

@@ -7,17 +7,19 @@ import hashlib
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
+from uuid import uuid4
 
 import fsspec
 
-from importance.errors import BadArtifact, InvalidInput, Unavailable, WeirError
+from importance.errors import BadArtifact, InvalidInput, StoreUnavailable, WeirError
 
 MANIFEST = "SHA256SUMS"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VERSION_CHARACTERS = 64
+_PROBE_BYTES = 1 << 20  # written at once
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
@@ -74,17 +76,46 @@ class Artifacts:
             shutil.rmtree(partial, ignore_errors=True)
         return folder
 
-    def _download(self, artifact: str, sha256: str, into: Path) -> None:
+    def check(self, artifact: str, sha256: str) -> None:
+        """Read every file of an artifact where it lies; raises BadArtifact unless every hash is right."""
+        with self._reported(), self._complete(artifact):
+            for expected, name in _entries(self._manifest(artifact, sha256)):
+                with self._files.open(self._path(artifact, name), "rb") as file:
+                    found = hashlib.file_digest(file, "sha256").hexdigest()
+                if found != expected:
+                    raise BadArtifact(f"{name} of artifact {artifact} does not have the sha256 of its manifest")
+
+    def probe(self, size_bytes: int = 1) -> None:
+        """Write so many bytes and remove them; raises StoreUnavailable when the store takes no more files."""
+        path = f"{self._root.rstrip('/')}/.probe-{uuid4().hex}"
         with self._reported():
+            self._files.makedirs(self._root, exist_ok=True)
             try:
-                manifest = self._files.cat_file(self._path(artifact, MANIFEST))
-                if hashlib.sha256(manifest).hexdigest() != sha256:
-                    raise BadArtifact(f"the manifest of artifact {artifact} does not have the registered sha256")
-                for _, name in _entries(manifest.decode()):
-                    (into / name).parent.mkdir(parents=True, exist_ok=True)
-                    self._files.get_file(self._path(artifact, name), str(into / name))
-            except FileNotFoundError as error:
-                raise BadArtifact(f"artifact {artifact} in {self._url} lacks a file: {error}") from error
+                with self._files.open(path, "wb") as file:
+                    for start in range(0, size_bytes, _PROBE_BYTES):
+                        file.write(bytes(min(_PROBE_BYTES, size_bytes - start)))
+            finally:
+                with suppress(FileNotFoundError):
+                    self._files.rm_file(path)
+
+    def _manifest(self, artifact: str, sha256: str) -> str:
+        manifest: bytes = self._files.cat_file(self._path(artifact, MANIFEST))
+        if hashlib.sha256(manifest).hexdigest() != sha256:
+            raise BadArtifact(f"the manifest of artifact {artifact} does not have the registered sha256")
+        return manifest.decode()
+
+    @contextmanager
+    def _complete(self, artifact: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise BadArtifact(f"artifact {artifact} in {self._url} lacks a file: {error}") from error
+
+    def _download(self, artifact: str, sha256: str, into: Path) -> None:
+        with self._reported(), self._complete(artifact):
+            for _, name in _entries(self._manifest(artifact, sha256)):
+                (into / name).parent.mkdir(parents=True, exist_ok=True)
+                self._files.get_file(self._path(artifact, name), str(into / name))
         if not _is(into, sha256):
             raise BadArtifact(f"a file of artifact {artifact} in {self._url} does not have the sha256 of its manifest")
 
@@ -98,7 +129,7 @@ class Artifacts:
         except WeirError:
             raise
         except Exception as error:  # each kind of store raises errors of its own; few of them are an OSError
-            raise Unavailable(f"the artifact store {self._url} does not answer: {error}") from error
+            raise StoreUnavailable(f"the artifact store {self._url} does not answer: {error}") from error
 
 
 def manifest_of(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""An operator's wish that the model be trained, kept until a trainer takes it up. At most one waits."""
+"""An operator's wish that the model be trained, kept until a run was carried through. At most one waits."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ _GOES_ON = sa.select(sa.exists().where(tables.training_runs.c.ended.is_(None)) &
 
 
 class Requests:
-    """The wish, a row that is there or not; `Runs.start` takes it up. ``clock`` gives seconds since the epoch."""
+    """The wish, a row that is there or not; `Runs.finish` takes it away. ``clock`` gives seconds since the epoch."""
 
     def __init__(self, engine: sa.Engine, clock: Callable[[], float] = time) -> None:
         self._engine = engine

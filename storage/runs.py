@@ -40,20 +40,24 @@ class Runs:
         self._clock = clock
 
     def start(self, trigger: str, inputs: Mapping[str, Any]) -> int:
-        """Note that a run began, and what decided it; returns its id. It answers whoever asked for one."""
+        """Note that a run began, and what decided it; returns its id."""
         row = tables.training_runs
         values = {"trigger": trigger, "inputs": dict(inputs), "started": self._now()}
         with transaction(self._engine) as connection:
-            connection.execute(sa.delete(tables.training_requests))
             return int(connection.scalar(sa.insert(row).values(values).returning(row.c.id)) or 0)
 
     def finish(self, run: int, result: str, reasons: Sequence[str] = (), candidate: str | None = None) -> None:
-        """Note how a run ended."""
-        self._end(tables.training_runs.c.id == run, result=result, reasons=list(reasons), candidate=candidate)
+        """Note how a run ended. One that was carried through fulfils the operator's request; of others it stays."""
+        ended = tables.training_runs.c.id == run
+        with transaction(self._engine) as connection:
+            if result in LEARNED:
+                connection.execute(sa.delete(tables.training_requests))
+            self._end(connection, ended, result=result, reasons=list(reasons), candidate=candidate)
 
     def abandon(self) -> None:
         """End what nobody works on any more: to be called by the one that just got the right to train."""
-        self._end(sa.true(), result=ABANDONED, reasons=["its trainer ended before it did"])
+        with transaction(self._engine) as connection:
+            self._end(connection, sa.true(), result=ABANDONED, reasons=["its trainer ended before it did"])
 
     def latest(self, count: int = 1, results: Sequence[str] = ()) -> list[Run]:
         """The last runs, newest first; with ``results`` only those that ended so."""
@@ -67,10 +71,9 @@ class Runs:
         """The last run; with ``results`` the last that ended so."""
         return next(iter(self.latest(1, results)), None)
 
-    def _end(self, which: sa.ColumnElement[bool], **values: object) -> None:
+    def _end(self, connection: sa.Connection, which: sa.ColumnElement[bool], **values: object) -> None:
         row = tables.training_runs
-        with transaction(self._engine) as connection:
-            connection.execute(sa.update(row).where(which, row.c.ended.is_(None)).values(ended=self._now(), **values))
+        connection.execute(sa.update(row).where(which, row.c.ended.is_(None)).values(ended=self._now(), **values))
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

@@ -1,6 +1,5 @@
 """``weir models init``: the first version, trained on history or taken over, registered and promoted."""
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from trainer.labelled import Labelled
 from trainer.memory import mean_importance
 from weir import policies
 from weir.actor import this_user
+from weir.scratch import scratch
 from weir.settings import Settings
 
 Progress = Callable[[str, int, int], None]
@@ -46,8 +46,8 @@ def make_first(settings: Settings, registry: Registry, dataset: str | None, prog
     """Make, register and promote version 1."""
     if registry.active() is not None:
         raise Conflict("there is a model already: see 'weir models list'")
-    with tempfile.TemporaryDirectory(prefix="weir-first-") as scratch:
-        first = build_first(settings, dataset, Path(scratch), progress)
+    with scratch("first") as folder:
+        first = build_first(settings, dataset, folder, progress)
         model = versions.load(first.folder, choose(settings.device))
         metrics: dict[str, object] = {"gate": "the first version: no gate"}
         labels = _labels(first.held, settings)

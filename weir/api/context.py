@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from threading import Event
 
 from importance.sample import Sample
+from storage.artifacts import Artifacts
 from storage.pool import Pool
 from storage.registry import Entry, Registry
 from weir.estimating import Estimates
@@ -29,6 +30,7 @@ class ApiContext:
     """
 
     registry: Registry
+    artifacts: Artifacts
     pool: Pool
     estimates: Callable[[], Estimates]
     snapshot: Callable[[], Snapshot]

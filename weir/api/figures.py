@@ -1,6 +1,6 @@
 """The figures that all roles share, as the api exports them: read from Postgres at each scrape."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from importance import quality
 from importance.errors import Unavailable
@@ -14,8 +14,13 @@ from weir.snapshot import FROZEN, REFERENCE, SERVING
 _NAMES = {SERVING: "serving", FROZEN: "baseline", REFERENCE: "reference"}
 
 
-def shared_state(registry: Registry, pool: Pool, counts: Quality) -> SharedState | None:
-    """The shared figures of now; None while Postgres is away."""
+def shared_state(
+    registry: Registry, pool: Pool, counts: Quality, served: Callable[[], str | None] | None = None
+) -> SharedState | None:
+    """The shared figures of now; None while Postgres is away.
+
+    ``served`` gives the version that the replica really serves, by default the active one.
+    """
     try:
         stats, active, log, recent = pool.stats(), registry.active(), registry.log(), counts.recent()
         frozen = registry.frozen()
@@ -25,7 +30,7 @@ def shared_state(registry: Registry, pool: Pool, counts: Quality) -> SharedState
     return SharedState(
         strata=tuple(Stratum(x.name, x.capacity, x.items) for x in stats.strata),
         effective_sample_size=stats.effective_sample_size,
-        active_version=active.version if active else None,
+        active_version=served() if served else active.version if active else None,
         activated_seconds=moves[-1].time.timestamp() if moves else None,
         training_frozen=frozen,
         quality=model_quality(recent),

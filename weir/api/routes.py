@@ -10,6 +10,7 @@ from importance.errors import InvalidInput
 from importance.mixture import LABEL_FREE, check_name
 from importance.sample import Action, Sample
 from storage.registry import Entry, Version
+from weir import promoting
 from weir.api import shapes
 from weir.api.context import ApiContext
 
@@ -100,15 +101,15 @@ def _models(router: APIRouter, context: ApiContext) -> None:
     @router.post("/v1/models/rollback", tags=["models"])
     def rollback(request: shapes.RollbackRequest) -> shapes.Serving:
         """Let an earlier version serve again, and freeze training. Repeated, it walks further back."""
-        entry = registry.rollback(request.version, actor=ACTOR, reason=request.reason)
+        entry = promoting.rollback(registry, context.artifacts, request.version, actor=ACTOR, reason=request.reason)
         context.announce(entry)
         return _serving(entry, frozen=True)
 
     @router.post("/v1/models/{version}/promote", tags=["models"])
     def promote(version: VersionName, request: Reason = UNTOLD) -> shapes.Serving:
-        """Let a version serve, whatever the gate said of it."""
+        """Let a version serve, whatever the gate said of it; 409 when its files are not as registered."""
         frozen = registry.frozen()  # asked before: once the change is made, nothing may say that it failed
-        entry = registry.promote(version, expected_sequence=None, actor=ACTOR, reason=request.reason)
+        entry = promoting.promote(registry, context.artifacts, version, actor=ACTOR, reason=request.reason)
         context.announce(entry)
         return _serving(entry, frozen)
 

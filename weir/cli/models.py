@@ -12,6 +12,7 @@ from weir.actor import this_user
 from weir.cli.output import AsJson, print_columns, print_facts, print_json
 
 if TYPE_CHECKING:
+    from storage.artifacts import Artifacts
     from storage.registry import Entry, Registry
     from weir.settings import Settings
 
@@ -82,8 +83,10 @@ def promote(
     version: VersionName, reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson = False
 ) -> None:
     """Let a version serve, whatever the gate said of it."""
+    from weir import promoting
+
     with _opened(announces=True) as place:
-        entry = place.registry.promote(version, expected_sequence=None, actor=actor or this_user(), reason=reason)
+        entry = promoting.promote(place.registry, place.artifacts, version, actor=actor or this_user(), reason=reason)
         place.announce(entry)
     _say(entry, f"{entry.to_version} serves", as_json)
 
@@ -96,8 +99,10 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Let an earlier version serve again and freeze training. Repeated, it walks further back."""
+    from weir import promoting
+
     with _opened(announces=True) as place:
-        entry = place.registry.rollback(to, actor=actor or this_user(), reason=reason)
+        entry = promoting.rollback(place.registry, place.artifacts, to, actor=actor or this_user(), reason=reason)
         place.announce(entry)
     _say(entry, f"{entry.to_version} serves again; training is frozen until weir models unfreeze", as_json)
 
@@ -123,6 +128,7 @@ class _Place:
     """The registry, and the settings that say where its changes are announced."""
 
     registry: "Registry"
+    artifacts: "Artifacts"
     settings: "Settings"
 
     def announce(self, entry: "Entry") -> None:
@@ -141,6 +147,7 @@ class _Place:
 
 @contextmanager
 def _opened(*, announces: bool = False) -> Iterator[_Place]:
+    from storage.artifacts import Artifacts
     from storage.engine import create_engine
     from storage.registry import Registry
     from weir.places import located
@@ -151,7 +158,7 @@ def _opened(*, announces: bool = False) -> Iterator[_Place]:
         import weir.announcing  # noqa: F401 - takes 0.4 s, which the workers would wait for after the change
     engine = create_engine(settings.database_url, pool_size=1)
     try:
-        yield _Place(Registry(engine), settings)
+        yield _Place(Registry(engine), Artifacts(settings.artifacts_url), settings)
     finally:
         engine.dispose()
 

@@ -41,10 +41,13 @@ def run(settings: Settings) -> int:
     reporting = Reporting(WorkerMetrics(new_registry()))
     engine = database(settings, "api", pool_size=10)
     models, pool, requests = Registry(engine), Pool(engine), Requests(engine)
-    serving = Serving(settings, models, Artifacts(settings.artifacts_url))
+    artifacts = Artifacts(settings.artifacts_url)
+    serving = Serving(settings, models, artifacts)
     reporting.model = serving.standing
     metrics = new_registry()
-    metrics.register(SharedStateCollector(lambda: shared_state(models, pool, Quality(engine))))
+    metrics.register(
+        SharedStateCollector(lambda: shared_state(models, pool, Quality(engine), lambda: serving.scorer.version))
+    )
     topics = named_topics(settings)
 
     @cache
@@ -74,6 +77,7 @@ def run(settings: Settings) -> int:
 
     context = ApiContext(
         registry=models,
+        artifacts=artifacts,
         pool=pool,
         estimates=lambda: estimates(settings, engine),
         snapshot=look,

@@ -15,15 +15,19 @@ from storage.engine import Engine, create_engine
 from storage.rescoring import Rescoring, Told
 from weir import logs, policies
 from weir.roles.reporting import Reporting
+from weir.scratch import sweep
 from weir.settings import Settings, secrets
 from weir.signals import handled
 
 T = TypeVar("T")
+_log = logs.logger(__name__)
 
 
 def begin(settings: Settings, role: str) -> None:
-    """Configure the log of this process."""
+    """Configure the log of this process, and remove what killed ones left."""
     logs.configure(settings.log_level, role, secrets(settings))
+    for path in sweep():
+        _log.info("removed what a killed process left", directory=str(path))
 
 
 def database(settings: Settings, role: str, pool_size: int = 5) -> Engine:

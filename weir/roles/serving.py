@@ -1,20 +1,17 @@
 """Keep a scorer on the version that Postgres says is active. Shared by the worker and the api."""
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from time import time
 
 from importance.errors import BadArtifact, Unavailable
 from storage.artifacts import Artifacts
 from storage.heartbeats import Model, SwapState
-from storage.registry import Active, Entry, Kind, Registry
+from storage.registry import Active, Entry, Kind, Registry, walk_back
 from trainer.device import choose, use_threads
 from trainer.scorer import Scorer, Worth
 from weir import logs, policies
+from weir.scratch import scratch
 from weir.settings import Settings
 
 _log = logs.logger(__name__)
@@ -40,7 +37,7 @@ class Serving:
         self._artifacts = artifacts
         self._sequence = -1
         self._loading = False
-        self.trouble: str | None = None
+        self._refused: tuple[str, str] | None = None  # the active version, and what is wrong with it
         self.scorer = Scorer(
             Worth(
                 policies.mixture(settings),
@@ -51,6 +48,15 @@ class Serving:
             choose(settings.device),
             settings.score_batch,
         )
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the active version is not served, and which one is; None when all is well."""
+        if self._refused is None:
+            return None
+        version, reason = self._refused
+        instead = self.scorer.version or "none"
+        return f"version {version} cannot be served, {instead} is: {reason}; roll back, then restore its files"
 
     def standing(self) -> Model:
         """What is served now, for the heartbeat."""
@@ -63,24 +69,35 @@ class Serving:
     def begin(self) -> bool:
         """Load the frozen control, which is the first version ever promoted, and the active one.
 
-        Where the files of one are bad, the other serves alone: BadArtifact only when both are. Raises Unavailable
-        while there is no model.
+        Where the files of the active one are bad, the last good one of the promotion log serves: BadArtifact when
+        there is none. Raises Unavailable while there is no model.
         """
         first = next((entry.to_version for entry in self._registry.log() if entry.to_version is not None), None)
         if first is None:
             raise Unavailable("there is no model yet: run 'weir models init'")
         control = self._registry.version(first)
-        with tempfile.TemporaryDirectory(prefix="weir-model-") as scratch:
-            fetched = partial(self._artifacts.fetch, control.artifact, control.sha256, Path(scratch))
+        with scratch("model") as folder:
             try:
-                self.scorer.set_control(control.version, fetched())
+                self.scorer.set_control(
+                    control.version, self._artifacts.fetch(control.artifact, control.sha256, folder)
+                )
             except BadArtifact as error:
                 _log.error("no frozen control", version=control.version, reason=str(error))
-            self.look()
-            if self.scorer.version is None:
-                # The active files are bad: the first version, which is in memory, is better than none.
-                self.scorer.swap(control.version, fetched)
+        self.look()
+        if self.scorer.version is None:
+            self._fall_back()
         return True
+
+    def _fall_back(self) -> None:
+        """Serve the last version below the active one whose files are good."""
+        for version in reversed(walk_back(self._registry.log())[:-1]):
+            try:
+                self._load(version)
+            except BadArtifact as error:
+                _log.error("model refused", version=version, reason=str(error))
+            else:
+                return
+        raise BadArtifact(self.trouble or "no version can be served")
 
     def look(self) -> Swap | None:
         """Swap to the active version unless it is served already. A bad file leaves the served one in place."""
@@ -91,22 +108,18 @@ class Serving:
         try:
             if active.version != self.scorer.version:
                 swapped = self._swap(active)
-            self.trouble = None
+            self._refused = None
         except BadArtifact as error:
-            instead = self.scorer.version or self.scorer.control
-            self.trouble = f"version {active.version} cannot be served, {instead} is: {error}; roll back, then mend it"
-            _log.error("model refused", version=active.version, serving=instead, reason=str(error))
+            self._refused = (active.version, str(error))
+            _log.error("model refused", version=active.version, serving=self.scorer.version, reason=str(error))
         self._sequence = active.sequence
         return swapped
 
     def _swap(self, active: Active) -> Swap:
-        version = self._registry.version(active.version)
-        with self._swapping(), tempfile.TemporaryDirectory(prefix="weir-model-") as scratch:
-            fetched = partial(self._artifacts.fetch, version.artifact, version.sha256, Path(scratch))
-            seconds = self.scorer.swap(version.version, fetched)
+        seconds = self._load(active.version)
         entry = self._let_in_by(active)
         swap = Swap(
-            version.version,
+            active.version,
             active.sequence,
             entry.kind is Kind.ROLLBACK,
             max(0.0, time() - entry.time.timestamp()),
@@ -123,11 +136,14 @@ class Serving:
             _log.warning("estimator waits for a version that serves it", missing=", ".join(self.scorer.missing))
         return swap
 
-    @contextmanager
-    def _swapping(self) -> Iterator[None]:
+    def _load(self, name: str) -> float:
+        """Let the scorer use a version; the seconds that it took."""
+        version = self._registry.version(name)
         self._loading = True
         try:
-            yield
+            with scratch("model") as folder:
+                fetched = partial(self._artifacts.fetch, version.artifact, version.sha256, folder)
+                return self.scorer.swap(version.version, fetched)
         finally:
             self._loading = False
 

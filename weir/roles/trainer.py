@@ -1,6 +1,5 @@
 """The trainer: one at a time, it fine-tunes, judges and promotes. Learning itself is `trainer.cycle`."""
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from math import isfinite
@@ -9,7 +8,7 @@ from threading import Event
 from time import monotonic, time
 from typing import Any
 
-from importance.errors import BadArtifact, Conflict
+from importance.errors import BadArtifact, Conflict, StoreUnavailable
 from importance.propensity import exposure
 from importance.strata import HOLDOUT, UNIFORM
 from importance.weights import TrainingWeights, training_weights
@@ -35,12 +34,14 @@ from weir.announcing import tell
 from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
 from weir.roles.heart import Heart
 from weir.roles.reporting import Reporting
+from weir.scratch import scratch
 from weir.settings import Settings
 from weir.topics import named_topics
 
 _log = logs.logger(__name__)
 _LOOK_SECONDS = 0.3
 ACTOR = "trainer"
+STORE = "artifacts"
 
 
 def run(settings: Settings) -> int:
@@ -91,6 +92,8 @@ class Trainer:
         self._artifacts = Artifacts(settings.artifacts_url)
         self._device = choose(settings.device)
         self._leads = False
+        self._needed_bytes = 1
+        self._store_is_away = False
         self._holds = False  # the right to train, also in the middle of a look
         self._waits: Waits | None = None
         reporting.training = self._standing
@@ -123,8 +126,20 @@ class Trainer:
         state, policy = self._state(active, last, learned), learning.trigger(self._settings, failed)
         self._waits = waits(state, policy, time())
         due = training_due(state, policy, time())
-        if due is not None:
+        if due is not None and self._can_store():
             self._train(active, due, int(learned.inputs["cut"]) if learned else 0)
+
+    def _can_store(self) -> bool:
+        """Whether the artifact store takes files; asked only after it refused, so that no run is started in vain."""
+        if self._store_is_away:
+            try:
+                self._artifacts.probe(self._needed_bytes)
+            except StoreUnavailable as error:
+                self._reporting.change(STORE, False, str(error))
+                return False
+            self._store_is_away = False
+            self._reporting.change(STORE, True, "")
+        return True
 
     def _state(self, active: Active, last: Run | None, learned: Run | None) -> LearningState:
         strata = self._pool.stats().strata
@@ -147,6 +162,10 @@ class Trainer:
             result, reasons, version = self._learn(active, drawn, cut, run)
         except BadArtifact as error:
             reasons = [str(error)]
+        except StoreUnavailable as error:
+            reasons = [str(error)]
+            self._reporting.change(STORE, False, str(error))
+            self._store_is_away = True
         finally:
             self._metrics.training_runs.labels(result).inc()
             self._metrics.training_seconds.observe(monotonic() - began)
@@ -172,9 +191,11 @@ class Trainer:
             exposure(drawn.samples, settings.propensity_clip),
         )
         self._tell(weights)
-        with tempfile.TemporaryDirectory(prefix="weir-train-") as scratch:
-            serving = self._artifacts.fetch(active.artifact, active.sha256, Path(scratch))
-            parent, base = self._base(active, serving, Path(scratch))
+        with scratch("train") as folder:
+            serving = self._artifacts.fetch(active.artifact, active.sha256, folder)
+            self._needed_bytes = sum(file.stat().st_size for file in serving.rglob("*"))
+            self._artifacts.probe(self._needed_bytes)  # before the work whose result could not be stored
+            parent, base = self._base(active, serving, folder)
             candidate = learn(
                 Start(serving, base),
                 _rows(drawn, cut, weights),
@@ -187,7 +208,7 @@ class Trainer:
             )
             if not candidate.tuned.finished:
                 return "interrupted", ["told to stop"], None
-            version = self._register(parent, candidate, Path(scratch) / "candidate")
+            version = self._register(parent, candidate, folder / "candidate")
         if not candidate.decision.promote:
             self._registry.reject(version)
             return REJECTED, [candidate.decision.reason], version

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
+import fsspec
 import httpx
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from importance.scores import Scores
 from importance.strata import StrataPolicy
 from monitoring.exporter import page
 from monitoring.metrics import SharedStateCollector, new_registry
+from storage.artifacts import Artifacts
 from storage.buffer import Buffer
 from storage.engine import create_engine
 from storage.migrate import upgrade
@@ -47,6 +51,7 @@ class World:
         upgrade(self.engine)
         self.topic = uuid4()
         self.registry = Registry(self.engine)
+        self.artifacts = Artifacts(f"memory://{self.topic}")
         self.announced: list[Entry] = []
         self.waiting_requests: list[str] = []
         self.reasons: list[str] = []
@@ -56,6 +61,7 @@ class World:
         registry.register(SharedStateCollector(partial(shared_state, self.registry, pool, Quality(self.engine))))
         context = ApiContext(
             registry=self.registry,
+            artifacts=self.artifacts,
             pool=pool,
             estimates=partial(estimates, Settings(), self.engine),
             snapshot=partial(snapshot.take, self.engine, self.topic),
@@ -89,8 +95,16 @@ class World:
     def register(self, *versions: str) -> None:
         """Register and promote versions, one after the other."""
         for version in versions:
-            self.registry.register(version, f"{version}-files", "0" * 64, metrics={"auc": 0.8})
+            with TemporaryDirectory() as folder:
+                (Path(folder) / "model.safetensors").write_text(version)
+                stored = self.artifacts.save(version, Path(folder))
+            self.registry.register(version, *stored, metrics={"auc": 0.8})
             self.registry.promote(version, expected_sequence=None, actor="test", reason="made for a test")
+
+    def spoil(self, version: str) -> None:
+        """Let a stored file be another one."""
+        files, root = fsspec.url_to_fs(f"memory://{self.topic}")
+        files.pipe_file(f"{root}/{self.registry.version(version).artifact}/model.safetensors", b"spoiled")
 
     def fill(self, count: int = 40, capacity: int = 20, prefix: str = "s") -> list[Sample]:
         """Let the buffer be offered samples, with predictions; gives all of them, kept or not."""

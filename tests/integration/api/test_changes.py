@@ -54,3 +54,18 @@ def test_training_is_frozen_and_unfrozen_once(world: World) -> None:
 def test_requests_to_train_become_one(world: World) -> None:
     answers = [world.http.post("/v1/training/run") for _ in range(2)]
     assert [(x.status_code, x.json()["state"]) for x in answers] == [(202, "accepted"), (202, "coalesced")]
+
+
+def test_a_damaged_version_is_neither_promoted_nor_rolled_back_to(world: World) -> None:
+    world.register("v1", "v2", "v3")
+    world.spoil("v2")
+    detail = world.problem(world.http.post("/v1/models/v2/promote"), 409)["detail"]
+    assert detail.startswith("version v2 was not promoted: model.safetensors of artifact v2-")
+    assert "does not have the sha256" in detail
+    detail = world.problem(world.http.post("/v1/models/rollback", json={"reason": "worse"}), 409)["detail"]
+    assert detail.startswith("nothing was rolled back, version v2 cannot be served: ")
+    assert detail.endswith("roll back to v1")
+    assert world.http.get("/v1/models").json()["active"] == "v3"
+    assert world.announced == []
+    body = {"version": "v1", "reason": "worse"}
+    assert world.http.post("/v1/models/rollback", json=body).json()["version"] == "v1"

@@ -104,7 +104,8 @@ def test_models_are_listed_with_the_active_one_and_the_freeze(world: World) -> N
 def test_one_model_has_its_files_and_its_history(world: World) -> None:
     world.register("v1", "v2")
     body = world.http.get("/v1/models/v1").json()
-    assert (body["artifact"], body["sha256"]) == ("v1-files", "0" * 64)
+    stored = world.registry.version("v1")
+    assert (body["artifact"], body["sha256"]) == (stored.artifact, stored.sha256)
     assert [(entry["kind"], entry["from_version"], entry["to_version"]) for entry in body["log"]] == [
         ("promote", None, "v1"),
         ("promote", "v1", "v2"),

@@ -15,6 +15,7 @@ from kafka import KafkaProducer
 from importance.quality import tally, tally_segments
 from importance.reservoir import admit
 from importance.scores import Scores
+from storage.artifacts import Artifacts
 from storage.buffer import Buffer
 from storage.engine import create_engine
 from storage.heartbeats import Heartbeats, Model, Process, Report
@@ -84,8 +85,12 @@ def registry(database: str, weir: Weir) -> Iterator[Registry]:
 
 
 def register(registry: Registry, *versions: str) -> None:
+    artifacts = Artifacts(str(Path(".weir") / "artifacts"))  # where the commands look, too
     for version in versions:
-        registry.register(version, f"{version}-files", "0" * 64, metrics={"auc": 0.81})
+        made = Path("made") / version
+        made.mkdir(parents=True)
+        (made / "model.safetensors").write_text(version)
+        registry.register(version, *artifacts.save(version, made), metrics={"auc": 0.81})
         registry.promote(version, expected_sequence=None, actor="test", reason="made for a test")
 
 

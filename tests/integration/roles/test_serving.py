@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from importance.errors import BadArtifact, Unavailable
+from importance.errors import BadArtifact, Conflict, Unavailable
 from importance.sample import Sample
 from storage import migrate
 from storage.artifacts import Artifacts
@@ -14,6 +15,7 @@ from storage.registry import Registry
 from tests.conftest import TestPostgres
 from trainer import folder as versions
 from trainer.bootstrap import FirstTraining, build
+from weir import promoting
 from weir.roles.serving import Serving
 from weir.settings import Settings
 
@@ -23,8 +25,8 @@ SHOP = [Sample(f"s{n}", "ann", "search", "lamp", f"i{n}", f"lamp number {n}", 0,
 class Place:
     """A registry and a store with three versions, v1 promoted; ``serving`` makes what a worker begins with."""
 
-    def __init__(self, database_url: str, home: Path) -> None:
-        self.settings = Settings(home=home, estimator="uniform")
+    def __init__(self, database_url: str, home: Path, **settings: Any) -> None:
+        self.settings = Settings(home=home, estimator="uniform", **settings)
         self.engine = create_engine(database_url)
         migrate.upgrade(self.engine)
         self.registry, self.artifacts = Registry(self.engine), Artifacts(self.settings.artifacts_url)
@@ -131,6 +133,26 @@ def test_a_worker_that_begins_with_a_bad_active_version_serves_the_first_one_and
     assert used(serving) == "v1"
     assert serving.trouble is not None
     assert serving.trouble.startswith("version v2 cannot be served, v1 is: ")
+
+
+def test_a_worker_that_begins_with_a_bad_active_version_serves_the_last_good_one(place: Place) -> None:
+    for version in ("v2", "v3"):
+        place.promote(version)
+    place.spoil("v3")
+    serving = place.serving()
+    assert serving.begin()
+    assert used(serving) == "v2"
+    assert serving.trouble is not None
+    assert serving.trouble.startswith("version v3 cannot be served, v2 is: ")
+    assert (serving.standing().version, serving.standing().swap) == ("v2", "refused")
+
+
+def test_a_damaged_version_is_not_promoted_by_an_operator(place: Place, begun: Serving) -> None:
+    place.spoil("v2")
+    with pytest.raises(Conflict, match=r"version v2 was not promoted: .* does not have the sha256"):
+        promoting.promote(place.registry, place.artifacts, "v2", actor="ann", reason="better")
+    assert begun.look() is None
+    assert begun.trouble is None
 
 
 def test_a_worker_whose_first_version_is_bad_serves_the_active_one_without_the_comparison(place: Place) -> None:

@@ -1,11 +1,17 @@
 """The trainer's looks over a real registry, pool and store: what becomes of runs that end in every way."""
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
+from typing import Any
 
+import fsspec
 import pytest
 import sqlalchemy as sa
+from fsspec.implementations.local import LocalFileSystem
 
 from importance.errors import Unavailable
 from importance.strata import STRATA
@@ -21,6 +27,21 @@ from weir.roles.reporting import Reporting
 from weir.roles.trainer import Trainer
 
 
+class Refusing(LocalFileSystem):
+    """A store of local files that becomes read-only."""
+
+    protocol = "refusing"
+    refuses = False
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
+        if self.refuses and "w" in mode:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return super()._open(path, mode, **options)
+
+
+fsspec.register_implementation("refusing", Refusing, clobber=True)
+
+
 class School(Place):
     """A place with samples in its buffer, and a trainer that is due whenever somebody asks.
 
@@ -28,7 +49,8 @@ class School(Place):
     """
 
     def __init__(self, database_url: str, home: Path, **settings: object) -> None:
-        super().__init__(database_url, home)
+        stored = {"artifacts_url": settings.pop("artifacts_url")} if "artifacts_url" in settings else {}
+        super().__init__(database_url, home, **stored)
         self.settings = self.settings.model_copy(
             update={"train_least_samples": 10, "train_steps": 2, "train_cooldown_seconds": 0.0, "train_batch": 8}
             | settings
@@ -50,6 +72,11 @@ class School(Place):
         self.reporting = Reporting(WorkerMetrics(new_registry()))
         metrics = TrainerMetrics(self.metrics)
         self.trainer = Trainer(self.settings, self.engine, self.lock, metrics, self.reporting, Event())
+
+    def pass_cooldown(self) -> None:
+        """Let the last run have ended long ago."""
+        with self.engine.begin() as connection:
+            connection.execute(sa.text("UPDATE training_runs SET ended = ended - interval '1 hour'"))
 
     def ended(self, result: str) -> float | None:
         """What the metric counts of runs that ended so."""
@@ -115,6 +142,54 @@ def test_a_run_that_failed_leaves_its_samples_to_be_learned_and_is_counted(schoo
     school.trainer.turn()  # at once: but what failed is not tried again before a pause
     assert len(school.runs.latest(5)) == 1
     assert school.requests.waits()
+
+
+def test_a_store_that_takes_no_files_is_named_and_the_run_is_tried_again_when_it_does(postgres: TestPostgres) -> None:
+    """The store is a filesystem of fsspec that refuses to write: a read-only folder is writable for root."""
+    with TemporaryDirectory() as home:
+        school = School(postgres.database(), Path(home), artifacts_url=f"refusing://{home}/artifacts")
+        school.requests.ask("ann")
+        Refusing.refuses = True
+        school.trainer.turn()
+        run = school.runs.last()
+        assert run is not None
+        assert run.result == "failed"
+        assert "Read-only file system" in run.reasons[0]
+        (reason,) = school.reporting.reasons()
+        assert reason.startswith("artifacts: the artifact store refusing://")
+        assert school.requests.waits()
+        school.pass_cooldown()
+        school.trainer.turn()
+        assert len(school.runs.latest(5)) == 1  # no run in vain
+        Refusing.refuses = False
+        school.trainer.turn()
+        again = school.runs.last()
+        assert again is not None
+        assert (again.trigger, again.result) == ("operator", "rejected")
+        assert (school.reporting.reasons(), school.requests.waits()) == ([], False)
+        school.lock.release()
+        school.engine.dispose()
+
+
+def test_a_request_survives_a_trainer_that_is_killed_in_its_run(school: School) -> None:
+    school.requests.ask("ann")
+    school.trainer.turn()
+    school.requests.ask("bob")
+    school.runs.start("operator", {"samples": 0, "cut": 0})  # and then its trainer is killed
+    assert school.requests.waits()
+    school.lock.release()
+    lock = TrainerLock(school.engine)
+    Trainer(school.settings, school.engine, lock, TrainerMetrics(new_registry()), school.reporting, Event()).turn()
+    lock.release()
+    assert [run.result for run in school.runs.latest(2)] == [ABANDONED, "rejected"]
+    school.pass_cooldown()
+    school.trainer.turn()
+    last = school.runs.last()
+    assert last is not None
+    assert (last.trigger, last.result) == ("operator", "rejected")
+    assert not school.requests.waits()
+    school.trainer.turn()
+    assert len(school.runs.latest(9)) == 3
 
 
 def test_a_run_that_an_outage_left_without_an_end_is_ended_at_the_next_look(school: School) -> None:

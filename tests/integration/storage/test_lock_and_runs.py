@@ -103,10 +103,18 @@ def test_what_was_not_carried_through_is_passed_over_when_the_last_lesson_is_ask
     assert lesson.id == learned
 
 
-def test_a_wish_waits_until_a_run_begins_and_not_a_moment_longer(engine: sa.Engine) -> None:
+def test_a_wish_waits_until_a_run_was_carried_through_and_not_a_moment_longer(engine: sa.Engine) -> None:
     runs, requests = Runs(engine), Requests(engine)
     assert (requests.ask("ann"), requests.ask("bob"), requests.waits()) == (True, False, True)
+    for result in ("interrupted", "failed"):
+        run = runs.start("operator", {})
+        assert requests.waits()
+        runs.finish(run, result)
+        assert requests.waits()
     runs.start("operator", {})
+    runs.abandon()
+    assert requests.waits()
+    runs.finish(runs.start("operator", {}), "rejected")
     assert not requests.waits()
 
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import fsspec
 import pytest
 
-from importance.errors import BadArtifact, InvalidInput, Unavailable
+from importance.errors import BadArtifact, InvalidInput, StoreUnavailable, Unavailable
 from storage.artifacts import MANIFEST, Artifacts, manifest_of
 
 
@@ -42,6 +42,25 @@ def test_what_was_saved_is_fetched(url: str, folder: Path, tmp_path: Path) -> No
     fetched = artifacts.fetch(artifact, sha256, tmp_path / "cache")
     assert manifest_of(fetched) == manifest_of(folder)
     assert (fetched / "tokens" / "größe.json").read_text() == '{"a": 1}'
+
+
+def test_a_check_reads_every_file_where_it_lies(url: str, folder: Path) -> None:
+    artifacts = Artifacts(url)
+    artifact, sha256 = artifacts.save("v1", folder)
+    artifacts.check(artifact, sha256)
+    spoil(url, "größe.json", b"{}")
+    with pytest.raises(BadArtifact, match=r"größe.json of artifact v1-.* does not have the sha256"):
+        artifacts.check(artifact, sha256)
+    with pytest.raises(BadArtifact, match="lacks a file"):
+        artifacts.check("v2-0", sha256)
+
+
+def test_a_probe_leaves_nothing_and_a_store_that_takes_no_files_is_unavailable(url: str, tmp_path: Path) -> None:
+    Artifacts(url).probe(3_000_000)
+    assert stored(url) == {}
+    (tmp_path / "file").write_text("in the way of a folder")
+    with pytest.raises(StoreUnavailable, match="file"):
+        Artifacts(str(tmp_path / "file" / "store")).probe()
 
 
 def test_saving_the_same_again_gives_the_same_name_and_hash(url: str, folder: Path) -> None:

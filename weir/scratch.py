@@ -1,0 +1,39 @@
+"""Temporary directories that go with their process, and at the next start where it was killed.
+
+A process holds a lock in each of its own; a directory whose lock can be had belongs to nobody.
+"""
+
+import fcntl
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PREFIX = "weir-"
+_LOCK = ".lock"
+
+
+@contextmanager
+def scratch(purpose: str) -> Iterator[Path]:
+    """A new directory for the length of a block."""
+    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{purpose}-", ignore_cleanup_errors=True) as name:
+        path = Path(name)
+        with (path / f"{_LOCK}.new").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            (path / f"{_LOCK}.new").rename(path / _LOCK)  # seen only once it is held
+            yield path
+
+
+def sweep() -> list[Path]:
+    """Remove the directories that killed processes left; returns them."""
+    left = []
+    for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{_LOCK}"):
+        try:
+            with lock.open("r+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(lock.parent, ignore_errors=True)
+                left.append(lock.parent)
+        except OSError:  # it is in use, another user's, or just gone
+            continue
+    return left
