@@ -22,7 +22,8 @@ from benchmarks._meter import Measured, Meter, Task
 from benchmarks._steps import effects_of, step_by_step
 from importance.events import decode
 from stream.app import StreamSettings, Worker, create_app
-from stream.chunks import Chunk, ChunkSchema
+from stream.chunks import ChunkSchema
+from stream.ledger import Chunk
 from stream.reports import Report, Turn
 from weir import policies
 from weir.roles.common import calm_garbage_collection

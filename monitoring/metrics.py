@@ -54,6 +54,9 @@ class WorkerMetrics:
         self.ingest_lag_records = Gauge(
             "weir_ingest_lag_records", "end of the partition minus read position", ("partition",), registry=registry
         )
+        self.undecided_records = Gauge(
+            "weir_undecided_records", "end of the partition minus what is decided", ("partition",), registry=registry
+        )
         self.join_pending = Gauge("weir_join_pending", "impressions that wait for their actions", registry=registry)
         self.samples = Counter("weir_samples_total", "impressions decided", ("surface", "label"), registry=registry)
         self.scoring_seconds = Histogram(

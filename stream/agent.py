@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from importance.attribution import Policy
-from stream.chunks import Chunk
 from stream.lane import Effects, Lane, Limits, Publish
+from stream.ledger import Chunk
 from stream.reports import Availability, Standing
 from stream.threads import Threads
 
@@ -101,12 +101,17 @@ class Pipeline:
         """
         lag = {partition: max(0, end - position) for partition, (position, end) in positions.items()}
         waiting = {partition: lane.waiting for partition, lane in self._lanes.items() if partition in lag}
-        self._effects.report(Standing(lag, waiting))
+        undecided = {number: behind + self._undecided(number) for number, behind in lag.items()}
+        self._effects.report(Standing(lag, waiting, undecided))
         for partition, lane in self._lanes.items():
             if lag.get(partition) != 0:
                 self._idle.pop(partition, None)
             elif lane.wants_time and not lane.has_work:
                 self._let_idle(partition, lane, now)
+
+    def _undecided(self, partition: int) -> int:
+        lane = self._lanes.get(partition)
+        return lane.undecided if lane is not None else 0
 
     def _let_idle(self, partition: int, lane: Lane, now: float) -> None:
         event_time_ms = lane.event_time_ms

@@ -43,7 +43,7 @@ class StreamSettings:
 
     With an ``instance_id``, the same at each start and different for each worker of the group, a worker that is
     killed takes its partitions up again without a rebalance. ``max_undecoded_records`` bounds what a partition may
-    hold unread in memory (some 600 bytes each).
+    hold unread in memory (some 600 bytes each), ``max_fetched_bytes`` what all partitions together may.
     """
 
     bootstrap: str
@@ -53,6 +53,7 @@ class StreamSettings:
     instance_id: str | None = None
     max_poll_records: int = 2_000
     max_undecoded_records: int = 20_000
+    max_fetched_bytes: int = 64 * _MEGABYTE
     commit_interval_seconds: float = 1.0
     session_timeout_seconds: float = 10.0
     request_timeout_seconds: float = 30.0
@@ -88,6 +89,7 @@ def create_app(settings: StreamSettings) -> ChunkApp:
         producer_max_request_size=4 * _MEGABYTE,
     )
     app.max_undecoded_records = settings.max_undecoded_records
+    app.max_fetched_bytes = settings.max_fetched_bytes
     return app
 
 

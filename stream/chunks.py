@@ -1,8 +1,8 @@
 """A fetch of one partition is one Faust message, a chunk; a ledger counts whole chunks, exactly.
 
 Stock Faust makes an object, an event and an acknowledgement of every record, and its ledger sorts offsets one by one.
-Here each fetch becomes a single message whose value is a :class:`Chunk`. What may be committed to Kafka is the end of
-the longest prefix of acknowledged chunks, whatever the order of acknowledgements.
+Here each fetch becomes a single message whose value is a :class:`~stream.ledger.Chunk`. What may be committed to Kafka
+is the end of the longest prefix of acknowledged chunks, whatever the order of acknowledgements.
 
 Only subclasses, no patches: ``ChunkThread`` fetches in the driver's own thread and event loop, ``ChunkConsumer`` keeps
 the ledgers on the application's loop, ``ChunkTransport`` and ``ChunkApp`` make Faust use them. Topics must be made with
@@ -12,8 +12,8 @@ Knows nothing of what records mean.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import faust
@@ -26,124 +26,36 @@ from faust.types import TP, ConsumerMessage
 from mode import Service
 
 from importance.errors import Unavailable
+from stream.ledger import Ledger
 
 _POLL_SECONDS = 1.0  # far below any sensible broker_max_poll_interval
+# Of a poll first, and then at once: what was drained tells how many more may follow, and where sizes jump it is wrong.
+_FIRST_RECORDS, _SLICE_RECORDS = 16, 256
 _REVOKE_COMMIT_SECONDS = 2.0  # a rebalance must not wait for a broker that is away
 
 
-class Chunk:
-    """A contiguous slice of one partition, offsets ``first`` to ``end`` (exclusive), read in one generation.
+@dataclass
+class Fetched:
+    """What one poll brought of a partition."""
 
-    ``records`` are the raw records until :meth:`release` drops them; ``count`` remains. The next chunk may begin past
-    ``end``: compaction and transaction markers leave holes.
-    """
-
-    __slots__ = ("_ledger", "acknowledged", "count", "end", "first", "records")
-
-    def __init__(self, ledger: "Ledger", first: int, end: int, records: Sequence[ConsumerRecord]) -> None:
-        self._ledger = ledger
-        self.first = first
-        self.end = end
-        self.records = records
-        self.count = len(records)
-        self.acknowledged = False
-
-    @property
-    def partition(self) -> int:
-        """The partition's number."""
-        return int(self._ledger.tp.partition)
-
-    @property
-    def generation(self) -> int:
-        """The group generation in which it was read."""
-        return self._ledger.generation
-
-    @property
-    def live(self) -> bool:
-        """False once the partition was revoked or assigned anew: nothing done with this chunk counts any more."""
-        return self._ledger.live
-
-    def release(self) -> None:
-        """Drop the raw records: they are decoded. Makes room for the next fetch."""
-        if self.records:
-            self.records = ()
-            self._ledger.on_release(self)
-
-    def acknowledge(self) -> bool:
-        """Say that all of it is durable. True when it counted; False for a repeat or a lost generation."""
-        return self._ledger.acknowledge(self)
+    records: list[ConsumerRecord] = field(default_factory=list)
+    size_bytes: int = 0
 
 
-class Ledger:
-    """The chunks of one partition in one generation, delivered in order, acknowledged in any order.
-
-    ``start`` is where reading begins, 0 where nothing was ever committed. ``committable`` is the end of the longest
-    acknowledged prefix. ``undecoded_records`` bounds memory: a partition at its bound is not fetched.
-    """
-
-    __slots__ = (
-        "_chunks",
-        "_on_room",
-        "committable",
-        "committed",
-        "end",
-        "generation",
-        "hole",
-        "late",
-        "live",
-        "tp",
-        "undecoded_records",
-    )
-
-    def __init__(self, tp: TP, generation: int, start: int, on_room: Callable[[], None]) -> None:
-        self.tp = tp
-        self.generation = generation
-        self.live = True
-        self.committable = self.committed = self.end = start
-        self.undecoded_records = 0
-        self.late = 0  # acknowledgements that came after the generation was lost
-        self.hole: int | None = None  # where a gap was met and asked for once more
-        self._chunks: deque[Chunk] = deque()
-        self._on_room = on_room
-
-    def add(self, first: int, end: int, records: Sequence[ConsumerRecord]) -> Chunk:
-        """Deliver the next chunk."""
-        chunk = Chunk(self, first, end, records)
-        self._chunks.append(chunk)
-        self.undecoded_records += chunk.count
-        self.end = end
-        return chunk
-
-    def on_release(self, chunk: Chunk) -> None:
-        """Count a chunk's records as decoded."""
-        self.undecoded_records -= chunk.count
-        self._on_room()
-
-    def acknowledge(self, chunk: Chunk) -> bool:
-        """Mark a chunk as durable and move ``committable`` over the acknowledged prefix."""
-        if not self.live:
-            self.late += 1
-            return False
-        if chunk.acknowledged:
-            return False
-        chunk.acknowledged = True
-        while self._chunks and self._chunks[0].acknowledged:
-            self.committable = self._chunks.popleft().end
-        return True
-
-    def drop(self) -> None:
-        """The partition was revoked: acknowledgements that still come count for nothing."""
-        self.live = False
-        self._chunks.clear()
-
-    @property
-    def pending(self) -> bool:
-        """Whether there is an offset to commit."""
-        return self.committable != self.committed
+def size_of(records: Iterable[ConsumerRecord]) -> int:
+    """Bytes of keys, values and headers."""
+    size = 0
+    for record in records:
+        size += record.serialized_key_size + record.serialized_value_size
+        if record.headers:
+            size += sum(len(name) + len(value or b"") for name, value in record.headers)
+    return size
 
 
 class ChunkThread(driver.AIOKafkaConsumerThread):
     """The driver's thread: runs aiokafka's consumer on an event loop of its own."""
+
+    _record_bytes = 1 << 20  # the mean size of the last poll's records; at the start they may be large
 
     async def _fetch_records(
         self,
@@ -151,10 +63,34 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
         active_partitions: set[TP],
         timeout: float | None = None,
         max_records: int | None = None,
-    ) -> tuple[int, Mapping[TP, list[ConsumerRecord]]]:
-        records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
-        # Nothing is awaited between draining and this line, so the generation is the one the records belong to.
-        return consumer._coordinator.generation, records
+    ) -> tuple[int, Mapping[TP, Fetched]]:
+        """Drain what was fetched, until ``poll_bytes`` are reached: aiokafka inflates and counts records one by one."""
+        most, budget = max_records or _FIRST_RECORDS, self.consumer.poll_bytes
+        fetched: dict[TP, Fetched] = {}
+        count = size_bytes = 0
+        wanted = min(_FIRST_RECORDS, max(1, budget // self._record_bytes), most)
+        while wanted > 0:
+            try:
+                found = await super()._fetch_records(consumer, active_partitions, timeout, wanted)
+            except KafkaError:
+                if not fetched:
+                    raise
+                break  # the next fetch meets it again
+            for tp, records in found.items():
+                entry = fetched.setdefault(tp, Fetched())
+                size = size_of(records)
+                entry.records += records
+                entry.size_bytes += size
+                count += len(records)
+                size_bytes += size
+            # Behind a rebalance, draining would wait, and bring records of another generation.
+            if not found or size_bytes >= budget or consumer._subscription.reassignment_in_progress:
+                break
+            self._record_bytes = max(1, size_bytes // count)
+            wanted = min(_SLICE_RECORDS, most - count, max(1, (budget - size_bytes) // self._record_bytes))
+            timeout = 0  # what lies ready, without waiting
+        # Nothing was awaited since the first records were drained, so the generation is the one they belong to.
+        return consumer._coordinator.generation, fetched
 
     def touch(self) -> None:
         """Tell aiokafka that somebody polls (max.poll.interval), without fetching."""
@@ -204,6 +140,7 @@ class ChunkConsumer(driver.Consumer):
         self._dropped: set[TP] = set()  # partitions of stale fetches, whose positions stand too far
         self.holes = 0
         self._max_undecoded_records: int = self.app.max_undecoded_records
+        self._max_fetched_bytes: int = self.app.max_fetched_bytes
         self._room = asyncio.Event()
 
     def _new_consumer_thread(self) -> ChunkThread:
@@ -225,6 +162,11 @@ class ChunkConsumer(driver.Consumer):
 
     # -- fetching
 
+    @property
+    def poll_bytes(self) -> int:
+        """What a partition may hold before it is fetched again, and what a fetch may add: half of its share each."""
+        return max(1, self._max_fetched_bytes // (2 * max(1, len(self.ledgers))))
+
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetch once and yield a message, holding a chunk, for each partition that had records."""
         if not self.flow_active:
@@ -238,16 +180,16 @@ class ChunkConsumer(driver.Consumer):
         generation, fetched = await self._thread.getmany(wanted, timeout)
         if self.should_stop:
             return
-        for tp, records in fetched.items():
+        for tp, found in fetched.items():
             ledger = self.ledgers.get(tp)
             current = self.flow_active and generation == self.app.consumer_generation_id
             if ledger is None or ledger.generation != generation or not current:
                 self.stale_fetches += 1  # a rebalance came between the fetch and here, or goes on
                 self._dropped.add(tp)
                 continue
-            fresh = await self._after_end(ledger, records)
+            fresh = await self._after_end(ledger, found.records)
             if fresh:
-                yield tp, self._message(ledger, fresh)
+                yield tp, self._message(ledger, fresh, found.size_bytes)
 
     async def _ask_again(self) -> None:
         """Take positions back to where the ledgers end, if what lay there was dropped."""
@@ -258,7 +200,11 @@ class ChunkConsumer(driver.Consumer):
 
     def _has_room(self, tp: TP) -> bool:
         ledger = self.ledgers.get(tp)
-        return ledger is not None and ledger.undecoded_records < self._max_undecoded_records
+        return (
+            ledger is not None
+            and ledger.undecoded_records < self._max_undecoded_records
+            and ledger.undecoded_bytes < self.poll_bytes
+        )
 
     async def _after_end(self, ledger: Ledger, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
         """Hold the records against what was delivered: cut repeats, ask once more at a gap."""
@@ -273,9 +219,9 @@ class ChunkConsumer(driver.Consumer):
         await self._thread.seek_wait({ledger.tp: ledger.end})
         return []
 
-    def _message(self, ledger: Ledger, records: list[ConsumerRecord]) -> ConsumerMessage:
+    def _message(self, ledger: Ledger, records: list[ConsumerRecord], size_bytes: int) -> ConsumerMessage:
         last = records[-1]
-        chunk = ledger.add(records[0].offset, last.offset + 1, records)
+        chunk = ledger.add(records[0].offset, last.offset + 1, records, size_bytes)
         self.app.monitor.track_tp_end_offset(ledger.tp, self.highwater(ledger.tp))
         return ConsumerMessage(
             ledger.tp.topic,
@@ -288,7 +234,7 @@ class ChunkConsumer(driver.Consumer):
             chunk,
             None,  # checksum
             0,
-            sum(record.serialized_value_size for record in records),
+            size_bytes,
             ledger.tp,
             generation_id=ledger.generation,
         )
@@ -392,6 +338,7 @@ class ChunkApp(faust.App):
     """
 
     max_undecoded_records: int = 20_000  # a partition; about 600 bytes each
+    max_fetched_bytes: int = 64 * 2**20  # all partitions
     beginnings: Callable[[], Awaitable[Mapping[int, int] | None]] = staticmethod(_as_committed)
 
     def _new_transport(self) -> ChunkTransport:

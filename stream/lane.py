@@ -20,8 +20,8 @@ from importance.flush import Flush
 from importance.quality import CountKey, Counts
 from importance.sample import Sample
 from importance.scores import Offer, Scores
-from stream.chunks import Chunk
 from stream.dead_letters import DeadLetter
+from stream.ledger import Chunk
 from stream.reports import KAFKA, STORAGE, Availability, Lost, Report, Scored, Skipped, Turn
 from stream.threads import Threads
 
@@ -138,6 +138,7 @@ class Lane:
         self._queue: deque[Chunk] = deque()
         self._arrivals: deque[float] = deque()  # when each queued chunk came
         self._unacknowledged: deque[Chunk] = deque()
+        self._end = 0  # of the last chunk
         self._event_time_ms: int | None = None  # to which the wall clock has moved an idle partition
         self._called = asyncio.Event()
         self._stopping = False
@@ -149,6 +150,13 @@ class Lane:
     def waiting(self) -> int:
         """Impressions whose window is open."""
         return self._join.waiting if self._join is not None else 0
+
+    @property
+    def undecided(self) -> int:
+        """Offsets that were read and are not decided: the oldest impression that waits, and all behind it."""
+        if self._join is None:  # not opened, or lost: nothing is decided of what lies here
+            return self._queue[-1].end - self._queue[0].first if self._queue else 0
+        return max(0, self._end - self._join.progress.next)
 
     @property
     def event_time_ms(self) -> int | None:
@@ -171,6 +179,7 @@ class Lane:
         """Queue a chunk; it must be the next one of the partition."""
         self._arrivals.append(time.monotonic())
         self._queue.append(chunk)
+        self._end = chunk.end
         self._called.set()
 
     def advance(self, event_time_ms: int) -> None:

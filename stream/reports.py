@@ -43,11 +43,13 @@ class Turn:
 class Standing:
     """Where the assigned partitions stand; a partition that is missing here is not this worker's.
 
-    ``lag``: end − next offset to read, in records. ``waiting``: impressions whose window is open.
+    ``lag``: end − next offset to read, in records. ``waiting``: impressions whose window is open. ``undecided``: the
+    lag, and what was read and is not decided.
     """
 
     lag: Mapping[int, int]
     waiting: Mapping[int, int]
+    undecided: Mapping[int, int]
 
 
 @dataclass(frozen=True)

@@ -158,6 +158,12 @@ class Settings(BaseSettings):
     max_waiting_bytes: int = Field(
         default=268_435_456, ge=65_536, le=2**40, description="the same bound in bytes of what waits"
     )
+    max_fetched_bytes: int = Field(
+        default=67_108_864,
+        ge=1_048_576,
+        le=2**40,
+        description="bytes that a worker holds fetched and not yet decoded, over all its partitions",
+    )
     max_remembered: Count = Field(default=500_000, description="records of a partition that may stay unacknowledged")
 
     # The buffer

@@ -133,6 +133,7 @@ class Reporting:
     def _standing(self, standing: Standing) -> None:
         metrics = self._metrics
         for partition in self._partitions - standing.lag.keys():
+            metrics.undecided_records.remove(str(partition))
             metrics.ingest_lag_records.remove(str(partition))  # another worker's now: its figure, not ours
         self._partitions = set(standing.lag)
         self._assigned = tuple(
@@ -141,4 +142,5 @@ class Reporting:
         )
         for partition, lag in standing.lag.items():
             metrics.ingest_lag_records.labels(str(partition)).set(lag)
+            metrics.undecided_records.labels(str(partition)).set(standing.undecided[partition])
         metrics.join_pending.set(sum(standing.waiting.values()))

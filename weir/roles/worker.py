@@ -128,6 +128,7 @@ async def _work(
             group=settings.consumer_group,
             data_dir=settings.home / "faust",
             topics=named_topics(settings),
+            max_fetched_bytes=settings.max_fetched_bytes,
             idle_seconds=settings.idle_seconds,
             watchdog_seconds=settings.watchdog_seconds,
             grace_seconds=settings.stop_seconds,

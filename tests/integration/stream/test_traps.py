@@ -139,6 +139,31 @@ async def test_a_full_partition_is_not_fetched_and_the_others_are(kafka: str, tm
         await worker.until(lambda: store.next() == 600)
 
 
+async def test_what_is_fetched_is_bounded_in_bytes_however_well_it_was_compressed(
+    kafka: str, tmp_path: Path, store: Store
+) -> None:
+    place = make_place(kafka, tmp_path, partitions=2)
+    padding = b', "padding": "' + b"x" * 900_000 + b'"}'
+    for partition in (0, 1):
+        shown = [impression(100 * partition + number, SHOWN_MS)[:-1] + padding for number in range(100)]
+        place.send([*shown, heartbeat(CLOSED_MS)], partition, compression_type="gzip")
+    bound = 16 * 2**20
+    held: list[int] = []
+    store.away.set()
+    async with running(place, store, max_fetched_bytes=bound) as worker:
+        ledgers = worker.worker.app.consumer.ledgers
+
+        def all_full() -> bool:
+            sizes = [ledger.undecoded_bytes for ledger in ledgers.values()]
+            held.append(sum(sizes))
+            return len(sizes) == 2 and min(sizes) >= bound // 4
+
+        await worker.until(all_full)
+        store.away.clear()
+        await worker.until(lambda: store.decided == 200)
+    assert bound // 2 <= max(held) <= bound
+
+
 async def test_with_every_partition_full_nothing_is_fetched(place: Place, store: Store) -> None:
     """An empty set of partitions would mean all of them to aiokafka."""
     place.send([heartbeat(SHOWN_MS)] * 100)

@@ -84,10 +84,10 @@ async def test_a_partition_that_has_nothing_left_to_wait_for_is_left_alone(watch
 
 async def test_lag_and_waiting_are_told_of_the_assigned_partitions_only(watched: Watched) -> None:
     watched.pipeline.stand({0: (1, 4), 3: (7, 7)}, now=1.0)
-    assert watched.reports[-1] == Standing(lag={0: 3, 3: 0}, waiting={0: 1})
+    assert watched.reports[-1] == Standing(lag={0: 3, 3: 0}, waiting={0: 1}, undecided={0: 4, 3: 0})
     watched.pipeline.drop([0])
     watched.pipeline.stand({3: (7, 7)}, now=2.0)
-    assert watched.reports[-1] == Standing(lag={3: 0}, waiting={})
+    assert watched.reports[-1] == Standing(lag={3: 0}, waiting={}, undecided={3: 0})
 
 
 async def test_chunks_of_a_lost_generation_are_not_taken(watched: Watched) -> None:

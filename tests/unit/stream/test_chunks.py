@@ -6,7 +6,7 @@ from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.chunks import Chunk, Ledger
+from stream.ledger import Chunk, Ledger
 
 TP_0 = TP("interactions", 0)
 
@@ -106,6 +106,15 @@ def test_releasing_drops_the_records_makes_room_once_and_keeps_the_count() -> No
     chunks[0].release()
     assert (ledger.undecoded_records, calls) == (2, ["room"])
     assert (len(chunks[0].records), chunks[0].count) == (0, 3)
+
+
+def test_what_is_held_is_counted_in_bytes_until_it_is_released() -> None:
+    ledger = Ledger(TP_0, generation=1, start=0, on_room=nothing)
+    first, second = ledger.add(0, 1, [object()], 900_000), ledger.add(1, 2, [object()], 300)
+    assert ledger.undecoded_bytes == 900_300
+    first.release()
+    second.release()
+    assert ledger.undecoded_bytes == 0
 
 
 def test_a_chunk_knows_its_place() -> None:

@@ -16,9 +16,9 @@ from importance.errors import Fenced, Unavailable
 from importance.flush import Flush
 from importance.sample import Sample
 from importance.scores import Offer, Scores
-from stream.chunks import Ledger
 from stream.dead_letters import DeadLetter
 from stream.lane import Effects, Lane, Limits
+from stream.ledger import Ledger
 from stream.reports import KAFKA, Availability, Change, Lost, Report, Skipped, Turn
 from stream.threads import Threads
 
