@@ -11,7 +11,7 @@ from importance.attribution import Decisions, Join, Progress
 from importance.events import decode
 from importance.flush import Flush
 from importance.scores import Scores
-from monitoring.metrics import WorkerMetrics, new_registry
+from monitoring.metrics import DependencyMetrics, WorkerMetrics, new_registry
 from storage.engine import create_engine
 from stream.app import StreamSettings
 from stream.lane import Effects, Limits
@@ -32,7 +32,7 @@ def effects_of(task: Task) -> Effects:
         create_engine(task.database_url, pool_size=10),
         topic_id(task.bootstrap, task.topics.interactions),
         lambda samples: Scores.uniform(len(samples)),
-        Reporting(WorkerMetrics(new_registry())),
+        Reporting(WorkerMetrics(new_registry()), DependencyMetrics(new_registry(), ())),
     )
 
 

@@ -22,6 +22,7 @@ _TRAINING_SECONDS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 
 _LATENCY_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _ROLLBACK_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+_REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _IMPORTANCE = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
@@ -123,6 +124,46 @@ class TrainerMetrics:
             "weir_training_clipped_ratio", "part of all training weight that this bound took away, a bias",
             registry=registry,
         )  # fmt: skip
+
+
+class HttpMetrics:
+    """What the HTTP interface counts. A route is a template such as ``/v1/models/{version}``, never a path."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "weir_http_requests_total", "requests answered, by status", ("route", "method", "status"), registry=registry
+        )
+        self.seconds = Histogram(
+            "weir_http_request_seconds", "time from a request's headers to the end of its answer", ("route", "method"),
+            buckets=_REQUEST_SECONDS, registry=registry,
+        )  # fmt: skip
+
+    def expect(self, route: str, method: str, status: int) -> None:
+        """Let the series begin at 0."""
+        self.requests.labels(route, method, str(status))
+        self.seconds.labels(route, method)
+
+    def observe(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        self.requests.labels(route, method, str(status)).inc()
+        self.seconds.labels(route, method).observe(seconds)
+
+
+class DependencyMetrics:
+    """Which dependencies of a role answer, as it knows by now."""
+
+    def __init__(self, registry: CollectorRegistry, dependencies: Sequence[str]) -> None:
+        self.up = Gauge(
+            "weir_dependency_up", "1 while the dependency answers this role, else 0", ("dependency",), registry=registry
+        )
+        self._dependencies = frozenset(dependencies)
+        for dependency in dependencies:
+            self.up.labels(dependency)
+
+    def set(self, dependency: str, up: bool) -> None:
+        """What is known of one; what is not one of them is a part of the role itself, and left out."""
+        if dependency in self._dependencies:
+            self.up.labels(dependency).set(up)
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,15 @@ class Requests:
         self._engine = engine
         self._clock = clock
 
-    def ask(self, actor: str) -> bool:
-        """Ask for a training. False when one is waited for or goes on already; Conflict while training is frozen."""
+    def ask(self, actor: str, reason: str = "") -> bool:
+        """Ask for a training; who asked and why is kept.
+
+        False when one is waited for or goes on already; Conflict while training is frozen.
+        """
         row = tables.training_requests
-        wish = insert(row).values(singleton=True, actor=actor, time=datetime.fromtimestamp(self._clock(), UTC))
+        wish = insert(row).values(
+            singleton=True, actor=actor, reason=reason, time=datetime.fromtimestamp(self._clock(), UTC)
+        )
         with transaction(self._engine) as connection:
             if connection.scalar(sa.select(tables.pointer.c.frozen).with_for_update(read=True)):
                 raise Conflict("training is frozen: run 'weir models unfreeze' first")

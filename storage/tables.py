@@ -151,6 +151,7 @@ training_requests = sa.Table(
         "singleton", sa.Boolean, sa.CheckConstraint("singleton", name="training_requests_singleton"), primary_key=True
     ),
     sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
     sa.Column("time", sa.DateTime(timezone=True), nullable=False),
 )
 

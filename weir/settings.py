@@ -23,6 +23,7 @@ from importance.errors import InvalidInput
 from importance.fields import Fields
 from importance.mixture import parse
 from importance.segments import parse as parse_segments
+from weir.api.limits import MAX_BODY_BYTES
 from weir.masking import masked_url
 
 PREFIX = "WEIR_"
@@ -109,6 +110,27 @@ class Settings(BaseSettings):
         description="where the role api listens; loopback only, as there are no tokens yet",
     )
     api_port: Port = Field(default=8787, description="port of the role api; 0 takes a free one")
+    api_origins: str = Field(
+        default="",
+        max_length=10_000,
+        pattern=r"^$|^https?://[^\s,/]+(,https?://[^\s,/]+)*$",
+        description="origins of pages that may ask beside the interface's own, with commas: http://localhost:3000",
+    )
+    api_bodies_bytes: int = Field(
+        default=4 * MAX_BODY_BYTES,
+        ge=MAX_BODY_BYTES,
+        le=2**40,
+        description="bytes of large request bodies that are held at once; what is more is answered 429",
+    )
+    api_scorings: int = Field(
+        default=8, ge=1, le=32, description="requests that are scored at once; what is more is answered 429"
+    )
+    api_header_seconds: Seconds = Field(
+        default=10.0, gt=0, description="time a client has to send the headers of a request, then 408"
+    )
+    api_body_seconds: Seconds = Field(
+        default=30.0, gt=0, description="time a client has to send the body of a request, then 408"
+    )
     metrics_host: str = Field(
         default="127.0.0.1", min_length=1, description="where worker and trainer serve /metrics, /healthz and /readyz"
     )

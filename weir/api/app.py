@@ -4,8 +4,9 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from weir.api import guard, problems, routes, status, stream
+from weir.api import guard, measuring, problems, routes, status, stream
 from weir.api.context import ApiContext
+from weir.api.limits import Allowance
 
 DESCRIPTION = """Importance of interactions, rankings by the model that serves, and the operator's hand on both.
 
@@ -25,6 +26,8 @@ def create_api(context: ApiContext) -> FastAPI:
     app.include_router(status.create_router(context))
     app.include_router(stream.create_router(context))
     problems.install(app)
-    app.add_middleware(guard.BoundedBody)
-    app.add_middleware(guard.LoopbackOnly)  # added last, so it is asked first
+    app.add_middleware(guard.BoundedBody, limits=context.limits, held=Allowance(context.limits.bodies_bytes))
+    app.add_middleware(guard.LoopbackOnly, origins=context.limits.origins)
+    app.add_middleware(measuring.Measured, metrics=context.metrics)  # added last, so it sees every answer
+    measuring.start_at_zero(app, context.metrics)
     return app

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from threading import Event
 
 from importance.sample import Sample
+from monitoring.metrics import HttpMetrics
 from storage.artifacts import Artifacts
 from storage.pool import Pool
 from storage.registry import Entry, Registry
+from weir.api.limits import Limits
 from weir.estimating import Estimates
 from weir.snapshot import Snapshot
 from weir.status import Status
@@ -23,10 +25,10 @@ Predict = Callable[[Sequence[Sample]], tuple[str, Sequence[float]]]
 class ApiContext:
     """Everything a route needs.
 
-    ``announce`` tells the workers of an entry of the log. ``request_training`` is given who asks, and says whether the
-    request is new (True) or one with another that waits (False); Conflict while frozen. ``not_ready`` gives the
-    reasons why requests cannot be served now, ``degraded`` what the rest of the service lacks. ``page`` gives the text
-    of /metrics and its content type. ``closing`` ends endless answers.
+    ``announce`` tells the workers of an entry of the log. ``request_training`` is given who asks and why, and says
+    whether the request is new (True) or one with another that waits (False); Conflict while frozen. ``not_ready`` gives
+    the reasons why requests cannot be served now, ``degraded`` what the rest of the service lacks. ``page`` gives the
+    text of /metrics and its content type. ``closing`` ends endless answers.
     """
 
     registry: Registry
@@ -37,9 +39,11 @@ class ApiContext:
     score: Score
     predict: Predict
     announce: Callable[[Entry], None]
-    request_training: Callable[[str], bool]
+    request_training: Callable[[str, str], bool]
     not_ready: Callable[[], Sequence[str]]
     degraded: Callable[[], Sequence[str]]
     status: Callable[[], Status]
     page: Callable[[], tuple[bytes, str]]
+    metrics: HttpMetrics
+    limits: Limits = field(default_factory=Limits)
     closing: Event = field(default_factory=Event)

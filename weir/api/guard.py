@@ -1,46 +1,52 @@
-"""Who may ask, and how much: requests from this machine's own programs, of bounded size. Plain ASGI.
+"""Who may ask, and how much: requests from this machine's own programs, of bounded size and duration. Plain ASGI.
 
 There are no tokens yet, so the interface listens on loopback only. A browser on this machine can reach loopback for
 any web page it shows; so a request must name a loopback host (against DNS rebinding), and one that a page sends must
-come from a loopback page (against cross-site requests).
+come from the interface's own pages, or from an origin that is listed (against cross-site requests).
 """
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from weir.api.problems import problem
+from weir.api.limits import Allowance, Limits
+from weir.api.outline import SMALL_BYTES
+from weir.api.problems import problem, shorten
 from weir.settings import is_loopback
 
-MAX_BODY_BYTES = 16 * 1024 * 1024  # the most items, each of 16 KB
 _DRAINED = 8  # times the bound
+_SHOWN = 200  # characters of a header that an answer repeats
 
 
 class LoopbackOnly:
-    """Answers 403 to what names another host than loopback, or comes from a page of another origin."""
+    """Answers 403 to what names another host than loopback, or comes from a page of an origin that is not listed."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, origins: Sequence[str] = ()) -> None:
         self._app = app
+        self._origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
-        refused = _refusal(scope["headers"]) if scope["type"] == "http" else None
+        refused = self._refusal(scope["headers"]) if scope["type"] == "http" else None
         if refused is None:
             await self._app(scope, receive, send)
         else:
             await problem(HTTPStatus.FORBIDDEN, refused)(scope, receive, send)
 
-
-def _refusal(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    given = {name: value.decode("latin-1") for name, value in headers}
-    host, origin = given.get(b"host", ""), given.get(b"origin")
-    if not _is_loopback_url(f"//{host}"):
-        return f"the request is for host {host!r}; without tokens only loopback is served: ask 127.0.0.1"
-    if origin is not None and not _is_loopback_url(origin):
-        return f"the request comes from a page of {origin!r}; without tokens only loopback pages may ask"
-    return None
+    def _refusal(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+        given = {name: value.decode("latin-1") for name, value in headers}
+        host, origin = given.get(b"host", ""), given.get(b"origin")
+        if not _is_loopback_url(f"//{host}"):
+            shown = repr(shorten(host, _SHOWN))
+            return f"the request is for host {shown}; without tokens only loopback is served: ask 127.0.0.1"
+        if origin is not None and origin != f"http://{host}" and origin not in self._origins:
+            shown = repr(shorten(origin, _SHOWN))
+            return f"the request comes from a page of {shown}, not of http://{host}: list it in WEIR_API_ORIGINS"
+        return None
 
 
 def _is_loopback_url(url: str) -> bool:
@@ -50,47 +56,109 @@ def _is_loopback_url(url: str) -> bool:
         return False
 
 
-class BoundedBody:
-    """Answers 413 to a body over ``limit_bytes``, announced or not."""
+@dataclass(frozen=True)
+class _Refusal:
+    """A body that is not taken, and why."""
 
-    def __init__(self, app: ASGIApp, limit_bytes: int = MAX_BODY_BYTES) -> None:
+    status: HTTPStatus
+    detail: str
+
+
+class BoundedBody:
+    """Reads a body before anything else sees it: 413 over its bound, 429 with too many under way, 408 when slow.
+
+    ``held`` counts the bytes of bodies that are held, beyond those of small ones: a client that sends slowly can keep
+    other large bodies waiting, no small one.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits, held: Allowance) -> None:
         self._app = app
-        self._limit_bytes = limit_bytes
+        self._limits = limits
+        self._held = held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read the body within the bound, then pass the request on."""
+        """Read the body within the bounds, then pass the request on."""
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
-        body = await self._body(scope, receive)
-        if body is None:
-            detail = f"the body is longer than {self._limit_bytes} bytes; send fewer items a request"
-            await problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, headers={"Connection": "close"})(
-                scope, receive, send
-            )
-            return
-        messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        taking = _Taking(self._limits, self._held, scope)
+        try:
+            body = await taking.read(receive)
+            if isinstance(body, _Refusal):
+                await problem(body.status, body.detail, headers={"Connection": "close"})(scope, receive, send)
+            elif body is not None:
+                await self._app(scope, _given(body, receive), send)
+        finally:
+            taking.give_back()
 
-        async def replay() -> Message:
-            return messages.pop() if messages else await receive()
 
-        await self._app(scope, replay, send)
+def _given(body: bytes, receive: Receive) -> Receive:
+    """A ``receive`` that gives the whole body at once."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The whole body, or None when it is over the bound.
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
 
-        What is too much is read all the same, up to a point, and dropped: a client that is still sending when the
+    return replay
+
+
+class _Taking:
+    """The reading of one body, and what it has taken of the allowance."""
+
+    def __init__(self, limits: Limits, held: Allowance, scope: Scope) -> None:
+        self._limits = limits
+        self._held = held
+        self._allowed = SMALL_BYTES
+        self._body = bytearray()
+        self._seen = 0
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        self._refusal = self._admit(int(announced) if announced.isdigit() else limits.body_bytes + 1)
+
+    async def read(self, receive: Receive) -> bytes | _Refusal | None:
+        """The whole body, or why it is not taken; None when the client left.
+
+        What is not taken is read all the same, up to a point, and dropped: a client that is still sending when the
         connection closes would not see the answer.
         """
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
-        fits = announced.isdigit() and int(announced) <= self._limit_bytes
-        body, seen = bytearray(), 0
-        while True:
-            message = await receive()
-            part = message.get("body", b"")
-            seen += len(part)
-            fits = fits and seen <= self._limit_bytes
-            if fits:
-                body += part
-            if not message.get("more_body", False) or seen > _DRAINED * self._limit_bytes:  # a disconnect ends it too
-                return bytes(body) if fits else None
+        try:
+            async with asyncio.timeout(self._limits.body_seconds):
+                while (message := await receive())["type"] == "http.request":
+                    self._add(message.get("body", b""))
+                    if not message.get("more_body", False) or self._seen > _DRAINED * self._limits.body_bytes:
+                        return self._refusal or bytes(self._body)
+        except TimeoutError:
+            return self._refusal or _Refusal(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"{self._seen} bytes of the body came within {self._limits.body_seconds:g} s, and not its end: "
+                "send it faster, or raise WEIR_API_BODY_SECONDS",
+            )
+        return None
+
+    def _add(self, part: bytes) -> None:
+        self._seen += len(part)
+        self._refusal = self._refusal or self._admit(self._seen)
+        if self._refusal is None:
+            self._body += part
+        else:
+            self._body.clear()
+
+    def _admit(self, size: int) -> _Refusal | None:
+        """Take what a body of ``size`` needs more of the allowance."""
+        if size > self._limits.body_bytes:
+            return _Refusal(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"the body is longer than {self._limits.body_bytes} bytes; send fewer items a request",
+            )
+        if size > self._allowed:
+            if not self._held.take(size - self._allowed):
+                return _Refusal(
+                    HTTPStatus.TOO_MANY_REQUESTS,
+                    f"bodies under way have {self._held.limit} bytes, as many as may: "
+                    "send fewer at once, or raise WEIR_API_BODIES_BYTES",
+                )
+            self._allowed = size
+        return None
+
+    def give_back(self) -> None:
+        """Give back what was taken, once the request is answered."""
+        self._held.give_back(self._allowed - SMALL_BYTES)

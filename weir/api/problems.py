@@ -15,7 +15,12 @@ from importance.errors import BadArtifact, Conflict, InvalidInput, NotFound, Una
 _log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
-RETRY_SECONDS = "5"
+RETRY_SECONDS = {HTTPStatus.SERVICE_UNAVAILABLE: "5", HTTPStatus.TOO_MANY_REQUESTS: "1"}
+
+# An answer is small, whatever was sent: what a client wrote comes back at most so long.
+MAX_FAULTS = 10
+_MAX_DETAIL = 1_000
+_MAX_POINTER = 200
 
 _STATUS: dict[type[WeirError], HTTPStatus] = {
     InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -27,7 +32,10 @@ _STATUS: dict[type[WeirError], HTTPStatus] = {
 
 
 class Fault(BaseModel):
-    """One wrong part of a request: where it is, as a JSON pointer into the body or the name of a parameter."""
+    """One wrong part of a request: where it is, as a JSON pointer into the body or the name of a parameter.
+
+    A long one is shortened, as it may hold what the client wrote.
+    """
 
     pointer: str
     detail: str
@@ -43,6 +51,14 @@ class Problem(BaseModel):
     errors: list[Fault] | None = None
 
 
+class Malformed(Exception):
+    """A body that was refused before its values were looked at, for its first fault."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.detail)
+        self.fault = fault
+
+
 DOCUMENTED: dict[str, object] = {
     "model": Problem,
     "description": "A problem: what, the value, the bound, the remedy",
@@ -53,18 +69,33 @@ DOCUMENTED: dict[str, object] = {
 def problem(
     status: HTTPStatus, detail: str, errors: list[Fault] | None = None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """The answer for one error."""
-    body = Problem(title=status.phrase, status=status, detail=detail, errors=errors)
-    extra = {"Retry-After": RETRY_SECONDS} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+    """The answer for one error, of bounded size."""
+    shown = None if errors is None else [_shortened(fault) for fault in errors[:MAX_FAULTS]]
+    body = Problem(title=status.phrase, status=status, detail=shorten(detail, _MAX_DETAIL), errors=shown)
+    extra = {"Retry-After": RETRY_SECONDS[status]} if status in RETRY_SECONDS else {}
     return JSONResponse(
         body.model_dump(exclude_none=True), status, {**extra, **(headers or {})}, media_type=CONTENT_TYPE
     )
 
 
+def shorten(text: str, length: int) -> str:
+    """``text``, of at most ``length`` characters.
+
+    >>> shorten("abcdef", 6), shorten("abcdefg", 6)
+    ('abcdef', 'abcde…')
+    """
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _shortened(fault: Fault) -> Fault:
+    return Fault(pointer=shorten(fault.pointer, _MAX_POINTER), detail=shorten(fault.detail, _MAX_DETAIL))
+
+
 def install(app: FastAPI) -> None:
     """Let every error of ``app`` become a problem."""
     app.add_exception_handler(WeirError, _weir_error)
-    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Malformed, _malformed)
     app.add_exception_handler(HTTPException, _framework_error)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -76,26 +107,40 @@ async def _weir_error(_request: Request, error: Exception) -> JSONResponse:
     return problem(_STATUS[kinds[0]], str(error))
 
 
-async def _malformed(_request: Request, error: Exception) -> JSONResponse:
+async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    faults = [Fault(pointer=_pointer(fault["loc"]), detail=fault["msg"]) for fault in error.errors()]
+    found = error.errors()
+    faults = [
+        Fault(pointer=shorten(_pointer(fault["loc"]), _MAX_POINTER), detail=fault["msg"])
+        for fault in found[:MAX_FAULTS]
+    ]
+    return _malformation(faults, len(found))
+
+
+async def _malformed(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Malformed)
+    return _malformation([error.fault], 1)
+
+
+def _malformation(faults: list[Fault], count: int) -> JSONResponse:
+    """The answer for ``count`` faults, of which the first are given."""
     detail = "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults[:3])
-    more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
+    more = f"; and {count - 3} more" if count > 3 else ""
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"the request is malformed: {detail}{more}", faults)
 
 
 async def _framework_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    status = HTTPStatus(error.status_code)
+    status, path = HTTPStatus(error.status_code), shorten(request.url.path, _MAX_POINTER)
     details = {
-        HTTPStatus.NOT_FOUND: f"there is no {request.url.path}; /docs lists what there is",
-        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.url.path} does not take {request.method}; see header Allow, or /docs",
+        HTTPStatus.NOT_FOUND: f"there is no {path}; /docs lists what there is",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{path} does not take {request.method}; see header Allow, or /docs",
     }
     return problem(status, details.get(status, str(error.detail)), headers=error.headers)
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    _log.error("%s %s failed", request.method, shorten(request.url.path, _MAX_POINTER), exc_info=error)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an internal error; the log of the role api has its traceback")
 
 

@@ -1,10 +1,13 @@
 """What is served, route by route: thin functions between shapes and the rooms, in threads, so they may wait."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Response, status
+from fastapi import APIRouter, Body, HTTPException, Path, Response, status
 
 from importance.errors import InvalidInput
 from importance.mixture import LABEL_FREE, check_name
@@ -13,6 +16,8 @@ from storage.registry import Entry, Version
 from weir import promoting
 from weir.api import shapes
 from weir.api.context import ApiContext
+from weir.api.limits import Allowance
+from weir.api.outline import outlined_route
 
 ACTOR = "http"  # there are no tokens yet, so nobody has a name
 
@@ -23,7 +28,7 @@ VersionName = Annotated[shapes.Version, Path(description="a version of GET /v1/m
 
 def create_router(context: ApiContext) -> APIRouter:
     """All routes but the live stream."""
-    router = APIRouter()
+    router = APIRouter(route_class=outlined_route(ThreadPoolExecutor(1, "weir-parse")))
     _probes(router, context)
     _scoring(router, context)
     _models(router, context)
@@ -33,13 +38,14 @@ def create_router(context: ApiContext) -> APIRouter:
 
 
 def _probes(router: APIRouter, context: ApiContext) -> None:
+    # Health and readiness wait for nothing, so they need no thread: all of them may be taken.
     @router.get("/healthz", tags=["probes"])
-    def healthz() -> shapes.Health:
+    async def healthz() -> shapes.Health:
         """200 while the process lives."""
         return shapes.Health()
 
     @router.get("/readyz", tags=["probes"], responses={503: {"model": shapes.Readiness, "description": "Not ready"}})
-    def readyz(response: Response) -> shapes.Readiness:
+    async def readyz(response: Response) -> shapes.Readiness:
         """200 when requests can be served, else 503 with the reasons; ``degraded`` names other roles that are gone."""
         reasons = list(context.not_ready())
         if reasons:
@@ -54,12 +60,26 @@ def _probes(router: APIRouter, context: ApiContext) -> None:
 
 
 def _scoring(router: APIRouter, context: ApiContext) -> None:
+    under_way = Allowance(context.limits.scorings)
+
+    @contextmanager
+    def one_of_few() -> Iterator[None]:
+        """Count a scoring while it is under way; 429 when there are enough: the model takes one batch at a time."""
+        if not under_way.take():
+            detail = f"{under_way.limit} requests are being scored, as many as may: send fewer at once"
+            raise HTTPException(status.HTTP_429_TOO_MANY_REQUESTS, f"{detail}, or raise WEIR_API_SCORINGS")
+        try:
+            yield
+        finally:
+            under_way.give_back()
+
     @router.post("/v1/score", tags=["scoring"])
     def score(request: shapes.ScoreRequest) -> shapes.ScoreAnswer:
         """The importance of samples by one or more estimators, by the version that serves."""
         _check_labels(request)
         samples = [_sample(str(i), "", "search", x.query, "", x.text, x.label) for i, x in enumerate(request.samples)]
-        model, columns = context.score(samples, list(dict.fromkeys(request.estimators)))
+        with one_of_few():
+            model, columns = context.score(samples, list(dict.fromkeys(request.estimators)))
         rows = [{name: float(column[i]) for name, column in columns.items()} for i in range(len(samples))]
         return shapes.ScoreAnswer(model=model, scores=rows)
 
@@ -70,7 +90,8 @@ def _scoring(router: APIRouter, context: ApiContext) -> None:
             _sample(str(i), request.subject or "", request.surface, request.query, x.item, x.text, None)
             for i, x in enumerate(request.items)
         ]
-        model, predictions = context.predict(samples)
+        with one_of_few():
+            model, predictions = context.predict(samples)
         order = sorted(range(len(samples)), key=lambda i: -float(predictions[i]))
         ranking = [shapes.Ranked(item=samples[i].item, score=float(predictions[i])) for i in order]
         return shapes.RankAnswer(model=model, ranking=ranking)
@@ -128,9 +149,10 @@ def _training(router: APIRouter, context: ApiContext) -> None:
         return shapes.Frozen(frozen=False)
 
     @router.post("/v1/training/run", tags=["training"], status_code=status.HTTP_202_ACCEPTED)
-    def run() -> shapes.TrainingRun:
+    def run(request: Reason = UNTOLD) -> shapes.TrainingRun:
         """Ask for a fine-tune now; 409 while training is frozen."""
-        return shapes.TrainingRun(state="accepted" if context.request_training(ACTOR) else "coalesced")
+        is_new = context.request_training(ACTOR, request.reason)
+        return shapes.TrainingRun(state="accepted" if is_new else "coalesced")
 
 
 def _buffer(router: APIRouter, context: ApiContext) -> None:

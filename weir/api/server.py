@@ -9,6 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from importance.errors import InvalidInput, Unavailable
+from weir.api.protocol import protocol
 from weir.settings import is_loopback
 
 _CLOSE_SECONDS = 3  # that requests under way have to end
@@ -17,16 +18,19 @@ _CLOSE_SECONDS = 3  # that requests under way have to end
 class ApiServer:
     """Serves ``app`` on a thread of its own until closed. Port 0 takes a free one; ``url`` says which.
 
-    ``closing`` is set before it waits for the requests under way, so that endless answers can end.
+    ``closing`` is set before it waits for the requests under way, so that endless answers can end. A client has
+    ``header_seconds`` to send the headers of a request.
     """
 
-    def __init__(self, app: ASGIApp, host: str, port: int, closing: Event) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, closing: Event, header_seconds: float = 10.0) -> None:
         self._closing = closing
         self._socket = _bind(host, port)
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
+                http=protocol(header_seconds),
+                ws="none",
                 log_config=None,  # the role's own logs are set up already
                 access_log=False,
                 lifespan="off",

@@ -14,6 +14,7 @@ Query = Annotated[str, Field(max_length=2_048)]
 Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00]+$")]  # Postgres has no text with U+0000
 Version = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 Why = Annotated[str, Field(min_length=1, max_length=2_000, description="why, for the log")]
+Estimator = Annotated[str, Field(max_length=64)]
 Surface = Literal["search", "recommendation", "ad"]
 
 
@@ -35,7 +36,7 @@ class ScoreRequest(Request):
     """Samples, and the estimators to score them by."""
 
     samples: Annotated[list[SampleToScore], Field(min_length=1, max_length=MAX_ITEMS)]
-    estimators: Annotated[list[str], Field(min_length=1, max_length=16)]
+    estimators: Annotated[list[Estimator], Field(min_length=1, max_length=16)]
 
 
 class ScoreAnswer(BaseModel):
@@ -114,7 +115,7 @@ class Models(BaseModel):
 
 
 class ReasonRequest(Request):
-    """A reason for the log."""
+    """A reason, which is kept."""
 
     reason: Why = "asked for over HTTP"
 

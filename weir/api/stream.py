@@ -5,7 +5,6 @@ import json
 import math
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from threading import Lock
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
@@ -14,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from importance.errors import NotFound, Unavailable
 from weir.api.context import ApiContext
+from weir.api.limits import Allowance
 from weir.snapshot import Snapshot
 
 MOST_LISTENERS = 32  # each costs a look at Postgres a second
@@ -24,7 +24,7 @@ COMMENT_SECONDS = 15.0  # at least something is sent so often, or proxies in bet
 def create_router(context: ApiContext) -> APIRouter:
     """The route of the live state."""
     router = APIRouter()
-    listeners = Listeners(MOST_LISTENERS)
+    listeners = Allowance(MOST_LISTENERS)
 
     @router.get("/v1/stream", tags=["live"], response_class=StreamingResponse)
     async def stream() -> StreamingResponse:
@@ -34,32 +34,12 @@ def create_router(context: ApiContext) -> APIRouter:
     return router
 
 
-class Listeners:
-    """Counts who listens, and refuses more than ``most``."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._now = 0
-        self._lock = Lock()
-
-    def enter(self) -> None:
-        """Count one more; Unavailable when there are enough."""
-        with self._lock:
-            if self._now >= self._most:
-                raise Unavailable(f"{self._now} listen to the live state already, {self._most} may: close one")
-            self._now += 1
-
-    def leave(self) -> None:
-        """Count one less."""
-        with self._lock:
-            self._now -= 1
-
-
 class _Live(StreamingResponse):
     """An endless answer that is counted from when it is made until it has ended, however it ends."""
 
-    def __init__(self, context: ApiContext, listeners: Listeners) -> None:
-        listeners.enter()
+    def __init__(self, context: ApiContext, listeners: Allowance) -> None:
+        if not listeners.take():
+            raise Unavailable(f"{listeners.limit} listen to the live state already, as many as may: close one")
         self._listeners = listeners
         super().__init__(_events(context), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
@@ -67,7 +47,7 @@ class _Live(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._listeners.leave()
+            self._listeners.give_back()
 
 
 async def _events(context: ApiContext) -> AsyncIterator[str]:

@@ -9,19 +9,21 @@ from importance import estimators
 from importance.errors import Unavailable
 from importance.sample import Sample
 from monitoring.exporter import page
-from monitoring.metrics import SharedStateCollector, WorkerMetrics, new_registry
+from monitoring.metrics import DependencyMetrics, HttpMetrics, SharedStateCollector, WorkerMetrics, new_registry
 from storage.artifacts import Artifacts
 from storage.heartbeats import Heartbeats
 from storage.pool import Pool
 from storage.quality import Quality
 from storage.registry import Entry, Registry
 from storage.requests import Requests
+from stream.reports import STORAGE
 from stream.topics import topic_id
 from weir import logs, snapshot, status
 from weir.announcing import tell
 from weir.api.app import create_api
 from weir.api.context import ApiContext
 from weir.api.figures import shared_state
+from weir.api.limits import Limits
 from weir.api.server import ApiServer
 from weir.estimating import estimates
 from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
@@ -38,13 +40,13 @@ def run(settings: Settings) -> int:
     """Serve until a signal; the exit status."""
     begin(settings, "api")
     stop = Event()
-    reporting = Reporting(WorkerMetrics(new_registry()))
+    metrics = new_registry()
+    reporting = Reporting(WorkerMetrics(new_registry()), DependencyMetrics(metrics, (STORAGE,)))
     engine = database(settings, "api", pool_size=10)
     models, pool, requests = Registry(engine), Pool(engine), Requests(engine)
     artifacts = Artifacts(settings.artifacts_url)
     serving = Serving(settings, models, artifacts)
     reporting.model = serving.standing
-    metrics = new_registry()
     metrics.register(
         SharedStateCollector(lambda: shared_state(models, pool, Quality(engine), lambda: serving.scorer.version))
     )
@@ -75,6 +77,13 @@ def run(settings: Settings) -> int:
     def look_around() -> None:
         degraded[:] = status.degraded(status.roles(Heartbeats(engine).all()))
 
+    limits = Limits(
+        bodies_bytes=settings.api_bodies_bytes,
+        scorings=settings.api_scorings,
+        header_seconds=settings.api_header_seconds,
+        body_seconds=settings.api_body_seconds,
+        origins=tuple(settings.api_origins.split(",")) if settings.api_origins else (),
+    )
     context = ApiContext(
         registry=models,
         artifacts=artifacts,
@@ -89,11 +98,15 @@ def run(settings: Settings) -> int:
         degraded=lambda: degraded,
         status=lambda: status.take(engine, measured(settings)),
         page=partial(page, metrics),
+        metrics=HttpMetrics(metrics),
+        limits=limits,
     )
     reporting.change("model", False, "not loaded yet")
     with (
         stopped_by_signals(stop.set),
-        ApiServer(create_api(context), settings.api_host, settings.api_port, context.closing) as server,
+        ApiServer(
+            create_api(context), settings.api_host, settings.api_port, context.closing, limits.header_seconds
+        ) as server,
         Heart(settings.database_url, "api", reporting.beat),
     ):
         _log.info("api is served", url=server.url)

@@ -7,7 +7,7 @@ from threading import Lock
 from time import time
 from typing import Any
 
-from monitoring.metrics import WorkerMetrics
+from monitoring.metrics import DependencyMetrics, WorkerMetrics
 from storage import heartbeats
 from storage.heartbeats import Assigned, Model
 from stream.reports import Change, Failed, Lost, Report, Skipped, Standing, Turn
@@ -23,8 +23,11 @@ class Reporting:
     the epoch.
     """
 
-    def __init__(self, metrics: WorkerMetrics, clock: Callable[[], float] = time) -> None:
+    def __init__(
+        self, metrics: WorkerMetrics, dependencies: DependencyMetrics, clock: Callable[[], float] = time
+    ) -> None:
         self._metrics = metrics
+        self._dependencies = dependencies
         self._clock = clock
         self.model: Callable[[], Model] = Model
         self.training: Callable[[], Mapping[str, Any] | None] = lambda: None
@@ -93,6 +96,7 @@ class Reporting:
 
     def change(self, dependency: str, available: bool, reason: str) -> None:
         """A dependency went away or came back: one line each, and readiness follows."""
+        self._dependencies.set(dependency, available)
         with self._changing:
             known = dependency in self._away
             if available:

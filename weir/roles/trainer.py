@@ -13,7 +13,7 @@ from importance.propensity import exposure
 from importance.strata import HOLDOUT, UNIFORM
 from importance.weights import TrainingWeights, training_weights
 from monitoring.exporter import Exporter
-from monitoring.metrics import TrainerMetrics, WorkerMetrics, new_registry
+from monitoring.metrics import DependencyMetrics, TrainerMetrics, WorkerMetrics, new_registry
 from storage.artifacts import Artifacts
 from storage.engine import Engine
 from storage.lock import TrainerLock
@@ -22,6 +22,7 @@ from storage.progress import samples_decided
 from storage.registry import Active, Registry
 from storage.requests import Requests
 from storage.runs import LEARNED, PROMOTED, REJECTED, RESULTS, SUPERSEDED, Run, Runs
+from stream.reports import STORAGE
 from trainer import folder as versions
 from trainer.cycle import Candidate, Held, Start, learn
 from trainer.device import choose, use_threads
@@ -51,7 +52,7 @@ def run(settings: Settings) -> int:
     stop = Event()
     registry = new_registry()
     metrics = TrainerMetrics(registry, RESULTS)
-    reporting = Reporting(WorkerMetrics(new_registry()))
+    reporting = Reporting(WorkerMetrics(new_registry()), DependencyMetrics(registry, (STORAGE,)))
     with (
         stopped_by_signals(stop.set),
         Exporter(registry, reporting.reasons, settings.metrics_host, settings.metrics_port) as page,

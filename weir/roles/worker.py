@@ -15,7 +15,7 @@ from importance.sample import Sample, labels
 from importance.scores import Offer, Scores
 from importance.strata import POSITIVE
 from monitoring.exporter import Exporter
-from monitoring.metrics import WorkerMetrics, new_registry
+from monitoring.metrics import DependencyMetrics, WorkerMetrics, new_registry
 from storage.artifacts import Artifacts
 from storage.buffer import Buffer
 from storage.engine import Engine
@@ -24,7 +24,7 @@ from storage.registry import Registry
 from stream.announcements import follow
 from stream.app import STATUS_FAILED, StreamSettings, Worker
 from stream.lane import Effects, Limits
-from stream.reports import STORAGE, Availability, Report
+from stream.reports import KAFKA, STORAGE, Availability, Report
 from stream.topics import topic_id
 from weir import logs, policies
 from weir.roles.common import (
@@ -52,7 +52,7 @@ def run(settings: Settings) -> int:
     begin(settings, "worker")
     stop = Event()
     registry = new_registry()
-    reporting = Reporting(WorkerMetrics(registry))
+    reporting = Reporting(WorkerMetrics(registry), DependencyMetrics(registry, (KAFKA, STORAGE)))
     reporting.change("worker", False, "starting")
     with (
         stopped_by_signals(stop.set),

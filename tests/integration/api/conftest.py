@@ -22,7 +22,7 @@ from importance.sample import Action, Sample, label
 from importance.scores import Scores
 from importance.strata import StrataPolicy
 from monitoring.exporter import page
-from monitoring.metrics import SharedStateCollector, new_registry
+from monitoring.metrics import HttpMetrics, SharedStateCollector, new_registry
 from storage.artifacts import Artifacts
 from storage.buffer import Buffer
 from storage.engine import create_engine
@@ -35,6 +35,7 @@ from weir import snapshot, status
 from weir.api.app import create_api
 from weir.api.context import ApiContext
 from weir.api.figures import shared_state
+from weir.api.limits import Limits
 from weir.api.server import ApiServer
 from weir.estimating import estimates
 from weir.settings import Settings
@@ -46,14 +47,14 @@ TIME_MS = 1_294_012_800_000  # 2011-01-03 00:00 UTC, a Monday
 class World:
     """A served interface, the tables below it, and what it told others."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, limits: Limits = Limits()) -> None:  # noqa: B008  # frozen
         self.engine: sa.Engine = create_engine(database_url)
         upgrade(self.engine)
         self.topic = uuid4()
         self.registry = Registry(self.engine)
         self.artifacts = Artifacts(f"memory://{self.topic}")
         self.announced: list[Entry] = []
-        self.waiting_requests: list[str] = []
+        self.waiting_requests: list[tuple[str, str]] = []
         self.reasons: list[str] = []
         self.degraded: list[str] = []
         registry = new_registry()
@@ -73,8 +74,10 @@ class World:
             degraded=lambda: self.degraded,
             status=lambda: status.take(self.engine, Measured(self.topic, {0: 50})),
             page=partial(page, registry),
+            metrics=HttpMetrics(registry),
+            limits=limits,
         )
-        self.server = ApiServer(create_api(context), "127.0.0.1", 0, context.closing)
+        self.server = ApiServer(create_api(context), "127.0.0.1", 0, context.closing, limits.header_seconds)
         self.http = httpx.Client(base_url=self.server.url, timeout=30)
 
     def score(self, samples: Sequence[Sample], estimators: Sequence[str]) -> tuple[str, dict[str, list[float]]]:
@@ -85,11 +88,11 @@ class World:
         """The share of the query's words that the text has."""
         return "v1", [np.mean([word in x.text.split() for word in x.query.split() or [""]]).item() for x in samples]
 
-    def request_training(self, actor: str) -> bool:
+    def request_training(self, actor: str, reason: str) -> bool:
         active = self.registry.active()
         if active is not None and active.frozen:
             raise Conflict("training is frozen: unfreeze first")
-        self.waiting_requests.append(actor)
+        self.waiting_requests.append((actor, reason))
         return len(self.waiting_requests) == 1
 
     def register(self, *versions: str) -> None:

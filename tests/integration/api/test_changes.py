@@ -51,6 +51,13 @@ def test_training_is_frozen_and_unfrozen_once(world: World) -> None:
     assert [entry.reason for entry in world.registry.log()][1:] == ["holidays", "asked for over HTTP"]
 
 
+def test_a_request_to_train_keeps_its_reason_and_takes_no_unknown_field(world: World) -> None:
+    assert world.http.post("/v1/training/run", json={"reason": "new season"}).status_code == 202
+    refused = world.problem(world.http.post("/v1/training/run", json={"why": "new season"}), 422)
+    assert refused["errors"] == [{"pointer": "/why", "detail": "Extra inputs are not permitted"}]
+    assert world.waiting_requests == [("http", "new season")]
+
+
 def test_requests_to_train_become_one(world: World) -> None:
     answers = [world.http.post("/v1/training/run") for _ in range(2)]
     assert [(x.status_code, x.json()["state"]) for x in answers] == [(202, "accepted"), (202, "coalesced")]

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from importance.errors import InvalidInput, Unavailable
-from weir.api.guard import MAX_BODY_BYTES
+from weir.api.limits import MAX_BODY_BYTES
 from weir.api.server import ApiServer
 from weir.api.shapes import MAX_ITEMS
 
@@ -107,6 +107,8 @@ def ask(world: World, headers: dict[str, str]) -> int:
         {"Host": "127.0.0.1.evil.example:8787"},
         {"Host": "127.0.0.1", "Origin": "https://evil.example"},
         {"Host": "127.0.0.1", "Origin": "null"},
+        {"Host": "127.0.0.1:8787", "Origin": "http://localhost:3000"},
+        {"Host": "127.0.0.1:8787", "Origin": "http://127.0.0.1:8788"},
         {"Host": "[::1"},
     ],
 )
@@ -116,9 +118,9 @@ def test_a_page_of_somewhere_else_cannot_change_anything(unchanged: World, heade
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Host": "localhost:1"}, {"Host": "[::1]:5"}, {"Host": "127.0.0.1", "Origin": "http://localhost:3000"}]
+    "headers", [{"Host": "localhost:1"}, {"Host": "[::1]:5"}, {"Host": "localhost:3", "Origin": "http://localhost:3"}]
 )
-def test_programs_and_pages_of_this_machine_may_ask(world: World, headers: dict[str, str]) -> None:
+def test_programs_of_this_machine_and_the_interfaces_own_pages_may_ask(world: World, headers: dict[str, str]) -> None:
     world.register("v1")
     assert ask(world, headers) == 200
 

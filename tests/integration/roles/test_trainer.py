@@ -15,7 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from importance.errors import Unavailable
 from importance.strata import STRATA
-from monitoring.metrics import TrainerMetrics, WorkerMetrics, new_registry
+from monitoring.metrics import DependencyMetrics, TrainerMetrics, WorkerMetrics, new_registry
 from storage.buffer import Buffer
 from storage.lock import TrainerLock
 from storage.requests import Requests
@@ -69,7 +69,7 @@ class School(Place):
             for number in range(80)
         ]
         Owner(self.engine, Buffer(self.engine, dict.fromkeys(STRATA, 100), TOPIC)).flush(offers)
-        self.reporting = Reporting(WorkerMetrics(new_registry()))
+        self.reporting = Reporting(WorkerMetrics(new_registry()), DependencyMetrics(new_registry(), ()))
         metrics = TrainerMetrics(self.metrics)
         self.trainer = Trainer(self.settings, self.engine, self.lock, metrics, self.reporting, Event())
 

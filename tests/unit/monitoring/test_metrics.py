@@ -5,7 +5,15 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from monitoring.metrics import SharedState, SharedStateCollector, Stratum, TrainerMetrics, WorkerMetrics
+from monitoring.metrics import (
+    DependencyMetrics,
+    HttpMetrics,
+    SharedState,
+    SharedStateCollector,
+    Stratum,
+    TrainerMetrics,
+    WorkerMetrics,
+)
 from storage.runs import RESULTS
 
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -40,8 +48,11 @@ def shared(state: SharedState | None) -> str:
 def defined() -> dict[str, str]:
     """Every metric as ``name{labels}`` with its help text, over all roles."""
     worker, trainer, api = CollectorRegistry(), CollectorRegistry(), CollectorRegistry()
-    everything = {**vars(WorkerMetrics(worker)), **vars(TrainerMetrics(trainer))}
-    labels = {metric._name: metric._labelnames for name, metric in everything.items() if not name.startswith("_")}
+    everything = [
+        *vars(WorkerMetrics(worker)).items(), *vars(TrainerMetrics(trainer)).items(),
+        *vars(HttpMetrics(worker)).items(), *vars(DependencyMetrics(worker, ("storage",))).items(),
+    ]  # fmt: skip
+    labels = {metric._name: metric._labelnames for name, metric in everything if not name.startswith("_")}
     api.register(SharedStateCollector(lambda: STATE))
     found = {}
     for registry in (worker, trainer, api):

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
-from monitoring.metrics import WorkerMetrics, new_registry
+from monitoring.metrics import DependencyMetrics, WorkerMetrics, new_registry
 from stream.reports import Scored, Turn
 from weir.roles.reporting import Reporting
 
@@ -17,7 +17,7 @@ def value(registry: CollectorRegistry, name: str) -> float | None:
 
 def test_scores_that_were_no_numbers_are_counted() -> None:
     registry = new_registry()
-    reporting = Reporting(WorkerMetrics(registry))
+    reporting = Reporting(WorkerMetrics(registry), DependencyMetrics(registry, ("storage",)))
     reporting(turn(Scored(256, 0.1, 0), Scored(100, 0.05, 3)))
     assert value(registry, "weir_scores_non_finite_total") == 3
     reporting(turn(Scored(10, 0.01, 1)))

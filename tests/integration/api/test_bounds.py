@@ -1,0 +1,174 @@
+"""Whatever a client sends, an answer stays small, others are served, and what is too much is refused for now."""
+
+import json
+import socket
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from importance.sample import Sample
+from weir.api.limits import MAX_BODY_BYTES, Limits
+from weir.api.shapes import MAX_ITEMS
+
+from .conftest import World
+
+LARGEST_ANSWER_BYTES = 8_192
+LARGE = MAX_BODY_BYTES - 100
+JSON = {"Content-Type": "application/json"}
+
+
+@contextmanager
+def served(postgres: Any, limits: Limits) -> Iterator[World]:
+    world = World(postgres.database(), limits)
+    try:
+        yield world
+    finally:
+        world.close()
+
+
+@contextmanager
+def connection(world: World) -> Iterator[socket.socket]:
+    url = urlsplit(world.server.url)
+    with socket.create_connection((url.hostname or "", url.port or 0), timeout=60) as opened:
+        yield opened
+
+
+def answer_of(connection: socket.socket) -> bytes:
+    """All that comes until the server closes."""
+    return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{" + b",".join(b'"k%d":0' % i for i in range(1_000_000)) + b"}",
+        b'{"' + b"k" * LARGE + b'":1}',
+        b'{"samples":[' + b"{}," * (LARGE // 3 - 10) + b"{}]}",
+        b'{"samples":[' + b"7," * (LARGE // 2 - 10) + b"7]}",
+        b'{"samples":[],"estimators":["' + b"e" * (LARGE - 50) + b'"]}',
+        b'{"samples":' + b"[" * (LARGE - 20),
+        json.dumps({"samples": [{"query": "q" * 3_000, "text": 7}] * MAX_ITEMS, "estimators": []}).encode(),
+    ],
+    ids=["keys", "a key", "objects", "numbers", "a name", "nesting", "every field wrong"],
+)
+def test_a_refusal_is_small_whatever_was_sent(unchanged: World, body: bytes) -> None:
+    answer = unchanged.http.post("/v1/score", content=body, headers=JSON)
+    found = unchanged.problem(answer, 422)
+    assert len(answer.content) <= LARGEST_ANSWER_BYTES
+    assert 1 <= len(found["errors"]) <= 10
+
+
+def test_all_faults_are_counted_and_the_first_are_shown(unchanged: World) -> None:
+    wrong = {"samples": [{"query": "q", "text": 7}] * 50, "estimators": ["loss"]}
+    found = unchanged.problem(unchanged.http.post("/v1/score", json=wrong), 422)
+    assert found["detail"].endswith("; and 47 more")
+    assert [each["pointer"] for each in found["errors"]] == [f"/samples/{i}/text" for i in range(10)]
+
+
+def test_a_valid_body_that_is_large_is_answered(unchanged: World) -> None:
+    items = [{"item": str(i), "text": "é" * 8_000} for i in range(MAX_ITEMS)]
+    body = json.dumps({"query": "q", "surface": "ad", "items": items}, ensure_ascii=False).encode()
+    assert len(body) > 15_000_000
+    assert len(unchanged.http.post("/v1/rank", content=body, headers=JSON).json()["ranking"]) == MAX_ITEMS
+
+
+@pytest.mark.parametrize("start", [b"", b"GET /healthz HTT", b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: b"])
+@pytest.mark.parametrize("again", [False, True], ids=["first", "kept open"])
+def test_a_client_that_does_not_finish_its_headers_is_sent_away(postgres: Any, start: bytes, again: bool) -> None:
+    with served(postgres, Limits(header_seconds=0.2)) as world, connection(world) as slow:
+        if again:
+            slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert slow.recv(65_536).startswith(b"HTTP/1.1 200 ")
+            start = start or b"G"  # a connection without a byte more is uvicorn's to close, without an answer
+        slow.sendall(start)
+        answer = answer_of(slow)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"application/problem+json" in answer
+        assert world.http.get("/healthz").status_code == 200
+
+
+def test_a_client_that_does_not_finish_its_body_is_sent_away(postgres: Any) -> None:
+    with served(postgres, Limits(body_seconds=0.2)) as world, connection(world) as slow:
+        slow.sendall(b"POST /v1/rank HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")
+        answer = answer_of(slow)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"WEIR_API_BODY_SECONDS" in answer
+
+
+def test_large_bodies_beyond_the_bound_are_refused_for_now_and_small_ones_are_not(postgres: Any) -> None:
+    with served(postgres, Limits(bodies_bytes=MAX_BODY_BYTES)) as world:
+        large = b"{" + b" " * LARGE + b"}"
+        with connection(world) as slow:
+            slow.sendall(b"POST /v1/rank HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n{" % LARGE)
+            answer = world.http.post("/v1/rank", content=large, headers=JSON)
+            while answer.status_code != 429:  # until the other one is under way
+                answer = world.http.post("/v1/rank", content=large, headers=JSON)
+            world.problem(answer, 429)
+            assert answer.headers["retry-after"] == "1"
+            world.problem(world.http.post("/v1/rank", json={}), 422)
+        while world.http.post("/v1/rank", content=large, headers=JSON).status_code == 429:
+            pass  # until it is seen that the client left
+        world.problem(world.http.post("/v1/rank", content=large, headers=JSON), 422)
+
+
+class Slow(World):
+    """Predicts when it is let go."""
+
+    def __init__(self, database_url: str, limits: Limits) -> None:
+        self.asked, self.let_go = Event(), Event()
+        super().__init__(database_url, limits)
+
+    def predict(self, samples: Sequence[Sample]) -> tuple[str, list[float]]:
+        self.asked.set()
+        self.let_go.wait()
+        return super().predict(samples)
+
+
+def test_scorings_beyond_the_bound_are_refused_for_now(postgres: Any) -> None:
+    world = Slow(postgres.database(), Limits(scorings=1))
+    asked = {"query": "q", "surface": "ad", "items": [{"item": "i", "text": "t"}]}
+    try:
+        with ThreadPoolExecutor(1) as others:
+            first = others.submit(world.http.post, "/v1/rank", json=asked)
+            world.asked.wait()
+            answer = world.http.post("/v1/rank", json=asked)
+            assert "WEIR_API_SCORINGS" in world.problem(answer, 429)["detail"]
+            assert answer.headers["retry-after"] == "1"
+            assert world.http.get("/healthz").status_code == 200
+            world.let_go.set()
+            assert first.result().status_code == 200
+        assert world.http.post("/v1/rank", json=asked).status_code == 200
+    finally:
+        world.let_go.set()
+        world.close()
+
+
+def test_a_page_of_a_listed_origin_may_ask(postgres: Any) -> None:
+    with served(postgres, Limits(origins=("http://localhost:3000",))) as world:
+        asked = {"Origin": "http://localhost:3000"}
+        assert world.http.get("/healthz", headers=asked).status_code == 200
+        refused = world.problem(world.http.get("/healthz", headers={"Origin": "http://localhost:3001"}), 403)
+        assert "WEIR_API_ORIGINS" in refused["detail"]
+
+
+def test_requests_are_counted_by_route_from_zero_on(world: World) -> None:
+    def requests(route: str, method: str, status: int) -> list[str]:
+        named = f'weir_http_requests_total{{method="{method}",route="{route}",status="{status}"}} '
+        lines = world.http.get("/metrics").text.splitlines()
+        return [line.removeprefix(named) for line in lines if line.startswith(named)]
+
+    assert requests("/v1/models/{version}", "GET", 200) == ["0.0"]
+    assert requests("/v1/rank", "POST", 422) == ["0.0"]
+    world.register("v1")
+    world.http.get("/v1/models/v1")
+    world.http.post("/v1/rank", json={})
+    world.http.get("/made/up")
+    assert requests("/v1/models/{version}", "GET", 200) == ["1.0"]
+    assert requests("/v1/rank", "POST", 422) == ["1.0"]
+    assert requests("other", "GET", 404) == ["1.0"]
+    assert 'weir_http_request_seconds_count{method="POST",route="/v1/rank"} 1.0' in world.http.get("/metrics").text

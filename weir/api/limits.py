@@ -1,0 +1,54 @@
+"""How much one process of the interface takes at once. Knows nothing of HTTP."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+
+MAX_BODY_BYTES = 16 * 1024 * 1024  # the most items, each of 16 KB
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one process.
+
+    ``body_bytes`` of one body, ``bodies_bytes`` of all bodies at once beyond what is small; ``scorings`` at once;
+    ``header_seconds`` and ``body_seconds`` that a client has to send either. ``origins`` are those of pages that may
+    ask, besides the interface's own.
+    """
+
+    body_bytes: int = MAX_BODY_BYTES
+    bodies_bytes: int = 4 * MAX_BODY_BYTES
+    scorings: int = 8
+    header_seconds: float = 10.0
+    body_seconds: float = 30.0
+    origins: Sequence[str] = field(default=())
+
+
+class Allowance:
+    """Counts what is taken, and refuses what would pass ``limit``. For any threads.
+
+    >>> allowance = Allowance(2)
+    >>> allowance.take(2), allowance.take(1)
+    (True, False)
+    >>> allowance.give_back(1)
+    >>> allowance.take(1)
+    True
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._taken = 0
+        self._lock = Lock()
+
+    def take(self, amount: int = 1) -> bool:
+        """Take so much, or nothing and say False."""
+        with self._lock:
+            if self._taken + amount > self.limit:
+                return False
+            self._taken += amount
+            return True
+
+    def give_back(self, amount: int = 1) -> None:
+        """Give back what was taken."""
+        with self._lock:
+            self._taken -= amount

@@ -1,0 +1,74 @@
+"""HTTP/1.1 of uvicorn, with a bound on the time that a client takes for the headers of a request.
+
+A connection that sends nothing, or a byte now and then, costs a file descriptor; there are some thousand of them.
+"""
+
+import asyncio
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from weir.api.problems import problem
+
+MAX_WAITING = 256  # connections without a complete request; the oldest makes way for one more
+
+
+def protocol(header_seconds: float) -> Any:
+    """What uvicorn makes for each connection; those of one server know of each other."""
+    return partial(_Protocol, header_seconds=header_seconds, waiting={})
+
+
+class _Protocol(H11Protocol):
+    """``waiting`` are the connections whose headers have not all come, oldest first."""
+
+    def __init__(self, *arguments: Any, header_seconds: float, waiting: "dict[_Protocol, None]", **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._header_seconds = header_seconds
+        self._waiting = waiting
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:
+            self._wait()
+        else:
+            self._end_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_waiting()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        """Start the clock, unless it runs."""
+        if self._timer is not None or self.transport.is_closing():
+            return
+        self._timer = self.loop.call_later(self._header_seconds, self._give_up)
+        self._waiting[self] = None
+        if len(self._waiting) > MAX_WAITING:
+            next(iter(self._waiting))._give_up()
+
+    def _end_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            del self._waiting[self]
+
+    def _give_up(self) -> None:
+        self._end_waiting()
+        if not self.transport.is_closing():
+            self.transport.write(_too_slow(self._header_seconds))
+            self.transport.close()
+
+
+def _too_slow(seconds: float) -> bytes:
+    detail = f"the headers of a request did not come within {seconds:g} s: send them at once"
+    answer = problem(HTTPStatus.REQUEST_TIMEOUT, detail, headers={"Connection": "close"})
+    lines = [b"%s: %s" % pair for pair in answer.raw_headers]
+    return b"\r\n".join([b"HTTP/1.1 408 Request Timeout", *lines, b"", bytes(answer.body)])
