@@ -16,13 +16,13 @@ from typing import Any, Final
 
 import faust
 import msgspec
-from aiokafka import AIOKafkaConsumer
 
 from benchmarks._meter import Measured, Meter, Task
 from benchmarks._steps import effects_of, step_by_step
 from importance.events import decode
 from stream.app import StreamSettings, Worker, create_app
 from stream.chunks import ChunkSchema
+from stream.clients import async_consumer, faust_options
 from stream.ledger import Chunk
 from stream.reports import Report, Turn
 from weir import policies
@@ -35,12 +35,7 @@ _ROOT = Path(__file__).parents[1]
 async def raw(task: Task, meter: Meter) -> None:
     """The consumer of aiokafka with nothing around it, and our decoding."""
     most = StreamSettings.max_poll_records
-    consumer = AIOKafkaConsumer(
-        task.topics.interactions,
-        bootstrap_servers=task.bootstrap,
-        group_id=task.group,
-        auto_offset_reset="earliest",
-    )
+    consumer = async_consumer(task.kafka, task.topics.interactions, group_id=task.group, auto_offset_reset="earliest")
     await consumer.start()
     while not meter.done.is_set():
         fetched = await consumer.getmany(timeout_ms=1_000, max_records=most)
@@ -56,7 +51,7 @@ async def stock(task: Task, meter: Meter, **value: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         app = faust.App(
             task.group,
-            broker=f"kafka://{task.bootstrap}",
+            **faust_options(task.kafka),
             datadir=folder,
             store="memory://",
             web_enabled=False,
@@ -78,7 +73,7 @@ async def stock(task: Task, meter: Meter, **value: Any) -> None:
 async def transport(task: Task, meter: Meter) -> None:
     """The chunk transport, and our decoding."""
     with tempfile.TemporaryDirectory() as folder:
-        app = create_app(StreamSettings(task.bootstrap, task.group, Path(folder)))
+        app = create_app(StreamSettings(task.kafka, task.group, Path(folder)))
 
         async def read(chunks: AsyncIterable[Chunk]) -> None:
             async for chunk in chunks:
@@ -106,7 +101,7 @@ async def whole(task: Task, meter: Meter) -> None:
             meter.count(sum(said.counts.values()))
 
     with tempfile.TemporaryDirectory() as folder:
-        settings = StreamSettings(task.bootstrap, task.group, Path(folder), task.topics)
+        settings = StreamSettings(task.kafka, task.group, Path(folder), task.topics)
         worker = Worker(settings, policies.join(Settings()), replace(does, report=report))
         await worker.run(meter.done)
 

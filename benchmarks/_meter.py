@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import msgspec
 import psutil
 
+from stream.connection import KafkaConnection
 from stream.topics import Topics
 
 _MEGABYTE = 1 << 20
@@ -17,7 +18,7 @@ class Task(msgspec.Struct, frozen=True):
     """What to read: ``events`` after ``warm_up`` more; memory is noted at every ``mark_every`` events."""
 
     contestant: str
-    bootstrap: str
+    kafka: KafkaConnection
     topics: Topics
     group: str
     warm_up: int

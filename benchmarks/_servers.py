@@ -8,6 +8,7 @@ from pathlib import Path
 
 from storage import migrate
 from storage.engine import create_engine
+from stream.connection import KafkaConnection
 from weir.local.install import install
 from weir.local.kafka import KafkaServer
 from weir.local.postgres import PostgresServer
@@ -16,9 +17,9 @@ from weir.local.stack import wipe
 
 @dataclass
 class Servers:
-    """A broker's address, and a Postgres that hands out databases."""
+    """A broker, and a Postgres that hands out databases."""
 
-    bootstrap: str
+    kafka: KafkaConnection
     postgres: PostgresServer
     databases: int = 0
 
@@ -36,7 +37,7 @@ class Servers:
 def postgres() -> Iterator[Servers]:
     """Postgres alone."""
     with tempfile.TemporaryDirectory(prefix="weir-benchmark-") as folder, _postgres(Path(folder)) as server:
-        yield Servers("", server)
+        yield Servers(KafkaConnection(""), server)
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def kafka_and_postgres() -> Iterator[Servers]:
         kafka = KafkaServer(Path(folder) / "kafka", install())
         try:
             kafka.start()
-            yield Servers(kafka.bootstrap, server)
+            yield Servers(KafkaConnection(kafka.bootstrap), server)
         finally:
             kafka.stop()
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 
 from benchmarks._meter import Meter, Task
 from importance.attribution import Decisions, Join, Progress
@@ -14,6 +14,7 @@ from importance.scores import Scores
 from monitoring.metrics import DependencyMetrics, WorkerMetrics, new_registry
 from storage.engine import create_engine
 from stream.app import StreamSettings
+from stream.clients import async_consumer, async_producer
 from stream.lane import Effects, Limits
 from stream.publishing import Publisher
 from stream.reports import Turn
@@ -30,7 +31,7 @@ def effects_of(task: Task) -> Effects:
     return effects(
         Settings(),
         create_engine(task.database_url, pool_size=10),
-        topic_id(task.bootstrap, task.topics.interactions),
+        topic_id(task.kafka, task.topics.interactions),
         lambda samples: Scores.uniform(len(samples)),
         Reporting(WorkerMetrics(new_registry()), DependencyMetrics(new_registry(), ())),
     )
@@ -84,10 +85,8 @@ class _Lane:
 async def step_by_step(task: Task, meter: Meter) -> None:
     """Read as the worker does, in turns of the same size."""
     names, does = task.topics, effects_of(task)
-    consumer = AIOKafkaConsumer(
-        names.interactions, bootstrap_servers=task.bootstrap, group_id=task.group, auto_offset_reset="earliest"
-    )
-    producer = AIOKafkaProducer(bootstrap_servers=task.bootstrap, acks="all", max_batch_size=1 << 19)
+    consumer = async_consumer(task.kafka, names.interactions, group_id=task.group, auto_offset_reset="earliest")
+    producer = async_producer(task.kafka, max_batch_size=1 << 19)
     await consumer.start()
     await producer.start()
 

@@ -7,6 +7,8 @@ from itertools import islice
 
 from aiokafka import AIOKafkaProducer
 
+from stream.clients import async_producer
+from stream.connection import KafkaConnection
 from stream.datasets import simulation
 from stream.datasets.dataset import Dataset, Record
 from stream.datasets.shop import DAY_MS, Mapping, interactions
@@ -31,13 +33,13 @@ def records(count: int, seed: int = 0) -> Iterator[Record]:
     return shop.events(count)
 
 
-def fill(bootstrap: str, topic: str, partitions: int, messages: Iterable[Record]) -> int:
+def fill(connection: KafkaConnection, topic: str, partitions: int, messages: Iterable[Record]) -> int:
     """Send messages to a topic, each to the partition of its key; how many there were."""
-    return asyncio.run(_fill(bootstrap, topic, partitions, iter(messages)))
+    return asyncio.run(_fill(connection, topic, partitions, iter(messages)))
 
 
-async def _fill(bootstrap: str, topic: str, partitions: int, messages: Iterator[Record]) -> int:
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", max_batch_size=1 << 19)
+async def _fill(connection: KafkaConnection, topic: str, partitions: int, messages: Iterator[Record]) -> int:
+    producer = async_producer(connection, max_batch_size=1 << 19)
     await producer.start()
     sent = 0
     try:

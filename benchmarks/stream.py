@@ -61,7 +61,7 @@ class Field:
         """Let one run; with ``events`` so many, without a warm-up, and noting its memory."""
         task = Task(
             contestant.name,
-            self.servers.bootstrap,
+            self.servers.kafka,
             self.topics,
             secrets.token_hex(8),
             warm_up=0 if events else contestant.warm_up,
@@ -85,9 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(conditions("aiokafka", "faust-streaming", "msgspec", "psycopg", "sqlalchemy"), end="\n\n")
     with kafka_and_postgres() as servers:
         names = Topics()
-        topics.provision(servers.bootstrap, topics.planned(names, PARTITIONS, 1))
+        topics.provision(servers.kafka, topics.planned(names, PARTITIONS, 1))
         enough = max(WHOLE.warm_up + WHOLE.events, options.events) + READ_AHEAD
-        fill(servers.bootstrap, names.interactions, PARTITIONS, records(enough))
+        fill(servers.kafka, names.interactions, PARTITIONS, records(enough))
         field = Field(servers, names)
         rounds = [{contestant: field.run(contestant) for contestant in RACE} for _ in range(options.rounds)]
         print(race(rounds), steps(field.run(STEPS), rounds), sep="\n")

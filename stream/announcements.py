@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError as AioKafkaError
-from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from importance.errors import Unavailable
+from stream import clients
 from stream.connecting import require_broker
+from stream.connection import KafkaConnection
 
 KEY = b"active"
 
@@ -34,38 +35,35 @@ class Announcement(msgspec.Struct, frozen=True):
 _DECODER = msgspec.json.Decoder(Announcement)
 
 
-def announce(bootstrap: str, topic: str, announcement: Announcement, timeout_seconds: float = 10.0) -> None:
+def announce(
+    connection: KafkaConnection, topic: str, announcement: Announcement, timeout_seconds: float = 10.0
+) -> None:
     """Tell it, and wait until the broker has it. Raises :class:`Unavailable` otherwise."""
     milliseconds = int(timeout_seconds * 1000)
-    require_broker(bootstrap, timeout_seconds)
+    require_broker(connection, timeout_seconds)
     try:
-        producer = KafkaProducer(
-            bootstrap_servers=bootstrap.split(","),
-            acks="all",
-            bootstrap_timeout_ms=milliseconds,
-            max_block_ms=milliseconds,
-        )
+        producer = clients.producer(connection, bootstrap_timeout_ms=milliseconds, max_block_ms=milliseconds)
         try:
             producer.send(topic, msgspec.json.encode(announcement), KEY).get(timeout=timeout_seconds)
         finally:
             producer.close(timeout=timeout_seconds)
     except KafkaError as error:
-        raise Unavailable(f"Kafka at {bootstrap} did not take the announcement: {error}") from error
+        raise Unavailable(f"Kafka at {connection} did not take the announcement: {error}") from error
 
 
-async def follow(bootstrap: str, topic: str, after: int = 0) -> AsyncIterator[Announcement]:
+async def follow(connection: KafkaConnection, topic: str, after: int = 0) -> AsyncIterator[Announcement]:
     """Yield each announcement with a sequence above ``after`` and above all that came before; never ends by itself.
 
     Reads the topic from its beginning, without a group. Raises :class:`Unavailable` when Kafka cannot be reached at
     the start; later absences are waited out.
     """
-    await asyncio.to_thread(require_broker, bootstrap)
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False)
+    await asyncio.to_thread(require_broker, connection)
+    consumer = clients.async_consumer(connection, auto_offset_reset="earliest")
     try:
         await consumer.start()
     except AioKafkaError as error:
         await consumer.stop()
-        raise Unavailable(f"Kafka at {bootstrap} does not answer: {error}") from error
+        raise Unavailable(f"Kafka at {connection} does not answer: {error}") from error
     try:
         consumer.assign([TopicPartition(topic, 0)])
         async for record in consumer:

@@ -21,7 +21,9 @@ from importance.attribution import Policy
 from importance.errors import Unavailable
 from stream.agent import Pipeline
 from stream.chunks import ChunkApp, ChunkSchema
+from stream.clients import faust_options
 from stream.connecting import require_broker
+from stream.connection import KafkaConnection
 from stream.lane import Effects, Limits
 from stream.publishing import Publisher
 from stream.reports import KAFKA, Failed
@@ -39,14 +41,14 @@ _MEGABYTE = 1 << 20
 
 @dataclass(frozen=True)
 class StreamSettings:
-    """How a worker reads. ``bootstrap`` is "host:port[,host:port…]"; ``data_dir`` a folder that Faust may write to.
+    """How a worker reads. ``data_dir`` is a folder that Faust may write to.
 
     With an ``instance_id``, the same at each start and different for each worker of the group, a worker that is
     killed takes its partitions up again without a rebalance. ``max_undecoded_records`` bounds what a partition may
     hold unread in memory (some 600 bytes each), ``max_fetched_bytes`` what all partitions together may.
     """
 
-    bootstrap: str
+    connection: KafkaConnection
     group: str
     data_dir: Path
     topics: Topics = field(default_factory=Topics)
@@ -66,7 +68,7 @@ def create_app(settings: StreamSettings) -> ChunkApp:
     """The application, without agents. Faust's conveniences that reach out on their own are off."""
     app = ChunkApp(
         settings.group,
-        broker=[f"kafka://{address}" for address in settings.bootstrap.split(",")],
+        **faust_options(settings.connection),
         datadir=str(settings.data_dir),
         store="memory://",
         web_enabled=False,
@@ -127,7 +129,7 @@ class Worker:
         watchdog = Watchdog(lambda: self._marks, self._stalled, self._settings.watchdog_seconds)
         watchdog.start()
         try:
-            await asyncio.to_thread(require_broker, self._settings.bootstrap)
+            await asyncio.to_thread(require_broker, self._settings.connection)
             await self.app.start()
         except (Unavailable, KafkaError) as error:
             watchdog.end()

@@ -1,24 +1,64 @@
-"""Is anybody there? Asked before a client is made.
+"""Is anybody there, and do we understand each other? Asked before a client is made.
 
-Kafka's Python clients take half a minute to say that nobody answers, and leave sockets behind when they give up.
+Kafka's Python clients take half a minute to say that nobody answers, or that a certificate does not fit, and leave
+sockets behind when they give up.
 """
 
 import socket
+import ssl
+import struct
 
 from importance.errors import InvalidInput, Unavailable
+from stream.connection import KafkaConnection
+
+# The smallest request of the protocol: length, key 18 (ApiVersions), version 0, correlation 0, client "weir".
+_API_VERSIONS_REQUEST = struct.pack(">ihhih4s", 14, 18, 0, 0, 4, b"weir")
 
 
-def require_broker(bootstrap: str, timeout_seconds: float = 5.0) -> None:
-    """Return when one of the addresses "host:port[,host:port…]" takes a connection; raise Unavailable otherwise."""
+def require_broker(connection: KafkaConnection, timeout_seconds: float = 5.0) -> None:
+    """Return when one of the addresses answers a request, over TLS if the connection has it; else raise Unavailable."""
     problem = ""
-    for address in bootstrap.split(","):
+    context = connection.ssl_context()
+    for address in connection.addresses:
         try:
-            socket.create_connection(_host_and_port(address), timeout_seconds).close()
+            _ask(_host_and_port(address), context, timeout_seconds)
         except OSError as error:
-            problem = problem or str(error)
+            problem = problem or _reason(error)
         else:
             return
-    raise Unavailable(f"Kafka at {bootstrap} does not answer ({problem}): start it, or set WEIR_KAFKA_BOOTSTRAP")
+    raise Unavailable(f"Kafka at {connection} does not answer ({problem}): {_remedy(connection, problem)}")
+
+
+def _ask(place: tuple[str, int], context: ssl.SSLContext | None, timeout_seconds: float) -> None:
+    """Have one request answered. With TLS 1.3 only that shows whether the broker accepts our certificate."""
+    with socket.create_connection(place, timeout_seconds) as plain:
+        talk = plain if context is None else context.wrap_socket(plain, server_hostname=place[0])
+        with talk:
+            talk.sendall(_API_VERSIONS_REQUEST)
+            if not talk.recv(4):
+                raise ConnectionResetError("it closed the connection")
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError) and error.reason and "ALERT" in error.reason:
+        words = error.reason.lower().replace("_", " ")
+        return f"it does not accept our certificate: {words}"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS: {(error.reason or str(error)).lower().replace('_', ' ')}"
+    return str(error)
+
+
+def _remedy(connection: KafkaConnection, problem: str) -> str:
+    if "its certificate" in problem:
+        return "set WEIR_KAFKA_CA_FILE to the authority that signed it, or renew it"
+    if "our certificate" in problem:
+        return "set WEIR_KAFKA_CERTIFICATE_FILE and WEIR_KAFKA_KEY_FILE to one that it trusts and that is not expired"
+    if "closed the connection" in problem or "no TLS" in problem or "timed out" in problem:
+        spoken = connection.security_protocol
+        return f"does WEIR_KAFKA_SECURITY_PROTOCOL={spoken} fit WEIR_KAFKA_BOOTSTRAP?"
+    return "start it, or set WEIR_KAFKA_BOOTSTRAP"
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from aiokafka import ConsumerRecord
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import TopicPartition
 from kafka.errors import KafkaError
 
 from importance.errors import NotFound, Unavailable
+from stream import clients
 from stream.connecting import require_broker
+from stream.connection import KafkaConnection
 from stream.reading import PATIENCE_SECONDS, read_to
 
 REASON, TOPIC, PARTITION, OFFSET = "weir-reason", "weir-topic", "weir-partition", "weir-offset"
@@ -99,26 +101,26 @@ def _as_it_is(letter: DeadLetter) -> bytes | None:
 
 
 def read(
-    bootstrap: str, topic: str, choose: Choose = _every, timeout_seconds: float = PATIENCE_SECONDS
+    connection: KafkaConnection, topic: str, choose: Choose = _every, timeout_seconds: float = PATIENCE_SECONDS
 ) -> Iterator[DeadLetter]:
     """Yield the chosen letters, once per source record, partition by partition, up to the end as it is now.
 
     Raises :class:`NotFound` when there is no such topic, :class:`Unavailable` when Kafka is away.
     """
     seen: set[tuple[str, int, int]] = set()
-    for letter in _records(bootstrap, topic, timeout_seconds):
+    for letter in _records(connection, topic, timeout_seconds):
         source = (letter.topic, letter.partition, letter.offset)
         if source not in seen and choose(letter):
             seen.add(source)
             yield letter
 
 
-def _records(bootstrap: str, topic: str, timeout_seconds: float) -> Iterator[DeadLetter]:
-    require_broker(bootstrap)
+def _records(connection: KafkaConnection, topic: str, timeout_seconds: float) -> Iterator[DeadLetter]:
+    require_broker(connection)
     try:
-        consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")
+        consumer = clients.consumer(connection, auto_offset_reset="earliest")
     except KafkaError as error:
-        raise Unavailable(f"Kafka at {bootstrap} does not answer: {error}") from error
+        raise Unavailable(f"Kafka at {connection} does not answer: {error}") from error
     try:
         numbers = consumer.partitions_for_topic(topic)
         if not numbers:
@@ -132,23 +134,23 @@ def _records(bootstrap: str, topic: str, timeout_seconds: float) -> Iterator[Dea
             if letter is not None:
                 yield letter
     except KafkaError as error:
-        raise Unavailable(f"Kafka at {bootstrap} does not answer: {error}") from error
+        raise Unavailable(f"Kafka at {connection} does not answer: {error}") from error
     finally:
         consumer.close()
 
 
-def redrive(bootstrap: str, letters: Iterable[DeadLetter], mend: Mend = _as_it_is) -> int:
+def redrive(connection: KafkaConnection, letters: Iterable[DeadLetter], mend: Mend = _as_it_is) -> int:
     """Send letters back to the topic they came from, with the key and headers as received; how many were sent.
 
     ``mend`` gives the bytes to send, or None to leave the letter where it is. Order is kept. Every send is awaited:
     a failure raises :class:`Unavailable`, and nothing after it was sent.
     """
     sent = 0
-    require_broker(bootstrap)
+    require_broker(connection)
     try:
-        producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
+        producer = clients.producer(connection, enable_idempotence=True)
     except KafkaError as error:
-        raise Unavailable(f"Kafka at {bootstrap} does not answer: {error}") from error
+        raise Unavailable(f"Kafka at {connection} does not answer: {error}") from error
     try:
         for letter in letters:
             value = mend(letter)
@@ -158,7 +160,7 @@ def redrive(bootstrap: str, letters: Iterable[DeadLetter], mend: Mend = _as_it_i
                 future.get(timeout=30)
                 sent += 1
     except KafkaError as error:
-        raise Unavailable(f"after {sent} letters Kafka at {bootstrap} took no more: {error}") from error
+        raise Unavailable(f"after {sent} letters Kafka at {connection} took no more: {error}") from error
     finally:
         producer.close()
     return sent

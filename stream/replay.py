@@ -17,19 +17,21 @@ from itertools import chain, islice
 from threading import Event
 from typing import Any, NamedTuple
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from importance.errors import InvalidInput, NotFound, Unavailable
+from stream import clients
 from stream.connecting import require_broker
+from stream.connection import KafkaConnection
 from stream.datasets.dataset import Record, heartbeat
 from stream.reading import read_to
 
 HEADER = "weir-replay"
 BATCH_RECORDS = 500
 PATIENCE_SECONDS = 300.0  # a broker that restarts is waited for so long
-BOOTSTRAP_SECONDS = 10  # one that is not there at the start is not
+_PATIENCE = {"bootstrap_timeout_ms": 10_000}  # one that is not there at the start is not
 _MARK = re.compile(r"(.*):(\d{1,18}|end):(\d{1,18})", re.ASCII)
 _POLL_SECONDS = 0.05  # how often a hold is asked about
 _WORTH_WAITING_SECONDS = 0.01  # shorter gaps are let pass, or each of them would end a batch
@@ -38,7 +40,7 @@ _WORTH_WAITING_SECONDS = 0.01  # shorter gaps are let pass, or each of them woul
 class Target(NamedTuple):
     """Where a replay goes. ``name`` tells replays into one topic apart: it should name data set and seed."""
 
-    bootstrap: str
+    connection: KafkaConnection
     topic: str
     name: str
 
@@ -227,7 +229,7 @@ def _partitions(target: Target) -> list[TopicPartition]:
 
 def _check_topic(target: Target, first_ms: int) -> None:
     """Refuse a topic that would not keep a record of that time as it is."""
-    with closing(KafkaAdminClient(**_connection(target))) as admin:
+    with closing(clients.admin_client(target.connection, **_PATIENCE)) as admin:
         found = admin.describe_configs([ConfigResource("TOPIC", target.topic)], config_filter="all")
     config = {key: entry["value"] for key, entry in found["topic"][target.topic].items()}
     if config.get("message.timestamp.type", "CreateTime") != "CreateTime":
@@ -283,19 +285,15 @@ def _marks(
             yield record.partition, mark[2], int(mark[3])
 
 
-def _connection(target: Target) -> dict[str, Any]:
-    return {"bootstrap_servers": target.bootstrap.split(","), "bootstrap_timeout_ms": BOOTSTRAP_SECONDS * 1_000}
-
-
 def _consumer(target: Target) -> KafkaConsumer:
-    return KafkaConsumer(**_connection(target), enable_auto_commit=False)
+    return clients.consumer(target.connection, **_PATIENCE)
 
 
 @contextmanager
 def _producer(target: Target) -> Iterator[KafkaProducer]:
-    producer = KafkaProducer(
-        **_connection(target),
-        acks="all",
+    producer = clients.producer(
+        target.connection,
+        **_PATIENCE,
         enable_idempotence=True,
         allow_auto_create_topics=False,
         linger_ms=20,
@@ -315,11 +313,11 @@ def _producer(target: Target) -> Iterator[KafkaProducer]:
 @contextmanager
 def _talking_to(target: Target) -> Iterator[None]:
     """Turn Kafka's errors into ours."""
-    require_broker(target.bootstrap)
+    require_broker(target.connection)
     try:
         yield
     except KafkaError as error:
         reason = f"{type(error).__name__}: {error}"
         raise Unavailable(
-            f"Kafka at {target.bootstrap} did not take the replay ({reason}): call again to go on"
+            f"Kafka at {target.connection} did not take the replay ({reason}): call again to go on"
         ) from error

@@ -24,7 +24,9 @@ from kafka.errors import (
 )
 
 from importance.errors import InvalidInput, NotFound, Unavailable
+from stream.clients import admin_client
 from stream.connecting import require_broker
+from stream.connection import KafkaConnection
 
 _BROKER_DEFAULT_MESSAGE_BYTES = 1_048_588
 _COORDINATOR_NOT_YET = (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError)
@@ -87,15 +89,15 @@ def planned(topics: Topics, partitions: int, replication: int) -> tuple[TopicPla
     )
 
 
-def check(bootstrap: str, plans: Sequence[TopicPlan]) -> list[TopicState]:
+def check(connection: KafkaConnection, plans: Sequence[TopicPlan]) -> list[TopicState]:
     """Hold existing topics against the plan; nothing is changed."""
-    with _admin(bootstrap) as admin:
+    with _admin(connection) as admin:
         return _check(admin, plans)
 
 
-def provision(bootstrap: str, plans: Sequence[TopicPlan]) -> list[TopicState]:
+def provision(connection: KafkaConnection, plans: Sequence[TopicPlan]) -> list[TopicState]:
     """Make what is missing and wait until it can be used; what exists is only checked."""
-    with _admin(bootstrap) as admin:
+    with _admin(connection) as admin:
         missing = {state.name for state in _check(admin, plans) if state.id is None}
         for plan in plans:
             if plan.name in missing:
@@ -106,9 +108,9 @@ def provision(bootstrap: str, plans: Sequence[TopicPlan]) -> list[TopicState]:
     return [TopicState(state.name, state.id, state.name in missing, state.differences) for state in states]
 
 
-def add_partitions(bootstrap: str, topic: str, total: int) -> None:
+def add_partitions(connection: KafkaConnection, topic: str, total: int) -> None:
     """Let a topic have ``total`` partitions. Keys move: a subject's later events may lie elsewhere than its earlier."""
-    with _admin(bootstrap) as admin:
+    with _admin(connection) as admin:
         try:
             admin.create_partitions({topic: total})
         except UnknownTopicOrPartitionError as error:
@@ -117,23 +119,23 @@ def add_partitions(bootstrap: str, topic: str, total: int) -> None:
             raise InvalidInput(f"{topic} cannot have {total} partitions: give more than it has now") from error
 
 
-def topic_id(bootstrap: str, topic: str) -> UUID:
+def topic_id(connection: KafkaConnection, topic: str) -> UUID:
     """The UUID that the cluster gave the topic; one that is deleted and made again has another."""
-    with _admin(bootstrap) as admin:
+    with _admin(connection) as admin:
         return _described(admin, [topic])[topic][0]
 
 
-def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
+def end_offsets(connection: KafkaConnection, topic: str) -> dict[int, int]:
     """Partition → the offset that the next record will have."""
-    with _admin(bootstrap) as admin:
+    with _admin(connection) as admin:
         count = _described(admin, [topic])[topic][1].partitions
         specs = {TopicPartition(topic, partition): OffsetSpec.LATEST for partition in range(count)}
         return {tp.partition: found.offset for tp, found in admin.list_partition_offsets(specs).items()}
 
 
-def committed_offsets(bootstrap: str, group: str, topic: str) -> dict[int, int]:
+def committed_offsets(connection: KafkaConnection, group: str, topic: str) -> dict[int, int]:
     """Partition → the offset that the group committed; partitions without one are left out."""
-    with _admin(bootstrap) as admin:
+    with _admin(connection) as admin:
         found = _group_offsets(admin, group)
         return {tp.partition: at.offset for tp, at in found.items() if tp.topic == topic and at.offset >= 0}
 
@@ -149,22 +151,18 @@ def _group_offsets(admin: KafkaAdminClient, group: str) -> Mapping[TopicPartitio
 
 
 @contextmanager
-def _admin(bootstrap: str, timeout_seconds: float = 10.0) -> Iterator[KafkaAdminClient]:
+def _admin(connection: KafkaConnection, timeout_seconds: float = 10.0) -> Iterator[KafkaAdminClient]:
     milliseconds = int(timeout_seconds * 1000)
-    require_broker(bootstrap)
+    require_broker(connection)
     try:
-        client = KafkaAdminClient(
-            bootstrap_servers=bootstrap.split(","),
-            bootstrap_timeout_ms=milliseconds,
-            request_timeout_ms=milliseconds,
-        )
+        client = admin_client(connection, bootstrap_timeout_ms=milliseconds, request_timeout_ms=milliseconds)
         try:
             yield client
         finally:
             client.close()
     except KafkaError as error:
         raise Unavailable(
-            f"Kafka at {bootstrap} does not do what was asked: {type(error).__name__}: {error}"
+            f"Kafka at {connection} does not do what was asked: {type(error).__name__}: {error}"
         ) from error
 
 

@@ -3,9 +3,12 @@
 from importance.errors import Unavailable
 from storage.registry import Entry, Registry
 from stream.announcements import Announcement, announce
+from stream.connection import KafkaConnection
 
 
-def tell(bootstrap: str, topic: str, registry: Registry, entry: Entry, timeout_seconds: float = 5.0) -> str | None:
+def tell(
+    connection: KafkaConnection, topic: str, registry: Registry, entry: Entry, timeout_seconds: float = 5.0
+) -> str | None:
     """Announce the version that ``entry`` let serve; None, or why nobody could be told (they find it by themselves).
 
     Raises nothing: the change is made, and whoever made it must not be told that it failed.
@@ -21,7 +24,7 @@ def tell(bootstrap: str, topic: str, registry: Registry, entry: Entry, timeout_s
             time=entry.time,
             sha256=registry.version(entry.to_version).sha256,
         )
-        announce(bootstrap, topic, announcement, timeout_seconds)
+        announce(connection, topic, announcement, timeout_seconds)
     except Unavailable as error:
         return str(error)
     return None

@@ -6,6 +6,7 @@ variable counts as not set. All that is wrong is reported in one line, before an
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import blake2b
@@ -140,6 +141,40 @@ class Settings(BaseSettings):
     )
 
     # Kafka
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="how WEIR_KAFKA_BOOTSTRAP is spoken to: with TLS (SSL), with a login (SASL)"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = Field(
+        default=None, description="how the login is made; needed by the two SASL protocols"
+    )
+    kafka_username: str = Field(default="", description="user of the login, for PLAIN and SCRAM")
+    kafka_password: str = Field(
+        default="",
+        repr=False,
+        json_schema_extra={"secret": "whole"},
+        description="password of that user; or give WEIR_KAFKA_PASSWORD_FILE",
+    )
+    kafka_password_file: Folder | None = Field(
+        default=None, description="file that holds the password; read at each start"
+    )
+    kafka_token_command: str = Field(
+        default="",
+        repr=False,
+        json_schema_extra={"secret": "whole"},
+        description="command that prints a token for OAUTHBEARER; run without a shell at each connection",
+    )
+    kafka_token_file: Folder | None = Field(
+        default=None, description="file that holds a token for OAUTHBEARER; read at each connection"
+    )
+    kafka_ca_file: Folder | None = Field(
+        default=None, description="PEM file of the authorities that sign the brokers' certificates; empty: the system's"
+    )
+    kafka_certificate_file: Folder | None = Field(
+        default=None, description="PEM file of our own certificate, for mutual TLS"
+    )
+    kafka_key_file: Folder | None = Field(
+        default=None, description="PEM file of its unencrypted key; empty: the key is in the certificate's file"
+    )
     partitions: int = Field(
         default=4,
         ge=1,
@@ -339,6 +374,17 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def kafka_login_password(self) -> str:
+        """The password itself or what its file holds, less the line's end; InvalidInput when that cannot be read."""
+        file = self.kafka_password_file
+        if file is None:
+            return self.kafka_password
+        try:
+            return file.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"WEIR_KAFKA_PASSWORD_FILE {file} cannot be read: {error}") from error
+
+    @property
     def negative_capacity_share(self) -> float:
         """What the other strata leave of the capacity."""
         taken = self.holdout_capacity_share + self.uniform_capacity_share + self.positive_capacity_share
@@ -354,6 +400,7 @@ def _disagreements(settings: Settings) -> Iterator[str]:
     for address in settings.kafka_bootstrap.split(",") if settings.kafka_bootstrap else ():
         if int(address.rpartition(":")[2]) > 65_535:
             yield f"WEIR_KAFKA_BOOTSTRAP has {address!r}; a port must be at most 65535"
+    yield from _kafka_access(settings)
     if not _url_is_readable(settings.database_url):
         yield "WEIR_DATABASE_URL has no host or port that can be read: write postgresql://user:password@host:port/name"
     if 0 < settings.half_life_seconds < 60:
@@ -373,6 +420,50 @@ def _disagreements(settings: Settings) -> Iterator[str]:
         bound = f"at least WEIR_MAX_WAITING, {settings.max_waiting}"
         yield f"WEIR_MAX_REMEMBERED is {settings.max_remembered}; it must be {bound}"
     yield from _never_learning(settings)
+
+
+def _kafka_access(settings: Settings) -> Iterator[str]:
+    """Credentials that are incomplete, that nothing would use, or that cannot be read."""
+    protocol, mechanism = settings.kafka_security_protocol, settings.kafka_sasl_mechanism
+    if protocol != "PLAINTEXT" and not settings.kafka_bootstrap:
+        yield f"WEIR_KAFKA_SECURITY_PROTOCOL is {protocol}, but WEIR_KAFKA_BOOTSTRAP is not set: set it, or unset both"
+    if protocol.startswith("SASL"):
+        yield from _kafka_login(settings)
+    else:
+        yield from _unused(settings, "sasl_mechanism username password password_file token_command token_file", "SASL")
+    if not protocol.endswith("SSL"):
+        yield from _unused(settings, "ca_file certificate_file key_file", "SSL")
+    if settings.kafka_key_file and not settings.kafka_certificate_file:
+        yield "WEIR_KAFKA_KEY_FILE is set, but WEIR_KAFKA_CERTIFICATE_FILE is not: set both"
+    if mechanism == "OAUTHBEARER":
+        yield from _unused(settings, "username password password_file", "a mechanism with a password")
+    for name in ("password_file", "token_file", "ca_file", "certificate_file", "key_file"):
+        file: Path | None = getattr(settings, f"kafka_{name}")
+        if file is not None and not (file.is_file() and os.access(file, os.R_OK)):
+            yield f"{variable(f'kafka_{name}')} is {file}; it must be a file that can be read"
+
+
+def _kafka_login(settings: Settings) -> Iterator[str]:
+    mechanism = settings.kafka_sasl_mechanism
+    protocol = f"WEIR_KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol}"
+    if mechanism is None:
+        yield f"{protocol} needs WEIR_KAFKA_SASL_MECHANISM: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
+    elif mechanism == "OAUTHBEARER":
+        if bool(settings.kafka_token_command) == (settings.kafka_token_file is not None):
+            yield "OAUTHBEARER needs exactly one of WEIR_KAFKA_TOKEN_COMMAND and WEIR_KAFKA_TOKEN_FILE"
+    else:
+        if not settings.kafka_username:
+            yield f"WEIR_KAFKA_SASL_MECHANISM={mechanism} needs WEIR_KAFKA_USERNAME"
+        if bool(settings.kafka_password) == (settings.kafka_password_file is not None):
+            yield f"{mechanism} needs exactly one of WEIR_KAFKA_PASSWORD and WEIR_KAFKA_PASSWORD_FILE"
+        yield from _unused(settings, "token_command token_file", "OAUTHBEARER")
+
+
+def _unused(settings: Settings, names: str, needed: str) -> Iterator[str]:
+    """Credentials given to a protocol that would not use them: more likely a forgotten switch than a wish."""
+    for name in names.split():
+        if getattr(settings, f"kafka_{name}"):
+            yield f"{variable(f'kafka_{name}')} is set, and nothing uses it: it belongs to {needed}"
 
 
 def _never_learning(settings: Settings) -> Iterator[str]:
@@ -490,6 +581,8 @@ def secrets(settings: Settings) -> list[str]:
             found.append(value)
         elif _secrecy(name) == "password" and (password := urlsplit(value).password):
             found += [password, unquote(password)]
+    with suppress(InvalidInput):  # a file that cannot be read holds nothing to hide; whoever needs it will say so
+        found += filter(None, [settings.kafka_login_password])
     return found
 
 

@@ -22,6 +22,7 @@ from stream.datasets import online_retail
 from stream.replay import Advance, Pace, Replayed, Target, replay
 from stream.topics import end_offsets, provision, topic_id
 from weir import logs, snapshot, status
+from weir.connection import kafka_connection
 from weir.live import View, view_for
 from weir.local.install import install
 from weir.local.ports import answers, free_port
@@ -149,7 +150,7 @@ class _Up:
         view, settings = self._view, self._settings
         view.say("tables and topics")
         migrate.upgrade(self._engine)
-        for provisioned in provision(settings.kafka_bootstrap, planned_topics(settings)):
+        for provisioned in provision(kafka_connection(settings), planned_topics(settings)):
             for difference in provisioned.differences:
                 view.say(difference)
         registry = Registry(self._engine)
@@ -159,7 +160,7 @@ class _Up:
             # Without a replay another base model is taken over as it is; the built-in one must learn from something.
             history = self._options.replay or (online_retail.NAME if settings.model == BUILTIN else None)
             make_first(settings, registry, history, self._progress)
-        topic = topic_id(settings.kafka_bootstrap, self._topics.interactions)
+        topic = topic_id(kafka_connection(settings), self._topics.interactions)
         with announced(settings, self._start_roles()) as told:
             view.say(f"logs in {settings.home / 'logs'}")
             replaying = Thread(target=self._replay, name="replay", daemon=True)
@@ -202,7 +203,7 @@ class _Up:
     def _replay(self) -> None:
         settings, name = self._settings, self._options.replay
         assert name is not None
-        target = Target(settings.kafka_bootstrap, self._topics.interactions, f"{name}-{settings.seed}")
+        target = Target(kafka_connection(settings), self._topics.interactions, f"{name}-{settings.seed}")
         pace = Pace(self._options.speed, self._pacing.holds, self._replaying)
         try:
             events = dataset_for(settings, name, self._view.progress).events(self._options.limit)
@@ -249,11 +250,11 @@ class _Up:
 
     def _look(self, topic: UUID) -> State:
         shared = snapshot.take(self._engine, topic)
-        bootstrap = self._settings.kafka_bootstrap
-        ends = end_offsets(bootstrap, self._topics.interactions)
+        kafka = kafka_connection(self._settings)
+        ends = end_offsets(kafka, self._topics.interactions)
         decided = {position.partition: position.progress.next for position in shared.positions if position.progress}
         undecided = sum(max(0, end - decided.get(partition, 0)) for partition, end in ends.items())
-        dead = sum(end_offsets(bootstrap, self._topics.dead).values())
+        dead = sum(end_offsets(kafka, self._topics.dead).values())
         events = sum(ends.values())
         beats = Heartbeats(self._engine).all()
         assigned = [each for beat in beats if status.lives(beat) for each in beat.report.partitions]

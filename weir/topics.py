@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from importance.errors import NotFound, Unavailable
+from weir.connection import kafka_connection
 
 if TYPE_CHECKING:
     from stream.topics import TopicPlan, Topics
@@ -32,7 +33,8 @@ def measured(settings: "Settings") -> Measured:
         return Measured(trouble="no Kafka is known")
     name = named_topics(settings).interactions
     try:
-        return Measured(topic_id(settings.kafka_bootstrap, name), end_offsets(settings.kafka_bootstrap, name))
+        kafka = kafka_connection(settings)
+        return Measured(topic_id(kafka, name), end_offsets(kafka, name))
     except (NotFound, Unavailable) as error:
         return Measured(trouble=str(error))
 

@@ -12,21 +12,23 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from importance.errors import NotFound, Unavailable
+from stream import clients
 from stream.connecting import require_broker
+from stream.connection import KafkaConnection
 from stream.datasets.dataset import Record
 from stream.reading import PATIENCE_SECONDS
 
 HELD_RECORDS = 5_000
 
 
-def records_from_topic(bootstrap: str, topic: str) -> Iterator[Record]:
+def records_from_topic(connection: KafkaConnection, topic: str) -> Iterator[Record]:
     """Yield what the topic holds, up to its end as it is at the call; raises NotFound or Unavailable.
 
     A record without a key keeps its partition: a heartbeat belongs there and nowhere else.
     """
-    require_broker(bootstrap)
+    require_broker(connection)
     try:
-        consumer = KafkaConsumer(bootstrap_servers=bootstrap.split(","), enable_auto_commit=False)
+        consumer = clients.consumer(connection)
         try:
             numbers = consumer.partitions_for_topic(topic)
             if not numbers:
@@ -38,7 +40,7 @@ def records_from_topic(bootstrap: str, topic: str) -> Iterator[Record]:
             consumer.close()
     except KafkaError as error:
         raise Unavailable(
-            f"Kafka at {bootstrap} did not give all of {topic}: {type(error).__name__}: {error}"
+            f"Kafka at {connection} did not give all of {topic}: {type(error).__name__}: {error}"
         ) from error
 
 

@@ -28,7 +28,7 @@ def assert_as_told(service: Service, oracle: Oracle) -> int:
     published = published_scores(service)
     assert_counts(service, oracle, published)
     assert {record.sample: record.label for record in published} == oracle.labels
-    letters = dead_letters.read(service.kafka, service.topics.dead)
+    letters = dead_letters.read(service.connection, service.topics.dead)
     assert sorted((x.partition, x.offset, x.reason) for x in letters) == sorted(oracle.dead)
     return len(oracle.samples)
 

@@ -47,7 +47,7 @@ class Lookout(threading.Thread):
 
     def _look(self) -> Look:
         service = self._service
-        committed = committed_offsets(service.kafka, service.settings.consumer_group, service.topic)
+        committed = committed_offsets(service.connection, service.settings.consumer_group, service.topic)
         stored = {at.partition: at.progress for at in service.positions() if at.progress}
         return Look(committed, stored, time.time())
 

@@ -39,7 +39,7 @@ def promote(service: Service, version: str) -> Entry:
     """What ``weir models promote`` does, without the start of a process."""
     registry = Registry(service.engine)
     entry = registry.promote(version, expected_sequence=None, actor="test", reason="a new season")
-    assert tell(service.kafka, service.topics.models, registry, entry) is None
+    assert tell(service.connection, service.topics.models, registry, entry) is None
     return entry
 
 
@@ -98,7 +98,7 @@ class Watch:
 
     def _through(self, change: Callable[[], Entry]) -> tuple[Entry, float]:
         service, topic = self._service, self._service.topics.importance
-        begun = end_offsets(service.kafka, topic)
+        begun = end_offsets(service.connection, topic)
         entry = change()
         assert entry.to_version is not None
         assert entry.from_version is not None
@@ -106,7 +106,7 @@ class Watch:
         # A lane scores, publishes and stores batch after batch: where `next` moves, what was under way is published.
         before = service.next
         service.until("the next batch", lambda: all(at > before.get(n, 0) for n, at in service.next.items()))
-        settled = end_offsets(service.kafka, topic)
+        settled = end_offsets(service.connection, topic)
         self._reigns.append(Reign(entry.to_version, entry.from_version, begun, settled))
         return entry, swapped
 

@@ -21,6 +21,7 @@ from storage import migrate
 from storage.engine import Engine, create_engine
 from storage.progress import Position, Progresses
 from storage.registry import Registry
+from stream.connection import KafkaConnection
 from stream.topics import end_offsets, provision, topic_id
 from tests.end_to_end.topic import records
 from tests.end_to_end.traffic import Record, heartbeat
@@ -53,7 +54,7 @@ class Service:
         self.environment = os.environ | {
             variable(field): "" if value is None else str(value) for field, value in self.settings
         }
-        self.kafka, self.home = kafka, home
+        self.kafka, self.connection, self.home = kafka, KafkaConnection(kafka), home
         self.topics = named_topics(self.settings)
         self.topic = self.topics.interactions
         self.engine: Engine = create_engine(database_url)
@@ -61,12 +62,12 @@ class Service:
         self.said: list[str] = []
         self._supervisor = Supervisor(self.said.append, Restarts(first_seconds=0.1, longest_seconds=1, limit=1_000))
         self._prepare()
-        self.topic_id: UUID = topic_id(kafka, self.topic)
+        self.topic_id: UUID = topic_id(self.connection, self.topic)
 
     def _prepare(self) -> None:
         """Tables, topics, and a first model that stays the only one."""
         migrate.upgrade(self.engine)
-        provision(self.kafka, planned_topics(self.settings))
+        provision(self.connection, planned_topics(self.settings))
         registry = Registry(self.engine)
         make_first(self.settings, registry, None, lambda *_: None)
         registry.freeze(actor="test", reason="nothing is to be trained here")
@@ -106,13 +107,13 @@ class Service:
     def beat(self, time_ms: int) -> None:
         """Let event time of every partition run to ``time_ms``."""
         producer = KafkaProducer(bootstrap_servers=self.kafka, acks="all")
-        for partition in end_offsets(self.kafka, self.topic):
+        for partition in end_offsets(self.connection, self.topic):
             producer.send(self.topic, heartbeat(time_ms), partition=partition, timestamp_ms=time_ms).get(timeout=30)
         producer.close()
 
     def read(self, topic: str) -> dict[int, list[Received]]:
         """A topic's content by partition: offset, timestamp, value."""
-        content: dict[int, list[Received]] = {number: [] for number in end_offsets(self.kafka, topic)}
+        content: dict[int, list[Received]] = {number: [] for number in end_offsets(self.connection, topic)}
         for record in records(self.kafka, topic):
             content[record.partition].append((record.offset, record.timestamp, record.value))
         return content

@@ -49,7 +49,7 @@ def test_every_kind_of_malformed_message_is_a_dead_letter_and_a_mended_one_becom
     service.send(record(value) for value, _ in MALFORMED.values())
     service.send([record(valid_impression("the-last-one"))])
     close_windows(service, oracle, 3)
-    letters = list(dead_letters.read(service.kafka, service.topics.dead))
+    letters = list(dead_letters.read(service.connection, service.topics.dead))
     assert [(letter.value, letter.reason) for letter in letters] == list(MALFORMED.values())
     until_counted(service, worker, events=len(MALFORMED) + 3, dead=len(MALFORMED))
 

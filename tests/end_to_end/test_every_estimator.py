@@ -21,6 +21,7 @@ from storage import migrate
 from storage.artifacts import Artifacts
 from storage.engine import create_engine
 from storage.registry import Registry
+from stream.connection import KafkaConnection
 from stream.datasets import open_dataset
 from stream.replay import Target, replay
 from stream.topics import Topics, planned, provision
@@ -49,9 +50,9 @@ def replayed(request: pytest.FixtureRequest, kafka: str) -> Replayed:
     prefix = f"every-{secrets.token_hex(4)}."
     plain = Topics()
     topics = Topics(*(f"{prefix}{name}" for name in (plain.interactions, plain.dead, plain.importance, plain.models)))
-    provision(kafka, planned(topics, partitions=2, replication=1))
+    provision(KafkaConnection(kafka), planned(topics, partitions=2, replication=1))
     events = list(open_dataset("simulation").events(request.param))
-    replay(events, Target(kafka, topics.interactions, "simulation"), window_seconds=1800.0)
+    replay(events, Target(KafkaConnection(kafka), topics.interactions, "simulation"), window_seconds=1800.0)
     return Replayed(prefix, sum(json.loads(event.value or b"")["type"] == "impression" for event in events))
 
 

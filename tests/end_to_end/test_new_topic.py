@@ -25,13 +25,13 @@ def test_a_topic_made_anew_is_read_from_its_beginning(service: "Service") -> Non
 
     def made_anew() -> bool:
         try:
-            provision(service.kafka, planned_topics(service.settings))
-            return topic_id(service.kafka, service.topic) != service.topic_id
+            provision(service.connection, planned_topics(service.settings))
+            return topic_id(service.connection, service.topic) != service.topic_id
         except WeirError:  # the broker deletes in its own time
             return False
 
     service.until("the second topic", made_anew)
-    second = Progresses(service.engine, topic_id(service.kafka, service.topic))
+    second = Progresses(service.engine, topic_id(service.connection, service.topic))
     service.send(traffic(seed=2, impressions=20))  # fewer offsets than the first topic had
     service.beat(START_MS + 10**9)
     service.until("its samples", lambda: sum(position.samples for position in second.positions()) >= 20)

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
+from stream.connection import KafkaConnection
 from stream.topics import end_offsets
 
 
 def records(bootstrap: str, topic: str, since: Mapping[int, int] = Counter()) -> Iterator[ConsumerRecord]:
     """Every record, partition by partition; ``since`` gives the first offset wanted of each, 0 where it is silent."""
-    ends = end_offsets(bootstrap, topic)
+    ends = end_offsets(KafkaConnection(bootstrap), topic)
     consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     try:
         for number, end in sorted(ends.items()):

@@ -128,16 +128,18 @@ def _local_programs(settings: "Settings") -> Iterator[Finding]:
 
 def _kafka(settings: "Settings") -> tuple[State, str]:
     from stream.topics import check as look_at
+    from weir.connection import kafka_connection
 
-    look_at(settings.kafka_bootstrap, ())
+    look_at(kafka_connection(settings), ())
     return "ok", f"answers at {settings.kafka_bootstrap}"
 
 
 def _topics(settings: "Settings") -> tuple[State, str]:
     from stream.topics import check as look_at
+    from weir.connection import kafka_connection
     from weir.topics import planned_topics
 
-    states = look_at(settings.kafka_bootstrap, planned_topics(settings))
+    states = look_at(kafka_connection(settings), planned_topics(settings))
     missing = [state.name for state in states if state.id is None]
     if missing:
         return "wrong", f"{', '.join(missing)} missing: run weir topics"

@@ -31,13 +31,14 @@ def list_(
     from itertools import islice
 
     from stream.dead_letters import read
+    from weir.connection import kafka_connection
     from weir.places import located
     from weir.settings import read as read_settings
     from weir.topics import named_topics
 
     chosen = _chooser(reason, partition, offset)
     settings = located(read_settings(), kafka=True)
-    letters = islice(read(settings.kafka_bootstrap, named_topics(settings).dead, chosen), limit)
+    letters = islice(read(kafka_connection(settings), named_topics(settings).dead, chosen), limit)
     if as_json:
         for letter in letters:
             print_json(_fields(letter))
@@ -61,6 +62,7 @@ def redrive(
 ) -> int:
     """Send dead letters back to the topic they came from, as they were or mended. A repeat changes nothing."""
     from stream import dead_letters
+    from weir.connection import kafka_connection
     from weir.places import located
     from weir.settings import read
     from weir.topics import named_topics
@@ -71,10 +73,10 @@ def redrive(
         raise InvalidInput("--value mends one letter; name it by --partition and --offset")
     chosen = _chooser(reason, partition, offset)
     settings = located(read(), kafka=True)
-    letters = dead_letters.read(settings.kafka_bootstrap, named_topics(settings).dead, chosen)
+    letters = dead_letters.read(kafka_connection(settings), named_topics(settings).dead, chosen)
     mended = None if value is None else value.encode()
     sent = dead_letters.redrive(
-        settings.kafka_bootstrap, letters, lambda letter: letter.value if mended is None else mended
+        kafka_connection(settings), letters, lambda letter: letter.value if mended is None else mended
     )
     if not sent:
         raise NotFound("no dead letter is as chosen; see weir dead-letters list")

@@ -134,12 +134,13 @@ class _Place:
     def announce(self, entry: "Entry") -> None:
         """Wake the workers; where that fails they find the change by themselves, and the operator is told so."""
         from weir.announcing import tell
+        from weir.connection import kafka_connection
         from weir.topics import named_topics
 
         if not self.settings.kafka_bootstrap:
             problem: str | None = "no Kafka is known"
         else:
-            problem = tell(self.settings.kafka_bootstrap, named_topics(self.settings).models, self.registry, entry)
+            problem = tell(kafka_connection(self.settings), named_topics(self.settings).models, self.registry, entry)
         if problem is not None:
             wait = f"workers see it within {self.settings.models_poll_seconds:g} s by themselves"
             print(f"weir: not announced ({problem}); {wait}", file=sys.stderr)

@@ -12,6 +12,7 @@ import typer
 
 from importance.errors import InvalidInput
 from weir.cli.output import AsJson, print_json
+from weir.connection import kafka_connection
 from weir.progress import Progress
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def replay(
     from weir.topics import named_topics
 
     settings = located(read(), kafka=True)
-    target = Target(settings.kafka_bootstrap, named_topics(settings).interactions, f"{dataset}-{settings.seed}")
+    target = Target(kafka_connection(settings), named_topics(settings).interactions, f"{dataset}-{settings.seed}")
     if dataset == TOPIC + target.topic:
         raise InvalidInput(f"{target.topic} cannot be replayed into itself: set WEIR_TOPIC_PREFIX for the copy")
     pace = Pace(speed=speed, stop=_stopped_by_signals())
@@ -72,7 +73,7 @@ def _records(dataset: str, settings: "Settings", progress: Progress) -> "Iterato
     if dataset.startswith(TOPIC):
         from stream.datasets.recorded import records_from_topic
 
-        return records_from_topic(settings.kafka_bootstrap, dataset.removeprefix(TOPIC))
+        return records_from_topic(kafka_connection(settings), dataset.removeprefix(TOPIC))
     from stream.datasets import open_dataset
 
     return open_dataset(dataset, settings.seed, settings.data_dir, settings.home, progress.show).events()

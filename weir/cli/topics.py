@@ -27,14 +27,15 @@ def topics(
         raise InvalidInput("--check and --partitions are given; choose one")
     from stream.topics import add_partitions, provision
     from stream.topics import check as look
+    from weir.connection import kafka_connection
     from weir.places import located
     from weir.settings import read
 
     settings = located(read(), kafka=True)
     plans = planned_topics(settings)
     if partitions is not None:
-        add_partitions(settings.kafka_bootstrap, named_topics(settings).interactions, partitions)
-    states = (look if check else provision)(settings.kafka_bootstrap, plans)
+        add_partitions(kafka_connection(settings), named_topics(settings).interactions, partitions)
+    states = (look if check else provision)(kafka_connection(settings), plans)
     if as_json:
         print_json(states)
     else:

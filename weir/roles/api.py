@@ -25,6 +25,7 @@ from weir.api.context import ApiContext
 from weir.api.figures import shared_state
 from weir.api.limits import Limits
 from weir.api.server import ApiServer
+from weir.connection import kafka_connection
 from weir.estimating import estimates
 from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
 from weir.roles.heart import Heart
@@ -54,7 +55,7 @@ def run(settings: Settings) -> int:
 
     @cache
     def topic() -> UUID:
-        return topic_id(settings.kafka_bootstrap, topics.interactions)
+        return topic_id(kafka_connection(settings), topics.interactions)
 
     def look() -> snapshot.Snapshot:
         return snapshot.take(engine, topic())
@@ -68,7 +69,7 @@ def run(settings: Settings) -> int:
         return version, seen.prediction.tolist()
 
     def announce(entry: Entry) -> None:
-        problem = tell(settings.kafka_bootstrap, topics.models, models, entry)
+        problem = tell(kafka_connection(settings), topics.models, models, entry)
         if problem is not None:
             _log.warning("not announced; workers find it by themselves", reason=problem)
 

@@ -32,6 +32,7 @@ from trainer.memory import mean_importance
 from trainer.triggers import Due, LearningState, Waits, training_due, waits
 from weir import learning, logs, policies
 from weir.announcing import tell
+from weir.connection import kafka_connection
 from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
 from weir.roles.heart import Heart
 from weir.roles.reporting import Reporting
@@ -275,7 +276,7 @@ class Trainer:
             return SUPERSEDED, [str(error)], version
         settings = self._settings
         if settings.kafka_bootstrap:
-            problem = tell(settings.kafka_bootstrap, named_topics(settings).models, self._registry, entry)
+            problem = tell(kafka_connection(settings), named_topics(settings).models, self._registry, entry)
             if problem is not None:
                 _log.warning("not announced; workers find it by themselves", reason=problem)
         return PROMOTED, [reason], version

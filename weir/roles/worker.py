@@ -27,6 +27,7 @@ from stream.lane import Effects, Limits
 from stream.reports import KAFKA, STORAGE, Availability, Report
 from stream.topics import topic_id
 from weir import logs, policies
+from weir.connection import kafka_connection
 from weir.roles.common import (
     begin,
     calm_garbage_collection,
@@ -71,7 +72,7 @@ def _prepare(settings: Settings, stop: Event, reporting: Reporting) -> tuple[UUI
     wait = partial(patiently, settings=settings, stop=stop, reporting=reporting)
     if not wait(lambda: ready_database(engine), "storage"):
         return None
-    topic = wait(lambda: topic_id(settings.kafka_bootstrap, named_topics(settings).interactions), "kafka")
+    topic = wait(lambda: topic_id(kafka_connection(settings), named_topics(settings).interactions), "kafka")
     if topic is None:
         return None
     serving = Serving(settings, Registry(engine), Artifacts(settings.artifacts_url))
@@ -124,7 +125,7 @@ async def _work(
     ended = asyncio.Event()
     worker = Worker(
         StreamSettings(
-            bootstrap=settings.kafka_bootstrap,
+            connection=kafka_connection(settings),
             group=settings.consumer_group,
             data_dir=settings.home / "faust",
             topics=named_topics(settings),
@@ -177,7 +178,7 @@ async def _watch_topic(settings: Settings, topic: UUID) -> None:
     while True:
         await asyncio.sleep(_TOPIC_POLL_SECONDS)
         try:
-            now = await asyncio.to_thread(topic_id, settings.kafka_bootstrap, name)
+            now = await asyncio.to_thread(topic_id, kafka_connection(settings), name)
         except Unavailable:
             continue
         if now != topic:
@@ -188,7 +189,7 @@ async def _listen(settings: Settings, wake: asyncio.Event) -> None:
     """Wake at each announcement. Where Kafka is away, `_swap_when_woken` looks by itself."""
     while True:
         with contextlib.suppress(Unavailable):
-            async for _ in follow(settings.kafka_bootstrap, named_topics(settings).models):
+            async for _ in follow(kafka_connection(settings), named_topics(settings).models):
                 wake.set()
         await asyncio.sleep(settings.models_poll_seconds)
 

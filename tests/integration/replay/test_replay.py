@@ -17,6 +17,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from importance.errors import InvalidInput, NotFound, Unavailable
 from importance.events import Heartbeat, decode
+from stream.connection import KafkaConnection
 from stream.datasets import Record, open_dataset
 from stream.datasets.recorded import records_from_topic
 from stream.replay import HEADER, Advance, Pace, Target, replay
@@ -55,12 +56,12 @@ def make_topic(bootstrap: str, partitions: int = PARTITIONS, **config: str) -> s
 
 @pytest.fixture
 def target(kafka: str) -> Target:
-    return Target(kafka, make_topic(kafka), "simulation-0")
+    return Target(KafkaConnection(kafka), make_topic(kafka), "simulation-0")
 
 
 def content(target: Target, partitions: int = PARTITIONS) -> dict[int, list]:
     """Every record of the topic, by partition."""
-    consumer = KafkaConsumer(bootstrap_servers=target.bootstrap, enable_auto_commit=False)
+    consumer = KafkaConsumer(bootstrap_servers=target.connection.bootstrap, enable_auto_commit=False)
     parts = [TopicPartition(target.topic, number) for number in range(partitions)]
     consumer.assign(parts)
     consumer.seek_to_beginning(*parts)
@@ -154,15 +155,17 @@ def test_a_stopped_run_keeps_its_place(target: Target) -> None:
 CHILD = """
 import sys
 from stream.datasets import open_dataset
+from stream.connection import KafkaConnection
 from stream.replay import Target, replay
-replay(open_dataset("simulation").events(12_000), Target(*sys.argv[1:4]), 1800.0,
+target = Target(KafkaConnection(sys.argv[1]), *sys.argv[2:4])
+replay(open_dataset("simulation").events(12_000), target, 1800.0,
        progress=lambda advance: print(advance.position, flush=True))
 """
 
 
 def test_a_replay_killed_again_and_again_loses_nothing_and_repeats_nothing(target: Target) -> None:
     for kill_at in (2_000, 6_000):
-        child = subprocess.Popen([sys.executable, "-c", CHILD, *target], stdout=subprocess.PIPE, text=True)
+        child = subprocess.Popen([sys.executable, "-c", CHILD, *map(str, target)], stdout=subprocess.PIPE, text=True)
         assert child.stdout is not None
         for line in child.stdout:
             if int(line) >= kill_at:
@@ -183,7 +186,7 @@ def test_a_replay_killed_again_and_again_loses_nothing_and_repeats_nothing(targe
 
 @without_broker
 def test_a_broker_that_dies_and_comes_back_gets_everything_once(own_kafka: KafkaServer) -> None:
-    target = Target(own_kafka.bootstrap, make_topic(own_kafka.bootstrap), "simulation-0")
+    target = Target(KafkaConnection(own_kafka.bootstrap), make_topic(own_kafka.bootstrap), "simulation-0")
     records = simulated(6_000)
     killed = Event()
 
@@ -200,7 +203,7 @@ def test_a_broker_that_dies_and_comes_back_gets_everything_once(own_kafka: Kafka
 
 @without_broker
 def test_a_replay_without_a_broker_stops_when_asked(own_kafka: KafkaServer) -> None:
-    target = Target(own_kafka.bootstrap, make_topic(own_kafka.bootstrap), "simulation-0")
+    target = Target(KafkaConnection(own_kafka.bootstrap), make_topic(own_kafka.bootstrap), "simulation-0")
     stop = Event()
 
     def kill_and_stop(advance: Advance) -> None:
@@ -223,15 +226,15 @@ def test_no_broker_is_one_clear_line() -> None:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     line = rf"^Kafka at {address} does not answer \(.*\): start it, or set WEIR_KAFKA_BOOTSTRAP$"
     with pytest.raises(Unavailable, match=line):
-        replay(simulated(1), Target(address, "t", "r"), WINDOW_SECONDS)
+        replay(simulated(1), Target(KafkaConnection(address), "t", "r"), WINDOW_SECONDS)
     with pytest.raises(Unavailable, match=line):
-        next(records_from_topic(address, "t"))
+        next(records_from_topic(KafkaConnection(address), "t"))
 
 
 def test_others_may_write_behind_the_replay(target: Target) -> None:
     records = simulated(1_200)
     replay(records[:600], target, WINDOW_SECONDS)
-    producer = KafkaProducer(bootstrap_servers=target.bootstrap)
+    producer = KafkaProducer(bootstrap_servers=target.connection.bootstrap)
     for number in range(4_000):
         producer.send(target.topic, b"{}", partition=number % PARTITIONS)
     producer.flush()
@@ -242,7 +245,7 @@ def test_others_may_write_behind_the_replay(target: Target) -> None:
 
 @pytest.mark.parametrize("mark", [b"", b"simulation-0", b"simulation-0:one:2", b"simulation-0:7:\xff", b"a:b:c:d"])
 def test_a_header_that_somebody_else_wrote_is_no_mark(target: Target, mark: bytes) -> None:
-    producer = KafkaProducer(bootstrap_servers=target.bootstrap)
+    producer = KafkaProducer(bootstrap_servers=target.connection.bootstrap)
     producer.send(target.topic, b"{}", headers=[(HEADER, mark)])
     producer.close()
     assert replay(simulated(10), target, WINDOW_SECONDS) == (10, 10, True)
@@ -273,15 +276,15 @@ def test_a_hold_stops_the_flow_until_it_ends(target: Target) -> None:
 def test_an_unfit_topic_is_refused_in_one_line(kafka: str) -> None:
     records = simulated(1)
     with pytest.raises(NotFound, match=r"^there is no topic nowhere: make it with weir topics$"):
-        replay(records, Target(kafka, "nowhere", "r"), WINDOW_SECONDS)
+        replay(records, Target(KafkaConnection(kafka), "nowhere", "r"), WINDOW_SECONDS)
     stamped = make_topic(kafka, message_timestamp_type="LogAppendTime")
     with pytest.raises(InvalidInput, match=r"message.timestamp.type=LogAppendTime; .*: set it to CreateTime$"):
-        replay(records, Target(kafka, stamped, "r"), WINDOW_SECONDS)
+        replay(records, Target(KafkaConnection(kafka), stamped, "r"), WINDOW_SECONDS)
     forgetful = make_topic(kafka, retention_ms="604800000")
     with pytest.raises(InvalidInput, match=r"retention.ms=604800000, .* records of 2011-01-01: set it to -1$"):
-        replay(records, Target(kafka, forgetful, "r"), WINDOW_SECONDS)
+        replay(records, Target(KafkaConnection(kafka), forgetful, "r"), WINDOW_SECONDS)
     recent = Record(b"k", b"{}", int(time.time() * 1_000))
-    assert replay([recent], Target(kafka, forgetful, "r"), WINDOW_SECONDS).finished
+    assert replay([recent], Target(KafkaConnection(kafka), forgetful, "r"), WINDOW_SECONDS).finished
 
 
 def test_an_empty_replay_is_finished_and_sends_nothing(target: Target) -> None:
@@ -296,8 +299,8 @@ def test_a_recorded_topic_is_replayed_as_it_was(kafka: str, target: Target) -> N
         Record(b"k", None, 1_293_900_000_001),
     ]
     replay(records, target, WINDOW_SECONDS)
-    copy = Target(kafka, make_topic(kafka), "copy")
-    result = replay(records_from_topic(kafka, target.topic), copy, WINDOW_SECONDS)
+    copy = Target(KafkaConnection(kafka), make_topic(kafka), "copy")
+    result = replay(records_from_topic(KafkaConnection(kafka), target.topic), copy, WINDOW_SECONDS)
     assert result.sent == len(records) + PARTITIONS
     original, copied = content(target), content(copy)
     for partition in range(PARTITIONS):
@@ -307,5 +310,5 @@ def test_a_recorded_topic_is_replayed_as_it_was(kafka: str, target: Target) -> N
 
 def test_a_recorded_topic_comes_in_the_order_of_its_times(kafka: str, target: Target) -> None:
     replay(simulated(800), target, WINDOW_SECONDS)
-    times = [record.time_ms for record in records_from_topic(kafka, target.topic)]
+    times = [record.time_ms for record in records_from_topic(KafkaConnection(kafka), target.topic)]
     assert times == sorted(times)

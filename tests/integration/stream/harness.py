@@ -20,6 +20,7 @@ from importance.sample import Sample, label
 from importance.scores import Offer, Scores
 from stream import topics
 from stream.app import StreamSettings, Worker
+from stream.connection import KafkaConnection
 from stream.lane import Effects, Limits
 from stream.reports import Failed, Report
 from stream.topics import Topics
@@ -144,10 +145,15 @@ class Place:
     folder: Path
     partitions: int
 
+    @property
+    def connection(self) -> KafkaConnection:
+        """The broker, as our own functions want it."""
+        return KafkaConnection(self.bootstrap)
+
     def settings(self, **changes: object) -> StreamSettings:
         """A worker's settings, quick enough for a test."""
         settings = StreamSettings(
-            bootstrap=self.bootstrap,
+            connection=self.connection,
             group=self.group,
             data_dir=self.folder,
             topics=self.topics,
@@ -187,11 +193,11 @@ class Place:
 
     def committed(self) -> dict[int, int]:
         """What the group committed, read back from the broker."""
-        return topics.committed_offsets(self.bootstrap, self.group, self.topics.interactions)
+        return topics.committed_offsets(self.connection, self.group, self.topics.interactions)
 
     def read(self, topic: str) -> list:
         """All records of a topic, partition by partition, as they are now."""
-        ends = topics.end_offsets(self.bootstrap, topic)
+        ends = topics.end_offsets(self.connection, topic)
         consumer = KafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False)
         places = [TopicPartition(topic, number) for number in sorted(ends)]
         consumer.assign(places)
@@ -209,7 +215,7 @@ def make_place(bootstrap: str, folder: Path, partitions: int = 1, create: bool =
     mark = secrets.token_hex(4)
     names = Topics(f"interactions-{mark}", f"dead-{mark}", f"importance-{mark}", f"models-{mark}")
     if create:
-        topics.provision(bootstrap, topics.planned(names, partitions, 1))
+        topics.provision(KafkaConnection(bootstrap), topics.planned(names, partitions, 1))
     return Place(bootstrap, names, f"weir-{mark}", folder, partitions)
 
 

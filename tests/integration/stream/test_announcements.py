@@ -8,6 +8,7 @@ from kafka import KafkaProducer
 
 from importance.errors import Unavailable
 from stream.announcements import Announcement, announce, follow
+from stream.connection import KafkaConnection
 from tests.integration.stream.harness import Place
 
 
@@ -17,7 +18,7 @@ def announcement(sequence: int) -> Announcement:
 
 
 async def test_announcements_are_followed_in_order_by_all_and_older_ones_ignored(place: Place) -> None:
-    where = (place.bootstrap, place.topics.models)
+    where = (place.connection, place.topics.models)
     early = follow(*where)
     heard = asyncio.create_task(anext(early))  # follows before anything is announced
     await asyncio.to_thread(announce, *where, announcement(3))
@@ -36,14 +37,14 @@ async def test_what_is_no_announcement_is_passed_over(place: Place) -> None:
     for value in (b"{", None, b"[]", b'{"sequence": "one"}'):
         producer.send(place.topics.models, value, b"active").get(timeout=30)
     producer.close()
-    await asyncio.to_thread(announce, place.bootstrap, place.topics.models, announcement(1))
-    following = follow(place.bootstrap, place.topics.models)
+    await asyncio.to_thread(announce, place.connection, place.topics.models, announcement(1))
+    following = follow(place.connection, place.topics.models)
     assert await asyncio.wait_for(anext(following), 60) == announcement(1)
     await following.aclose()
 
 
 async def test_a_broker_that_is_away_is_said() -> None:
     with pytest.raises(Unavailable, match="does not answer"):
-        await asyncio.to_thread(announce, "127.0.0.1:1", "models", announcement(1), 0.5)
+        await asyncio.to_thread(announce, KafkaConnection("127.0.0.1:1"), "models", announcement(1), 0.5)
     with pytest.raises(Unavailable, match="does not answer"):
-        await anext(follow("127.0.0.1:1", "models"))
+        await anext(follow(KafkaConnection("127.0.0.1:1"), "models"))

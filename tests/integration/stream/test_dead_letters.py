@@ -24,7 +24,7 @@ async def test_every_kind_of_malformed_message_is_a_dead_letter_and_the_good_one
         await worker.until(lambda: store.decided >= len(MALFORMED))
         told = [reason for turn in worker.of(Turn) for reason in turn.dead]
     assert store.ids() == [f"good-{number}" for number in range(len(MALFORMED))]
-    letters = list(dead_letters.read(place.bootstrap, place.topics.dead))
+    letters = list(dead_letters.read(place.connection, place.topics.dead))
     assert [(letter.value, letter.reason) for letter in letters] == list(MALFORMED.values())
     assert [letter.offset for letter in letters] == list(range(1, 2 * len(MALFORMED), 2))
     assert {(letter.topic, letter.partition, letter.key) for letter in letters} == {
@@ -46,7 +46,7 @@ async def test_a_letter_is_as_received_with_key_and_headers(place: Place, store:
     place.send([b"{", b"{", heartbeat(SHOWN_MS)], keys=[None, b"\xff" * 3, b"k"], headers=[("trace", b"7")])
     async with running(place, store) as worker:
         await worker.until(lambda: sum(len(turn.dead) for turn in worker.of(Turn)) == 2)
-    one, two = dead_letters.read(place.bootstrap, place.topics.dead)
+    one, two = dead_letters.read(place.connection, place.topics.dead)
     assert (one.key, two.key) == (None, b"\xff" * 3)
     assert one.received_headers == (("trace", b"7"),)
     assert (one.value, one.partition, one.offset, two.offset) == (b"{", 0, 0, 1)
@@ -57,7 +57,7 @@ async def test_a_message_too_large_for_the_dead_letter_topic_leaves_its_outline(
     place.send([inflated, b"{", impression(1, SHOWN_MS), heartbeat(CLOSED_MS)], compression_type="gzip")
     async with running(place, store) as worker:
         await worker.until(lambda: store.decided == 1)
-    letters = dead_letters.read(place.bootstrap, place.topics.dead)
+    letters = dead_letters.read(place.connection, place.topics.dead)
     outline, letter = sorted(letters, key=lambda letter: letter.offset)
     assert (outline.value, outline.offset, letter.value, letter.offset) == (None, 0, b"{", 1)
 
@@ -100,8 +100,8 @@ async def test_a_mended_letter_becomes_a_sample(place: Place, store: Store) -> N
     place.send([impression(1, SHOWN_MS)[:-1], heartbeat(SHOWN_MS)])
     async with running(place, store) as worker:
         await worker.until(lambda: sum(len(turn.dead) for turn in worker.of(Turn)) == 1)
-        letters = dead_letters.read(place.bootstrap, place.topics.dead, lambda letter: letter.reason == "not_json")
-        assert dead_letters.redrive(place.bootstrap, letters, lambda letter: (letter.value or b"") + b"}") == 1
+        letters = dead_letters.read(place.connection, place.topics.dead, lambda letter: letter.reason == "not_json")
+        assert dead_letters.redrive(place.connection, letters, lambda letter: (letter.value or b"") + b"}") == 1
         place.send([heartbeat(CLOSED_MS)])
         await worker.until(lambda: store.ids() == ["view-1"])
     (record,) = [record for record in place.read(place.topics.interactions) if record.offset == 2]
@@ -117,10 +117,10 @@ async def test_a_letter_that_is_there_twice_is_listed_once(place: Place, store: 
     async with running(place, store) as worker:
         await worker.until(lambda: bool(worker.of(Turn)))
     assert len(place.read(place.topics.dead)) > 1
-    assert len(list(dead_letters.read(place.bootstrap, place.topics.dead))) == 1
+    assert len(list(dead_letters.read(place.connection, place.topics.dead))) == 1
 
 
 def test_a_letter_that_nobody_mends_stays_where_it_is(place: Place) -> None:
     letter = DeadLetter("not_json", place.topics.interactions, 0, 0, b"ann", b"{")
-    assert dead_letters.redrive(place.bootstrap, [letter], lambda letter: None) == 0
+    assert dead_letters.redrive(place.connection, [letter], lambda letter: None) == 0
     assert place.read(place.topics.interactions) == []

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stream.topics import committed_offsets
 from tests.integration.stream.harness import (
     FORGOTTEN_MS,
     PATIENCE_SECONDS,
@@ -45,7 +44,7 @@ async def test_killed_workers_lose_nothing_double_nothing_and_never_commit_ahead
             process.kill()
             process.wait()
             durable = store.acknowledged()
-            for partition, offset in committed_offsets(kafka, place.group, place.topics.interactions).items():
+            for partition, offset in place.committed().items():
                 assert offset <= durable[partition]
         process = victim.start()
         await eventually(lambda: store.count() >= 2 * count)

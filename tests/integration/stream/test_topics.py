@@ -8,19 +8,20 @@ from kafka import KafkaAdminClient
 
 from importance.errors import InvalidInput, NotFound, Unavailable
 from stream import topics
+from stream.connection import KafkaConnection
 from tests.integration.stream.harness import SHOWN_MS, Place, Store, heartbeat, make_place, running
 
 
 def test_missing_topics_are_made_as_planned_and_then_found_without_difference(kafka: str, tmp_path: Path) -> None:
     place = make_place(kafka, tmp_path, create=False)
     plans = topics.planned(place.topics, partitions=3, replication=1)
-    missing = topics.check(kafka, plans)
+    missing = topics.check(KafkaConnection(kafka), plans)
     assert [(state.id, state.differences) for state in missing] == [
         (None, (f"{plan.name} is missing",)) for plan in plans
     ]
-    made = topics.provision(kafka, plans)
+    made = topics.provision(KafkaConnection(kafka), plans)
     assert [(state.created, state.differences) for state in made] == [(True, ())] * 4
-    again = topics.provision(kafka, plans)
+    again = topics.provision(KafkaConnection(kafka), plans)
     assert [(state.created, state.differences) for state in again] == [(False, ())] * 4
     assert [state.id for state in again] == [state.id for state in made]
 
@@ -28,53 +29,53 @@ def test_missing_topics_are_made_as_planned_and_then_found_without_difference(ka
 def test_an_existing_topic_that_differs_is_told_and_not_altered(place: Place) -> None:
     plans = topics.planned(place.topics, partitions=2, replication=3)
     for _ in range(2):
-        states = {state.name: state for state in topics.provision(place.bootstrap, plans)}
+        states = {state.name: state for state in topics.provision(place.connection, plans)}
         assert states[place.topics.interactions].differences == (
             f"{place.topics.interactions} has 1 partitions, not 2",
             f"{place.topics.interactions} has 1 replicas, not 3",
         )
-    assert topics.end_offsets(place.bootstrap, place.topics.interactions) == {0: 0}
+    assert topics.end_offsets(place.connection, place.topics.interactions) == {0: 0}
 
 
 def test_the_topic_of_models_is_compacted_and_a_wrong_policy_is_told(place: Place) -> None:
     (plan,) = [plan for plan in topics.planned(place.topics, 1, 1) if plan.name == place.topics.models]
     other = dataclasses.replace(plan, config={"cleanup.policy": "delete"})
-    (state,) = topics.check(place.bootstrap, [other])
+    (state,) = topics.check(place.connection, [other])
     assert state.differences == (f"{plan.name} has cleanup.policy=compact, not delete",)
 
 
 def test_partitions_are_added_only_when_asked_for(place: Place) -> None:
-    topics.add_partitions(place.bootstrap, place.topics.interactions, 3)
-    assert topics.end_offsets(place.bootstrap, place.topics.interactions) == {0: 0, 1: 0, 2: 0}
+    topics.add_partitions(place.connection, place.topics.interactions, 3)
+    assert topics.end_offsets(place.connection, place.topics.interactions) == {0: 0, 1: 0, 2: 0}
     with pytest.raises(InvalidInput, match="cannot have 2 partitions: give more than it has now"):
-        topics.add_partitions(place.bootstrap, place.topics.interactions, 2)
+        topics.add_partitions(place.connection, place.topics.interactions, 2)
     with pytest.raises(NotFound, match="no topic nowhere"):
-        topics.add_partitions(place.bootstrap, "nowhere", 2)
+        topics.add_partitions(place.connection, "nowhere", 2)
 
 
 def test_a_topic_made_anew_has_another_id(place: Place) -> None:
-    before = topics.topic_id(place.bootstrap, place.topics.importance)
-    assert topics.topic_id(place.bootstrap, place.topics.importance) == before
+    before = topics.topic_id(place.connection, place.topics.importance)
+    assert topics.topic_id(place.connection, place.topics.importance) == before
     admin = KafkaAdminClient(bootstrap_servers=place.bootstrap)
     admin.delete_topics([place.topics.importance])
     admin.close()
-    topics.provision(place.bootstrap, topics.planned(place.topics, 1, 1))
-    assert topics.topic_id(place.bootstrap, place.topics.importance) != before
+    topics.provision(place.connection, topics.planned(place.topics, 1, 1))
+    assert topics.topic_id(place.connection, place.topics.importance) != before
 
 
 def test_asking_for_a_topic_that_is_not_there_says_so_and_makes_none(kafka: str) -> None:
     for ask in (topics.topic_id, topics.end_offsets):
         with pytest.raises(NotFound, match="no topic nowhere: make it with weir topics"):
-            ask(kafka, "nowhere")
+            ask(KafkaConnection(kafka), "nowhere")
 
 
 def test_a_group_that_never_committed_has_no_offsets(place: Place) -> None:
-    assert topics.committed_offsets(place.bootstrap, "nobody", place.topics.interactions) == {}
+    assert topics.committed_offsets(place.connection, "nobody", place.topics.interactions) == {}
 
 
 def test_a_broker_that_is_away_is_said_in_one_line() -> None:
     with pytest.raises(Unavailable, match=r"Kafka at 127\.0\.0\.1:1 ") as raised:
-        topics.topic_id("127.0.0.1:1", "interactions")
+        topics.topic_id(KafkaConnection("127.0.0.1:1"), "interactions")
     assert "\n" not in str(raised.value)
 
 
@@ -82,6 +83,6 @@ async def test_a_partition_that_is_added_is_read_within_seconds(place: Place, st
     place.send([heartbeat(SHOWN_MS)])
     async with running(place, store) as worker:
         await worker.until(lambda: 0 in store.progress)
-        topics.add_partitions(place.bootstrap, place.topics.interactions, 2)
+        topics.add_partitions(place.connection, place.topics.interactions, 2)
         place.send([heartbeat(SHOWN_MS)], partition=1)
         await worker.until(lambda: 1 in store.progress)

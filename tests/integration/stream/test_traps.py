@@ -240,7 +240,7 @@ async def test_a_topic_that_is_made_later_is_taken_up(kafka: str, tmp_path: Path
     place = make_place(kafka, tmp_path, create=False)
     async with running(place, store) as worker:
         await worker.until(lambda: worker.worker.app.started)
-        await asyncio.to_thread(topics.provision, kafka, topics.planned(place.topics, 1, 1))
+        await asyncio.to_thread(topics.provision, place.connection, topics.planned(place.topics, 1, 1))
         await asyncio.to_thread(place.send, [impression(1, SHOWN_MS), heartbeat(CLOSED_MS)])
         await worker.until(lambda: store.decided == 1)
 
@@ -372,7 +372,8 @@ def test_importing_and_building_an_application_starts_nothing_and_writes_nothing
 import os, sys, threading
 from pathlib import Path
 from stream.app import StreamSettings, create_app
-app = create_app(StreamSettings("127.0.0.1:1", "group", Path(sys.argv[1]) / "faust"))
+from stream.connection import KafkaConnection
+app = create_app(StreamSettings(KafkaConnection("127.0.0.1:1"), "group", Path(sys.argv[1]) / "faust"))
 assert threading.active_count() == 1, threading.enumerate()
 assert os.listdir(sys.argv[1]) == []
 assert not app.conf.web_enabled and app.conf.topic_disable_leader and not app.conf.topic_allow_declare

@@ -1,0 +1,113 @@
+"""Make every Kafka client of Weir from a :class:`KafkaConnection`: the one place that knows how each library says it.
+
+Consumers read committed records only: what a transaction aborted is never seen.
+"""
+
+import asyncio
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.abc import AbstractTokenProvider as AsyncTokenProvider
+from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.net.sasl.oauth import AbstractTokenProvider
+
+from stream.connection import KafkaConnection, TokenSource
+
+READ_COMMITTED = "read_committed"
+_READING: dict[str, Any] = {"enable_auto_commit": False, "isolation_level": READ_COMMITTED}
+
+
+def admin_client(connection: KafkaConnection, **options: Any) -> KafkaAdminClient:
+    """A kafka-python admin client; raises KafkaError when the cluster does not answer in time."""
+    return KafkaAdminClient(**_options(connection), **options)
+
+
+def consumer(connection: KafkaConnection, **options: Any) -> KafkaConsumer:
+    """A kafka-python consumer that commits nothing; raises KafkaError when the cluster does not answer in time."""
+    return KafkaConsumer(**_READING, **_options(connection), **options)
+
+
+def producer(connection: KafkaConnection, **options: Any) -> KafkaProducer:
+    """A kafka-python producer that waits for every replica; raises KafkaError as above."""
+    return KafkaProducer(acks="all", **_options(connection), **options)
+
+
+def async_consumer(connection: KafkaConnection, *topics: str, **options: Any) -> AIOKafkaConsumer:
+    """An aiokafka consumer that commits nothing; to be started by the caller."""
+    return AIOKafkaConsumer(*topics, **_READING, **_async_options(connection), **options)
+
+
+def async_producer(connection: KafkaConnection, **options: Any) -> AIOKafkaProducer:
+    """An aiokafka producer that waits for every replica; to be started by the caller."""
+    return AIOKafkaProducer(acks="all", **_async_options(connection), **options)
+
+
+def faust_options(connection: KafkaConnection) -> dict[str, Any]:
+    """What a Faust application is given to reach the cluster with its consumer and producer."""
+    found: dict[str, Any] = {"broker": [f"kafka://{address}" for address in connection.addresses]}
+    context = connection.ssl_context()
+    if connection.tokens is not None and connection.is_authenticated:
+        found["broker_credentials"] = OAuthCredentials(
+            oauth_cb=_AsyncTokens(connection.tokens),
+            ssl_context=context,
+        )
+    elif connection.is_authenticated:
+        found["broker_credentials"] = SASLCredentials(
+            username=connection.username,
+            password=connection.password,
+            mechanism=connection.mechanism,
+            ssl_context=context,
+        )
+    elif context is not None:
+        found["broker_credentials"] = SSLCredentials(context)
+    return found
+
+
+def _options(connection: KafkaConnection) -> dict[str, Any]:
+    """For kafka-python."""
+    tokens = connection.tokens
+    return _shared(connection) | ({"sasl_oauth_token_provider": _Tokens(tokens)} if tokens is not None else {})
+
+
+def _async_options(connection: KafkaConnection) -> dict[str, Any]:
+    """For aiokafka."""
+    tokens = connection.tokens
+    return _shared(connection) | ({"sasl_oauth_token_provider": _AsyncTokens(tokens)} if tokens is not None else {})
+
+
+def _shared(connection: KafkaConnection) -> dict[str, Any]:
+    """What both libraries call the same."""
+    found: dict[str, Any] = {
+        "bootstrap_servers": connection.addresses,
+        "security_protocol": connection.security_protocol,
+    }
+    if connection.is_encrypted:
+        found["ssl_context"] = connection.ssl_context()
+    if connection.is_authenticated:
+        found["sasl_mechanism"] = connection.mechanism
+        if connection.tokens is None:
+            found["sasl_plain_username"] = connection.username
+            found["sasl_plain_password"] = connection.password
+    return found
+
+
+class _Tokens(AbstractTokenProvider):
+    """kafka-python's kind of token provider."""
+
+    def __init__(self, source: TokenSource) -> None:
+        super().__init__()
+        self._source = source
+
+    def token(self) -> str:
+        return self._source.token()
+
+
+class _AsyncTokens(AsyncTokenProvider):
+    """aiokafka's kind of token provider."""
+
+    def __init__(self, source: TokenSource) -> None:
+        self._source = source
+
+    async def token(self) -> str:
+        return await asyncio.to_thread(self._source.token)
