@@ -48,7 +48,9 @@ def announce(
         finally:
             producer.close(timeout=timeout_seconds)
     except KafkaError as error:
-        raise Unavailable(f"Kafka at {connection} did not take the announcement: {error}") from error
+        raise Unavailable(
+            f"Kafka at {connection} did not take the announcement: {clients.cause(connection, error)}"
+        ) from error
 
 
 async def follow(connection: KafkaConnection, topic: str, after: int = 0) -> AsyncIterator[Announcement]:
@@ -63,7 +65,7 @@ async def follow(connection: KafkaConnection, topic: str, after: int = 0) -> Asy
         await consumer.start()
     except AioKafkaError as error:
         await consumer.stop()
-        raise Unavailable(f"Kafka at {connection} does not answer: {error}") from error
+        raise Unavailable(f"Kafka at {connection} does not answer: {clients.cause(connection, error)}") from error
     try:
         consumer.assign([TopicPartition(topic, 0)])
         async for record in consumer:

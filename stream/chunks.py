@@ -26,6 +26,7 @@ from faust.types import TP, ConsumerMessage
 from mode import Service
 
 from importance.errors import Unavailable
+from stream.clients import READ_COMMITTED
 from stream.ledger import Ledger
 
 _POLL_SECONDS = 1.0  # far below any sensible broker_max_poll_interval
@@ -56,6 +57,12 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
     """The driver's thread: runs aiokafka's consumer on an event loop of its own."""
 
     _record_bytes = 1 << 20  # the mean size of the last poll's records; at the start they may be large
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust has no setting for it outside its own transactions; aiokafka reads it when the consumer starts.
+        consumer._isolation_level = READ_COMMITTED
+        return consumer
 
     async def _fetch_records(
         self,

@@ -8,29 +8,32 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.abc import AbstractTokenProvider as AsyncTokenProvider
+from aiokafka.errors import AuthenticationFailedError, SaslAuthenticationFailed
 from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaTimeoutError, SaslAuthenticationFailedError
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from stream.connection import KafkaConnection, TokenSource
 
 READ_COMMITTED = "read_committed"
+_BOOTSTRAP_MS = 10_000  # the libraries would try for half a minute and longer
 _READING: dict[str, Any] = {"enable_auto_commit": False, "isolation_level": READ_COMMITTED}
 
 
 def admin_client(connection: KafkaConnection, **options: Any) -> KafkaAdminClient:
     """A kafka-python admin client; raises KafkaError when the cluster does not answer in time."""
-    return KafkaAdminClient(**_options(connection), **options)
+    return KafkaAdminClient(**_options(connection, options))
 
 
 def consumer(connection: KafkaConnection, **options: Any) -> KafkaConsumer:
     """A kafka-python consumer that commits nothing; raises KafkaError when the cluster does not answer in time."""
-    return KafkaConsumer(**_READING, **_options(connection), **options)
+    return KafkaConsumer(**_READING, **_options(connection, options))
 
 
 def producer(connection: KafkaConnection, **options: Any) -> KafkaProducer:
     """A kafka-python producer that waits for every replica; raises KafkaError as above."""
-    return KafkaProducer(acks="all", **_options(connection), **options)
+    return KafkaProducer(acks="all", **_options(connection, options))
 
 
 def async_consumer(connection: KafkaConnection, *topics: str, **options: Any) -> AIOKafkaConsumer:
@@ -41,6 +44,21 @@ def async_consumer(connection: KafkaConnection, *topics: str, **options: Any) ->
 def async_producer(connection: KafkaConnection, **options: Any) -> AIOKafkaProducer:
     """An aiokafka producer that waits for every replica; to be started by the caller."""
     return AIOKafkaProducer(acks="all", **_async_options(connection), **options)
+
+
+def cause(connection: KafkaConnection, error: Exception) -> str:
+    """A client's error in words; a refused login names the settings to look at.
+
+    Over TLS kafka-python sees the broker hang up before it has read the refusal: where the broker answered a moment ago
+    (`stream.connecting`), a bootstrap that fails has failed at the login.
+    """
+    is_refused = isinstance(
+        error, SaslAuthenticationFailedError | SaslAuthenticationFailed | AuthenticationFailedError
+    ) or (isinstance(error, KafkaTimeoutError) and "bootstrap" in str(error))
+    if connection.is_authenticated and is_refused:
+        secret = "the token" if connection.tokens else "WEIR_KAFKA_USERNAME and WEIR_KAFKA_PASSWORD"
+        return f"it refuses the login: check {secret} and WEIR_KAFKA_SASL_MECHANISM={connection.mechanism}"
+    return f"{type(error).__name__}: {error}"
 
 
 def faust_options(connection: KafkaConnection) -> dict[str, Any]:
@@ -64,10 +82,11 @@ def faust_options(connection: KafkaConnection) -> dict[str, Any]:
     return found
 
 
-def _options(connection: KafkaConnection) -> dict[str, Any]:
+def _options(connection: KafkaConnection, options: dict[str, Any]) -> dict[str, Any]:
     """For kafka-python."""
     tokens = connection.tokens
-    return _shared(connection) | ({"sasl_oauth_token_provider": _Tokens(tokens)} if tokens is not None else {})
+    given: dict[str, Any] = {"sasl_oauth_token_provider": _Tokens(tokens)} if tokens is not None else {}
+    return {"bootstrap_timeout_ms": _BOOTSTRAP_MS} | _shared(connection) | given | options
 
 
 def _async_options(connection: KafkaConnection) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from stream.connection import KafkaConnection
 # The smallest request of the protocol: length, key 18 (ApiVersions), version 0, correlation 0, client "weir".
 _API_VERSIONS_REQUEST = struct.pack(">ihhih4s", 14, 18, 0, 0, 4, b"weir")
 
+_TLS_ALERT = 0x15  # the first byte of what a TLS listener answers to a request in plain text
+
 
 def require_broker(connection: KafkaConnection, timeout_seconds: float = 5.0) -> None:
     """Return when one of the addresses answers a request, over TLS if the connection has it; else raise Unavailable."""
@@ -35,7 +37,8 @@ def _ask(place: tuple[str, int], context: ssl.SSLContext | None, timeout_seconds
         talk = plain if context is None else context.wrap_socket(plain, server_hostname=place[0])
         with talk:
             talk.sendall(_API_VERSIONS_REQUEST)
-            if not talk.recv(4):
+            answer = talk.recv(4)
+            if not answer or answer[0] == _TLS_ALERT:
                 raise ConnectionResetError("it closed the connection")
 
 

@@ -120,7 +120,7 @@ def _records(connection: KafkaConnection, topic: str, timeout_seconds: float) ->
     try:
         consumer = clients.consumer(connection, auto_offset_reset="earliest")
     except KafkaError as error:
-        raise Unavailable(f"Kafka at {connection} does not answer: {error}") from error
+        raise Unavailable(f"Kafka at {connection} does not answer: {clients.cause(connection, error)}") from error
     try:
         numbers = consumer.partitions_for_topic(topic)
         if not numbers:
@@ -134,7 +134,7 @@ def _records(connection: KafkaConnection, topic: str, timeout_seconds: float) ->
             if letter is not None:
                 yield letter
     except KafkaError as error:
-        raise Unavailable(f"Kafka at {connection} does not answer: {error}") from error
+        raise Unavailable(f"Kafka at {connection} does not answer: {clients.cause(connection, error)}") from error
     finally:
         consumer.close()
 
@@ -150,7 +150,7 @@ def redrive(connection: KafkaConnection, letters: Iterable[DeadLetter], mend: Me
     try:
         producer = clients.producer(connection, enable_idempotence=True)
     except KafkaError as error:
-        raise Unavailable(f"Kafka at {connection} does not answer: {error}") from error
+        raise Unavailable(f"Kafka at {connection} does not answer: {clients.cause(connection, error)}") from error
     try:
         for letter in letters:
             value = mend(letter)
@@ -160,7 +160,9 @@ def redrive(connection: KafkaConnection, letters: Iterable[DeadLetter], mend: Me
                 future.get(timeout=30)
                 sent += 1
     except KafkaError as error:
-        raise Unavailable(f"after {sent} letters Kafka at {connection} took no more: {error}") from error
+        raise Unavailable(
+            f"after {sent} letters Kafka at {connection} took no more: {clients.cause(connection, error)}"
+        ) from error
     finally:
         producer.close()
     return sent

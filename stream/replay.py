@@ -31,7 +31,6 @@ from stream.reading import read_to
 HEADER = "weir-replay"
 BATCH_RECORDS = 500
 PATIENCE_SECONDS = 300.0  # a broker that restarts is waited for so long
-_PATIENCE = {"bootstrap_timeout_ms": 10_000}  # one that is not there at the start is not
 _MARK = re.compile(r"(.*):(\d{1,18}|end):(\d{1,18})", re.ASCII)
 _POLL_SECONDS = 0.05  # how often a hold is asked about
 _WORTH_WAITING_SECONDS = 0.01  # shorter gaps are let pass, or each of them would end a batch
@@ -229,7 +228,7 @@ def _partitions(target: Target) -> list[TopicPartition]:
 
 def _check_topic(target: Target, first_ms: int) -> None:
     """Refuse a topic that would not keep a record of that time as it is."""
-    with closing(clients.admin_client(target.connection, **_PATIENCE)) as admin:
+    with closing(clients.admin_client(target.connection)) as admin:
         found = admin.describe_configs([ConfigResource("TOPIC", target.topic)], config_filter="all")
     config = {key: entry["value"] for key, entry in found["topic"][target.topic].items()}
     if config.get("message.timestamp.type", "CreateTime") != "CreateTime":
@@ -286,14 +285,13 @@ def _marks(
 
 
 def _consumer(target: Target) -> KafkaConsumer:
-    return clients.consumer(target.connection, **_PATIENCE)
+    return clients.consumer(target.connection)
 
 
 @contextmanager
 def _producer(target: Target) -> Iterator[KafkaProducer]:
     producer = clients.producer(
         target.connection,
-        **_PATIENCE,
         enable_idempotence=True,
         allow_auto_create_topics=False,
         linger_ms=20,
@@ -317,7 +315,7 @@ def _talking_to(target: Target) -> Iterator[None]:
     try:
         yield
     except KafkaError as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = clients.cause(target.connection, error)
         raise Unavailable(
             f"Kafka at {target.connection} did not take the replay ({reason}): call again to go on"
         ) from error

@@ -24,7 +24,7 @@ from kafka.errors import (
 )
 
 from importance.errors import InvalidInput, NotFound, Unavailable
-from stream.clients import admin_client
+from stream.clients import admin_client, cause
 from stream.connecting import require_broker
 from stream.connection import KafkaConnection
 
@@ -161,9 +161,7 @@ def _admin(connection: KafkaConnection, timeout_seconds: float = 10.0) -> Iterat
         finally:
             client.close()
     except KafkaError as error:
-        raise Unavailable(
-            f"Kafka at {connection} does not do what was asked: {type(error).__name__}: {error}"
-        ) from error
+        raise Unavailable(f"Kafka at {connection} does not do what was asked: {cause(connection, error)}") from error
 
 
 def _no_such_topic(topic: str) -> NotFound:

@@ -40,7 +40,7 @@ def records_from_topic(connection: KafkaConnection, topic: str) -> Iterator[Reco
             consumer.close()
     except KafkaError as error:
         raise Unavailable(
-            f"Kafka at {connection} did not give all of {topic}: {type(error).__name__}: {error}"
+            f"Kafka at {connection} did not give all of {topic}: {clients.cause(connection, error)}"
         ) from error
 
 

@@ -358,6 +358,21 @@ async def test_the_marks_of_transactions_hide_neither_the_end_of_a_partition_nor
     await producer.stop()
 
 
+async def test_what_a_transaction_aborted_is_never_scored(place: Place, store: Store) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=place.bootstrap, transactional_id=place.group)
+    await producer.start()
+    for number, is_committed in enumerate((True, False, True, False)):
+        await producer.begin_transaction()
+        await producer.send_and_wait(place.topics.interactions, impression(number, SHOWN_MS), partition=0)
+        await (producer.commit_transaction() if is_committed else producer.abort_transaction())
+    await producer.stop()
+    policy = type(POLICY)(window_ms=2_000, deduplication_ms=1_000)
+    async with running(place, store, policy=policy, idle_seconds=1.0) as worker:
+        await worker.until(lambda: store.decided == 2)
+        await worker.until(lambda: worker.of(Standing)[-1].lag == {0: 0})
+    assert store.ids() == ["view-0", "view-2"]
+
+
 async def test_a_partition_that_is_not_idle_for_long_enough_keeps_waiting(place: Place, store: Store) -> None:
     policy = type(POLICY)(window_ms=1_000, deduplication_ms=1_000)
     place.send([impression(1, SHOWN_MS)])

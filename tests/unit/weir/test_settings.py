@@ -7,6 +7,7 @@ import pytest
 
 from importance.errors import InvalidInput
 from weir import learning, policies, settings
+from weir.connection import kafka_connection
 from weir.masking import masked_url
 from weir.settings import Settings
 
@@ -66,6 +67,10 @@ def test_model_files_go_below_the_home_folder_unless_said_otherwise(
     assert settings.read().artifacts_url == "s3://bucket/models"
 
 
+SASL = {"WEIR_KAFKA_BOOTSTRAP": "kafka:9093", "WEIR_KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}
+SCRAM = SASL | {"WEIR_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512"}
+
+
 @pytest.mark.parametrize(
     ("name", "value", "bound"),
     [
@@ -107,6 +112,11 @@ def test_model_files_go_below_the_home_folder_unless_said_otherwise(
         ("WEIR_API_HOST", "0.0.0.0", "loopback"),
         ("WEIR_SALT", "é" * 33, "has 66 bytes; it must have at most 64"),
         ("WEIR_SEED", "-1", "at least 0"),
+        ("WEIR_KAFKA_SECURITY_PROTOCOL", "TLS", "'PLAINTEXT', 'SSL'"),
+        ("WEIR_KAFKA_SECURITY_PROTOCOL", "SSL", "WEIR_KAFKA_BOOTSTRAP is not set"),
+        ("WEIR_KAFKA_SASL_MECHANISM", "PLAIN", "nothing uses it: it belongs to SASL"),
+        ("WEIR_KAFKA_PASSWORD", "hush", "nothing uses it: it belongs to SASL"),
+        ("WEIR_KAFKA_CA_FILE", "/nowhere/ca.pem", "it must be a file that can be read"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_bound(
@@ -121,6 +131,20 @@ def test_a_wrong_value_is_refused_with_its_bound(
 @pytest.mark.parametrize(
     ("given", "line"),
     [
+        (
+            SASL,
+            "WEIR_KAFKA_SECURITY_PROTOCOL=SASL_SSL needs WEIR_KAFKA_SASL_MECHANISM: PLAIN, SCRAM-SHA-256, "
+            "SCRAM-SHA-512 or OAUTHBEARER",
+        ),
+        (SCRAM | {"WEIR_KAFKA_PASSWORD": "p"}, "WEIR_KAFKA_SASL_MECHANISM=SCRAM-SHA-512 needs WEIR_KAFKA_USERNAME"),
+        (
+            SCRAM | {"WEIR_KAFKA_USERNAME": "ann"},
+            "SCRAM-SHA-512 needs exactly one of WEIR_KAFKA_PASSWORD and WEIR_KAFKA_PASSWORD_FILE",
+        ),
+        (
+            SASL | {"WEIR_KAFKA_SASL_MECHANISM": "OAUTHBEARER"},
+            "OAUTHBEARER needs exactly one of WEIR_KAFKA_TOKEN_COMMAND and WEIR_KAFKA_TOKEN_FILE",
+        ),
         (
             {"WEIR_TRAIN_LEAST_SAMPLES": "801", "WEIR_BUFFER_CAPACITY": "1000"},
             "WEIR_TRAIN_LEAST_SAMPLES is 801; it must be at most 800, the places of samples that may train "
@@ -303,3 +327,16 @@ def test_every_setting_has_its_line_in_the_docs_and_every_line_its_setting() -> 
         (settings.variable(name), documented_default(name), field.description)
         for name, field in Settings.model_fields.items()
     ]
+
+
+def test_a_password_from_a_file_is_used_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("hush hush\n", encoding="utf-8")
+    for name, value in (SCRAM | {"WEIR_KAFKA_USERNAME": "ann", "WEIR_KAFKA_PASSWORD_FILE": str(file)}).items():
+        monkeypatch.setenv(name, value)
+    chosen = settings.read()
+    connection = kafka_connection(chosen)
+    assert (connection.username, connection.password) == ("ann", "hush hush")
+    assert "hush" not in repr(connection)
+    assert "hush hush" in settings.secrets(chosen)
+    assert not [row for row in settings.sources(chosen) if "hush" in row.value]
