@@ -67,8 +67,8 @@ def test_wrong_credentials_are_one_line_each_and_soon(secured: SecuredKafka, tmp
     wrong = {
         "WEIR_KAFKA_USERNAME and WEIR_KAFKA_PASSWORD": replace(login, password="wrong"),
         "set WEIR_KAFKA_CA_FILE": replace(login, ca_file=stranger.file),
-        "expired.*set WEIR_KAFKA_CERTIFICATE_FILE": replace(mutual, certificate_file=expired),
-        "set WEIR_KAFKA_CERTIFICATE_FILE": replace(mutual, certificate_file=None),
+        "our certificate.*not expired": replace(mutual, certificate_file=expired),
+        "our certificate.*set WEIR_KAFKA_CERTIFICATE_FILE": replace(mutual, certificate_file=None),
         "WEIR_KAFKA_SECURITY_PROTOCOL=PLAINTEXT fit": KafkaConnection(secured.mutual),
         "WEIR_KAFKA_SECURITY_PROTOCOL=SSL fit": replace(mutual, bootstrap=secured.bootstrap),
     }
