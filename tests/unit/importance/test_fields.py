@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from importance.attribution import Policy, replay_partition
 from importance.errors import InvalidEvent, InvalidInput
 from importance.events import ACTION_EVENTS, Event, Heartbeat, Impression, Interaction, Rated, decode
 from importance.fields import NAMES, WORDS, Fields
@@ -98,6 +99,20 @@ def test_a_message_of_our_own_form_is_read_with_a_mapping_as_without() -> None:
                 decode(value, KAFKA_TIME_MS, fields)
             fields = mapping("id=event_id, subject=user.id, time.seconds=ts, type.view=impression, surface='ad'")
         assert decode(value, KAFKA_TIME_MS, fields) == decode(value, KAFKA_TIME_MS)
+
+
+def test_the_join_makes_the_same_samples_of_another_form_and_none_of_it_without_the_mapping() -> None:
+    events = [json.loads(valid_impression(f"i-{number}", time=KAFKA_TIME_MS + number)) for number in range(20)]
+    events += [json.loads(valid_action(f"a-{number}", f"i-{number}", "purchase")) for number in range(0, 20, 3)]
+    ours = [(offset, KAFKA_TIME_MS, message(event)) for offset, event in enumerate(events)]
+    theirs = [(offset, KAFKA_TIME_MS, message(in_shop_form(event))) for offset, event in enumerate(events)]
+    policy = Policy(window_ms=1_000, deduplication_ms=1_000)
+    mapped = msgspec.structs.replace(policy, fields=mapping(SHOP))
+    until_ms = KAFKA_TIME_MS + 10_000
+    expected = replay_partition(ours, policy, until_ms=until_ms)
+    assert len(expected.samples) == 20
+    assert replay_partition(theirs, mapped, until_ms=until_ms) == expected
+    assert len(replay_partition(theirs, policy, until_ms=until_ms).dead) == len(events)
 
 
 def test_whatever_the_bytes_nothing_but_a_reason_is_raised() -> None:
