@@ -67,7 +67,7 @@ async def test_a_record_that_inflates_past_what_a_broker_reads_at_once_stops_nob
     place.send([inflated, impression(1, SHOWN_MS), heartbeat(CLOSED_MS)], compression_type="gzip")
     async with running(place, store) as worker:
         await worker.until(lambda: store.decided == 1)
-    (outline,) = dead_letters.read(place.bootstrap, place.topics.dead)
+    (outline,) = dead_letters.read(place.connection, place.topics.dead)
     assert (outline.value, outline.reason, outline.offset) == (None, "not_json", 0)
 
 
@@ -88,7 +88,7 @@ async def test_a_letter_at_which_the_broker_closes_the_connection_leaves_its_out
         await publisher.publish([], letters)
     finally:
         await producer.stop()
-    found = list(dead_letters.read(place.bootstrap, place.topics.dead))
+    found = list(dead_letters.read(place.connection, place.topics.dead))
     assert [(letter.offset, letter.value, letter.received_headers) for letter in found] == [
         (0, b"{", ()),
         (1, None, ()),
