@@ -3,25 +3,27 @@
 Pure: a function of the records in offset order, whatever the chunks they come in. No I/O, no clock; the state is
 rebuilt by reading again from :attr:`Progress.acknowledged`.
 
-Event time T of a partition is the largest min(event's time, Kafka timestamp) read so far. For each record T advances
-first, then what is due is decided, then the record itself is applied: so a decision never sees where a chunk ends.
+Event time T of a partition is the largest min(event's time, Kafka timestamp) read so far, records past the ceiling left
+out (``ceilings.py``). For each record T advances first, then what is due is decided, then the record itself is applied:
+so a decision never sees where a chunk ends.
 """
 
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 from operator import itemgetter
 from typing import Final
 
 import msgspec
 
-from importance.decisions import DeadRecord, Decisions, later
-from importance.errors import InvalidEvent, InvalidInput
+from importance.ceilings import Ceilings
+from importance.decisions import DeadRecord, Decisions, LateRecord, later
+from importance.errors import InvalidEvent
 from importance.events import ActionEvent, Heartbeat, Impression, Rated, decode
-from importance.fields import Fields
 from importance.progress import BEGINNING_OF_TIME_MS, Acknowledgements, Progress
 from importance.sample import Correction, Rating, Sample
+from importance.waiting import Orphan, Policy, Waiting
 
 __all__ = [
     "BEGINNING_OF_TIME_MS",
@@ -40,51 +42,6 @@ Record = tuple[int, int, bytes | None]
 
 _NEVER: Final = 2**63
 _offset_of = itemgetter(0)
-
-
-class Policy(msgspec.Struct, frozen=True):
-    """How events are read, how long things wait and are remembered (in event time), and how much of it at most.
-
-    ``window_ms``: an impression waits so long for its actions, and an action for its impression.
-    ``deduplication_ms``: an id is remembered until event time has passed its own time by so much.
-    ``max_waiting``, ``max_waiting_bytes``: impressions that wait; past either, the oldest are decided early.
-    ``max_remembered``: ids remembered; and offsets, apart from the last chunk, that are read but not acknowledged.
-    ``fields``: where the messages keep an event's fields; None where they have its own names.
-    """
-
-    window_ms: int
-    deduplication_ms: int
-    max_waiting: int = 200_000
-    max_waiting_bytes: int = 256 * 2**20
-    max_remembered: int = 1_000_000
-    fields: Fields | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("window_ms", "deduplication_ms", "max_waiting", "max_waiting_bytes", "max_remembered"):
-            if getattr(self, name) < 1:
-                raise InvalidInput(f"the join's {name} is {getattr(self, name)}; it must be at least 1")
-
-
-class _Waiting(msgspec.Struct, gc=False):
-    """An impression that is not decided. ``before_ms`` is event time just before it, ``size`` its bytes on the wire."""
-
-    impression: Impression
-    offset: int
-    before_ms: int
-    size: int
-    actions: int = 0
-    rating: Rating | None = None
-
-
-class _Orphan(msgspec.Struct, gc=False):
-    """An action whose impression is not there; looked up in the buffer again when ``due_ms`` has come."""
-
-    impression: str
-    offset: int
-    due_ms: int
-    actions: int
-    rating: Rating | None
-    taken: bool = False
 
 
 class Join:
@@ -112,12 +69,15 @@ class Join:
         self._acknowledgements = Acknowledgements(start, self._reach)
         self._ids: dict[str, int] = {}  # id -> own time
         self._ids_sweep = 1024
-        self._waiting: deque[_Waiting] = deque()  # in offset order
-        self._waiting_by_id: dict[str, _Waiting] = {}
+        self._late: dict[str, int] = {}  # id of an impression that came too late -> until when its actions share that
+        self._waiting: deque[Waiting] = deque()  # in offset order
+        self._waiting_by_id: dict[str, Waiting] = {}
         self._waiting_bytes = 0
-        self._orphans: deque[_Orphan] = deque()  # in offset order, and so in order of due_ms
-        self._orphans_of: dict[str, list[_Orphan]] = {}
+        self._orphans: deque[Orphan] = deque()  # in offset order, and so in order of due_ms
+        self._orphans_of: dict[str, list[Orphan]] = {}
         self._alarm_ms = self._alarm_offset = _NEVER  # nothing is due before
+        self._ceilings = Ceilings(start)
+        self._backfill: Collection[int] = ()  # offsets in the chunk that is read
         self.progress = start
 
     @property
@@ -138,12 +98,27 @@ class Join:
     @property
     def oldest_due_ms(self) -> int | None:
         """The event time at which the next impression will be decided."""
-        return self._waiting[0].impression.time_ms + self._policy.window_ms if self._waiting else None
+        return self._waiting[0].due_ms if self._waiting else None
 
-    def feed(self, first_offset: int, end_offset: int, records: Sequence[Record]) -> Decisions:
+    @property
+    def oldest_ms(self) -> int | None:
+        """The own time of the impression that is decided next."""
+        return self._waiting[0].impression.time_ms if self._waiting else None
+
+    def feed(
+        self,
+        first_offset: int,
+        end_offset: int,
+        records: Sequence[Record],
+        wall_ms: int | None = None,
+        backfill: Collection[int] = (),
+    ) -> Decisions:
         """Read a chunk: the partition's records from ``first_offset`` up to ``end_offset``, ordered by offset.
 
         Offsets without a record are gaps (compaction, transaction markers). What was read before is skipped.
+        ``wall_ms`` is the wall clock, which holds event time back: see ``ceilings.py``; None: nothing does.
+        ``backfill``: the offsets of records that are sent late on purpose. They are never late: to them it is the time
+        at which they are read, as far as waiting and remembering go.
         """
         decisions = Decisions(self.progress)
         start = max(self._position, first_offset)
@@ -151,14 +126,22 @@ class Join:
             return decisions
         begin = bisect_left(records, start, key=_offset_of)
         fresh = bisect_left(records, self._resume.next, lo=begin, key=_offset_of)
+        unread = bisect_left(records, self._resume.read, lo=fresh, key=_offset_of)
         newest_ms = BEGINNING_OF_TIME_MS
+        self._ceilings.at_clock(wall_ms)
+        self._backfill = backfill
         if self._position < self._resume.next:
             stored = Decisions(self.progress)  # with the effects that these records had the first time
             newest_ms = self._read(records[begin:fresh], stored)
             if end_offset >= self._resume.next:
                 self._move(self._resume.event_time_ms, stored)  # idle time that the records do not show
         self._position = end_offset
-        newest_ms = max(newest_ms, self._read(records[fresh:], decisions))
+        if fresh < unread:
+            known = Decisions(self.progress)
+            newest_ms = max(newest_ms, self._read(records[fresh:unread], known))
+            known.forget_reading()
+            decisions.extend(known)
+        newest_ms = max(newest_ms, self._read(records[unread:], decisions))
         self._acknowledgements.add(end_offset, self._event_time_ms, self._forgotten_ms(newest_ms))
         return self._conclude(decisions)
 
@@ -190,8 +173,10 @@ class Join:
             undecided, before_ms = self._waiting[0].offset, self._waiting[0].before_ms
         if undecided < self._resume.next:
             undecided, before_ms = self._resume.next, self._resume.event_time_ms
-        progress = self._acknowledgements.at(undecided, before_ms)
-        self.progress = decisions.progress = progress
+        acknowledged, acknowledged_ms = self._acknowledgements.at(undecided, before_ms)
+        read, ceilings = max(self._position, self._resume.read), self._ceilings.since(acknowledged)
+        self.progress = Progress(undecided, before_ms, acknowledged, acknowledged_ms, read, ceilings)
+        decisions.progress = self.progress
         return decisions
 
     def _read(self, records: Sequence[Record], decisions: Decisions) -> int:
@@ -199,7 +184,8 @@ class Join:
         horizon_ms, now_ms = self._policy.deduplication_ms, self._event_time_ms
         newest_ms = BEGINNING_OF_TIME_MS
         accepted: list[str] = []
-        counts, fields = decisions.counts, self._policy.fields
+        counts, ceilings, backfill, late = decisions.counts, self._ceilings, self._backfill, self._late
+        fields = self._policy.fields
         for offset, kafka_time_ms, value in records:
             try:
                 event = decode(value, kafka_time_ms, fields)
@@ -210,10 +196,19 @@ class Join:
             own_ms, before_ms = event.time_ms, now_ms
             seen_ms = own_ms if own_ms < kafka_time_ms else kafka_time_ms
             if seen_ms > now_ms:
+                if seen_ms > ceilings.unquestioned_ms and ceilings.is_past(offset, seen_ms):
+                    counts["invalid", "dead"] += 1
+                    decisions.dead.append(_ahead(offset, seen_ms))
+                    continue
                 self._event_time_ms = now_ms = seen_ms
             if now_ms >= self._alarm_ms or offset >= self._alarm_offset:
                 self._settle(now_ms, offset, decisions)
             if not isinstance(event, Heartbeat):
+                if backfill and offset in backfill:
+                    own_ms = max(own_ms, now_ms)
+                elif late and isinstance(event, ActionEvent) and late.get(event.impression, now_ms) > now_ms:
+                    self._be_late(event, offset, now_ms, decisions)
+                    continue
                 newest_ms = max(newest_ms, own_ms)
                 if self._is_repeat(event.id, own_ms, now_ms - horizon_ms):
                     counts[event.kind, "duplicate"] += 1
@@ -221,9 +216,10 @@ class Join:
                 if isinstance(event, ActionEvent):
                     self._act(event, offset, now_ms, decisions)
                 elif own_ms > now_ms - horizon_ms:
-                    self._show(event, offset, before_ms, len(value or b""), decisions)
+                    record = Waiting(event, offset, own_ms + self._policy.window_ms, before_ms, len(value or b""))
+                    self._show(record, decisions)
                 else:
-                    counts[event.kind, "late"] += 1
+                    self._be_late(event, offset, now_ms, decisions)
                     continue
             accepted.append(event.kind)
         counts.update({(kind, "accepted"): count for kind, count in Counter(accepted).items()})
@@ -251,9 +247,28 @@ class Join:
         self._ids = ids
         self._ids_sweep = min(len(ids) * 3 // 2 + 1024, self._policy.max_remembered + 1)
 
-    def _show(self, impression: Impression, offset: int, before_ms: int, size: int, decisions: Decisions) -> None:
+    def _be_late(self, event: Impression | ActionEvent, offset: int, now_ms: int, decisions: Decisions) -> None:
+        """Leave out an impression past the horizon, or what answers one: sent again, they must find each other.
+
+        The impression may be a repeat after all, of one that is stored; so an action still corrects what is there.
+        """
+        decisions.counts[event.kind, "late"] += 1
+        decisions.late.append(LateRecord(event.time_ms, now_ms))
+        if self._policy.late_letters:
+            decisions.dead.append(DeadRecord(offset, "late", f"time is {event.time_ms} ms; event time is {now_ms}"))
+        if isinstance(event, ActionEvent):
+            decisions.correct(Correction(event.impression, event.action, _rating(event)))
+        elif self._policy.late_letters and event.id not in self._waiting_by_id:
+            self._late.pop(event.id, None)
+            self._late[event.id] = now_ms + self._policy.window_ms
+            oldest = next(iter(self._late))  # in order of the time until which they are kept
+            if self._late[oldest] <= now_ms or len(self._late) > self._policy.max_remembered:
+                del self._late[oldest]
+
+    def _show(self, record: Waiting, decisions: Decisions) -> None:
         """An impression begins to wait, with the actions that came before it."""
-        record = _Waiting(impression, offset, before_ms, size)
+        impression = record.impression
+        self._late.pop(impression.id, None)
         for orphan in self._orphans_of.pop(impression.id, ()):
             orphan.taken = True
             record.actions |= orphan.actions
@@ -262,20 +277,20 @@ class Join:
         if len(self._waiting) == 1:
             self._set_alarm()
         self._waiting_by_id[impression.id] = record
-        self._waiting_bytes += size
+        self._waiting_bytes += record.size
         while len(self._waiting) > self._policy.max_waiting or self._waiting_bytes > self._policy.max_waiting_bytes:
             self._decide(decisions, early=True)
 
     def _act(self, event: ActionEvent, offset: int, now_ms: int, decisions: Decisions) -> None:
         """An action joins its impression if that waits; else it is looked up in the buffer, and waits itself."""
-        rating = Rating(event.time_ms, event.id, event.value) if isinstance(event, Rated) else None
+        rating = _rating(event)
         record = self._waiting_by_id.get(event.impression)
         if record is not None:
             record.actions |= event.action
             record.rating = later(record.rating, rating)
             return
         decisions.correct(Correction(event.impression, event.action, rating))
-        orphan = _Orphan(event.impression, offset, now_ms + self._policy.window_ms, event.action, rating)
+        orphan = Orphan(event.impression, offset, now_ms + self._policy.window_ms, event.action, rating)
         self._orphans.append(orphan)
         if len(self._orphans) == 1:
             self._set_alarm()
@@ -283,10 +298,10 @@ class Join:
 
     def _settle(self, now_ms: int, offset: int, decisions: Decisions) -> None:
         """Decide what is due, strictly in offset order, and end the waits of actions."""
-        window_ms, out_of_reach = self._policy.window_ms, offset - self._reach
+        out_of_reach = offset - self._reach
         while self._waiting:
             head = self._waiting[0]
-            early = head.impression.time_ms + window_ms > now_ms
+            early = head.due_ms > now_ms
             if early and head.offset > out_of_reach:
                 break
             self._decide(decisions, early)
@@ -306,14 +321,14 @@ class Join:
         self._alarm_ms = self._alarm_offset = _NEVER
         if self._waiting:
             head = self._waiting[0]
-            self._alarm_ms = head.impression.time_ms + self._policy.window_ms
+            self._alarm_ms = head.due_ms
             self._alarm_offset = head.offset + self._reach
         if self._orphans:
             orphan = self._orphans[0]
             self._alarm_ms = min(self._alarm_ms, orphan.due_ms)
             self._alarm_offset = min(self._alarm_offset, orphan.offset + self._reach)
 
-    def _give_up(self, orphan: _Orphan, decisions: Decisions) -> None:
+    def _give_up(self, orphan: Orphan, decisions: Decisions) -> None:
         decisions.correct(Correction(orphan.impression, orphan.actions, orphan.rating))
         orphans = self._orphans_of[orphan.impression]
         orphans.pop(0)  # the oldest of its impression: they end in the order in which they came
@@ -350,6 +365,14 @@ class Join:
                 shown.attributes,
             )
         )
+
+
+def _rating(event: ActionEvent) -> Rating | None:
+    return Rating(event.time_ms, event.id, event.value) if isinstance(event, Rated) else None
+
+
+def _ahead(offset: int, seen_ms: int) -> DeadRecord:
+    return DeadRecord(offset, "time_ahead_of_clock", f"time and Kafka timestamp reach {seen_ms} ms")
 
 
 class Replayed(msgspec.Struct, frozen=True):

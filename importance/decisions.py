@@ -11,8 +11,7 @@ from importance.sample import Correction, Rating, Sample
 _ACTIONS: Final = ("click", "add_to_cart", "purchase", "return", "rating")
 OUTCOMES: Final = (
     ("heartbeat", "accepted"),
-    *((kind, outcome) for kind in ("impression", *_ACTIONS) for outcome in ("accepted", "duplicate")),
-    ("impression", "late"),
+    *((kind, outcome) for kind in ("impression", *_ACTIONS) for outcome in ("accepted", "duplicate", "late")),
     ("impression", "early"),
     ("action", "early"),
     ("invalid", "dead"),
@@ -21,25 +20,34 @@ OUTCOMES: Final = (
 
 
 class DeadRecord(msgspec.Struct, frozen=True):
-    """A record that is no event, and why."""
+    """A record that is no event, or came too late, and why."""
 
     offset: int
     reason: str
     detail: str
 
 
+class LateRecord(msgspec.Struct, frozen=True, gc=False):
+    """An impression past the horizon, or an action that answers one: its own time, and event time when it was read."""
+
+    own_ms: int
+    event_time_ms: int
+
+
 class Decisions:
     """What reading some records decided, in order.
 
     ``counts`` are of (event type or ``invalid``, outcome): ``accepted``; ``duplicate`` (its id is remembered);
-    ``late`` (an impression past the horizon); ``early`` (decided, or given up, because of a bound); ``dead``.
+    ``late`` (an impression past the horizon, or an action that answers one); ``early`` (decided, or given up, because
+    of a bound); ``dead``.
     """
 
-    __slots__ = ("_corrections", "counts", "dead", "progress", "samples")
+    __slots__ = ("_corrections", "counts", "dead", "late", "progress", "samples")
 
     def __init__(self, progress: Progress) -> None:
         self.samples: list[Sample] = []
         self.dead: list[DeadRecord] = []
+        self.late: list[LateRecord] = []
         self.counts: Counter[tuple[str, str]] = Counter()
         self.progress = progress
         self._corrections: dict[str, Correction] = {}
@@ -63,6 +71,12 @@ class Decisions:
             correction = Correction(correction.sample_id, actions, rating)
         self._corrections[correction.sample_id] = correction
 
+    def forget_reading(self) -> None:
+        """Keep what was decided, not what became of each record read: that was counted and sent the first time."""
+        early = self.counts["impression", "early"]
+        self.counts = Counter({("impression", "early"): early} if early else {})
+        self.dead, self.late = [], []
+
     def extend(self, later: "Decisions") -> None:
         """Add what was decided next: the same as if all had been read as one chunk."""
         for sample in later.samples:
@@ -70,6 +84,7 @@ class Decisions:
         for correction in later.corrections:
             self.correct(correction)
         self.dead.extend(later.dead)
+        self.late.extend(later.late)
         self.counts.update(later.counts)
         self.progress = later.progress
 

@@ -9,17 +9,24 @@ BEGINNING_OF_TIME_MS: Final = -(2**63)
 """The event time of a partition of which nothing was read; it fits the database's 64-bit integers."""
 
 
+Ceiling = tuple[int, int]
+"""From this offset on, event time may go as far as this, in milliseconds since the epoch."""
+
+
 class Progress(msgspec.Struct, frozen=True):
     """Two places in a partition, each with the event time just before the record that lies there.
 
     ``next`` is the first offset that is not decided. After a restart reading begins at ``acknowledged``: what lies
-    between the two fills the memory again, and has no other effect.
+    between the two fills the memory again, and has no other effect. ``read`` is the first offset that was never read:
+    what lies below is counted already, and its dead letters are sent. ``ceilings`` are those by which it was read.
     """
 
     next: int
     event_time_ms: int
     acknowledged: int
     acknowledged_event_time_ms: int
+    read: int = 0
+    ceilings: tuple[Ceiling, ...] = ()
 
     @classmethod
     def beginning(cls, first_offset: int) -> "Progress":
@@ -54,12 +61,12 @@ class Acknowledgements:
         """A chunk was read up to ``end``, which brought event time to ``event_time_ms``."""
         self._chunks.append(_Chunk(end, event_time_ms, forgotten_ms))
 
-    def at(self, next_offset: int, event_time_ms: int) -> Progress:
-        """Acknowledge what can be, when all before ``next_offset`` is decided."""
+    def at(self, next_offset: int, event_time_ms: int) -> tuple[int, int]:
+        """Acknowledge what can be, when all before ``next_offset`` is decided: the offset, and event time there."""
         chunks = self._chunks
         while chunks and chunks[0].end <= next_offset:
             if chunks[0].forgotten_ms > event_time_ms and chunks[0].end + self._reach > next_offset:
                 break
             chunk = chunks.popleft()
             self.offset, self.event_time_ms = chunk.end, chunk.event_time_ms
-        return Progress(next_offset, event_time_ms, self.offset, self.event_time_ms)
+        return self.offset, self.event_time_ms

@@ -19,6 +19,7 @@ from importance.events import REASONS, SURFACES
 
 _SCORING_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _TRAINING_SECONDS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+_LATE_SECONDS = (60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0, 604800.0, 2592000.0)
 _LATENCY_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _ROLLBACK_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -58,6 +59,18 @@ class WorkerMetrics:
         self.undecided_records = Gauge(
             "weir_undecided_records", "end of the partition minus what is decided", ("partition",), registry=registry
         )
+        self.event_time_lag_seconds = Gauge(
+            "weir_event_time_lag_seconds", "wall clock minus event time; 0 before the first event", ("partition",),
+            registry=registry,
+        )  # fmt: skip
+        self.join_oldest_seconds = Gauge(
+            "weir_join_oldest_seconds", "event time minus that of the impression decided next; 0 if none waits",
+            ("partition",), registry=registry,
+        )  # fmt: skip
+        self.late_seconds = Distribution(
+            "weir_late_seconds", "event time minus its own, of what came too late", buckets=_LATE_SECONDS,
+            registry=registry,
+        )  # fmt: skip
         self.join_pending = Gauge("weir_join_pending", "impressions that wait for their actions", registry=registry)
         self.samples = Counter("weir_samples_total", "impressions decided", ("surface", "label"), registry=registry)
         self.scoring_seconds = Histogram(

@@ -1,6 +1,7 @@
 """How far each partition got, and who may say so: the epoch that fences workers which lost their partition."""
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -122,6 +123,8 @@ def advance(connection: sa.Connection, topic_id: UUID, flush: Flush) -> bool:
             event_time_ms=to.event_time_ms,
             acknowledged=to.acknowledged,
             acknowledged_event_time_ms=to.acknowledged_event_time_ms,
+            read=to.read,
+            ceilings=list(chain.from_iterable(to.ceilings)),
             samples=row.c.samples + flush.samples,
             backend_pid=sa.func.pg_backend_pid(),
         )
@@ -147,4 +150,5 @@ def samples_decided(engine: sa.Engine) -> int:
 def _progress(row: sa.Row[Any]) -> Progress | None:
     if row.next is None:
         return None
-    return Progress(row.next, row.event_time_ms, row.acknowledged, row.acknowledged_event_time_ms)
+    ceilings = tuple(zip(row.ceilings[::2], row.ceilings[1::2], strict=True))
+    return Progress(row.next, row.event_time_ms, row.acknowledged, row.acknowledged_event_time_ms, row.read, ceilings)

@@ -21,6 +21,9 @@ progress = sa.Table(
     sa.Column("acknowledged", sa.BigInteger),
     sa.Column("acknowledged_event_time_ms", sa.BigInteger),
     sa.Column("samples", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("read", sa.BigInteger, nullable=False, server_default="0"),  # what lies below is counted already
+    # (offset, highest event time allowed from there on), flat
+    sa.Column("ceilings", pg.ARRAY(sa.BigInteger), nullable=False, server_default="{}"),
 )
 
 strata = sa.Table(

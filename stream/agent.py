@@ -100,9 +100,12 @@ class Pipeline:
         ``now`` is a monotonic time in seconds.
         """
         lag = {partition: max(0, end - position) for partition, (position, end) in positions.items()}
-        waiting = {partition: lane.waiting for partition, lane in self._lanes.items() if partition in lag}
+        held = {partition: lane for partition, lane in self._lanes.items() if partition in lag}
+        waiting = {partition: lane.waiting for partition, lane in held.items()}
+        times = {partition: lane.event_time_ms for partition, lane in held.items()}
+        oldest = {partition: lane.oldest_ms for partition, lane in held.items()}
         undecided = {number: behind + self._undecided(number) for number, behind in lag.items()}
-        self._effects.report(Standing(lag, waiting, undecided))
+        self._effects.report(Standing(lag, waiting, undecided, _known(times), _known(oldest)))
         for partition, lane in self._lanes.items():
             if lag.get(partition) != 0:
                 self._idle.pop(partition, None)
@@ -147,3 +150,7 @@ class Pipeline:
         for task in self._tasks.values():
             task.cancel()
         self._threads.close()
+
+
+def _known(times_ms: Mapping[int, int | None]) -> dict[int, int]:
+    return {partition: time_ms for partition, time_ms in times_ms.items() if time_ms is not None}

@@ -5,6 +5,7 @@ more headers that say why and from where. :func:`read` lists them, :func:`redriv
 they came from. A repeat is possible after a crash; source topic, partition and offset tell it.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -21,7 +22,28 @@ from stream.reading import PATIENCE_SECONDS, read_to
 REASON, TOPIC, PARTITION, OFFSET = "weir-reason", "weir-topic", "weir-partition", "weir-offset"
 HEADERS = frozenset((REASON, TOPIC, PARTITION, OFFSET))
 
+BACKFILL = "weir-backfill"
+"""The header of a record that is sent late on purpose, whatever its value."""
+
+ORIGIN = "weir-origin"
+"""The header of a redriven record: topic, partition and offset of the record that became a dead letter first."""
+
+_ORIGIN = re.compile(rb"([A-Za-z0-9._-]{1,249}):(\d{1,9}):(\d{1,18})")
+
 Headers = tuple[tuple[str, bytes | None], ...]
+
+
+def is_backfill(headers: Iterable[tuple[str, bytes | None]]) -> bool:
+    """Whether a record with these headers is late on purpose."""
+    return any(name == BACKFILL for name, _ in headers)
+
+
+def _origin(record: ConsumerRecord) -> tuple[str, int, int]:
+    """Where a record lay first; a header that names another topic is not ours, and leads nowhere."""
+    match = _ORIGIN.fullmatch(dict(record.headers).get(ORIGIN) or b"")
+    if match is None or match[1].decode() != record.topic:
+        return record.topic, record.partition, record.offset
+    return record.topic, int(match[2]), int(match[3])
 
 
 @dataclass(frozen=True)
@@ -47,14 +69,27 @@ class DeadLetter:
             (OFFSET, str(self.offset).encode()),
         )
 
+    @property
+    def source(self) -> tuple[str, int, int]:
+        """Topic, partition and offset of the record."""
+        return self.topic, self.partition, self.offset
+
+    @property
+    def redriven_headers(self) -> list[tuple[str, bytes]]:
+        """The headers as received, as far as the producer can send them, and what a redriven record needs."""
+        received = [(name, text or b"") for name, text in self.received_headers if name not in (BACKFILL, ORIGIN)]
+        origin = f"{self.topic}:{self.partition}:{self.offset}"
+        return [*received, (BACKFILL, b"1"), (ORIGIN, origin.encode())]
+
     @classmethod
     def of(cls, record: ConsumerRecord, reason: str) -> "DeadLetter":
-        """The letter for a record of the interactions topic."""
+        """The letter for a record of the interactions topic; that of a redriven one is of what was redriven."""
+        topic, partition, offset = _origin(record)
         return cls(
             reason,
-            record.topic,
-            record.partition,
-            record.offset,
+            topic,
+            partition,
+            offset,
             record.key,
             record.value,
             tuple(record.headers),
@@ -105,17 +140,19 @@ def read(
 ) -> Iterator[DeadLetter]:
     """Yield the chosen letters, once per source record, partition by partition, up to the end as it is now.
 
+    Of a record that failed again after it was redriven the last letter counts; so the topic is read twice.
     Raises :class:`NotFound` when there is no such topic, :class:`Unavailable` when Kafka is away.
     """
-    seen: set[tuple[str, int, int]] = set()
-    for letter in _records(connection, topic, timeout_seconds):
-        source = (letter.topic, letter.partition, letter.offset)
-        if source not in seen and choose(letter):
-            seen.add(source)
+    last = {letter.source: place for place, letter in _records(connection, topic, timeout_seconds)}
+    for place, letter in _records(connection, topic, timeout_seconds):
+        if last.get(letter.source) == place and choose(letter):
             yield letter
 
 
-def _records(connection: KafkaConnection, topic: str, timeout_seconds: float) -> Iterator[DeadLetter]:
+def _records(
+    connection: KafkaConnection, topic: str, timeout_seconds: float
+) -> Iterator[tuple[tuple[int, int], DeadLetter]]:
+    """Partition and offset of each letter in its topic, and the letter."""
     require_broker(connection)
     try:
         consumer = clients.consumer(connection, auto_offset_reset="earliest")
@@ -132,7 +169,7 @@ def _records(connection: KafkaConnection, topic: str, timeout_seconds: float) ->
         for record in read_to(consumer, ends, timeout_seconds):
             letter = DeadLetter.parse(record.key, record.value, record.headers)
             if letter is not None:
-                yield letter
+                yield (record.partition, record.offset), letter
     except KafkaError as error:
         raise Unavailable(f"Kafka at {connection} does not answer: {clients.cause(connection, error)}") from error
     finally:
@@ -142,8 +179,9 @@ def _records(connection: KafkaConnection, topic: str, timeout_seconds: float) ->
 def redrive(connection: KafkaConnection, letters: Iterable[DeadLetter], mend: Mend = _as_it_is) -> int:
     """Send letters back to the topic they came from, with the key and headers as received; how many were sent.
 
-    ``mend`` gives the bytes to send, or None to leave the letter where it is. Order is kept. Every send is awaited:
-    a failure raises :class:`Unavailable`, and nothing after it was sent.
+    Two headers are added: that it is backfill, and so never late; and where it lay first, so that it stays one letter
+    should it fail again. ``mend`` gives the bytes to send, or None to leave the letter where it is. Order is kept.
+    Every send is awaited: a failure raises :class:`Unavailable`, and nothing after it was sent.
     """
     sent = 0
     require_broker(connection)
@@ -155,8 +193,10 @@ def redrive(connection: KafkaConnection, letters: Iterable[DeadLetter], mend: Me
         for letter in letters:
             value = mend(letter)
             if value is not None:
-                headers = [(name, text or b"") for name, text in letter.received_headers]  # None cannot be sent here
-                future = producer.send(letter.topic, value, letter.key, headers=headers)
+                # Without a key its own partition must do, or it could end in another one than what it answers.
+                partition = letter.partition if letter.key is None else None
+                headers = letter.redriven_headers
+                future = producer.send(letter.topic, value, letter.key, headers=headers, partition=partition)
                 future.get(timeout=30)
                 sent += 1
     except KafkaError as error:

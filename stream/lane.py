@@ -20,7 +20,7 @@ from importance.flush import Flush
 from importance.quality import CountKey, Counts
 from importance.sample import Sample
 from importance.scores import Offer, Scores
-from stream.dead_letters import DeadLetter
+from stream.dead_letters import DeadLetter, is_backfill
 from stream.ledger import Chunk
 from stream.reports import KAFKA, STORAGE, Availability, Lost, Report, Scored, Skipped, Turn
 from stream.threads import Threads
@@ -40,7 +40,8 @@ class Effects:
 
     ``beginnings`` gives partition → the offset at which reading begins, by what is stored; a partition that is missing
     is read from its start. What the group committed may be that of another store, or of a topic of the same name that
-    was deleted; it is where reading begins only without ``beginnings``.
+    was deleted; it is where reading begins only without ``beginnings``. ``clock`` gives the seconds since the epoch,
+    past which no record moves event time far.
     """
 
     claim: Callable[[int, int], tuple[int, Progress | None]]
@@ -50,6 +51,7 @@ class Effects:
     remember: Callable[[Flush], None]
     report: Callable[[Report], None]
     beginnings: Callable[[], Mapping[int, int]] | None = None
+    clock: Callable[[], float] = time.time
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,11 @@ class Lane:
         return self._join.event_time_ms
 
     @property
+    def oldest_ms(self) -> int | None:
+        """The own time of the impression that is decided next; None when none waits."""
+        return self._join.oldest_ms if self._join is not None else None
+
+    @property
     def has_work(self) -> bool:
         """Whether something is to be done, or being done, that is not durable yet."""
         return self._busy or bool(self._queue) or self._event_time_ms is not None
@@ -243,11 +250,7 @@ class Lane:
         worth = await self._weigh(decisions.samples)
         if worth.offers or batch.letters:
             await self._until_done(KAFKA, partial(self._publish, worth.offers, batch.letters))
-        if (
-            corrections
-            or decisions.progress.next != before.next
-            or decisions.progress.acknowledged != before.acknowledged
-        ):
+        if corrections or _has_moved(before, decisions.progress):
             flush = Flush(
                 partition=self.partition,
                 epoch=self._epoch,
@@ -264,7 +267,7 @@ class Lane:
             self._effects.report(
                 Turn(
                     self.partition, decisions.counts, worth.offers, len(corrections), dead, worth.scored,
-                    time.monotonic() - arrived,
+                    time.monotonic() - arrived, decisions.late,
                 )
             )  # fmt: skip
         self._acknowledge(decisions.progress.acknowledged)
@@ -276,7 +279,9 @@ class Lane:
             self._arrivals.popleft()
             chunk = self._queue.popleft()
             records = [(record.offset, record.timestamp, record.value) for record in chunk.records]
-            batch.add(chunk, join.feed(chunk.first, chunk.end, records))
+            backfill = {record.offset for record in chunk.records if record.headers and is_backfill(record.headers)}
+            wall_ms = int(self._effects.clock() * 1_000)
+            batch.add(chunk, join.feed(chunk.first, chunk.end, records, wall_ms, backfill))
             if len(batch.decisions.samples) >= self._limits.turn_samples:
                 break
         event_time_ms, self._event_time_ms = self._event_time_ms, None
@@ -323,3 +328,8 @@ class Lane:
                 self.beats += 1
                 return result
         raise AssertionError("the delays never end")
+
+
+def _has_moved(before: Progress, after: Progress) -> bool:
+    """Whether there is something to store; event time alone, of an idle partition, need not be."""
+    return (before.next, before.acknowledged, before.read) != (after.next, after.acknowledged, after.read)

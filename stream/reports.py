@@ -4,9 +4,10 @@ Knows nothing of metrics, logs or routes; whoever assembles the worker turns the
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from importance.decisions import LateRecord
 from importance.scores import Offer
 
 KAFKA = "kafka"
@@ -26,8 +27,9 @@ class Turn:
     """One durable step of one partition.
 
     ``counts``: (event type, outcome) → records. ``dead``: the reason of each dead letter. ``scored``: the calls of
-    the scorer. ``corrections`` may repeat an earlier one; they are idempotent. ``seconds``: from the arrival of the
-    oldest chunk in it, or of the time that closed its windows, until all of it was durable.
+    the scorer. ``corrections`` may repeat an earlier one; they are idempotent. ``late``: what came too late.
+    ``seconds``: from the arrival of the oldest chunk in it, or of the time that closed its windows, until all of it was
+    durable.
     """
 
     partition: int
@@ -37,6 +39,7 @@ class Turn:
     dead: Sequence[str]
     scored: Sequence[Scored]
     seconds: float = 0.0
+    late: Sequence[LateRecord] = ()
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,15 @@ class Standing:
     """Where the assigned partitions stand; a partition that is missing here is not this worker's.
 
     ``lag``: end − next offset to read, in records. ``waiting``: impressions whose window is open. ``undecided``: the
-    lag, and what was read and is not decided.
+    lag, and what was read and is not decided. ``event_times_ms``: event time, of those that have one; ``oldest_ms``:
+    the own time of the impression that is decided next.
     """
 
     lag: Mapping[int, int]
     waiting: Mapping[int, int]
     undecided: Mapping[int, int]
+    event_times_ms: Mapping[int, int] = field(default_factory=dict)
+    oldest_ms: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

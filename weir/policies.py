@@ -24,6 +24,7 @@ def join(settings: Settings) -> JoinPolicy:
         max_waiting_bytes=settings.max_waiting_bytes,
         max_remembered=settings.max_remembered,
         fields=Fields.parse(settings.fields),
+        late_letters=settings.late == "dead_letter",
     )
 
 

@@ -208,6 +208,10 @@ class Settings(BaseSettings):
         gt=0,
         description="a partition read to its end for so long lets event time run with the wall clock",
     )
+    late: Literal["dead_letter", "count"] = Field(
+        default="dead_letter",
+        description="what becomes of an impression that comes too late, and of what answers it; both are counted",
+    )
     max_waiting: Count = Field(
         default=100_000,
         description="impressions that may wait in a partition; past it the oldest are decided early, and counted",

@@ -14,6 +14,8 @@ from tests.end_to_end.topic import records
 from weir import policies
 from weir.settings import Settings
 
+NOW_MS = 1_700_000_000_000  # any moment between the events and the year 3000 comes to the same
+
 
 class Oracle:
     """Reads what was sent, and knows what every worker together must come to."""
@@ -42,7 +44,7 @@ class Oracle:
             self._joins[partition] = Join(self._policy, partition, Progress.beginning(0))
             self.decisions[partition] = Decisions(self._joins[partition].progress)
         join = self._joins[partition]
-        self.decisions[partition].extend(join.feed(join.position, rows[-1][0] + 1, rows))
+        self.decisions[partition].extend(join.feed(join.position, rows[-1][0] + 1, rows, NOW_MS))
 
     @property
     def next(self) -> dict[int, int]:
@@ -100,14 +102,14 @@ class Oracle:
     def read_again(self, partition: int, committed: int, progress: Progress) -> Decisions:
         """What a worker decides that finds this progress stored, and is sent the records from ``committed`` on."""
         rows = [row for row in self.content[partition] if row[0] >= committed]
-        return Join(self._policy, partition, progress).feed(committed, self.ends[partition], rows)
+        return Join(self._policy, partition, progress).feed(committed, self.ends[partition], rows, NOW_MS)
 
     def would_lose_from_next(self, partition: int, places: int = 40) -> bool:
         """Whether a worker that committed what is decided, not what is acknowledged, would come to something else."""
         rows = self.content[partition]
         for read in range(len(rows) // places, len(rows), len(rows) // places):
             join = Join(self._policy, partition, Progress.beginning(0))
-            join.feed(0, rows[read][0], rows[:read])
+            join.feed(0, rows[read][0], rows[:read], NOW_MS)
             expected = [sample for sample in self.decisions[partition].samples if sample.offset >= join.progress.next]
             if self.read_again(partition, join.progress.next, join.progress).samples != expected:
                 return True

@@ -12,6 +12,7 @@ from storage import heartbeats
 from storage.heartbeats import Assigned, Model
 from stream.reports import Change, Failed, Lost, Report, Skipped, Standing, Turn
 from weir import logs
+from weir.roles.lateness import LateWarnings
 
 _log = logs.logger(__name__)
 
@@ -35,6 +36,7 @@ class Reporting:
         self._progressed: datetime | None = None
         self._error: tuple[str, datetime] | None = None
         self._assigned: tuple[Assigned, ...] = ()
+        self._late = LateWarnings(clock)
         self._away: dict[str, str] = {}
         self._changing = Lock()
         self._partitions: set[int] = set()
@@ -118,6 +120,8 @@ class Reporting:
         metrics = self._metrics
         for (kind, outcome), count in turn.counts.items():
             metrics.events.labels(kind, outcome).inc(count)
+        metrics.late_seconds.observe_all([(late.event_time_ms - late.own_ms) / 1_000 for late in turn.late])
+        self._late.add(turn.partition, turn.late)
         for reason in turn.dead:
             metrics.dead_letters.labels(reason).inc()
         for scored in turn.scored:
@@ -137,8 +141,11 @@ class Reporting:
     def _standing(self, standing: Standing) -> None:
         metrics = self._metrics
         for partition in self._partitions - standing.lag.keys():
-            metrics.undecided_records.remove(str(partition))
-            metrics.ingest_lag_records.remove(str(partition))  # another worker's now: its figure, not ours
+            for gauge in (
+                metrics.ingest_lag_records, metrics.undecided_records, metrics.event_time_lag_seconds,
+                metrics.join_oldest_seconds,
+            ):  # fmt: skip
+                gauge.remove(str(partition))  # another worker's now: its figure, not ours
         self._partitions = set(standing.lag)
         self._assigned = tuple(
             Assigned(partition, lag, standing.waiting.get(partition, 0))
@@ -147,4 +154,11 @@ class Reporting:
         for partition, lag in standing.lag.items():
             metrics.ingest_lag_records.labels(str(partition)).set(lag)
             metrics.undecided_records.labels(str(partition)).set(standing.undecided[partition])
+            now_ms = standing.event_times_ms.get(partition)
+            oldest_ms = standing.oldest_ms.get(partition, now_ms)
+            lag_seconds = 0.0 if now_ms is None else self._clock() - now_ms / 1_000
+            oldest_seconds = 0.0 if now_ms is None or oldest_ms is None else max(0.0, (now_ms - oldest_ms) / 1_000)
+            metrics.event_time_lag_seconds.labels(str(partition)).set(lag_seconds)
+            metrics.join_oldest_seconds.labels(str(partition)).set(oldest_seconds)
         metrics.join_pending.set(sum(standing.waiting.values()))
+        self._late.tick()

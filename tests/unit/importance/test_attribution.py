@@ -291,7 +291,7 @@ def test_what_is_acknowledged_never_passes_an_impression_that_waits() -> None:
 def test_malformed_messages_alone_can_be_acknowledged() -> None:
     join = new_join()
     read(None, b"", join=join)
-    assert join.progress == Progress(2, BEGINNING_OF_TIME_MS, 2, BEGINNING_OF_TIME_MS)
+    assert join.progress == Progress(2, BEGINNING_OF_TIME_MS, 2, BEGINNING_OF_TIME_MS, read=2)
 
 
 def test_below_next_only_ids_and_waiting_actions_are_restored() -> None:
@@ -301,15 +301,14 @@ def test_below_next_only_ids_and_waiting_actions_are_restored() -> None:
     for value in values:
         read(value, join=before)
     assert before.progress == Progress(
-        next=4, event_time_ms=103, acknowledged=0, acknowledged_event_time_ms=BEGINNING_OF_TIME_MS
+        next=4, event_time_ms=103, acknowledged=0, acknowledged_event_time_ms=BEGINNING_OF_TIME_MS, read=6
     )
     after = new_join(policy, start=before.progress)
     reread = after.feed(0, 4, records_of(*values[:4]))
     assert (reread.samples, reread.corrections, reread.dead, reread.counts) == ([], [], [], {})
     assert reread.progress == before.progress
     rest = after.feed(4, 6, records_of(*values[4:], first=4))
-    assert rest.samples == []
-    assert rest.counts == {("impression", "accepted"): 1, ("heartbeat", "accepted"): 1}
+    assert (rest.samples, rest.counts) == ([], {})  # what was read was counted
     copies = read(seen("i", 105), clicked("b", "y", 103, "purchase"), seen("x", 110), beat(120), join=after)
     assert copies.counts["impression", "duplicate"] == 1
     assert copies.counts["purchase", "duplicate"] == 1
@@ -403,7 +402,7 @@ def test_ids_past_the_horizon_are_dropped() -> None:
     assert len(join._ids) < 3000
 
 
-@pytest.mark.parametrize("field", sorted({*Policy.__struct_fields__} - {"fields"}))
+@pytest.mark.parametrize("field", sorted({*Policy.__struct_fields__} - {"fields", "late_letters"}))
 def test_a_policy_of_nothing_is_refused(field: str) -> None:
     with pytest.raises(InvalidInput, match=f"{field} is 0; it must be at least 1"):
         Policy(**{"window_ms": 10, "deduplication_ms": 10, field: 0})
@@ -432,3 +431,76 @@ def test_a_replay_gives_samples_as_decided_and_what_corrections_made_of_them() -
 
 def test_a_replay_of_nothing_is_nothing() -> None:
     assert replay_partition([], POLICY).samples == []
+
+
+YEAR_3000_MS = 32_503_680_000_000
+WALL_MS = 1_800_000_000_000  # a multiple of the guard's step
+
+
+def read_at(wall_ms: int, *values: Value, join: Join, backfill: tuple[int, ...] = ()) -> Decisions:
+    first = join.position
+    rows = [(offset, YEAR_3000_MS, value) for offset, value in enumerate(values, first)]
+    return join.feed(first, first + len(values), rows, wall_ms, backfill)
+
+
+def test_a_record_past_the_wall_clock_is_a_dead_letter_and_moves_nothing() -> None:
+    join = new_join()
+    decisions = read_at(WALL_MS, seen("i", WALL_MS), seen("x", YEAR_3000_MS), beat(YEAR_3000_MS), join=join)
+    assert [(dead.offset, dead.reason) for dead in decisions.dead] == [
+        (1, "time_ahead_of_clock"),
+        (2, "time_ahead_of_clock"),
+    ]
+    assert (join.event_time_ms, join.waiting) == (WALL_MS, 1)
+    assert ids(read_at(WALL_MS, seen("j", WALL_MS + 10), join=join)) == ["i"]
+
+
+def test_event_time_goes_five_minutes_past_the_wall_clock_and_no_further() -> None:
+    join = new_join()
+    ahead_ms = WALL_MS + 5 * 60_000
+    decisions = read_at(WALL_MS, beat(ahead_ms), beat(ahead_ms + 1), join=join)
+    assert ([dead.offset for dead in decisions.dead], join.event_time_ms) == ([1], ahead_ms)
+    assert read_at(WALL_MS + 10_000, beat(ahead_ms + 1), join=join).dead == []
+
+
+def test_reading_again_by_a_later_clock_comes_to_the_same() -> None:
+    join = new_join()
+    values = [seen("i", WALL_MS), seen("x", WALL_MS + 3_300_000), seen("j", WALL_MS + 1)]
+    read_at(WALL_MS, *values, join=join)
+    again = new_join(start=join.progress)
+    assert again.position == 0
+    decisions = read_at(WALL_MS + 7_200_000, *values, beat(WALL_MS + 12), join=again)
+    assert (ids(decisions), decisions.dead) == (["i", "j"], [])  # the letter of x was sent the first time
+
+
+def test_a_late_impression_is_a_dead_letter_with_what_answers_it() -> None:
+    join = new_join()
+    decisions = read(beat(200), seen("i", 150), clicked("a", "i", 199), clicked("b", "other", 199), join=join)
+    assert [(dead.offset, dead.reason) for dead in decisions.dead] == [(1, "late"), (2, "late")]
+    assert [(late.own_ms, late.event_time_ms) for late in decisions.late] == [(150, 200), (199, 200)]
+    assert (decisions.counts["impression", "late"], decisions.counts["click", "late"]) == (1, 1)
+    assert decisions.counts["click", "accepted"] == 1
+    assert {correction.sample_id for correction in decisions.corrections} == {"i", "other"}
+
+
+def test_late_impressions_are_only_counted_where_the_policy_says_so() -> None:
+    join = new_join(Policy(window_ms=10, deduplication_ms=10, late_letters=False))
+    decisions = read(beat(200), seen("i", 150), clicked("a", "i", 199), join=join)
+    assert (decisions.dead, len(decisions.late)) == ([], 1)
+    assert decisions.counts["click", "accepted"] == 1
+
+
+def test_backfill_is_never_late_and_waits_a_window_for_what_is_sent_with_it() -> None:
+    join = new_join()
+    read(beat(200), seen("i", 150), clicked("a", "i", 151), join=join)
+    again = [seen("i", 150), clicked("a", "i", 151), seen("i", 150)]
+    decisions = join.feed(3, 6, records_of(*again, first=3), backfill={3, 4, 5})
+    assert (decisions.dead, decisions.counts["impression", "duplicate"]) == ([], 1)
+    assert ids(read(beat(209), join=join)) == []
+    (sample,) = read(beat(210), join=join).samples
+    assert (sample.id, sample.time_ms, sample.actions) == ("i", 150, Action.CLICK)
+
+
+def test_a_late_repeat_does_not_take_the_actions_of_the_impression_that_waits() -> None:
+    join = new_join(Policy(window_ms=100, deduplication_ms=10))
+    decisions = read(seen("i", 100), beat(150), seen("i", 100), clicked("a", "i", 150), beat(200), join=join)
+    assert actions(decisions) == {"i": Action.CLICK}

@@ -5,13 +5,15 @@ in most examples.
 """
 
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from importance.attribution import Decisions, Join, Policy, Progress, Record, replay_partition
+from importance.attribution import DeadRecord, Decisions, Join, Policy, Progress, Record, replay_partition
+from importance.ceilings import AHEAD_MS, STEP_MS
 from importance.decisions import OUTCOMES
 from importance.sample import Action, Rating, Sample
 from tests.malformed import valid_action, valid_heartbeat, valid_impression
@@ -36,7 +38,7 @@ partly_bounded_policies = st.builds(
 
 
 @st.composite
-def partitions(draw: st.DrawFn) -> list[Record]:
+def partitions(draw: st.DrawFn, unit_ms: int = 1) -> list[Record]:
     """Any content: jumps forth and back in time, Kafka's clock behind, gaps, repeats with other content, garbage."""
     records: list[Record] = []
     offset = draw(st.integers(0, 3))
@@ -45,7 +47,7 @@ def partitions(draw: st.DrawFn) -> list[Record]:
         now_ms += draw(st.sampled_from([0, 0, 1, 1, 2, 5, 15]))
         time = max(now_ms + draw(st.sampled_from([0, 0, 0, 1, 3, -1, -3, -9, -15])), 0)
         kafka_time_ms = draw(st.sampled_from([FAR_MS, FAR_MS, time, max(time - 2, 0)]))
-        records.append((offset, kafka_time_ms, draw(values(time))))
+        records.append((offset, kafka_time_ms * unit_ms, draw(values(time * unit_ms))))
         offset += draw(st.sampled_from([1, 1, 1, 1, 2, 4]))
     return records
 
@@ -66,9 +68,14 @@ def values(draw: st.DrawFn, time: int) -> bytes | None:
 
 @dataclass
 class Store:
-    """What a database would hold: the first sample of an id wins, corrections change what is there."""
+    """What a database would hold: the first sample of an id wins, corrections change what is there.
+
+    ``dead`` and ``counts`` are what was sent and counted on the way.
+    """
 
     decided: list[Sample] = field(default_factory=list)
+    dead: list[DeadRecord] = field(default_factory=list)
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     final: dict[str, tuple[int, Rating | None]] = field(default_factory=dict)
     progress: Progress = field(default_factory=lambda: Progress.beginning(0))
 
@@ -77,6 +84,8 @@ class Store:
         assert self.progress.acknowledged <= decisions.progress.acknowledged <= decisions.progress.next
         assert all(self.progress.next <= sample.offset < decisions.progress.next for sample in decisions.samples)
         self.decided += decisions.samples
+        self.dead += decisions.dead
+        self.counts += decisions.counts
         for sample in decisions.samples:
             self.final.setdefault(sample.id, (sample.actions, sample.rating))
         for correction in decisions.corrections:
@@ -172,6 +181,68 @@ def test_crashes_change_nothing_that_is_stored(records: list[Record], policy: Po
     assert crashed.decided == whole.decided
     assert crashed.final_of_unique_ids == whole.final_of_unique_ids
     assert crashed.progress.next == whole.progress.next
+    assert (crashed.dead, crashed.counts) == (whole.dead, whole.counts)  # each record once
+
+
+minutes_policies = st.builds(
+    Policy, window_ms=st.integers(1, 12).map(STEP_MS.__mul__), deduplication_ms=st.integers(1, 12).map(STEP_MS.__mul__)
+)
+
+
+@unhurried
+@given(partitions(unit_ms=STEP_MS), minutes_policies, sources)
+def test_whatever_clock_reads_a_record_again_it_is_judged_by_the_clock_that_read_it_first(
+    records: list[Record], policy: Policy, source: random.Random
+) -> None:
+    crashed, walls = read_with_crashes_at_a_wall_clock(records, policy, source)
+    join = Join(policy, 0, Progress.beginning(0))
+    whole = Store()
+    for record in records:
+        whole.apply(join.feed(join.position, record[0] + 1, [record], walls[record[0]]))
+    assert crashed.decided == whole.decided
+    assert crashed.final_of_unique_ids == whole.final_of_unique_ids
+    assert (crashed.dead, crashed.counts) == (whole.dead, whole.counts)
+
+
+def read_with_crashes_at_a_wall_clock(
+    records: list[Record], policy: Policy, source: random.Random
+) -> tuple[Store, dict[int, int]]:
+    """Read while the clock goes on, also between a crash and what follows; with the clock of each record's first read.
+
+    What a crash undid before it was stored was never read.
+    """
+    store, walls = Store(), dict[int, int]()
+    wall_ms = source.randint(0, 60) * STEP_MS - AHEAD_MS // 2
+    while True:
+        start = store.progress.acknowledged
+        join = Join(policy, 0, store.progress)
+        pending, read = Decisions(join.progress), dict[int, int]()
+        for first, end, chunk in chunks_of([record for record in records if record[0] >= start], source):
+            wall_ms += source.choice([0, 1, 5, 40]) * STEP_MS
+            pending.extend(join.feed(max(first, start), end, chunk, wall_ms))
+            read |= {record[0]: wall_ms for record in chunk if record[0] not in walls}
+            if source.random() < 0.2:
+                break
+            if source.random() < 0.6:
+                store.apply(pending)
+                walls |= read
+                pending, read = Decisions(join.progress), {}
+        else:
+            store.apply(pending)
+            return store, walls | read
+
+
+@unhurried
+@given(partitions(unit_ms=STEP_MS), minutes_policies, sources)
+def test_no_record_moves_event_time_past_the_wall_clock_and_five_minutes(
+    records: list[Record], policy: Policy, source: random.Random
+) -> None:
+    join = Join(policy, 0, Progress.beginning(0))
+    wall_ms = 0
+    for first, end, chunk in chunks_of(records, source):
+        wall_ms += source.choice([0, 1, 5, 40]) * STEP_MS
+        join.feed(first, end, chunk, wall_ms)
+        assert join.event_time_ms <= wall_ms + AHEAD_MS
 
 
 @unhurried

@@ -79,12 +79,14 @@ async def test_a_partition_that_is_not_read_to_its_end_is_not_idle(watched: Watc
 async def test_a_partition_that_has_nothing_left_to_wait_for_is_left_alone(watched: Watched) -> None:
     assert await watched.look(*range(100, 125)) == 20_000  # window and horizon are over: all is acknowledged
     assert watched.world.ledger.committable == 1
-    assert watched.world.log.count("remember") == 2
+    assert watched.world.log.count("remember") == 3  # that it was read, that it was decided, that it is acknowledged
 
 
 async def test_lag_and_waiting_are_told_of_the_assigned_partitions_only(watched: Watched) -> None:
     watched.pipeline.stand({0: (1, 4), 3: (7, 7)}, now=1.0)
-    assert watched.reports[-1] == Standing(lag={0: 3, 3: 0}, waiting={0: 1}, undecided={0: 4, 3: 0})
+    assert watched.reports[-1] == Standing(
+        {0: 3, 3: 0}, {0: 1}, undecided={0: 4, 3: 0}, event_times_ms={0: 0}, oldest_ms={0: 0}
+    )
     watched.pipeline.drop([0])
     watched.pipeline.stand({3: (7, 7)}, now=2.0)
     assert watched.reports[-1] == Standing(lag={3: 0}, waiting={}, undecided={3: 0})

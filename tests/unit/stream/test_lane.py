@@ -121,15 +121,20 @@ async def test_scores_are_published_before_they_are_remembered_and_acknowledged_
     committable: list[int | None] = []
     world.fail = lambda step: committable.append(world.ledger.committable)
     await walked(world, [shown(1), shown(2)], [beat(3_000)])
-    assert world.log == ["claim", "score", "publish", "remember"]
-    assert committable == [0, 0, 0, 0]
+    assert world.log == ["claim", "remember", "score", "publish", "remember"]
+    assert committable == [0, 0, 0, 0, 0]
     assert world.ledger.committable == 3
 
 
-async def test_nothing_is_stored_while_nothing_is_decided() -> None:
+async def test_only_how_far_it_read_is_stored_while_nothing_is_decided() -> None:
     world = World()
     await walked(world, [shown(1)], [shown(2)], [shown(3)])
-    assert world.log == ["claim"]
+    assert world.log == ["claim", *["remember"] * 3]
+    assert [(flush.progress.next, flush.progress.read, flush.samples) for flush in world.flushes] == [
+        (0, 1, 0),
+        (0, 2, 0),
+        (0, 3, 0),
+    ]
     assert world.ledger.committable == 0
 
 
@@ -151,7 +156,7 @@ async def test_a_step_whose_dependency_is_away_is_tried_again_and_told_once(step
             raise Unavailable("away")
 
     world.fail = fail
-    await walked(world, [shown(1)], [beat(3_000)])
+    await walked(world, [shown(1), beat(3_000)])
     assert world.log == ["claim", "score", "publish", "remember"]
     assert world.scored == ["i1"]
     assert [report.available for report in world.reports if isinstance(report, Change)] == [False, True]
@@ -192,7 +197,7 @@ async def test_an_unclear_commit_has_the_very_same_flush_given_again() -> None:
         remember(flush)
 
     world.remember = lost_answer  # type: ignore[method-assign]
-    await walked(world, [shown(1)], [beat(3_000)])
+    await walked(world, [shown(1), beat(3_000)])
     assert given[0] is given[1] is given[2]
     assert (given[0].epoch, given[0].old_next, given[0].progress.next, given[0].samples) == (5, 0, 2, 1)
 
@@ -235,7 +240,7 @@ async def test_what_lies_below_next_is_neither_scored_nor_published_nor_counted_
     assert world.scored == ["i3"]
     counted = sum(count for report in world.reports if isinstance(report, Turn) for count in report.counts.values())
     assert counted == 2  # the third impression and the last heartbeat
-    assert [flush.old_next for flush in world.flushes] == [4]
+    assert [flush.old_next for flush in world.flushes] == [4, 4]  # what was read, then what was decided
 
 
 async def test_a_chunk_wholly_below_what_was_acknowledged_is_acknowledged_at_once() -> None:

@@ -1,9 +1,11 @@
 """What a worker's turns become: figures on its page and lines in its log."""
 
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
+from importance.decisions import LateRecord
 from monitoring.metrics import DependencyMetrics, WorkerMetrics, new_registry
-from stream.reports import Scored, Turn
+from stream.reports import Scored, Standing, Turn
 from weir.roles.reporting import Reporting
 
 
@@ -23,3 +25,57 @@ def test_scores_that_were_no_numbers_are_counted() -> None:
     reporting(turn(Scored(10, 0.01, 1)))
     assert value(registry, "weir_scores_non_finite_total") == 4
     assert value(registry, "weir_batch_size_sum") == 366
+
+
+class Clock:
+    """Seconds, moved by the test."""
+
+    now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def late(*own_ms: int, event_time_ms: int = 10_000) -> Turn:
+    records = [LateRecord(own, event_time_ms) for own in own_ms]
+    return Turn(partition=2, counts={}, offers=(), corrections=0, dead=(), scored=(), late=records)
+
+
+def test_there_is_one_warning_of_late_impressions_per_partition_and_minute() -> None:
+    clock = Clock()
+    registry = new_registry()
+    with capture_logs() as warnings:
+        reporting = Reporting(WorkerMetrics(registry), DependencyMetrics(registry, ()), clock)
+        reporting(late(1_000))
+        reporting(late(2_000, 3_000))
+        assert [(w["partition"], w["count"], w["late_seconds"]) for w in warnings] == [(2, 1, 9.0)]
+        clock.now += 60
+        reporting(Standing({}, {}, {}))
+        assert [(w["count"], w["late_seconds"], w["event_time"]) for w in warnings[1:]] == [
+            (2, 8.0, "1970-01-01T00:00:10+00:00")
+        ]
+        clock.now += 60
+        reporting(Standing({}, {}, {}))
+        assert len(warnings) == 2
+    assert value(registry, "weir_late_seconds_count") == 3
+    assert value(registry, "weir_late_seconds_sum") == 9 + 8 + 7
+
+
+def test_lag_in_event_time_and_the_oldest_impression_are_told_by_partition() -> None:
+    clock = Clock()
+    registry = new_registry()
+    reporting = Reporting(WorkerMetrics(registry), DependencyMetrics(registry, ()), clock)
+
+    def of(name: str, partition: str) -> float | None:
+        return registry.get_sample_value(name, {"partition": partition})
+
+    now_ms = int(clock.now * 1_000)
+    reporting(
+        Standing(
+            {0: 1, 1: 0}, {0: 3, 1: 0}, {0: 1, 1: 0}, event_times_ms={0: now_ms - 4_000}, oldest_ms={0: now_ms - 9_000}
+        )
+    )
+    assert (of("weir_event_time_lag_seconds", "0"), of("weir_join_oldest_seconds", "0")) == (4, 5)
+    assert (of("weir_event_time_lag_seconds", "1"), of("weir_join_oldest_seconds", "1")) == (0, 0)
+    reporting(Standing({1: 0}, {1: 0}, {1: 0}))
+    assert of("weir_event_time_lag_seconds", "0") is None

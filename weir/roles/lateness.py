@@ -1,0 +1,57 @@
+"""Warn of impressions that came too late: at once, then at most once a minute and partition. The clock is passed in."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from importance.decisions import LateRecord
+from weir import logs
+
+_log = logs.logger(__name__)
+_EVERY_SECONDS = 60.0
+
+
+@dataclass
+class _Partition:
+    """What came too late since the last warning."""
+
+    warned: float
+    count: int = 0
+    event_time_ms: int = 0
+    most_ms: int = 0
+
+
+class LateWarnings:
+    """The warnings of one worker. ``clock`` gives seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._partitions: dict[int, _Partition] = {}
+
+    def add(self, partition: int, late: Sequence[LateRecord]) -> None:
+        """Take what came too late; warn if nothing was said of the partition for a minute."""
+        if not late:
+            return
+        state = self._partitions.setdefault(partition, _Partition(self._clock() - _EVERY_SECONDS))
+        state.count += len(late)
+        state.event_time_ms = late[-1].event_time_ms
+        state.most_ms = max(state.most_ms, *(record.event_time_ms - record.own_ms for record in late))
+        self._warn(partition, state)
+
+    def tick(self) -> None:
+        """Warn of what was held back, where the minute is over."""
+        for partition, state in self._partitions.items():
+            self._warn(partition, state)
+
+    def _warn(self, partition: int, state: _Partition) -> None:
+        if state.count and self._clock() - state.warned >= _EVERY_SECONDS:
+            _log.warning(
+                "impressions came too late: see weir dead-letters redrive --reason late",
+                partition=partition, count=state.count, event_time=_text(state.event_time_ms),
+                late_seconds=state.most_ms / 1_000,
+            )  # fmt: skip
+            state.warned, state.count, state.most_ms = self._clock(), 0, 0
+
+
+def _text(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1_000, UTC).isoformat(timespec="seconds")
