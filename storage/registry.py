@@ -106,6 +106,18 @@ def walk_back(log: Iterable[Entry]) -> list[str]:
     return stack
 
 
+def served_at(log: Iterable[Entry], time: datetime) -> str | None:
+    """The version that was active at a time; None before the first promotion.
+
+    >>> at = [datetime(2011, 1, day, tzinfo=UTC) for day in (3, 5, 9)]
+    >>> moves = [Entry(i, Kind.PROMOTE, None, f"v{i}", "ann", "", at[i]) for i in range(3)]
+    >>> served_at(moves, datetime(2011, 1, 6, tzinfo=UTC)), served_at(moves, at[2]), served_at(moves[1:], at[0])
+    ('v1', 'v2', None)
+    """
+    before = [entry for entry in log if entry.time <= time]
+    return before[-1].to_version if before else None
+
+
 class Registry:
     """Versions, pointer and log. ``clock`` gives seconds since the epoch."""
 

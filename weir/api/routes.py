@@ -12,7 +12,7 @@ from fastapi import APIRouter, Body, HTTPException, Path, Response, status
 from importance.errors import InvalidInput
 from importance.mixture import LABEL_FREE, check_name
 from importance.sample import Action, Sample
-from storage.registry import Entry, Version
+from storage.registry import Entry, Version, served_at
 from weir import promoting
 from weir.api import shapes
 from weir.api.context import ApiContext
@@ -110,6 +110,15 @@ def _models(router: APIRouter, context: ApiContext) -> None:
             versions=[_described(version) for version in registry.versions()],
         )
 
+    @router.get("/v1/models/log", tags=["models"])
+    def log(at: datetime | None = None) -> shapes.PromotionLog:
+        """The whole append-only promotion log, oldest first; with ``at`` also the version that was active then."""
+        if at is not None and at.tzinfo is None:
+            raise InvalidInput(f"at is {at.isoformat()}, without an offset from UTC: write it as 2026-01-01T08:53:00Z")
+        entries = registry.log()
+        version = None if at is None else served_at(entries, at)
+        return shapes.PromotionLog(at=at, version=version, log=[_entry(entry) for entry in entries])
+
     @router.get("/v1/models/{version}", tags=["models"])
     def model(version: VersionName) -> shapes.ModelDetails:
         """One version, with its files and what the log says of it."""
@@ -152,7 +161,8 @@ def _training(router: APIRouter, context: ApiContext) -> None:
     def run(request: Reason = UNTOLD) -> shapes.TrainingRun:
         """Ask for a fine-tune now; 409 while training is frozen."""
         is_new = context.request_training(ACTOR, request.reason)
-        return shapes.TrainingRun(state="accepted" if is_new else "coalesced")
+        note = next((line for line in context.degraded() if line.startswith("no trainer")), None)
+        return shapes.TrainingRun(state="accepted" if is_new else "coalesced", note=note)
 
 
 def _buffer(router: APIRouter, context: ApiContext) -> None:

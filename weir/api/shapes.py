@@ -98,6 +98,14 @@ class LogEntry(BaseModel):
     time: datetime
 
 
+class PromotionLog(BaseModel):
+    """All entries of the promotion log, oldest first; ``version``: what was active ``at`` a time, if one was given."""
+
+    at: datetime | None
+    version: str | None
+    log: list[LogEntry]
+
+
 class ModelDetails(ModelVersion):
     """A version with where its files lie and what the log says of it."""
 
@@ -142,9 +150,10 @@ class Frozen(BaseModel):
 
 
 class TrainingRun(BaseModel):
-    """``coalesced``: a run was asked for already and has not begun; the two become one."""
+    """``coalesced``: a run was asked for already, or goes on; the two become one. ``note``: no trainer runs."""
 
     state: Literal["accepted", "coalesced"]
+    note: str | None = None
 
 
 class StratumState(BaseModel):

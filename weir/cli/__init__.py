@@ -26,6 +26,7 @@ from weir.cli import (
     settings,
     status,
     topics,
+    train,
     up,
 )
 
@@ -76,6 +77,7 @@ def create_app() -> typer.Typer:
         group.register(app)
     app.add_typer(benchmark.app, name="benchmark")
     app.add_typer(models.app, name="models")
+    app.add_typer(train.app, name="train")
     app.add_typer(buffer.app, name="buffer")
     app.add_typer(dead_letters.app, name="dead-letters")
     return app

@@ -208,12 +208,35 @@ def _artifacts(settings: "Settings") -> tuple[State, str]:
     except Exception as error:  # every kind of store raises its own
         return "wrong", f"{place}: {type(error).__name__}: {error}; set WEIR_ARTIFACTS_URL"
     if "file" not in files.protocol:
-        return ("ok", place) if there else ("note", f"{place} is empty; it is filled by the first version")
+        return _active_files(
+            settings, ("ok", place) if there else ("note", f"{place} is empty; the first version fills it")
+        )
     folder = Path(root)
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
         return "wrong", f"{existing} cannot be written to: set WEIR_ARTIFACTS_URL"
-    return ("ok", place) if there else ("note", f"{place} is made when it is needed")
+    return _active_files(settings, ("ok", place) if there else ("note", f"{place} is made when it is needed"))
+
+
+def _active_files(settings: "Settings", store: tuple[State, str]) -> tuple[State, str]:
+    """Whether the active version's files are as registered: every one is read. ``store``: what is known without one."""
+    from storage.artifacts import Artifacts
+    from storage.engine import create_engine
+    from storage.registry import Registry
+
+    if not settings.database_url:
+        return store
+    engine = create_engine(settings.database_url, pool_size=1)
+    try:
+        active = Registry(engine).active()
+    except WeirError:
+        return store  # the line of postgres has the reason
+    finally:
+        engine.dispose()
+    if active is None:
+        return store
+    Artifacts(settings.artifacts_url).check(active.artifact, active.sha256)
+    return "ok", f"{store[1]}, version {active.version} intact"
 
 
 def _dataset(settings: "Settings") -> tuple[State, str]:

@@ -1,7 +1,7 @@
 """``weir models``: the versions, which of them serves, and how to change that."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +13,9 @@ from weir.cli.output import AsJson, print_columns, print_facts, print_json
 
 if TYPE_CHECKING:
     from storage.artifacts import Artifacts
-    from storage.registry import Entry, Registry
+    from storage.registry import Entry, Registry, Version
+    from storage.requests import Requests
+    from storage.runs import Runs
     from weir.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Model versions: list, promote, roll back, freeze training.")
@@ -32,7 +34,7 @@ def init(
     """Make the first version: the built-in model trained on history, or the one that WEIR_MODEL names."""
     from weir.progress import Progress
 
-    with _opened() as place, closing(Progress(sys.stderr)) as progress:
+    with opened() as place, closing(Progress(sys.stderr)) as progress:
         from weir.models import make_first  # after the settings: a wrong one is said at once
 
         entry = make_first(place.settings, place.registry, None if untrained else dataset, progress.show)
@@ -43,7 +45,7 @@ def init(
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List all versions, oldest first, with state and quality; the active one serves."""
-    with _opened() as place:
+    with opened() as place:
         active, versions = place.registry.active(), place.registry.versions()
         frozen = place.registry.frozen()
     if as_json:
@@ -54,6 +56,41 @@ def list_(as_json: AsJson = False) -> None:
             (x.version, x.parent, x.state, f"{x.created:%Y-%m-%d %H:%M:%S}Z", x.metrics.get("auc")) for x in versions
         ]
         print_columns(header, rows)
+        if frozen:
+            typer.echo("training is frozen until weir models unfreeze; weir models log says by whom and why")
+
+
+@app.command()
+def log(
+    at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="Say which version was active then.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the whole append-only promotion log, oldest first, or the version that was active at a time."""
+    from weir.times import moment
+
+    then = None if at is None else moment(at)
+    with opened() as place:
+        entries = place.registry.log()
+    if then is None:
+        print_json(entries) if as_json else _print_log(entries)
+        return
+    from storage.registry import served_at
+
+    version = served_at(entries, then)
+    if as_json:
+        print_json({"time": then, "version": version})
+    else:
+        typer.echo(version or "no version was active then")
+
+
+def _print_log(entries: "Iterable[Entry]") -> None:
+    print_columns(
+        ("sequence", "kind", "from", "to", "time", "actor", "reason"),
+        [
+            (x.sequence, x.kind, x.from_version, x.to_version, f"{x.time:%Y-%m-%d %H:%M:%S}Z", x.actor, x.reason)
+            for x in entries
+        ],
+    )
 
 
 @app.command()
@@ -61,21 +98,28 @@ def show(version: VersionName, as_json: AsJson = False) -> None:
     """Show one version: its files, figures, the gate's decision, and what the log says of it."""
     from dataclasses import asdict
 
-    with _opened() as place:
+    with opened() as place:
         found = place.registry.version(version)
         log = [entry for entry in place.registry.log() if version in (entry.from_version, entry.to_version)]
     if as_json:
         print_json({**asdict(found), "log": log})
         return
-    print_facts((name, value) for name, value in asdict(found).items())
+    print_facts(_facts(found))
     typer.echo()
-    print_columns(
-        ("sequence", "kind", "from", "to", "time", "actor", "reason"),
-        [
-            (x.sequence, x.kind, x.from_version, x.to_version, f"{x.time:%Y-%m-%d %H:%M:%S}Z", x.actor, x.reason)
-            for x in log
-        ],
-    )
+    _print_log(log)
+
+
+def _facts(version: "Version") -> Iterator[tuple[str, object]]:
+    """What a person wants to know of a version, each figure on a line of its own."""
+    yield from (("version", version.version), ("state", version.state), ("parent", version.parent))
+    yield "created", f"{version.created:%Y-%m-%d %H:%M:%S}Z"
+    yield from version.metrics.items()
+    for name, value in version.statistics.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name.replace('_', ' ')}, {key}", each) for key, each in value.items())
+        else:
+            yield name, value
+    yield from (("artifact", version.artifact), ("sha256", version.sha256))
 
 
 @app.command()
@@ -85,7 +129,7 @@ def promote(
     """Let a version serve, whatever the gate said of it."""
     from weir import promoting
 
-    with _opened(announces=True) as place:
+    with opened(announces=True) as place:
         entry = promoting.promote(place.registry, place.artifacts, version, actor=actor or this_user(), reason=reason)
         place.announce(entry)
     _say(entry, f"{entry.to_version} serves", as_json)
@@ -101,7 +145,7 @@ def rollback(
     """Let an earlier version serve again and freeze training. Repeated, it walks further back."""
     from weir import promoting
 
-    with _opened(announces=True) as place:
+    with opened(announces=True) as place:
         entry = promoting.rollback(place.registry, place.artifacts, to, actor=actor or this_user(), reason=reason)
         place.announce(entry)
     _say(entry, f"{entry.to_version} serves again; training is frozen until weir models unfreeze", as_json)
@@ -110,7 +154,7 @@ def rollback(
 @app.command()
 def freeze(reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson = False) -> None:
     """Stop training: nothing is promoted by itself any more."""
-    with _opened() as place:
+    with opened() as place:
         entry = place.registry.freeze(actor=actor or this_user(), reason=reason)
     _say(entry, "training is frozen", as_json)
 
@@ -118,16 +162,18 @@ def freeze(reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson
 @app.command()
 def unfreeze(reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson = False) -> None:
     """Let training go on."""
-    with _opened() as place:
+    with opened() as place:
         entry = place.registry.unfreeze(actor=actor or this_user(), reason=reason)
     _say(entry, "training goes on", as_json)
 
 
 @dataclass(frozen=True)
-class _Place:
-    """The registry, and the settings that say where its changes are announced."""
+class Place:
+    """The tables of models and training, the store, and the settings that say where changes are announced."""
 
     registry: "Registry"
+    runs: "Runs"
+    requests: "Requests"
     artifacts: "Artifacts"
     settings: "Settings"
 
@@ -147,10 +193,13 @@ class _Place:
 
 
 @contextmanager
-def _opened(*, announces: bool = False) -> Iterator[_Place]:
+def opened(*, announces: bool = False) -> Iterator[Place]:
+    """What the commands of models and training work on, for the length of a block."""
     from storage.artifacts import Artifacts
     from storage.engine import create_engine
     from storage.registry import Registry
+    from storage.requests import Requests
+    from storage.runs import Runs
     from weir.places import located
     from weir.settings import read
 
@@ -159,7 +208,7 @@ def _opened(*, announces: bool = False) -> Iterator[_Place]:
         import weir.announcing  # noqa: F401 - takes 0.4 s, which the workers would wait for after the change
     engine = create_engine(settings.database_url, pool_size=1)
     try:
-        yield _Place(Registry(engine), Artifacts(settings.artifacts_url), settings)
+        yield Place(Registry(engine), Runs(engine), Requests(engine), Artifacts(settings.artifacts_url), settings)
     finally:
         engine.dispose()
 

@@ -76,3 +76,22 @@ def test_a_damaged_version_is_neither_promoted_nor_rolled_back_to(world: World) 
     assert world.announced == []
     body = {"version": "v1", "reason": "worse"}
     assert world.http.post("/v1/models/rollback", json=body).json()["version"] == "v1"
+
+
+def test_the_log_is_whole_and_says_what_was_active_at_a_time(world: World) -> None:
+    world.register("v1", "v2")
+    body = world.http.get("/v1/models/log").json()
+    assert [(entry["kind"], entry["to_version"]) for entry in body["log"]] == [("promote", "v1"), ("promote", "v2")]
+    assert (body["at"], body["version"]) == (None, None)
+    first = body["log"][0]["time"]
+    assert world.http.get("/v1/models/log", params={"at": first}).json()["version"] == "v1"
+    assert world.http.get("/v1/models/log", params={"at": "2011-01-01T00:00:00Z"}).json()["version"] is None
+    world.problem(world.http.get("/v1/models/log", params={"at": "2011-01-01T00:00:00"}), 422)
+
+
+def test_a_request_to_train_says_when_no_trainer_is_running(world: World) -> None:
+    assert world.http.post("/v1/training/run").json()["note"] is None
+    world.degraded.append("no trainer is running: start weir trainer")
+    answer = world.http.post("/v1/training/run")
+    assert answer.status_code == 202
+    assert answer.json()["note"] == "no trainer is running: start weir trainer"

@@ -353,3 +353,33 @@ def test_status_and_check_tell_which_role_is_gone(weir: Weir, database: str, reg
     assert found["worker"][1].startswith("worker host-a/1 is gone: has not reported for 2")
     assert found["trainer"][0] == "wrong"
     assert found["trainer"][1].startswith("none is running: start weir trainer (trainer host-a/2 is gone")
+
+
+def test_check_reads_the_files_of_the_active_version(weir: Weir, registry: Registry) -> None:
+    register(registry, "v1")
+
+    def artifacts() -> tuple[str, str]:
+        found = next(x for x in json.loads(weir("check", "--json").out) if x["name"] == "artifacts")
+        return found["state"], found["detail"]
+
+    assert artifacts()[0] == "ok"
+    assert "version v1 intact" in artifacts()[1]
+    (Path(".weir") / "artifacts").rename("elsewhere")
+    state, detail = artifacts()
+    assert state == "wrong"
+    assert "lacks a file" in detail
+
+
+def test_the_log_and_the_runs_are_shown_whole(weir: Weir, registry: Registry) -> None:
+    register(registry, "v1", "v2")
+    log = weir("models", "log", "--json").data
+    assert [entry["to_version"] for entry in log] == ["v1", "v2"]
+    assert weir("models", "log", "--at", log[0]["time"]).out == "v1\n"
+    done = weir("models", "log", "--at", "yesterday")
+    assert (done.status, "2026-01-01T08:53:00Z" in done.err) == (2, True)
+    assert weir("train", "run", "--json").data == {"state": "accepted"}
+    assert weir("train", "run", "--json").data == {"state": "coalesced"}
+    assert weir("train", "runs", "--json").data == []
+    weir("models", "freeze", "--reason", "holidays")
+    assert weir("models", "list").out.endswith("weir models log says by whom and why\n")
+    assert "holidays" in weir("models", "log").out

@@ -48,7 +48,8 @@ def test_every_command_of_the_contract_exists() -> None:
     assert set(COMMANDS) == {
         "up", "worker", "trainer", "api", "migrate", "topics", "check", "status", "settings", "replay",
         "models init", "models list", "models show", "models promote", "models rollback", "models freeze",
-        "models unfreeze", "buffer stats", "buffer explain", "buffer rescore", "dead-letters list",
+        "models unfreeze", "models log", "train runs", "train run",
+        "buffer stats", "buffer explain", "buffer rescore", "dead-letters list",
         "dead-letters redrive", "benchmark importance", "score",
     }  # fmt: skip
     assert {"--replay", "--no-replay", "--limit", "--once", "--json", "--fresh", "--speed"} == set(COMMANDS["up"])
