@@ -68,6 +68,23 @@ def held(log_weights: Floats, u: Floats, places: int, probability: Probability =
     return rows, probability(log_weights, rows, kappa)
 
 
+def bounded(
+    log_weights: Floats, subjects: Rows, u: Floats, places: int, most: int, own: bool = True
+) -> tuple[Rows, Floats]:
+    """Who is held where a subject (0, 1, …) holds its ``most`` largest keys at most. ``own``: p knows of that bound."""
+    keys = log_weights - np.log(u)
+    order = np.lexsort((-keys, subjects))
+    counts = np.bincount(subjects)
+    rank = np.arange(len(keys)) - np.repeat(np.cumsum(counts) - counts, counts)
+    bounds = np.full(len(counts), -inf)
+    first_out = order[rank == most]
+    bounds[subjects[first_out]] = keys[first_out]
+    left = order[rank < most]
+    inside, kappa = largest(keys[left], places)
+    rows = left[inside]
+    return rows, inclusion_probabilities(log_weights[rows], np.maximum(kappa, bounds[subjects[rows]]) if own else kappa)
+
+
 def scored_again(
     before: Floats, after: Floats, u: Floats, places: int, seen: int, remember: bool = True, begin_anew: bool = True
 ) -> tuple[Rows, Floats]:

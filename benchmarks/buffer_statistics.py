@@ -28,7 +28,7 @@ from importance.reservoir import AdmissionPolicy, Door, Reservoir, admit
 from importance.sample import Sample
 from importance.scores import Scores
 from importance.selection import proportional
-from importance.strata import STRATA, StrataPolicy
+from importance.strata import HOLDOUT, PLAIN, STRATA, StrataPolicy, assign, subject_capacities
 from importance.weights import effective_sample_size, training_weights
 
 BOUND = 4.0
@@ -235,6 +235,98 @@ def coverage(runs: int, count: int = 10_000, places: int = 1_000, decay: float =
     ]  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """A stream in which subject 0 sends half of the samples, and the others 25 each.
+
+    Its labels are three times as frequent as the others', its losses half as large: forgetting who sent what shows.
+    """
+
+    places: int
+    subjects: Rows
+    log_weights: Floats
+    strata: NDArray[np.str_]
+    columns: dict[str, Floats]
+
+    @classmethod
+    def of(cls, held_out: bool, others: int = 2_000, each: int = 25) -> "Crowd":
+        """With the loud subject in the holdout, or not."""
+        random = np.random.default_rng(17)
+        subjects = random.permutation(
+            np.append(np.zeros(others * each, np.int64), np.repeat(np.arange(1, others + 1), each))
+        )
+        is_loud, count = subjects == 0, len(subjects)
+        labels = (random.uniform(size=count) < np.where(is_loud, 0.3, 0.1)).astype(np.int64)
+        loss = random.gamma(0.7, 0.5, count) * np.where(is_loud, 0.5, 1.0)
+        salts = (f"salt {number}" for number in range(1_000))
+        policy = next(p for p in map(StrataPolicy, salts) if (assign("i", "0", [0], p) == [HOLDOUT]) == held_out)
+        strata = np.array(
+            assign([f"id-{n}" for n in range(count)], [f"{s}" for s in subjects], labels.tolist(), policy)
+        )
+        weights = proportional(loss, float(loss.mean()))
+        log_weights = np.where(np.isin(strata, PLAIN), 0.0, np.log(weights))
+        return cls(
+            5 * others, subjects, log_weights, strata, {"label rate": labels.astype(np.float64), "mean loss": loss}
+        )
+
+    def held(self, u: Floats, share: float, own: bool = True) -> tuple[Rows, Floats, float]:
+        """Rows and p of a bounded buffer, and the largest part of a stratum's places that the loud subject has."""
+        places = StrataPolicy("salt").capacities(self.places)
+        most = subject_capacities(places, share)
+        rows, chances, largest = [], [], 0.0
+        for name, size in places.items():
+            of = np.flatnonzero(self.strata == name)
+            inside, p = sampling.bounded(self.log_weights[of], self.subjects[of], u[of], size, most[name], own)
+            rows.append(of[inside])
+            chances.append(p)
+            largest = max(largest, float((self.subjects[of[inside]] == 0).sum() / size))
+        return np.concatenate(rows), np.concatenate(chances), largest
+
+
+@dataclass(frozen=True, slots=True)
+class Crowded:
+    """A figure of such a stream: bias of its estimate, coverage of its interval, the loud subject's largest share."""
+
+    way: str
+    figure: str
+    bias: Bias
+    covered: float
+    largest: float
+    wrong: bool
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is unbiased and covered as promised. The ratio's own bias, of order 1/n, is below 0.5 %."""
+        return (abs(self.bias.z) < BOUND or abs(self.bias.bias) < 0.005) and 0.93 <= self.covered <= 0.98
+
+
+def crowds(runs: int, share: float = 0.03, others: int = 2_000) -> list[Crowded]:
+    """One loud subject between ``others``, bounded to ``share`` of each stratum; and p that forgets the bound."""
+    found = []
+    for held_out, own in ((False, True), (True, True), (False, False)):
+        crowd = Crowd.of(held_out, others)
+        way = ("held out" if held_out else "in training") + ("" if own else ", p forgets the bound")
+        estimates: dict[str, list[float]] = {name: [] for name in crowd.columns}
+        inside, largest = dict.fromkeys(crowd.columns, 0), 0.0
+        for u in sampling.runs_of(len(crowd.subjects), runs if own else max(runs // 10, 10), way):
+            rows, p, part = crowd.held(u, share, own)
+            largest = max(largest, part)
+            for name, values in crowd.columns.items():
+                of = values[rows]
+                told = share_of(of, p) if name == "label rate" else mean(of, p)
+                estimates[name].append(told.value)
+                inside[name] += told.low <= values.mean() <= told.high
+        for name, values in crowd.columns.items():
+            bias, tried = Bias.of(estimates[name], float(values.mean())), len(estimates[name])
+            found.append(Crowded(way, name, bias, inside[name] / tried, largest, not own))
+    return found
+
+
+def share_of(ones: Floats, probability: Floats) -> Estimate:
+    """The share of what is 1."""
+    return share(ones == 1, probability)
+
+
 def _measured(log_weights: Floats) -> tuple[dict[str, Floats], dict[str, NDArray[np.bool_]]]:
     """What totals and means are of, and what shares are of."""
     random, count, weights = np.random.default_rng(5), len(log_weights), np.exp(log_weights)
@@ -420,6 +512,16 @@ def tables(runs: int) -> Iterator[list[Verdict]]:
     columns = ("figure", "runs", "hits", "covered", "promised", '"too few" said', "rival", "it covers", "")
     print(table("95 % intervals, 1,000 of 10,000 held", columns, covered), flush=True)
     yield covered
+    loud: list[Verdict] = [
+        (
+            f"{each.figure}, {each.way}", f"{each.bias.runs:,}", f"{each.largest:.2%}", f"{each.bias.bias:+.2%}",
+            f"{each.covered:.1%}", verdict(each.holds, each.wrong),
+        )
+        for each in crowds(runs)
+    ]  # fmt: skip
+    title = "One subject with 50,000 samples between 2,000 with 25 each, 10,000 places, share 3 %"
+    print(table(title, ("figure", "runs", "largest share of a stratum", "bias", "covered", ""), loud), flush=True)
+    yield loud
     for shape in ("lognormal", "bimodal"):
         rules: list[Verdict] = [
             (each.rule, f"{runs:,}", f"{each.bias:+.1%}", f"{each.variance:.4f}", f"{each.ess:.2f} n")

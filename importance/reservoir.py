@@ -9,6 +9,11 @@ and a stratum of capacity k holds the k largest keys. κ, its threshold, is the 
 up; p = min(1, exp(ℓ − κ)) is the probability of being held, and Σ f/p estimates Σ f over all that was offered without
 bias (Duffield, Lund & Thorup 2007; Cohen & Kaplan 2008). Decay shifts every ℓ alike, so nothing is ever rescaled.
 
+A subject holds at most q rows of a stratum, its q largest keys; κₕ is the largest key that this bound ever turned away,
+and p = min(1, exp(ℓ − max(κ, κₕ))). While a row is held neither threshold depends on its own u, so Σ f/p stays without
+bias (a substitutable threshold: Ting 2017), and rows and thresholds stay a function of the set of offers. κₕ ≤ κ says
+nothing and is dropped: a stratum keeps at most k/q of them.
+
 `admit` gives keys to samples; `Reservoir` is the buffer in memory, and the oracle of the one in Postgres.
 
 A row that is scored again gets another ℓ and key, with the same u. That it is there at all it owes to the old ones, so
@@ -95,17 +100,29 @@ _time_ms = attrgetter("time_ms")
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """The thresholds of all strata as somebody last saw them. An old copy is never wrong, only less strict."""
+    """The thresholds of all strata as somebody last saw them. An old copy is never wrong, only less strict.
+
+    ``subjects`` holds κₕ > κ by (stratum, subject), of subjects that are at their bound.
+    """
 
     thresholds: Mapping[str, Threshold] = field(default_factory=dict)
+    subjects: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def __getitem__(self, stratum: str) -> Threshold:
         return self.thresholds.get(stratum, _OPEN)
 
-    def kappas(self, strata: Sequence[str]) -> Floats:
-        """κ of the stratum of each sample [n]."""
+    def kappa(self, stratum: str, subject: str) -> float:
+        """max(κ, κₕ): what a subject's key must exceed."""
+        return max(self[stratum].kappa, self.subjects.get((stratum, subject), -inf))
+
+    def kappas(self, strata: Sequence[str], subjects: Sequence[str]) -> Floats:
+        """The same of each sample [n]."""
         known = {stratum: self[stratum].kappa for stratum in set(strata)}
-        return np.fromiter(map(known.__getitem__, strata), np.float64, len(strata))
+        kappas = np.fromiter(map(known.__getitem__, strata), np.float64, len(strata))
+        if not self.subjects:
+            return kappas
+        own = map(self.subjects.get, zip(strata, subjects, strict=True), repeat(-inf))
+        return np.maximum(kappas, np.fromiter(own, np.float64, len(strata)))
 
 
 def inclusion_probability(log_weight: float, kappa: float, limit: float = 0.0) -> float:
@@ -131,20 +148,21 @@ def inclusion_probabilities(
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Draws:
-    """How n samples were drawn: ``strata`` [n], ``log_weight`` ℓ [n], and ``key`` ℓ − ln u [n]."""
+    """How n samples were drawn: ``strata`` and ``subjects`` [n], ``log_weight`` ℓ [n], and ``key`` ℓ − ln u [n]."""
 
     strata: Sequence[str]
+    subjects: Sequence[str]
     log_weight: Floats
     key: Floats
 
     def kept(self, door: Door) -> NDArray[np.bool_]:
-        """Whether each lies above its stratum's κ."""
-        return self.key > door.kappas(self.strata)
+        """Whether each lies above the threshold of its stratum and subject."""
+        return self.key > door.kappas(self.strata, self.subjects)
 
     def probability(self, door: Door) -> list[float]:
-        """The chance of each to lie above that κ; see `inclusion_probability`."""
+        """The chance of each to lie above that threshold; see `inclusion_probability`."""
         with np.errstate(invalid="ignore"):  # −∞ − (−∞): a weight of 0 before anything was turned away
-            exponents = np.minimum(0.0, self.log_weight - door.kappas(self.strata))
+            exponents = np.minimum(0.0, self.log_weight - door.kappas(self.strata, self.subjects))
         exponents[self.log_weight == -inf] = -inf
         return [exp(exponent) for exponent in exponents.tolist()]
 
@@ -166,7 +184,8 @@ def draw(samples: Sequence[Sample], strata: Sequence[str], scores: Scores, polic
     is_plain = np.fromiter(map(PLAIN.__contains__, strata), np.bool_, len(samples))
     log_weight = np.where(is_plain, 0.0, logarithms(weights))
     log_weight += policy.decay_per_ms * (times_ms - policy.landmark_ms)
-    return Draws(strata, log_weight, log_weight - logarithms(uniforms(ids, policy.salt, "draw")))
+    subjects = [sample.subject for sample in samples]
+    return Draws(strata, subjects, log_weight, log_weight - logarithms(uniforms(ids, policy.salt, "draw")))
 
 
 def logarithms(values: Floats) -> Floats:
@@ -220,8 +239,8 @@ def _newest(first: Rating | None, second: Rating | None) -> Rating | None:
     return max(first, second)
 
 
-def rescored(rows: Sequence[Offer], score: Score, policy: AdmissionPolicy, kappas: Mapping[str, float]) -> list[Offer]:
-    """Rows with a new score, ℓ and key, and m of the old ones; ``kappas`` are the thresholds they were held by."""
+def rescored(rows: Sequence[Offer], score: Score, policy: AdmissionPolicy, door: Door) -> list[Offer]:
+    """Rows with a new score, ℓ and key, and m of the old ones; ``door`` has the thresholds they were held by."""
     samples = [row.sample for row in rows]
     scores = score(samples)
     draws = draw(samples, [row.stratum for row in rows], scores, policy)
@@ -229,7 +248,7 @@ def rescored(rows: Sequence[Offer], score: Score, policy: AdmissionPolicy, kappa
     return [
         msgspec.structs.replace(
             row, importance=importance, estimator=scores.estimator, model=scores.model, log_weight=log_weight, key=key,
-            limit=min(row.limit, row.log_weight - kappas[row.stratum]),
+            limit=min(row.limit, row.log_weight - door.kappa(row.stratum, row.sample.subject)),
         )
         for row, importance, log_weight, key in zip(rows, *columns, strict=True)
     ]  # fmt: skip
@@ -240,21 +259,30 @@ class Reservoir:
 
     After a trim, rows and thresholds are a function of the set of offers: no order, repetition or split over several
     reservoirs changes them. Between trims it may hold more than its capacity, as the buffer in Postgres does.
+
+    ``subject_capacities`` bound the rows of one subject in each stratum; without them nothing does.
     """
 
-    def __init__(self, capacities: Mapping[str, int], positive_from: Outcome = Outcome.CLICK) -> None:
+    def __init__(
+        self,
+        capacities: Mapping[str, int],
+        positive_from: Outcome = Outcome.CLICK,
+        subject_capacities: Mapping[str, int] | None = None,
+    ) -> None:
         self.capacities = dict(capacities)
+        self.subject_capacities = dict(subject_capacities or {})
         self.inserts = 0
         self._labels = label_table(positive_from)
         self._rows: dict[str, Offer] = {}
         self._thresholds = dict.fromkeys(self.capacities, _OPEN)
+        self._subjects: dict[tuple[str, str], float] = {}  # κₕ > κ, by stratum and subject
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def door(self) -> Door:
         """The thresholds as they are now."""
-        return Door(dict(self._thresholds))
+        return Door(dict(self._thresholds), dict(self._subjects))
 
     def offer(self, offers: Iterable[Offer]) -> None:
         """Take in what lies above the threshold; an id that is already here stays as it is.
@@ -282,17 +310,22 @@ class Reservoir:
             self._rows[late.sample_id] = msgspec.structs.replace(row, sample=sample, label=self._labels[actions])
 
     def trim(self) -> bool:
-        """Give up all but the k largest keys of each stratum, and raise κ to the largest given up; True if any was."""
+        """Give up all but the k largest keys of each stratum, and raise κ to the largest given up; True if any was.
+
+        Before that, all but the q largest of each subject, which raises its κₕ.
+        """
         held = len(self._rows)
         for stratum, capacity in self.capacities.items():
+            self._bound_subjects(stratum)
             keys = np.sort([row.key for row in self._rows.values() if row.stratum == stratum])
             if len(keys) > capacity:
                 self._raise(stratum, float(keys[len(keys) - capacity - 1]))
         return len(self._rows) < held
 
-    def resize(self, capacities: Mapping[str, int]) -> None:
+    def resize(self, capacities: Mapping[str, int], subject_capacities: Mapping[str, int] | None = None) -> None:
         """Change the places: shrinking raises κ to the largest key given up, growing keeps it. New strata are open."""
         self.capacities = dict(capacities)
+        self.subject_capacities = dict(subject_capacities or {})
         for stratum in capacities:
             self._thresholds.setdefault(stratum, _OPEN)
         self.trim()
@@ -304,6 +337,8 @@ class Reservoir:
         """
         for stratum, theirs in other._thresholds.items():
             self._raise(stratum, theirs.kappa)
+        for (stratum, subject), kappa in other._subjects.items():
+            self._raise_subject(stratum, subject, kappa)
         for row in other._rows.values():
             self._take(row)
         self.trim()
@@ -315,8 +350,11 @@ class Reservoir:
         rows = [row for row in self._rows.values() if row.stratum == stratum]
         for row in rows:
             del self._rows[row.sample.id]
+        own = self._forget_subjects(stratum)
         for name in (POSITIVE, NEGATIVE):
             self._raise(name, gone.kappa)
+            for subject, kappa in own.items():
+                self._raise_subject(name, subject, kappa)
         for row in rows:
             self._take(msgspec.structs.replace(row, stratum=POSITIVE if row.label else NEGATIVE))
         self.trim()
@@ -324,23 +362,26 @@ class Reservoir:
     def rescore(self, stratum: str, score: Score, policy: AdmissionPolicy) -> None:
         """Score a whole stratum again, by another estimator, version, floor or half-life; its κ begins anew."""
         self.trim()
-        kappa, epoch = self._thresholds[stratum].kappa, self._thresholds[stratum].epoch
+        door = self.door()
         rows = [row for row in self._rows.values() if row.stratum == stratum]
-        self._thresholds[stratum] = Threshold(epoch=epoch + 1)
-        self._replace(rescored(rows, score, policy, {stratum: kappa}))
+        self._thresholds[stratum] = Threshold(epoch=door[stratum].epoch + 1)
+        self._forget_subjects(stratum)
+        self._replace(rescored(rows, score, policy, door))
 
     def rescore_rows(self, ids: Iterable[str], score: Score, policy: AdmissionPolicy) -> None:
         """Score single rows again, by their stratum's rule: κ stays, and a row that falls to it goes."""
         self.trim()
-        kappas = {name: threshold.kappa for name, threshold in self._thresholds.items()}
-        self._replace(rescored([self._rows[id_] for id_ in ids if id_ in self._rows], score, policy, kappas))
+        self._replace(rescored([self._rows[id_] for id_ in ids if id_ in self._rows], score, policy, self.door()))
 
     def rows(self) -> list[Offer]:
-        """What is held, by falling key: p by the present κ, label by all the actions known by now."""
+        """What is held, by falling key: p by the present thresholds, label by all the actions known by now."""
+        door = self.door()
         rows = [
             msgspec.structs.replace(
                 row,
-                probability=inclusion_probability(row.log_weight, self._thresholds[row.stratum].kappa, row.limit),
+                probability=inclusion_probability(
+                    row.log_weight, door.kappa(row.stratum, row.sample.subject), row.limit
+                ),
                 kept=True,
             )
             for row in self._rows.values()
@@ -348,17 +389,49 @@ class Reservoir:
         return sorted(rows, key=lambda row: (-row.key, row.sample.id))
 
     def _take(self, row: Offer) -> None:
-        if row.key > self._thresholds[row.stratum].kappa and row.sample.id not in self._rows:
+        if self._passes(row) and row.sample.id not in self._rows:
             self._rows[row.sample.id] = row
             self.inserts += 1
 
     def _replace(self, rows: Iterable[Offer]) -> None:
         """Put re-scored rows in the place of the old ones, or nothing where the new key is too small."""
         for row in rows:
-            if row.key > self._thresholds[row.stratum].kappa:
+            if self._passes(row):
                 self._rows[row.sample.id] = row
             else:
                 del self._rows[row.sample.id]
+
+    def _passes(self, row: Offer) -> bool:
+        own = self._subjects.get((row.stratum, row.sample.subject), -inf)
+        return row.key > max(self._thresholds[row.stratum].kappa, own)
+
+    def _bound_subjects(self, stratum: str) -> None:
+        """Give up what subjects hold beyond their bound."""
+        if (most := self.subject_capacities.get(stratum)) is None:
+            return
+        keys: dict[str, list[float]] = {}
+        for row in self._rows.values():
+            if row.stratum == stratum:
+                keys.setdefault(row.sample.subject, []).append(row.key)
+        for subject, own in keys.items():
+            if len(own) > most:
+                self._raise_subject(stratum, subject, sorted(own)[-most - 1])
+
+    def _raise_subject(self, stratum: str, subject: str, kappa: float) -> None:
+        """Raise κₕ, and delete every row of the subject at or below it."""
+        if kappa > max(self._thresholds[stratum].kappa, self._subjects.get((stratum, subject), -inf)):
+            self._subjects[stratum, subject] = kappa
+            gone = [
+                row.sample.id
+                for row in self._rows.values()
+                if row.stratum == stratum and row.sample.subject == subject and row.key <= kappa
+            ]
+            for id_ in gone:
+                del self._rows[id_]
+
+    def _forget_subjects(self, stratum: str) -> dict[str, float]:
+        """Take away every κₕ of a stratum."""
+        return {name: self._subjects.pop((at, name)) for at, name in list(self._subjects) if at == stratum}
 
     def _raise(self, stratum: str, kappa: float) -> None:
         """Raise κ, and delete every row at or below it."""
@@ -366,3 +439,4 @@ class Reservoir:
         if kappa > now.kappa:
             self._thresholds[stratum] = Threshold(kappa, now.epoch)
             self._rows = {id_: row for id_, row in self._rows.items() if row.stratum != stratum or row.key > kappa}
+            self._subjects = {at: own for at, own in self._subjects.items() if at[0] != stratum or own > kappa}

@@ -5,7 +5,7 @@ The parts are exclusive and asked in that order. Knows nothing of scores or keys
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import floor, isclose
+from math import ceil, floor, isclose
 
 from importance.errors import InvalidInput
 from importance.hashing import check_salt, uniforms
@@ -72,6 +72,17 @@ class StrataPolicy:
         if none := [name for name in self.names[len(STRATA) :] if not places[name]]:
             raise InvalidInput(f"{none[0]} has no place among {total}: raise its share, or WEIR_BUFFER_CAPACITY")
         return places
+
+
+def subject_capacities(capacities: Mapping[str, int], share: float) -> dict[str, int]:
+    """The most rows of each stratum that one subject may hold: ``share`` of its places, and at least one.
+
+    >>> subject_capacities({"holdout": 2_000, "uniform": 10}, share=0.03)
+    {'holdout': 60, 'uniform': 1}
+    """
+    if not 0 < share <= 1:
+        raise InvalidInput(f"a subject's share is {share}; it must be above 0 and at most 1: set WEIR_SUBJECT_SHARE")
+    return {name: max(1, ceil(round(places * share, 6))) for name, places in capacities.items()}
 
 
 def assign(

@@ -181,11 +181,12 @@ class DependencyMetrics:
 
 @dataclass(frozen=True)
 class Stratum:
-    """Places and samples of one stratum of the buffer."""
+    """Places and samples of one stratum of the buffer, and the part of the samples that one subject holds."""
 
     name: str
     capacity: int
     items: int
+    largest_subject_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -225,11 +226,16 @@ class SharedStateCollector(Collector):
 def _families(state: SharedState) -> Iterator[Metric]:
     items = GaugeMetricFamily("weir_buffer_items", "samples in the buffer", labels=["stratum"])
     capacity = GaugeMetricFamily("weir_buffer_capacity", "places of the buffer", labels=["stratum"])
+    largest = GaugeMetricFamily(
+        "weir_buffer_largest_subject_share", "part of a stratum's samples that one subject holds", labels=["stratum"]
+    )
     for stratum in state.strata:
+        largest.add_metric([stratum.name], stratum.largest_subject_share)
         items.add_metric([stratum.name], stratum.items)
         capacity.add_metric([stratum.name], stratum.capacity)
     yield items
     yield capacity
+    yield largest
 
     size = GaugeMetricFamily(
         "weir_buffer_effective_sample_size", "uniform samples the weighted buffer is worth in training"

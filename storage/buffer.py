@@ -3,9 +3,8 @@
 Which sample stays is decided by `importance.reservoir`; reading is in `storage.pool`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from threading import Lock
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -21,14 +20,14 @@ from storage.engine import session, transaction
 from storage.lock import Right, share, try_for, wait_for
 
 # Sorted by id, so that two workers with the same ids wait for each other instead of locking each other out. An id that
-# is there stays as it is: the first to be stored wins. κ may have risen since the door was asked. Where the whole
-# stratum was scored again since, a row keeps the chance that the old door left it, as m.
+# is there stays as it is: the first to be stored wins. Thresholds may have risen since the door was asked. Where the
+# whole stratum was scored again since, a row keeps the chance that the old door left it, as m.
 _INSERT = sa.text("""
     WITH stored AS (
-        INSERT INTO buffer_keys (id, stratum, key, log_weight, m)
-        SELECT id, stratum, key, log_weight, CASE WHEN door_epoch < epoch THEN door_limit ELSE 0 END
-        FROM staged JOIN buffer_strata USING (stratum)
-        WHERE key > threshold ORDER BY id
+        INSERT INTO buffer_keys (id, stratum, subject, key, log_weight, m)
+        SELECT id, stratum, subject, key, log_weight, CASE WHEN door_epoch < epoch THEN door_limit ELSE 0 END
+        FROM staged JOIN buffer_strata s USING (stratum) LEFT JOIN buffer_subjects b USING (stratum, subject)
+        WHERE key > greatest(s.threshold, b.threshold) ORDER BY id
         ON CONFLICT (id) DO NOTHING
         RETURNING id, stratum
     ), payload AS (
@@ -81,6 +80,46 @@ _BY_INDEX = sa.text("""
            set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
 """)
 
+# Subjects that may hold more than their bound: of a flush, or all. κₕ is the largest key that is one too many.
+_TOUCHED = """
+    SELECT DISTINCT stratum, subject
+    FROM unnest(CAST(:strata AS text[]), CAST(:subjects AS text[])) AS touched (stratum, subject)
+"""
+_EVERY = """
+    SELECT stratum, subject FROM buffer_keys JOIN buffer_strata USING (stratum)
+    GROUP BY stratum, subject, subject_capacity HAVING count(*) > subject_capacity
+    UNION SELECT stratum, subject FROM buffer_subjects
+"""
+_BOUND = """
+    WITH touched AS MATERIALIZED ({touched}), cut AS MATERIALIZED (
+        SELECT stratum, subject, greatest(b.threshold, (
+            SELECT key FROM buffer_keys k WHERE k.subject = t.subject AND k.stratum = t.stratum
+            ORDER BY key DESC OFFSET s.subject_capacity LIMIT 1
+        )) AS threshold
+        FROM touched t JOIN buffer_strata s USING (stratum) LEFT JOIN buffer_subjects b USING (stratum, subject)
+    ), raised AS (
+        INSERT INTO buffer_subjects AS b (stratum, subject, threshold)
+        SELECT stratum, subject, threshold FROM cut WHERE threshold IS NOT NULL
+        ON CONFLICT (stratum, subject) DO UPDATE SET threshold = excluded.threshold
+        WHERE b.threshold < excluded.threshold
+    ), gone AS (
+        DELETE FROM buffer_keys k USING cut
+        WHERE k.subject = cut.subject AND k.stratum = cut.stratum AND k.key <= cut.threshold
+        RETURNING k.id, k.stratum
+    ), locked AS MATERIALIZED (
+        SELECT id FROM buffer_samples WHERE id IN (SELECT id FROM gone) ORDER BY id FOR UPDATE
+    ), dropped AS (
+        DELETE FROM buffer_samples s USING locked WHERE s.id = locked.id
+    ), lost AS (
+        SELECT stratum, count(*) AS items FROM gone GROUP BY stratum
+    ), counted AS (
+        UPDATE buffer_strata s SET deleted = s.deleted + lost.items FROM lost WHERE s.stratum = lost.stratum
+    )
+    SELECT CAST(coalesce(sum(items), 0) AS bigint) FROM lost
+"""
+_BOUND_TOUCHED = sa.text(_BOUND.format(touched=_TOUCHED))
+_BOUND_EVERY = sa.text(_BOUND.format(touched=_EVERY))
+
 # One statement, one snapshot: the kept counts and the rows they count agree. The new κ is the surplus-th smallest key.
 _TRIM = sa.text("""
     WITH cut AS MATERIALIZED (
@@ -105,9 +144,19 @@ _TRIM = sa.text("""
         UPDATE buffer_strata s SET threshold = cut.threshold, deleted = s.deleted + lost.items
         FROM cut JOIN lost USING (stratum) WHERE s.stratum = cut.stratum
     )
-    SELECT stratum, cut.threshold, epoch, rule, coalesce(lost.items, 0) AS items
-    FROM buffer_strata JOIN cut USING (stratum) LEFT JOIN lost USING (stratum)
+    SELECT CAST(coalesce(sum(items), 0) AS bigint) FROM lost
 """)
+_FORGET = sa.text("""
+    DELETE FROM buffer_subjects b USING buffer_strata s WHERE s.stratum = b.stratum AND b.threshold <= s.threshold
+""")
+_DOOR = sa.text("""
+    SELECT s.stratum, s.threshold, s.epoch, s.rule, b.subject, b.threshold AS subject_threshold
+    FROM buffer_strata s LEFT JOIN buffer_subjects b ON b.stratum = s.stratum AND b.threshold > s.threshold
+""")
+
+
+Place = tuple[str, str]
+"""Stratum and subject."""
 
 
 class Buffer:
@@ -116,6 +165,7 @@ class Buffer:
     ``capacities`` are the places of each stratum; the first use writes them, and they hold for all. Growing keeps a
     stratum's κ, shrinking raises it at the next trim. ``rules`` say what the keys of each stratum are made with; where
     the buffer's are made otherwise nothing is stored, and every call raises Unavailable until `Rescoring` was at work.
+    ``subject_capacities`` are the rows of each stratum that a subject may hold: all, or changed as places are.
     ``topic_id`` is that of the topic whose partitions are flushed. Safe to be used by several threads, a partition
     being flushed by one at a time.
     """
@@ -127,15 +177,17 @@ class Buffer:
         topic_id: UUID,
         positive_from: Outcome = Outcome.CLICK,
         rules: Mapping[str, str] | None = None,
+        subject_capacities: Mapping[str, int] | None = None,
     ) -> None:
         self._engine = engine
         self._capacities = dict(capacities)
+        self._subject_capacities = dict(capacities if subject_capacities is None else subject_capacities)
         self._rules = {name: (rules or {}).get(name, "") for name in capacities}
         self._topic_id = topic_id
         self._labels = list(label_table(positive_from))
         self._door: Door | None = None
         self._preparing = Lock()
-        self._untrimmed: set[int] = set()
+        self._untrimmed: dict[int, set[Place]] = {}
         self._counts: dict[int, quality.Held] = {}
 
     def door(self) -> Door:
@@ -155,25 +207,25 @@ class Buffer:
         self.door()
         first = {offer.sample.id: offer for offer in reversed(flush.offers) if offer.kept}
         with session(self._engine) as connection:
-            if flush.partition in self._untrimmed:  # somebody was trimming, maybe without our rows: one batch may wait
-                self._trim(connection, wait=True)
-                self._untrimmed.discard(flush.partition)
+            if untrimmed := self._untrimmed.get(flush.partition):  # maybe not trimmed: one batch may wait
+                self._trim(connection, untrimmed, wait=True)
+                self._untrimmed[flush.partition] = set()
             with connection.begin():
                 self._store(connection, flush, list(first.values()))
             if first:
                 staging.keep(connection)
-                self._untrimmed.add(flush.partition)
-                if self._trim(connection, wait=False) is not None:
-                    self._untrimmed.discard(flush.partition)
+                places = {(offer.stratum, offer.sample.subject) for offer in first.values()}
+                if self._trim(connection, places, wait=False) is None:
+                    self._untrimmed[flush.partition] = places
 
     def trim(self) -> bool:
-        """Give up all but the largest keys of each stratum; True if any was. Waits for a trim elsewhere.
+        """Give up all but the largest keys of each stratum and subject; True if any was. Waits for a trim elsewhere.
 
         With no writer at work the buffer is then a function of all that was offered: see `Reservoir`.
         """
         self.door()
         with session(self._engine) as connection:
-            return bool(self._trim(connection, wait=True))
+            return bool(self._trim(connection, None, wait=True))
 
     def _store(self, connection: sa.Connection, flush: Flush, offers: Sequence[Offer]) -> None:
         if offers:
@@ -195,20 +247,27 @@ class Buffer:
     def _prepare(self) -> Door:
         row = tables.strata
         places = sorted(self._capacities.items())
-        write = insert(row).values([{"stratum": name, "capacity": n, "rule": self._rules[name]} for name, n in places])
-        write = write.on_conflict_do_update(index_elements=[row.c.stratum], set_={"capacity": write.excluded.capacity})
+        bounds = self._subject_capacities
+        write = insert(row).values(
+            [
+                {"stratum": name, "capacity": n, "rule": self._rules[name], "subject_capacity": bounds[name]}
+                for name, n in places
+            ]
+        )
+        write = write.on_conflict_do_update(
+            index_elements=[row.c.stratum],
+            set_={"capacity": write.excluded.capacity, "subject_capacity": write.excluded.subject_capacity},
+        )
         with transaction(self._engine) as connection:
             wait_for(connection, Right.TRIM)
             connection.execute(write)
+            # Whoever ended between a flush and its trim has left its subjects' rows; a smaller bound lets more go.
+            connection.execute(_BOUND_EVERY)
             return self._read_door(connection)
 
     def _read_door(self, connection: sa.Connection) -> Door:
-        row = tables.strata
-        found = connection.execute(sa.select(row.c.stratum, row.c.threshold, row.c.epoch, row.c.rule))
-        return self._door_of(found.all())
-
-    def _door_of(self, found: Sequence[Any]) -> Door:
-        """The thresholds of rows of strata; Unavailable when their keys are not made as ours are."""
+        """The thresholds of all strata and subjects; Unavailable when keys are not made as ours are."""
+        found = connection.execute(_DOOR).all()
         strata = {row.stratum: row for row in found}
         for name in sorted(strata.keys() | self._rules.keys()):
             theirs, ours = strata[name].rule if name in strata else None, self._rules.get(name)
@@ -217,7 +276,10 @@ class Buffer:
                     f"the buffer's keys of stratum {name} are made by {theirs or 'no known rule'!r}, those of this "
                     f"process by {ours or 'none'!r}: run 'weir buffer rescore', or restart with the buffer's settings"
                 )
-        return Door({name: Threshold(row.threshold, row.epoch) for name, row in strata.items()})
+        return Door(
+            {name: Threshold(row.threshold, row.epoch) for name, row in strata.items()},
+            {(row.stratum, row.subject): row.subject_threshold for row in found if row.subject is not None},
+        )
 
     def _correct(self, connection: sa.Connection, corrections: Sequence[Correction]) -> None:
         late: dict[str, tuple[int, Rating | None]] = {}
@@ -237,19 +299,30 @@ class Buffer:
         }
         connection.execute(_CORRECT, columns | {"labels": self._labels})
 
-    def _trim(self, connection: sa.Connection, *, wait: bool) -> int | None:
+    def _trim(self, connection: sa.Connection, places: Collection[Place] | None, *, wait: bool) -> int | None:
         """Trim, and say how many rows went; None when another worker has the right and ``wait`` is not wanted."""
         with connection.begin():
             if wait:
                 wait_for(connection, Right.TRIM)
             elif not try_for(connection, Right.TRIM):
                 return None
-            found = trim(connection)
-        self._door = self._door_of(found)
-        return sum(int(row.items) for row in found)
+            gone = trim(connection, places)
+            door = self._read_door(connection)
+        self._door = door
+        return gone
 
 
-def trim(connection: sa.Connection) -> Sequence[Any]:
-    """Trim every stratum, in a transaction that has the right to; its rows, with what was given up as ``items``."""
+def trim(connection: sa.Connection, places: Collection[Place] | None = None) -> int:
+    """Trim every stratum, in a transaction that has the right to; how many rows went.
+
+    Before that the subjects of ``places`` go down to their bound, or all that are above it.
+    """
     connection.execute(_BY_INDEX)
-    return connection.execute(_TRIM).all()
+    if places is None:
+        gone = connection.scalar(_BOUND_EVERY)
+    else:
+        strata, subjects = zip(*places, strict=True) if places else ((), ())
+        gone = connection.scalar(_BOUND_TOUCHED, {"strata": list(strata), "subjects": list(subjects)})
+    gone = int(gone or 0) + int(connection.scalar(_TRIM) or 0)
+    connection.execute(_FORGET)
+    return gone

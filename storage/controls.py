@@ -19,9 +19,12 @@ _decode = msgspec.json.Decoder(Sample).decode
 
 # The sample as it was decided: its actions make the label at the window's close, whatever came late.
 _HELD = sa.text("""
-    SELECT k.log_weight, k.m, t.threshold, s.prediction, CAST(s.sample AS text) AS sample
+    SELECT k.log_weight, k.m, greatest(t.threshold, b.threshold) AS threshold,
+           s.prediction, CAST(s.sample AS text) AS sample
     FROM buffer_keys k JOIN buffer_samples s USING (id) JOIN buffer_strata t USING (stratum)
-    WHERE k.key > t.threshold AND s.prediction IS NOT NULL AND CAST(s.sample ->> 'time_ms' AS bigint) >= :since_ms
+    LEFT JOIN buffer_subjects b USING (stratum, subject)
+    WHERE k.key > greatest(t.threshold, b.threshold) AND s.prediction IS NOT NULL
+      AND CAST(s.sample ->> 'time_ms' AS bigint) >= :since_ms
     ORDER BY k.id
 """)
 _BLIND = sa.text("SELECT stratum FROM buffer_strata WHERE capacity = 0 AND threshold > '-Infinity' ORDER BY stratum")

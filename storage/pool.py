@@ -1,6 +1,7 @@
 """The buffer as its readers see it: a draw to train on, figures by stratum, one sample explained.
 
-Every answer comes from one snapshot, and rows at or below their stratum's κ, which the next trim deletes, are not seen.
+Every answer comes from one snapshot, and rows at or below the threshold of their stratum or subject, which the next
+trim deletes, are not seen.
 """
 
 from collections.abc import Sequence
@@ -22,13 +23,20 @@ from storage.engine import transaction
 _decode = msgspec.json.Decoder(Sample).decode
 
 _keys, _samples, _strata = tables.keys, tables.samples, tables.strata
+_subjects = tables.subjects
+_KAPPA = sa.func.greatest(_strata.c.threshold, _subjects.c.threshold)  # a subject that is below its bound has none
+_OF_SUBJECT = (_subjects.c.stratum == _keys.c.stratum) & (_subjects.c.subject == _keys.c.subject)
 _ROWS = sa.select(
     *_keys.c,
     *(column for column in _samples.c if column.name not in ("id", "sample")),
     sa.cast(_samples.c.sample, sa.Text).label("sample"),
-    _strata.c.threshold,
-).select_from(_keys.join(_samples, _keys.c.id == _samples.c.id).join(_strata, _keys.c.stratum == _strata.c.stratum))
-_READABLE = _keys.c.key > _strata.c.threshold
+    _KAPPA.label("threshold"),
+).select_from(
+    _keys.join(_samples, _keys.c.id == _samples.c.id)
+    .join(_strata, _keys.c.stratum == _strata.c.stratum)
+    .outerjoin(_subjects, _OF_SUBJECT)
+)
+_READABLE = _keys.c.key > _KAPPA
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -97,7 +105,8 @@ class Draw:
 class StratumStats:
     """A stratum's places, rows and κ (−∞ while nothing was turned away), and (Σ1/p)²/Σ1/p² of its rows.
 
-    ``rule`` says what its keys are made with.
+    ``rule`` says what its keys are made with. One subject may hold ``subject_capacity`` rows;
+    ``largest_subject_share`` is the part of the rows that one holds, at most the bound where all places are taken.
     """
 
     name: str
@@ -106,6 +115,8 @@ class StratumStats:
     threshold: float
     effective_sample_size: float
     rule: str
+    subject_capacity: int
+    largest_subject_share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,35 +184,54 @@ class Pool:
 
     def stats(self) -> BufferStats:
         """Places, rows and thresholds. Reads the narrow table only."""
-        present = _keys.c.id.is_not(None)  # a stratum without rows has one without an id
-        one_by = sa.func.exp(-sa.func.least(0.0, _keys.c.m, _keys.c.log_weight - _strata.c.threshold))
+        one_by = sa.func.exp(-sa.func.least(0.0, _keys.c.m, _keys.c.log_weight - _KAPPA))
+        of_subjects = (
+            sa.select(
+                _keys.c.stratum,
+                sa.func.count().label("items"),
+                sa.func.sum(one_by).label("weights"),
+                sa.func.sum(one_by * one_by).label("squares"),
+            )
+            .select_from(_keys.join(_strata, _keys.c.stratum == _strata.c.stratum).outerjoin(_subjects, _OF_SUBJECT))
+            .where(_READABLE)
+            .group_by(_keys.c.stratum, _keys.c.subject)
+            .subquery()
+        )
+
+        def summed(name: str) -> sa.ColumnElement[float]:
+            return sa.cast(sa.func.coalesce(sa.func.sum(of_subjects.c[name]), 0), sa.Double).label(name)
+
         figures = (
             sa.select(
                 _strata.c.stratum,
                 _strata.c.capacity,
                 _strata.c.threshold,
                 _strata.c.rule,
-                sa.func.count(_keys.c.id).label("items"),
-                sa.func.coalesce(sa.func.sum(one_by).filter(present), 0.0).label("weights"),
-                sa.func.coalesce(sa.func.sum(one_by * one_by).filter(present), 0.0).label("squares"),
+                _strata.c.subject_capacity,
+                summed("items"),
+                summed("weights"),
+                summed("squares"),
+                sa.func.coalesce(sa.func.max(of_subjects.c["items"]), 0).label("largest"),
             )
-            .select_from(_strata.outerjoin(_keys, (_keys.c.stratum == _strata.c.stratum) & _READABLE))
+            .select_from(_strata.outerjoin(of_subjects, of_subjects.c.stratum == _strata.c.stratum))
             .group_by(_strata.c.stratum)
         )
         with transaction(self._engine) as connection:
             rows = sorted(connection.execute(figures).all(), key=lambda row: _place(row.stratum))
         return BufferStats(
             capacity=sum(row.capacity for row in rows),
-            items=sum(row.items for row in rows),
+            items=sum(int(row.items) for row in rows),
             effective_sample_size=_effective(sum(row.weights for row in rows), sum(row.squares for row in rows)),
             strata=tuple(
                 StratumStats(
                     row.stratum,
                     row.capacity,
-                    row.items,
+                    int(row.items),
                     row.threshold,
                     _effective(row.weights, row.squares),
                     row.rule,
+                    row.subject_capacity,
+                    row.largest / row.items if row.items else 0.0,
                 )
                 for row in rows
             ),

@@ -44,10 +44,15 @@ _SCORED = sa.text("""
         CAST(:ids AS text[]), CAST(:keys AS float8[]), CAST(:log_weights AS float8[]), CAST(:importance AS float8[])
     ) AS scored (ids, keys, log_weights, importance)
 """)
-# m is of the κ and ℓ that a row was held by until now: the statement reads one snapshot. `anew` is a whole stratum.
+# m is of the thresholds and ℓ that a row was held by until now: the statement reads one snapshot. `anew` is a whole
+# stratum.
 _REPLACE = sa.text("""
     WITH changed AS (
-        UPDATE buffer_keys k SET m = least(k.m, k.log_weight - t.threshold), log_weight = r.log_weight, key = r.key
+        UPDATE buffer_keys k SET
+            m = least(k.m, k.log_weight - greatest(t.threshold, (
+                SELECT b.threshold FROM buffer_subjects b WHERE b.stratum = k.stratum AND b.subject = k.subject
+            ))),
+            log_weight = r.log_weight, key = r.key
         FROM rescored r, buffer_strata t WHERE r.id = k.id AND t.stratum = k.stratum
         RETURNING k.id
     ), told AS (
@@ -55,6 +60,8 @@ _REPLACE = sa.text("""
         FROM rescored r JOIN changed USING (id) WHERE s.id = r.id
     ), opened AS (
         UPDATE buffer_strata SET threshold = '-Infinity', epoch = epoch + 1, rule = :rule WHERE stratum = :anew
+    ), forgotten AS (
+        DELETE FROM buffer_subjects WHERE stratum = :anew
     )
     SELECT count(*) FROM changed
 """)
@@ -63,6 +70,13 @@ _DISSOLVE = sa.text("""
         DELETE FROM buffer_strata WHERE stratum = :stratum RETURNING threshold
     ), forgotten AS (
         DELETE FROM buffer_intake WHERE stratum = :stratum
+    ), bounds AS (
+        DELETE FROM buffer_subjects WHERE stratum = :stratum RETURNING subject, threshold
+    ), bound AS (
+        INSERT INTO buffer_subjects AS own (stratum, subject, threshold)
+        SELECT to_stratum, subject, threshold
+        FROM bounds CROSS JOIN (VALUES (CAST(:negative AS text)), (:positive)) AS to_strata (to_stratum)
+        ON CONFLICT (stratum, subject) DO UPDATE SET threshold = greatest(own.threshold, excluded.threshold)
     ), moved AS (
         UPDATE buffer_keys k SET stratum = CASE s.label WHEN 0 THEN :negative ELSE :positive END
         FROM buffer_samples s WHERE s.id = k.id AND k.stratum = :stratum
@@ -149,7 +163,7 @@ class Rescoring:
         return scored
 
     def _dissolve(self, name: str) -> None:
-        """Merge a stratum into positive and negative, for both of which its κ holds from now on."""
+        """Merge a stratum into positive and negative, for both of which its thresholds hold from now on."""
         with session(self._engine) as connection, self._alone(connection):
             connection.execute(_DISSOLVE, {"stratum": name, "positive": POSITIVE, "negative": NEGATIVE})
             buffer.trim(connection)

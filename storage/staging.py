@@ -15,6 +15,7 @@ from importance.scores import Offer
 _COLUMNS = {
     "id": 'text COLLATE "C"',
     "stratum": "text",
+    "subject": 'text COLLATE "C"',
     "key": "double precision",
     "log_weight": "double precision",
     "door_epoch": "bigint",
@@ -63,6 +64,7 @@ def _row(offer: Offer) -> tuple[object, ...]:
     return (
         sample.id,
         offer.stratum,
+        sample.subject,
         offer.key,
         offer.log_weight,
         offer.door_epoch,

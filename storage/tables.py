@@ -35,6 +35,16 @@ strata = sa.Table(
     sa.Column("epoch", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("deleted", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("rule", sa.Text, nullable=False, server_default=""),  # what its keys are made with; empty: not known
+    sa.Column("subject_capacity", sa.BigInteger, nullable=False),  # rows that one subject may hold
+)
+
+# The thresholds of subjects that are at their bound, above those of their strata: a few dozen at most.
+subjects = sa.Table(
+    "buffer_subjects",
+    metadata,
+    sa.Column("stratum", sa.Text, primary_key=True),
+    sa.Column("subject", Id, primary_key=True),
+    sa.Column("threshold", pg.DOUBLE_PRECISION, nullable=False),
 )
 
 # Inserts are counted by partition, each row written by its owner alone: one row a stratum would be fought over.
@@ -57,7 +67,9 @@ keys = sa.Table(
     sa.Column("key", pg.DOUBLE_PRECISION, nullable=False),
     sa.Column("log_weight", pg.DOUBLE_PRECISION, nullable=False),
     sa.Column("m", pg.DOUBLE_PRECISION, nullable=False, server_default="0"),
+    sa.Column("subject", Id, nullable=False),
     sa.Index("buffer_keys_by_key", "stratum", "key"),
+    sa.Index("buffer_keys_by_subject", "subject", "stratum", "key"),
 )
 
 # `sample` is the sample as it was decided and never changes; actions, rating and label gain what comes late.

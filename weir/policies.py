@@ -1,5 +1,6 @@
 """Settings turned into the plain values that each room takes. Pure; the one place that knows both sides."""
 
+from importance import strata as importance_strata
 from importance.attribution import Policy as JoinPolicy
 from importance.fields import Fields
 from importance.mixture import Mixture, parse
@@ -88,6 +89,11 @@ def rules(settings: Settings) -> dict[str, str]:
 def capacities(settings: Settings) -> dict[str, int]:
     """Places of each stratum."""
     return strata(settings).capacities(settings.buffer_capacity)
+
+
+def subject_capacities(settings: Settings) -> dict[str, int]:
+    """Rows of each stratum that one subject may hold."""
+    return importance_strata.subject_capacities(capacities(settings), settings.subject_share)
 
 
 def train_after_samples(settings: Settings) -> int:

@@ -31,7 +31,7 @@ Row = tuple[str, float, int, float]  # stratum, probability, label, log weight
 class Pooled(Protocol):
     """A buffer with several writers, each with a door of its own."""
 
-    def empty(self, capacities: dict[str, int]) -> None: ...
+    def empty(self, capacities: dict[str, int], subject_capacities: dict[str, int] | None = None) -> None: ...
     def door(self, writer: int) -> Door: ...
     def write(self, writer: int, offers: Sequence[Offer], late: Sequence[Correction]) -> None: ...
     def rescore(self, stratum: str, score: Score) -> None: ...
@@ -44,8 +44,8 @@ class Pooled(Protocol):
 class InMemory:
     """A reservoir; its writers ask old copies of the door, as workers do."""
 
-    def empty(self, capacities: dict[str, int]) -> None:
-        self.reservoir = Reservoir(capacities)
+    def empty(self, capacities: dict[str, int], subject_capacities: dict[str, int] | None = None) -> None:
+        self.reservoir = Reservoir(capacities, subject_capacities=subject_capacities)
         self.doors = [self.reservoir.door()] * WRITERS
 
     def door(self, writer: int) -> Door:
@@ -53,7 +53,7 @@ class InMemory:
 
     def write(self, writer: int, offers: Sequence[Offer], late: Sequence[Correction]) -> None:
         door = self.doors[writer]
-        self.reservoir.offer(each for each in offers if each.key > door[each.stratum].kappa)
+        self.reservoir.offer(each for each in offers if each.key > door.kappa(each.stratum, each.sample.subject))
         self.reservoir.correct(late)
         self.reservoir.trim()
         self.doors[writer] = self.reservoir.door()
@@ -86,13 +86,14 @@ class InPostgres:
         self.engines = [create_engine(url) for _ in range(WRITERS)]
         migrate.upgrade(self.engines[0])
 
-    def empty(self, capacities: dict[str, int]) -> None:
+    def empty(self, capacities: dict[str, int], subject_capacities: dict[str, int] | None = None) -> None:
         with transaction(self.engines[0]) as connection:
-            for table in (tables.progress, tables.strata, tables.intake, tables.keys, tables.samples):
+            for table in (tables.progress, tables.strata, tables.subjects, tables.intake, tables.keys, tables.samples):
                 connection.execute(sa.delete(table))
         self.capacities = capacities
         self.owners = [
-            Owner(engine, Buffer(engine, capacities, TOPIC), partition) for partition, engine in enumerate(self.engines)
+            Owner(engine, Buffer(engine, capacities, TOPIC, subject_capacities=subject_capacities), partition)
+            for partition, engine in enumerate(self.engines)
         ]
         for owner in self.owners:
             owner.buffer.door()

@@ -13,15 +13,26 @@ from importance.strata import STRATA
 from tests.contract.pools import WRITERS, Pooled
 from tests.integration.storage.harness import offer
 
+SUBJECTS = ("bot", "someone", "another")
 
-def top(offers: Sequence[Offer], capacities: dict[str, int]) -> tuple[dict[str, float], set[str]]:
-    """By plain sorting: κ is the (k+1)-th largest key of all offers, and the k largest are held."""
-    thresholds, ids = {}, set()
+
+def top(
+    offers: Sequence[Offer], capacities: dict[str, int], most: dict[str, int]
+) -> tuple[dict[str, float], dict[tuple[str, str], float], set[str]]:
+    """By plain sorting: the q largest keys of a subject, κₕ the next; of those the k largest are held, κ the next."""
+    thresholds, bounds, ids = {}, {}, set()
     for stratum, capacity in capacities.items():
-        ordered = sorted({(each.key, each.sample.id) for each in offers if each.stratum == stratum}, reverse=True)
+        left: list[tuple[float, str]] = []
+        for subject in SUBJECTS:
+            at = (stratum, subject)
+            own = {(each.key, each.sample.id) for each in offers if (each.stratum, each.sample.subject) == at}
+            ordered = sorted(own, reverse=True)
+            left += ordered[: most[stratum]]
+            bounds[at] = ordered[most[stratum]][0] if len(ordered) > most[stratum] else -inf
+        ordered = sorted(left, reverse=True)
         thresholds[stratum] = ordered[capacity][0] if len(ordered) > capacity else -inf
         ids |= {id_ for _, id_ in ordered[:capacity]}
-    return thresholds, ids
+    return thresholds, {at: kappa for at, kappa in bounds.items() if kappa > thresholds[at[0]]}, ids
 
 
 KEYS = st.floats(-50, 50, allow_subnormal=False)
@@ -32,7 +43,13 @@ def offered(draw: st.DrawFn) -> list[Offer]:
     """Offers with ids and keys of their own."""
     keys = draw(st.lists(KEYS, max_size=40, unique=True))
     return [
-        offer(f"i{n}", key, draw(st.sampled_from(STRATA)), log_weight=key - draw(st.floats(0, 30)))
+        offer(
+            f"i{n}",
+            key,
+            draw(st.sampled_from(STRATA)),
+            log_weight=key - draw(st.floats(0, 30)),
+            subject=draw(st.sampled_from(SUBJECTS)),
+        )
         for n, key in enumerate(keys)
     ]
 
@@ -59,19 +76,22 @@ quiet = settings(
 @given(st.data())
 def test_buffer_and_thresholds_are_a_function_of_the_set_of_offers(buffer: Pooled, data: st.DataObject) -> None:
     capacities = {name: data.draw(st.integers(0, 6)) for name in STRATA}
+    most = {name: data.draw(st.integers(1, 4)) for name in STRATA}
     offers = data.draw(offered())
-    buffer.empty(capacities)
+    buffer.empty(capacities, most)
     for writer, batch in data.draw(deliveries(offers)):
         buffer.write(writer, batch, [])
     door, held = buffer.trimmed()
-    thresholds, ids = top(offers, capacities)
+    thresholds, bounds, ids = top(offers, capacities, most)
     assert {name: door[name].kappa for name in STRATA} == thresholds
+    assert door.subjects == bounds
     assert set(held) == ids
     by_id = {each.sample.id: each for each in offers}
     for id_, (stratum, probability, _, log_weight) in held.items():
         expected = by_id[id_]
         assert (stratum, log_weight) == (expected.stratum, expected.log_weight)
-        assert probability == pytest.approx(exp(min(0.0, log_weight - thresholds[stratum])), rel=1e-12)
+        kappa = max(thresholds[stratum], bounds.get((stratum, expected.sample.subject), -inf))
+        assert probability == pytest.approx(exp(min(0.0, log_weight - kappa)), rel=1e-12)
 
 
 @quiet

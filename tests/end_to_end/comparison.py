@@ -36,7 +36,10 @@ def assert_as_told(service: Service, oracle: Oracle) -> int:
 def assert_buffer(service: Service, oracle: Oracle) -> None:
     """After a final trim: samples, keys, thresholds, labels, strata, probabilities."""
     settings = service.settings
-    Buffer(service.engine, policies.capacities(settings), service.topic_id, rules=policies.rules(settings)).trim()
+    Buffer(
+        service.engine, policies.capacities(settings), service.topic_id, rules=policies.rules(settings),
+        subject_capacities=policies.subject_capacities(settings),
+    ).trim()  # fmt: skip
     expected = oracle.buffer()
     pool = Pool(service.engine)
     stats = pool.stats()

@@ -91,7 +91,9 @@ class Oracle:
     def buffer(self) -> Reservoir:
         """The buffer after a trim, late actions in it."""
         admission = policies.admission(self._settings)
-        reservoir = Reservoir(policies.capacities(self._settings), admission.positive_from)
+        reservoir = Reservoir(
+            policies.capacities(self._settings), admission.positive_from, policies.subject_capacities(self._settings)
+        )
         for decisions in self.decisions.values():
             scores = Scores.uniform(len(decisions.samples))
             reservoir.offer(admit(decisions.samples, scores, admission, reservoir.door()))

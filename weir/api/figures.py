@@ -28,7 +28,7 @@ def shared_state(
         return None
     moves = [entry for entry in log if entry.kind in (Kind.PROMOTE, Kind.ROLLBACK)]
     return SharedState(
-        strata=tuple(Stratum(x.name, x.capacity, x.items) for x in stats.strata),
+        strata=tuple(Stratum(x.name, x.capacity, x.items, x.largest_subject_share) for x in stats.strata),
         effective_sample_size=stats.effective_sample_size,
         active_version=served() if served else active.version if active else None,
         activated_seconds=moves[-1].time.timestamp() if moves else None,

@@ -157,13 +157,18 @@ class TrainingRun(BaseModel):
 
 
 class StratumState(BaseModel):
-    """One stratum of the buffer; ``threshold`` is null until something was rejected."""
+    """One stratum of the buffer; ``threshold`` is null until something was rejected.
+
+    One subject may hold ``subject_capacity`` samples; ``largest_subject_share`` of the items are of one.
+    """
 
     name: str
     capacity: int
     items: int
     threshold: Finite | None
     effective_sample_size: float
+    subject_capacity: int
+    largest_subject_share: float
 
 
 class BufferState(BaseModel):

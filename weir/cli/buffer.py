@@ -30,11 +30,21 @@ def stats(as_json: AsJson = False) -> None:
         print_json(asdict(found) | asdict(told))
         return
     rows: list[tuple[object, ...]] = [
-        (each.name, each.capacity, each.items, each.threshold, each.effective_sample_size, each.rule)
+        (
+            each.name,
+            each.capacity,
+            each.items,
+            each.threshold,
+            each.effective_sample_size,
+            each.largest_subject_share,
+            each.rule,
+        )
         for each in found.strata
     ]
-    rows.append(("all", found.capacity, found.items, None, found.effective_sample_size, None))
-    print_columns(("stratum", "capacity", "items", "threshold", "effective sample size", "keys made by"), rows)
+    rows.append(("all", found.capacity, found.items, None, found.effective_sample_size, None, None))
+    print_columns(
+        ("stratum", "capacity", "items", "threshold", "effective sample size", "largest subject", "keys made by"), rows
+    )
     typer.echo(f"\n{told.note}")
     if not told.estimates:
         return

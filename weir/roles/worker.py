@@ -94,7 +94,14 @@ def effects(
     """What a worker does with what it reads of a topic, when it scores by ``score``."""
     progresses = Progresses(engine, topic)
     admission, rules = policies.admission(settings), policies.rules(settings)
-    buffer = Buffer(engine, policies.capacities(settings), topic, policies.positive_from(settings), rules)
+    buffer = Buffer(
+        engine,
+        policies.capacities(settings),
+        topic,
+        policies.positive_from(settings),
+        rules,
+        policies.subject_capacities(settings),
+    )
 
     def claim(partition: int, generation: int) -> tuple[int, Progress | None]:
         assignment = progresses.claim(partition, generation)

@@ -82,7 +82,7 @@ class Owner:
     ) -> Flush:
         """The flush that would store these next; by the door as it is now."""
         door = self.buffer.door()
-        asked = [each for each in offers if each.key > door[each.stratum].kappa]
+        asked = [each for each in offers if each.key > door.kappa(each.stratum, each.sample.subject)]
         to = self.next if stay else self.next + max(len(offers), 1)
         return Flush(
             partition=self.partition,

@@ -78,6 +78,17 @@ def test_intervals_cover_as_promised() -> None:
         assert (found.said > 0.5) == (found.bounds is None), found
 
 
+def test_a_loud_subject_stays_at_its_share_and_estimates_still_cover_the_truth() -> None:
+    for each in promised.crowds(runs=100, share=0.1, others=200):
+        assert each.largest <= 0.1
+        if each.wrong:
+            assert not each.holds
+            assert each.covered < 0.5
+        else:
+            assert abs(each.bias.z) < 4
+            assert each.covered >= 0.88
+
+
 def test_our_rule_of_drawing_has_the_least_variance_of_those_without_bias() -> None:
     ours, clipped, again, by_score, forgotten, plain = promised.drawing("bimodal", 300)
     assert abs(ours.bias) < 0.02

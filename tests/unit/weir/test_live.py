@@ -46,7 +46,7 @@ def role(name: str, what: Literal["working", "not_ready"], *reasons: str) -> Rol
 
 def state(weeks: int = 0, versions: int = 0, runs: Sequence[Run] = (), surplus: int = 0) -> State:
     names = ("holdout", "uniform", "positive", "negative")
-    strata = tuple(StratumStats(name, 2_500, 2_500 + surplus, 0.0, 100.0, "") for name in names)
+    strata = tuple(StratumStats(name, 2_500, 2_500 + surplus, 0.0, 100.0, "", 75, 0.02) for name in names)
     spans = tuple(
         Week(f"2011-01-{day:02}", {SERVING: figures(0.8 + day / 1000), FROZEN: figures(0.78)})
         for day in range(1, weeks + 1)
