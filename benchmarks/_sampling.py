@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from importance.hashing import uniforms
-from importance.reservoir import inclusion_probabilities
+from importance.thresholds import inclusion_probabilities
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]

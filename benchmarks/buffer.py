@@ -25,10 +25,11 @@ from benchmarks._report import conditions, spread, table
 from benchmarks._servers import postgres
 from importance.flush import Flush
 from importance.progress import Progress
-from importance.reservoir import AdmissionPolicy, Door, Reservoir, Threshold, admit, draw, logarithms
+from importance.reservoir import AdmissionPolicy, Reservoir, admit, draw, logarithms
 from importance.sample import Outcome, Sample, labels
 from importance.scores import Offer, Scores
 from importance.strata import STRATA, StrataPolicy, assign
+from importance.thresholds import Door, Threshold
 from storage import tables
 from storage.buffer import Buffer
 from storage.engine import create_engine

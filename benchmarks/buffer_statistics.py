@@ -24,11 +24,12 @@ from benchmarks import _sampling as sampling
 from benchmarks._sampling import Bias, Floats, Probability, Rows
 from importance.estimates import LEAST_HITS, Estimate, mean, share, total
 from importance.hashing import uniforms
-from importance.reservoir import AdmissionPolicy, Door, Reservoir, admit
+from importance.reservoir import AdmissionPolicy, Reservoir, admit
 from importance.sample import Sample
 from importance.scores import Scores
 from importance.selection import proportional
 from importance.strata import HOLDOUT, PLAIN, STRATA, StrataPolicy, assign, subject_capacities
+from importance.thresholds import Door
 from importance.weights import effective_sample_size, training_weights
 
 BOUND = 4.0

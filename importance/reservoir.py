@@ -22,7 +22,7 @@ at −∞; an offer that passed the door of before then keeps m in the same way.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import repeat
 from math import exp, inf, log
 from operator import attrgetter
@@ -37,6 +37,7 @@ from importance.sample import Correction, Outcome, Rating, Sample, label_table, 
 from importance.scores import Floats, Offer, Scores
 from importance.selection import FLOOR, PROPORTIONAL, RULES, TOP_FRACTION, check_floor, proportional, top_fraction
 from importance.strata import NEGATIVE, PLAIN, POSITIVE, StrataPolicy, assign
+from importance.thresholds import OPEN, Door, Threshold, inclusion_probability
 
 Score = Callable[[Sequence[Sample]], Scores]
 """Scores samples, in order."""
@@ -86,64 +87,7 @@ class AdmissionPolicy:
         return f"{worth}, {self.selection}{floor}, {decay}"
 
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """κ of a stratum, −∞ until something was turned away, and the epoch that a re-scoring raises."""
-
-    kappa: float = -inf
-    epoch: int = 0
-
-
-_OPEN = Threshold()
 _time_ms = attrgetter("time_ms")
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """The thresholds of all strata as somebody last saw them. An old copy is never wrong, only less strict.
-
-    ``subjects`` holds κₕ > κ by (stratum, subject), of subjects that are at their bound.
-    """
-
-    thresholds: Mapping[str, Threshold] = field(default_factory=dict)
-    subjects: Mapping[tuple[str, str], float] = field(default_factory=dict)
-
-    def __getitem__(self, stratum: str) -> Threshold:
-        return self.thresholds.get(stratum, _OPEN)
-
-    def kappa(self, stratum: str, subject: str) -> float:
-        """max(κ, κₕ): what a subject's key must exceed."""
-        return max(self[stratum].kappa, self.subjects.get((stratum, subject), -inf))
-
-    def kappas(self, strata: Sequence[str], subjects: Sequence[str]) -> Floats:
-        """The same of each sample [n]."""
-        known = {stratum: self[stratum].kappa for stratum in set(strata)}
-        kappas = np.fromiter(map(known.__getitem__, strata), np.float64, len(strata))
-        if not self.subjects:
-            return kappas
-        own = map(self.subjects.get, zip(strata, subjects, strict=True), repeat(-inf))
-        return np.maximum(kappas, np.fromiter(own, np.float64, len(strata)))
-
-
-def inclusion_probability(log_weight: float, kappa: float, limit: float = 0.0) -> float:
-    """The chance of being held: p = exp(min(0, m, ℓ − κ)).
-
-    m = ``limit`` ≤ 0 is what an earlier draw left; 0 for a row that was never scored again. A weight of 0 has none.
-
-    >>> inclusion_probability(log_weight=0.0, kappa=log(4))
-    0.25
-    >>> inclusion_probability(log_weight=-3.0, kappa=-inf)
-    1.0
-    """
-    return 0.0 if log_weight == -inf else exp(min(0.0, limit, log_weight - kappa))
-
-
-def inclusion_probabilities(
-    log_weight: NDArray[np.float64], kappa: NDArray[np.float64] | float, limit: NDArray[np.float64] | float = 0.0
-) -> NDArray[np.float64]:
-    """The same of many rows [n]."""
-    chances: NDArray[np.float64] = np.exp(np.minimum(np.minimum(0.0, limit), log_weight - kappa))
-    return chances
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -274,7 +218,7 @@ class Reservoir:
         self.inserts = 0
         self._labels = label_table(positive_from)
         self._rows: dict[str, Offer] = {}
-        self._thresholds = dict.fromkeys(self.capacities, _OPEN)
+        self._thresholds = dict.fromkeys(self.capacities, OPEN)
         self._subjects: dict[tuple[str, str], float] = {}  # κₕ > κ, by stratum and subject
 
     def __len__(self) -> int:
@@ -327,7 +271,7 @@ class Reservoir:
         self.capacities = dict(capacities)
         self.subject_capacities = dict(subject_capacities or {})
         for stratum in capacities:
-            self._thresholds.setdefault(stratum, _OPEN)
+            self._thresholds.setdefault(stratum, OPEN)
         self.trim()
 
     def merge(self, other: "Reservoir") -> None:

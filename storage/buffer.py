@@ -12,9 +12,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from importance.errors import Unavailable
 from importance.flush import Flush
-from importance.reservoir import Door, Threshold
 from importance.sample import Correction, Outcome, Rating, label_table
 from importance.scores import Offer
+from importance.thresholds import Door, Threshold
 from storage import progress, quality, staging, tables
 from storage.engine import session, transaction
 from storage.lock import Right, share, try_for, wait_for

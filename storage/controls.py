@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from importance.controls import Held, View, weeks_in_view
 from importance.quality import Counts, monday_ms
-from importance.reservoir import inclusion_probabilities
 from importance.sample import Outcome, Sample, label
 from importance.segments import Segments
+from importance.thresholds import inclusion_probabilities
 from storage import tables
 from storage.engine import transaction
 from storage.quality import counts_of

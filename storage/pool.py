@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from importance.errors import NotFound
-from importance.reservoir import inclusion_probabilities, inclusion_probability
 from importance.sample import Outcome, Rating, Sample, outcome
 from importance.strata import HOLDOUT, STRATA
+from importance.thresholds import inclusion_probabilities, inclusion_probability
 from storage import tables
 from storage.engine import transaction
 

@@ -5,11 +5,12 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
-from importance.reservoir import AdmissionPolicy, Door, Reservoir, Score
+from importance.reservoir import AdmissionPolicy, Reservoir, Score
 from importance.sample import Correction
 from importance.scores import Offer
 from importance.segments import Segments
 from importance.strata import StrataPolicy
+from importance.thresholds import Door
 from storage import migrate, tables
 from storage.buffer import Buffer
 from storage.engine import create_engine, transaction

@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from importance.hashing import uniform
-from importance.reservoir import Door, Score, admit
+from importance.reservoir import Score, admit
 from importance.sample import Sample
 from importance.scores import Offer, Scores
 from importance.strata import NEGATIVE, POSITIVE
+from importance.thresholds import Door
 from tests.contract.pools import FRANCE, POLICY, Pooled
 
 STRATA = POLICY.strata.names

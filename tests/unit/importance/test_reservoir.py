@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from importance.errors import InvalidInput
 from importance.hashing import uniform
-from importance.reservoir import AdmissionPolicy, Door, Reservoir, Threshold, admit, inclusion_probability
+from importance.reservoir import AdmissionPolicy, Reservoir, admit
 from importance.sample import Action, Correction, Outcome, Rating, Sample
 from importance.scores import Offer, Scores
 from importance.strata import HOLDOUT, NEGATIVE, POSITIVE, STRATA, UNIFORM, StrataPolicy
+from importance.thresholds import Door, Threshold, inclusion_probability
 
 NOON_MS = 1_300_000_000_000
 POLICY = AdmissionPolicy(StrataPolicy("salt"), "salt", half_life_seconds=3_600.0, landmark_ms=NOON_MS)

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from importance.errors import InvalidInput
 from importance.hashing import uniforms
-from importance.reservoir import AdmissionPolicy, Door, Reservoir, admit
+from importance.reservoir import AdmissionPolicy, Reservoir, admit
 from importance.sample import Sample
 from importance.scores import Scores
 from importance.selection import TOP_FRACTION, Cut, cut_at, top_fraction
 from importance.strata import NEGATIVE, STRATA, StrataPolicy
+from importance.thresholds import Door
 
 POLICY = AdmissionPolicy(StrataPolicy("salt", holdout_ratio=0.0, uniform_ratio=0.2), "salt", selection=TOP_FRACTION)
 
