@@ -351,7 +351,9 @@ class Reservoir:
 
     def _bound_subjects(self, stratum: str) -> None:
         """Give up what subjects hold beyond their bound."""
-        if (most := self.subject_capacities.get(stratum)) is None:
+        places = self.capacities[stratum]
+        most = self.subject_capacities.get(stratum, places)
+        if most >= places:
             return
         keys: dict[str, list[float]] = {}
         for row in self._rows.values():

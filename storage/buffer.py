@@ -80,7 +80,8 @@ _BY_INDEX = sa.text("""
            set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
 """)
 
-# Subjects that may hold more than their bound: of a flush, or all. κₕ is the largest key that is one too many.
+# Subjects that may hold more than their bound: of a flush, or all. κₕ is the largest key that is one too many. Where a
+# subject may take all places there is no bound.
 _TOUCHED = """
     SELECT DISTINCT stratum, subject
     FROM unnest(CAST(:strata AS text[]), CAST(:subjects AS text[])) AS touched (stratum, subject)
@@ -93,7 +94,7 @@ _EVERY = """
 _BOUND = """
     WITH touched AS MATERIALIZED ({touched}), cut AS MATERIALIZED (
         SELECT stratum, subject, greatest(b.threshold, (
-            SELECT key FROM buffer_keys k WHERE k.subject = t.subject AND k.stratum = t.stratum
+            SELECT key FROM buffer_keys k WHERE k.subject = t.subject AND k.stratum = t.stratum AND s.subject_capacity < s.capacity
             ORDER BY key DESC OFFSET s.subject_capacity LIMIT 1
         )) AS threshold
         FROM touched t JOIN buffer_strata s USING (stratum) LEFT JOIN buffer_subjects b USING (stratum, subject)

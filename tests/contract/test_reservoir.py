@@ -23,12 +23,13 @@ def top(
     thresholds, bounds, ids = {}, {}, set()
     for stratum, capacity in capacities.items():
         left: list[tuple[float, str]] = []
+        bound = most[stratum] if most[stratum] < capacity else len(offers)
         for subject in SUBJECTS:
             at = (stratum, subject)
             own = {(each.key, each.sample.id) for each in offers if (each.stratum, each.sample.subject) == at}
             ordered = sorted(own, reverse=True)
-            left += ordered[: most[stratum]]
-            bounds[at] = ordered[most[stratum]][0] if len(ordered) > most[stratum] else -inf
+            left += ordered[:bound]
+            bounds[at] = ordered[bound][0] if len(ordered) > bound else -inf
         ordered = sorted(left, reverse=True)
         thresholds[stratum] = ordered[capacity][0] if len(ordered) > capacity else -inf
         ids |= {id_ for _, id_ in ordered[:capacity]}
