@@ -94,7 +94,8 @@ _EVERY = """
 _BOUND = """
     WITH touched AS MATERIALIZED ({touched}), cut AS MATERIALIZED (
         SELECT stratum, subject, greatest(b.threshold, (
-            SELECT key FROM buffer_keys k WHERE k.subject = t.subject AND k.stratum = t.stratum AND s.subject_capacity < s.capacity
+            SELECT key FROM buffer_keys k
+            WHERE k.subject = t.subject AND k.stratum = t.stratum AND s.subject_capacity < s.capacity
             ORDER BY key DESC OFFSET s.subject_capacity LIMIT 1
         )) AS threshold
         FROM touched t JOIN buffer_strata s USING (stratum) LEFT JOIN buffer_subjects b USING (stratum, subject)
