@@ -51,6 +51,7 @@ def traffic(seed: int, impressions: int, step_ms: int = 2_000, window_ms: int = 
         if rng.random() < 0.02:
             late = impression(f"late{seed}-{number}", now - 10 * window_ms, subject, rng)
             add(now, subject, late)
+            add(now, subject, action(f"a-late{seed}-{number}", "click", now, subject, late["id"], rng))
         if rng.random() < 0.35:
             for kind in rng.sample(["click", "add_to_cart", "purchase", "return", "rating"], rng.randint(1, 3)):
                 delay = int(rng.choice([-0.2, 0.05, 0.4, 0.9, 1.3, 1.9]) * window_ms)
@@ -58,7 +59,6 @@ def traffic(seed: int, impressions: int, step_ms: int = 2_000, window_ms: int = 
                 add(max(now + delay, START_MS), subject, answer)
                 if rng.random() < 0.1:
                     add(now + abs(delay) + 1_000, subject, answer)
-            add(now, subject, action(f"a-late{seed}-{number}", "click", now, subject, late["id"], rng))
         if rng.random() < 0.02:
             add(now, subject, rng.choice(NO_EVENTS))
         if rng.random() < 0.005:
