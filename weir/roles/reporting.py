@@ -108,7 +108,8 @@ class Reporting:
         if available and known:
             _log.info("dependency is back", dependency=dependency)
         elif not available and not known:
-            self.failed(f"{dependency}: {reason}")
+            if not self._starting:  # what a start waits for is a reason, not an error
+                self.failed(f"{dependency}: {reason}")
             _log.warning("dependency is away", dependency=dependency, reason=reason)
 
     def rolled_back(self, seconds: float) -> None:

@@ -79,3 +79,18 @@ def test_lag_in_event_time_and_the_oldest_impression_are_told_by_partition() -> 
     assert (of("weir_event_time_lag_seconds", "1"), of("weir_join_oldest_seconds", "1")) == (0, 0)
     reporting(Standing({1: 0}, {1: 0}, {1: 0}))
     assert of("weir_event_time_lag_seconds", "0") is None
+
+
+def test_what_a_start_waits_for_is_a_reason_and_no_error_but_a_dependency_lost_later_is_both() -> None:
+    registry = new_registry()
+    reporting = Reporting(WorkerMetrics(registry), DependencyMetrics(registry, ("storage",)), Clock())
+    reporting.change("model", False, "not loaded yet")
+    beat = reporting.beat()
+    assert (beat.state, beat.reasons, beat.error) == ("starting", ("model: not loaded yet",), None)
+    reporting.change("model", True, "")
+    reporting.started()
+    assert reporting.beat().state == "working"
+    reporting.change("storage", False, "no answer")
+    beat = reporting.beat()
+    assert (beat.state, beat.error) == ("not_ready", "storage: no answer")
+    assert beat.error_time is not None
