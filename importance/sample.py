@@ -75,6 +75,16 @@ def label_table(positive_from: Outcome = Outcome.CLICK) -> tuple[int, ...]:
     return tuple(label(actions, positive_from) for actions in range(2 * max(Action)))
 
 
+@cache
+def outcome_table() -> tuple[Outcome, ...]:
+    """The outcome of every set of actions, at the set's number.
+
+    >>> outcome_table()[Action.CLICK | Action.RETURN]
+    <Outcome.CLICK: 'click'>
+    """
+    return tuple(map(outcome, range(2 * max(Action))))
+
+
 class Rating(msgspec.Struct, frozen=True, order=True):
     """A rating; of several the latest counts, by event time, then by id (the order of the fields)."""
 

@@ -62,6 +62,7 @@ class StreamSettings:
     idle_seconds: float = 30.0
     watchdog_seconds: float = 120.0
     grace_seconds: float = 15.0
+    importance_payload: bool = True
 
 
 def create_app(settings: StreamSettings) -> ChunkApp:
@@ -102,7 +103,9 @@ class Worker:
         self, settings: StreamSettings, policy: Policy, effects: Effects, limits: Limits | None = None
     ) -> None:
         self.app = create_app(settings)
-        publisher = Publisher(self._producer, settings.topics.importance, settings.topics.dead)
+        publisher = Publisher(
+            self._producer, settings.topics.importance, settings.topics.dead, payload=settings.importance_payload
+        )
         self.pipeline = Pipeline(policy, effects, publisher.publish, limits or Limits(), settings.idle_seconds)
         self._settings = settings
         self._report = effects.report

@@ -6,7 +6,7 @@ Knows nothing of what else happens to a sample.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
@@ -17,12 +17,16 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from numpy.typing import NDArray
 
 from importance.errors import Unavailable
+from importance.sample import outcome_table
 from importance.scores import Offer
 from stream.dead_letters import HEADERS, DeadLetter, Headers
 
 
 class Importance(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A record of the topic ``importance``; ``time`` is event time in milliseconds since the epoch."""
+    """A record of the topic ``importance``; ``time`` is event time in milliseconds since the epoch.
+
+    ``outcome`` is the strongest action at the window's close. ``query``, ``text`` and ``attributes`` are the payload.
+    """
 
     sample: str
     subject: str
@@ -34,6 +38,12 @@ class Importance(msgspec.Struct, frozen=True, omit_defaults=True):
     kept: bool
     probability: float
     time: int
+    surface: str
+    outcome: str
+    stratum: str
+    query: str | None = None
+    text: str | None = None
+    attributes: Mapping[str, str | int | float | bool | None] | None = None
     prediction: float | None = None
 
 
@@ -62,20 +72,36 @@ _MAX_SENT_BYTES: Final = 32 * _MEGABYTE
 # A letter that any broker takes: its failure is the broker's, not its own.
 _ORDINARY_BYTES: Final = _MEGABYTE // 2
 
+PAYLOAD_BYTES = 1 << 18
+"""The longest record that keeps its payload. The longest texts take a fourth of it; attributes may take more than a
+topic accepts, and a record that is never accepted would stop its partition.
+"""
+
 _ENCODER = msgspec.json.Encoder()
+_OUTCOMES = tuple(outcome.value for outcome in outcome_table())  # an enum takes longer to encode
 
 
-def importance_messages(offers: Sequence[Offer]) -> list[Message]:
+def importance_messages(offers: Sequence[Offer], payload: bool = True) -> list[Message]:
     """The records that tell what samples are worth, each keyed by its sample's id."""
-    lines = _ENCODER.encode_lines(map(_importance, offers))  # JSON holds no line break but escaped
-    return [Message(offer.sample.id.encode(), value) for offer, value in zip(offers, lines.split(b"\n"), strict=False)]
+    lines = _ENCODER.encode_lines([_importance(offer, payload) for offer in offers])  # a line break in JSON is escaped
+    return [
+        Message(offer.sample.id.encode(), value if len(value) <= PAYLOAD_BYTES else _without_payload(offer))
+        for offer, value in zip(offers, lines.split(b"\n"), strict=False)
+    ]
 
 
-def _importance(offer: Offer) -> Importance:
+def _without_payload(offer: Offer) -> bytes:
+    return _ENCODER.encode(_importance(offer, payload=False))
+
+
+def _importance(offer: Offer, payload: bool) -> Importance:
     sample = offer.sample
+    # By position, which takes half the time that names take.
     return Importance(
         sample.id, sample.subject, sample.item, offer.label, offer.importance, offer.estimator, offer.model,
-        offer.kept, offer.probability, sample.time_ms, offer.prediction,
+        offer.kept, offer.probability, sample.time_ms, sample.surface, _OUTCOMES[sample.actions], offer.stratum,
+        sample.query if payload else None, sample.text if payload else None,
+        (sample.attributes or None) if payload else None, offer.prediction,
     )  # fmt: skip
 
 
@@ -109,9 +135,9 @@ def partitions_of(keys: Sequence[bytes], count: int) -> list[int]:
 class Publisher:
     """Sends scores and dead letters through one aiokafka producer, and returns when the broker has them.
 
-    ``producer`` gives the running producer. Raises :class:`Unavailable` when Kafka did not take all: the same call
-    may be made again, and what had arrived is then there twice. A letter of more than ``max_sent_bytes`` is not even
-    tried whole.
+    ``producer`` gives the running producer; without ``payload`` scores carry no texts and attributes. Raises
+    :class:`Unavailable` when Kafka did not take all: the same call may be made again, and what had arrived is then
+    there twice. A letter of more than ``max_sent_bytes`` is not even tried whole.
     """
 
     def __init__(
@@ -120,11 +146,13 @@ class Publisher:
         importance_topic: str,
         dead_topic: str,
         max_sent_bytes: int = _MAX_SENT_BYTES,
+        payload: bool = True,
     ) -> None:
         self._producer = producer
         self._importance_topic = importance_topic
         self._dead_topic = dead_topic
         self._max_sent_bytes = max_sent_bytes
+        self._payload = payload
 
     async def publish(self, offers: Sequence[Offer], letters: Sequence[DeadLetter]) -> None:
         """Send both, and wait until all is acknowledged by the broker."""
@@ -134,7 +162,7 @@ class Publisher:
                 await self._send_letters(producer, letters)
             if offers:
                 count = len(await producer.partitions_for(self._importance_topic))
-                messages = importance_messages(offers)
+                messages = importance_messages(offers, self._payload)
                 partitions = partitions_of([message.key or b"" for message in messages], count)
                 await _send(producer, self._importance_topic, zip(partitions, messages, strict=True))
         except KafkaError as error:

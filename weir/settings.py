@@ -188,6 +188,9 @@ class Settings(BaseSettings):
     consumer_group: str = Field(
         default="weir", pattern=r"^[A-Za-z0-9._-]{1,200}$", description="consumer group of the workers"
     )
+    importance_payload: Literal["on", "off"] = Field(
+        default="on", description="whether records of the topic importance carry query, text and attributes"
+    )
 
     fields: FieldsText = Field(
         default="",

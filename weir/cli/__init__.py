@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 from typer.main import get_command
@@ -68,7 +69,6 @@ def create_app() -> typer.Typer:
     app = typer.Typer(
         help=HELP,
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         epilog="Every command takes --help. --debug shows the traceback of an error.",
     )
@@ -83,7 +83,19 @@ def create_app() -> typer.Typer:
     return app
 
 
-def _options() -> None:
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"weir {version('weirstream')}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version.")
+    ] = False,
+) -> None:
     """Nothing of its own: the commands do the work."""
 
 

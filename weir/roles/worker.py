@@ -140,6 +140,7 @@ async def _work(
             idle_seconds=settings.idle_seconds,
             watchdog_seconds=settings.watchdog_seconds,
             grace_seconds=settings.stop_seconds,
+            importance_payload=settings.importance_payload == "on",
         ),
         policies.join(settings),
         effects,

@@ -7,11 +7,23 @@ from aiokafka.partitioner import murmur2 as aiokafka_murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from importance.sample import Sample
+from importance.sample import Action, Sample
 from importance.scores import Offer
-from stream.publishing import importance_messages, murmur2, partitions_of
+from stream.publishing import PAYLOAD_BYTES, importance_messages, murmur2, partitions_of
 
-SAMPLE = Sample("view-1", "ann", "search", "lamp", "i7", "a lamp", time_ms=1_000, partition=0, offset=3)
+SAMPLE = Sample(
+    "view-1",
+    "ann",
+    "search",
+    "lamp",
+    "i7",
+    "a lamp",
+    time_ms=1_000,
+    partition=0,
+    offset=3,
+    actions=int(Action.CLICK),
+    attributes={"category": "lighting"},
+)
 
 
 def offer(prediction: float | None) -> Offer:
@@ -55,6 +67,12 @@ def test_a_score_carries_the_fields_of_the_contract_and_is_keyed_by_its_sample()
         "kept": True,
         "probability": 0.5,
         "time": 1_000,
+        "surface": "search",
+        "outcome": "click",
+        "stratum": "positive",
+        "query": "lamp",
+        "text": "a lamp",
+        "attributes": {"category": "lighting"},
         "prediction": 0.8,
     }
 
@@ -62,6 +80,21 @@ def test_a_score_carries_the_fields_of_the_contract_and_is_keyed_by_its_sample()
 def test_a_prediction_that_nobody_made_is_left_out() -> None:
     (message,) = importance_messages([offer(prediction=None)])
     assert "prediction" not in json.loads(message.value or b"")
+
+
+def test_without_payload_texts_and_attributes_are_left_out() -> None:
+    (message,) = importance_messages([offer(prediction=None)], payload=False)
+    found = json.loads(message.value or b"")
+    assert not {"query", "text", "attributes"} & found.keys()
+    assert (found["surface"], found["outcome"], found["stratum"]) == ("search", "click", "positive")
+
+
+def test_a_record_too_long_for_a_topic_leaves_its_payload_out_and_its_neighbours_keep_theirs() -> None:
+    wide = msgspec.structs.replace(SAMPLE, attributes={"note": "x" * PAYLOAD_BYTES})
+    offers = [msgspec.structs.replace(offer(0.8), sample=sample) for sample in (SAMPLE, wide, SAMPLE)]
+    found = [json.loads(message.value or b"") for message in importance_messages(offers)]
+    assert ["text" in each for each in found] == [True, False, True]
+    assert all(each["prediction"] == 0.8 for each in found)
 
 
 def test_a_line_break_in_an_id_does_not_mix_up_the_records() -> None:

@@ -1,11 +1,13 @@
 """The command line without services: usage, errors, exit status, and that the docs name every command and option."""
 
 import json
+import os
 import re
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,25 @@ def test_every_command_of_the_contract_exists() -> None:
     }  # fmt: skip
     assert {"--replay", "--no-replay", "--limit", "--once", "--json", "--fresh", "--speed"} == set(COMMANDS["up"])
     assert {"--to", "--reason", "--actor", "--json"} == set(COMMANDS["models rollback"])
+
+
+def test_the_version_is_printed_and_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"weir {version('weirstream')}\n"
+
+
+def test_a_shell_completes_commands_without_loading_what_they_need(tmp_path: Path) -> None:
+    """By the very variables that the script of --show-completion sets."""
+    asked = {"_WEIR_COMPLETE": "complete_bash", "COMP_WORDS": "weir models ro", "COMP_CWORD": "2"}
+    script = (
+        "import atexit, sys; from weir.cli import run;"
+        "atexit.register(lambda: print({'torch', 'sqlalchemy', 'faust', 'pyarrow'} & sys.modules.keys()));"
+        "run([])"
+    )
+    words = [sys.executable, "-c", script]
+    place = os.environ | asked | {"PYTHONPATH": str(DOCS.parents[1])}
+    done = subprocess.run(words, env=place, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["rollback", "set()"]
 
 
 @pytest.mark.parametrize("words", COMMANDS)
