@@ -4,7 +4,8 @@ Every answer comes from one snapshot, and rows at or below the threshold of thei
 trim deletes, are not seen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,8 @@ _ROWS = sa.select(
     .outerjoin(_subjects, _OF_SUBJECT)
 )
 _READABLE = _keys.c.key > _KAPPA
+_BATCH_ROWS = 500  # of a snapshot: with texts as long as they may be, some megabytes
+_PAGE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -148,6 +151,14 @@ class Explained:
     in_buffer: bool
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Held:
+    """The rows of one snapshot: how many, and they themselves in the order of their ids, some at a time."""
+
+    items: int
+    batches: Iterator[list[Explained]]
+
+
 class Pool:
     """Reads the buffer; changes nothing, and waits for nobody."""
 
@@ -243,22 +254,59 @@ class Pool:
             row = connection.execute(_ROWS.where(_keys.c.id == sample_id)).one_or_none()
         if row is None:
             raise NotFound(f"sample {sample_id!r} is not in the buffer: it was not kept, given up, or not decided yet")
-        sample = _sample(row)
-        return Explained(
-            sample=sample,
-            label=row.label,
-            outcome=outcome(sample.actions),
-            importance=row.importance,
-            estimator=row.estimator,
-            model=row.model,
-            prediction=row.prediction,
-            stratum=row.stratum,
-            key=row.key,
-            log_weight=row.log_weight,
-            threshold=row.threshold,
-            probability=inclusion_probability(row.log_weight, row.threshold, row.m),
-            in_buffer=row.key > row.threshold,
-        )
+        return _explained(row)
+
+    @contextmanager
+    def snapshot(self, *, holdout: bool = False) -> Iterator[Held]:
+        """All rows as they are at one moment, read in constant memory; those of the holdout only on demand."""
+        chosen = sa.true() if holdout else _keys.c.stratum != HOLDOUT
+        wanted = _ROWS.where(_READABLE, chosen).order_by(_keys.c.id)
+        counted = sa.select(sa.func.count()).select_from(wanted.with_only_columns(_keys.c.id).order_by(None).subquery())
+        with transaction(self._engine, "REPEATABLE READ") as connection:
+            items = int(connection.scalar(counted) or 0)
+            with connection.execution_options(yield_per=_BATCH_ROWS).execute(wanted) as found:
+                yield Held(items, ([_explained(row) for row in rows] for rows in found.partitions()))
+
+    def page(self, stratum: str | None = None, after: str = "", limit: int = 100) -> tuple[list[Explained], str | None]:
+        """At most ``limit`` rows, or as many as 4 MiB hold, whose ids follow ``after``; and the id to go on after.
+
+        That is None at the end. Without a stratum all but the holdout; NotFound where there is none of that name.
+        """
+        chosen = _keys.c.stratum != HOLDOUT if stratum is None else _keys.c.stratum == stratum
+        wanted = _ROWS.where(_READABLE, chosen, _keys.c.id > after).order_by(_keys.c.id).limit(limit + 1)
+        rows: list[Any] = []
+        with transaction(self._engine, "REPEATABLE READ") as connection:
+            names = connection.scalars(sa.select(_strata.c.stratum)).all()
+            if stratum is not None and stratum not in names:
+                known = ", ".join(sorted(names, key=_place)) or "none yet"
+                raise NotFound(f"the buffer has no stratum {stratum!r}; it has {known}")
+            size = 0
+            with connection.execution_options(yield_per=20).execute(wanted) as found:
+                for row in found:
+                    size += len(row.sample)
+                    if rows and (len(rows) == limit or size > _PAGE_BYTES):
+                        return [_explained(each) for each in rows], rows[-1].id
+                    rows.append(row)
+        return [_explained(each) for each in rows], None
+
+
+def _explained(row: Any) -> Explained:
+    sample = _sample(row)
+    return Explained(
+        sample=sample,
+        label=row.label,
+        outcome=outcome(sample.actions),
+        importance=row.importance,
+        estimator=row.estimator,
+        model=row.model,
+        prediction=row.prediction,
+        stratum=row.stratum,
+        key=row.key,
+        log_weight=row.log_weight,
+        threshold=row.threshold,
+        probability=inclusion_probability(row.log_weight, row.threshold, row.m),
+        in_buffer=row.key > row.threshold,
+    )
 
 
 def _sample(row: Any) -> Sample:

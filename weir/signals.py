@@ -15,3 +15,8 @@ def handled(handler: Callable[[int, FrameType | None], None], *numbers: signal.S
     finally:
         for number, earlier in before.items():
             signal.signal(number, earlier)
+
+
+def interrupt(_number: int, _frame: FrameType | None) -> None:
+    """What Ctrl-C does, so that a request to end leaves nothing half written, either."""
+    raise KeyboardInterrupt

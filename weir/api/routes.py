@@ -7,11 +7,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Body, HTTPException, Path, Response, status
+from fastapi import APIRouter, Body, HTTPException, Path, Query, Response, status
 
 from importance.errors import InvalidInput
 from importance.mixture import LABEL_FREE, check_name
 from importance.sample import Action, Sample
+from storage.pool import Explained
 from storage.registry import Entry, Version, served_at
 from weir import promoting
 from weir.api import shapes
@@ -174,6 +175,16 @@ def _buffer(router: APIRouter, context: ApiContext) -> None:
             return state
         return shapes.EstimatedBufferState(**state.model_dump(), **asdict(context.estimates()))
 
+    @router.get("/v1/samples", tags=["buffer"])
+    def samples(
+        stratum: Annotated[shapes.Id | None, Query(description="default: all but holdout")] = None,
+        limit: Annotated[int, Query(ge=1, le=shapes.MAX_SAMPLES)] = 100,
+        after: Annotated[shapes.Id | None, Query(description="the id that the page follows")] = None,
+    ) -> shapes.SelectedSamples:
+        """Samples of the buffer with their weights, in the order of their ids, a page at a time."""
+        found, following = context.pool.page(stratum, after or "", limit)
+        return shapes.SelectedSamples(samples=[_selected(each) for each in found], next=following)
+
     @router.get("/v1/samples/{id:path}", tags=["buffer"])
     def sample(id: Annotated[shapes.Id, Path(description="the sample's id")]) -> shapes.SampleState:  # noqa: A002
         """One sample, and why the buffer holds it."""
@@ -185,6 +196,16 @@ def _buffer(router: APIRouter, context: ApiContext) -> None:
             importance=found.importance, estimator=found.estimator, model=found.model, stratum=found.stratum,
             key=found.key, probability=found.probability, in_buffer=found.in_buffer,
         )  # fmt: skip
+
+
+def _selected(found: Explained) -> shapes.SelectedSample:
+    shown = found.sample
+    return shapes.SelectedSample(
+        id=shown.id, subject=shown.subject, surface=shown.surface, query=shown.query, item=shown.item, text=shown.text,
+        attributes=shown.attributes, label=found.label, outcome=found.outcome, time=_time(shown.time_ms),
+        importance=found.importance, estimator=found.estimator, model=found.model, prediction=found.prediction,
+        stratum=found.stratum, probability=found.probability, weight=1 / found.probability,
+    )  # fmt: skip
 
 
 def _check_labels(request: shapes.ScoreRequest) -> None:

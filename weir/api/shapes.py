@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
+MAX_SAMPLES = 500  # of one page
 MAX_ITEMS = 1_000  # of one scoring or ranking request: a few seconds of one CPU
 
 Finite = Annotated[float, PlainSerializer(lambda value: value if math.isfinite(value) else None, when_used="json")]
@@ -219,6 +220,35 @@ class SampleState(BaseModel):
     key: Finite
     probability: float
     in_buffer: bool
+
+
+class SelectedSample(BaseModel):
+    """One sample to train on elsewhere; ``weight`` is 1 / ``probability``, that of being held."""
+
+    id: str
+    subject: str
+    surface: str
+    query: str
+    item: str
+    text: str
+    attributes: dict[str, str | int | float | bool | None]
+    label: int
+    outcome: str
+    time: datetime
+    importance: float
+    estimator: str
+    model: str
+    prediction: float | None
+    stratum: str
+    probability: float
+    weight: float
+
+
+class SelectedSamples(BaseModel):
+    """A page of samples in the order of their ids; ``next`` is the ``after`` of the next page, null at the end."""
+
+    samples: list[SelectedSample]
+    next: str | None
 
 
 class Health(BaseModel):

@@ -1,15 +1,18 @@
 """``weir buffer``: what the bounded buffer holds and says of the stream, why it holds a sample, scoring it again."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from weir.cli.output import AsJson, print_columns, print_facts, print_json
+from weir.signals import handled, interrupt
 
 if TYPE_CHECKING:
     from storage.engine import Engine
@@ -120,6 +123,26 @@ def explain(
         print_json(facts)
     else:
         print_facts(facts.items())
+
+
+@app.command()
+def export(
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The .parquet, .csv or .jsonl file to write.")],
+    holdout: Annotated[bool, typer.Option("--holdout", help="Also the samples that never train.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the samples of the buffer with their weights to a file, to train on elsewhere, in constant memory."""
+    from storage.pool import Pool
+    from weir.exporting import export
+    from weir.progress import Progress
+
+    ending = handled(interrupt, signal.SIGTERM, signal.SIGHUP)
+    with _database() as (_, engine), ending, closing(Progress(sys.stderr)) as progress:
+        rows = export(Pool(engine), output, holdout, progress.show)
+    if as_json:
+        print_json({"rows": rows, "output": str(output)})
+    else:
+        typer.echo(f"{rows} samples written: {output}")
 
 
 @contextmanager

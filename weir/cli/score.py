@@ -4,14 +4,13 @@ import signal
 import sys
 from contextlib import closing
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 
 from weir.cli.output import AsJson, print_json
 from weir.progress import Progress
-from weir.signals import handled
+from weir.signals import handled, interrupt
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +35,7 @@ def score(
     from weir.settings import read
 
     settings, mixtures = read(), read_mixtures(names)
-    with handled(_interrupt, signal.SIGTERM, signal.SIGHUP), closing(Progress(sys.stderr)) as progress:
+    with handled(interrupt, signal.SIGTERM, signal.SIGHUP), closing(Progress(sys.stderr)) as progress:
 
         def find_scorer() -> Scorer:
             from weir.scoring.model import find
@@ -52,8 +51,3 @@ def score(
         print_json({"rows": done.rows, "model": done.model, "non_finite": done.non_finite})
     else:
         typer.echo(f"{done.rows} rows scored by {done.model}: {output}")
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """What Ctrl-C does, so that a request to end leaves nothing half written, either."""
-    raise KeyboardInterrupt

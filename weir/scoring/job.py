@@ -12,6 +12,7 @@ from importance.scores import Floats
 from weir.scoring.rows import COLUMNS, Rows, check_columns, checked
 from weir.scoring.writing import writing
 from weir.table import columns_of, opened
+from weir.writing import check_output
 
 Progress = Callable[[str, int, int], None]
 
@@ -58,13 +59,7 @@ def score_file(
     """
     if output.resolve() == file.resolve():
         raise InvalidInput(f"--output is {output}, the file that is read: name another one")
-    if output.is_dir():
-        raise InvalidInput(f"{output} cannot be written: it is a folder; name a file in it")
-    place = output.resolve()  # what a link stands for is written, and not the link
-    if not place.parent.is_dir():
-        raise InvalidInput(f"{output} cannot be written: there is no folder {place.parent}; make it")
-    if place.exists() and not place.is_file():
-        raise InvalidInput(f"{output} cannot be written: it is no plain file; name one")
+    place = check_output(output)
     needs_label = next((name for mixture in mixtures for name in mixture.columns if name not in LABEL_FREE), None)
     done = non_finite = 0
     with opened(file) as source:

@@ -164,3 +164,16 @@ def test_more_listeners_than_the_bound_are_refused_until_one_leaves(unchanged: W
         for _ in range(MOST_LISTENERS):
             listening.enter_context(unchanged.http.stream("GET", "/v1/stream"))
         unchanged.problem(unchanged.http.get("/v1/stream"), 503)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"), [("limit=0", 422), ("limit=501", 422), ("after=%00", 422), ("limit=x", 422)]
+)
+def test_a_page_of_samples_is_bounded(unchanged: World, asked: str, status: int) -> None:
+    unchanged.problem(unchanged.http.get(f"/v1/samples?{asked}"), status)
+
+
+def test_an_unknown_stratum_is_named_with_those_that_exist(world: World) -> None:
+    world.fill(count=20)
+    detail = world.problem(world.http.get("/v1/samples?stratum=gold"), 404)["detail"]
+    assert detail == "the buffer has no stratum 'gold'; it has holdout, uniform, positive, negative"

@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
 from storage.heartbeats import Assigned, Heartbeats, Model, Process, Report
 
 from .conftest import World
@@ -87,6 +89,33 @@ def test_an_id_with_slashes_and_spaces_is_asked_for_in_its_encoded_form(world: W
     assert (
         "sample 'no/such one' is not in" in world.problem(world.http.get("/v1/samples/no%2Fsuch%20one"), 404)["detail"]
     )
+
+
+def test_samples_are_paged_with_their_weights_and_without_the_holdout(world: World) -> None:
+    world.fill(count=200, capacity=60)
+    found, after = [], None
+    while True:
+        page = world.http.get("/v1/samples", params={"limit": 7} | ({"after": after} if after else {})).json()
+        assert set(page) == {"samples", "next"}
+        assert len(page["samples"]) <= 7
+        found += page["samples"]
+        after = page["next"]
+        if after is None:
+            break
+        assert after == page["samples"][-1]["id"]
+    strata = {stratum["name"]: stratum["items"] for stratum in world.http.get("/v1/buffer").json()["strata"]}
+    assert len(found) == sum(strata.values()) - strata["holdout"]
+    assert [each["id"] for each in found] == sorted({each["id"] for each in found})
+    for each in found:
+        assert each["weight"] * each["probability"] == pytest.approx(1)
+        assert each["stratum"] != "holdout"
+    assert {each["weight"] > 1 for each in found} == {True}  # the buffer is full
+    body = world.http.get("/v1/samples", params={"stratum": "holdout", "limit": 500}).json()
+    assert len(body["samples"]) == strata["holdout"] > 0
+    assert set(body["samples"][0]) == {
+        "id", "subject", "surface", "query", "item", "text", "attributes", "label", "outcome", "time", "importance",
+        "estimator", "model", "prediction", "stratum", "probability", "weight",
+    }  # fmt: skip
 
 
 def test_models_are_listed_with_the_active_one_and_the_freeze(world: World) -> None:
@@ -175,7 +204,7 @@ def test_the_interface_describes_itself(world: World) -> None:
         "GET /healthz", "GET /readyz", "GET /metrics", "POST /v1/score", "POST /v1/rank", "GET /v1/models",
         "GET /v1/models/{version}", "POST /v1/models/{version}/promote", "POST /v1/models/rollback",
         "POST /v1/training/freeze", "POST /v1/training/unfreeze", "POST /v1/training/run", "GET /v1/buffer",
-        "GET /v1/samples/{id}", "GET /v1/stream", "GET /v1/status", "GET /v1/models/log",
+        "GET /v1/samples", "GET /v1/samples/{id}", "GET /v1/stream", "GET /v1/status", "GET /v1/models/log",
     }  # fmt: skip
     assert world.http.get("/docs").status_code == 200
 

@@ -51,7 +51,7 @@ def test_every_command_of_the_contract_exists() -> None:
         "up", "worker", "trainer", "api", "migrate", "topics", "check", "status", "settings", "replay",
         "models init", "models list", "models show", "models promote", "models rollback", "models freeze",
         "models unfreeze", "models log", "train runs", "train run",
-        "buffer stats", "buffer explain", "buffer rescore", "dead-letters list",
+        "buffer stats", "buffer explain", "buffer rescore", "buffer export", "dead-letters list",
         "dead-letters redrive", "benchmark importance", "score",
     }  # fmt: skip
     assert {"--replay", "--no-replay", "--limit", "--once", "--json", "--fresh", "--speed"} == set(COMMANDS["up"])
@@ -178,6 +178,7 @@ def test_a_wrong_setting_stops_every_command_before_it_begins(
 ) -> None:
     arguments = {
         "models promote": ["v1"], "models rollback": ["--reason", "x"], "buffer explain": ["x"],
+        "buffer export": ["x.csv"],
         "dead-letters redrive": ["--all"], "replay": ["simulation"],
         "benchmark importance": ["--data", "x.csv", "--output", "out"],
         "score": ["x.csv", "--estimators", "loss", "--output", "out.parquet"],
