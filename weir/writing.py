@@ -56,12 +56,12 @@ def check_output(output: Path) -> Path:
     """Where ``output`` will be: what a link stands for, and not the link. Refuses what could not be written."""
     if output.is_dir():
         raise InvalidInput(f"{output} cannot be written: it is a folder; name a file in it")
-    _format_of(output)
     place = output.resolve()
     if not place.parent.is_dir():
         raise InvalidInput(f"{output} cannot be written: there is no folder {place.parent}; make it")
     if place.exists() and not place.is_file():
         raise InvalidInput(f"{output} cannot be written: it is no plain file; name one")
+    _format_of(output)
     return place
 
 
