@@ -1,11 +1,12 @@
-"""Does learning help? The whole service over eight months of a shop, beside four that do not learn from the stream.
+"""Does learning help? The whole service over a shop's stream, compared with what does not learn from the stream.
 
 For each seed ``weir up --once --json`` runs in a folder of its own: the serving model, the frozen copy of the first one
 and the shop's order counts (14-day half-life) are judged on the same samples, before anything trains on them. Then a
 *stale control* goes over the same samples: the first model, fine-tuned as often and by as many steps as the service's
-was, but on December only. If it gains nothing, what the service gains is not the extra training.
+was, but on the history only. If it gains nothing, what the service gains is not the extra training.
 
     python benchmarks/learning.py --seeds 0 1 2
+    python benchmarks/learning.py --data online_retail --limit 122257   # January to August 2011
 """
 
 import argparse
@@ -25,7 +26,8 @@ import numpy as np
 from importance import quality, strata
 from importance.attribution import replay_partition
 from importance.sample import Sample, label
-from stream.datasets import Dataset, open_dataset
+from stream.datasets import NAMES as DATA_SETS
+from stream.datasets import Dataset, complete_journey, open_dataset
 from trainer import folder as versions
 from trainer.cycle import predict
 from trainer.device import use_threads
@@ -33,7 +35,6 @@ from trainer.finetune import TrainingRows, fine_tune
 from trainer.folder import Model
 from weir import learning, policies
 from weir.settings import Settings, read
-from weir.stack import MAY
 
 NAMES = ("serving", "frozen", "stale", "reference")
 
@@ -41,29 +42,36 @@ NAMES = ("serving", "frozen", "stale", "reference")
 def main() -> None:
     """Run every seed and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", choices=DATA_SETS, default=complete_journey.NAME, help="the stream to replay")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each (default: 0)")
     parser.add_argument("--limit", type=int, help="replay at most so many events; a shorter stream gains less")
     arguments = parser.parse_args()
     use_threads(1)
-    print(f"\nOnline Retail, January to August 2011; {datetime.now(UTC):%Y-%m-%d}, {conditions()}.")
+    print(f"\n{arguments.data}; {datetime.now(UTC):%Y-%m-%d}, {conditions()}.")
     print("Means over weeks of prequential AUC; gain: serving minus frozen.\n")
-    columns = ("seed", "promoted / rejected", *NAMES, "gain", "gain from May", "seconds")
+    columns = ("seed", "promoted / rejected", *NAMES, "gain", "gain, second half", "CPU seconds")
     print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|", flush=True)
     for seed in arguments.seeds:
-        print(row(seed, arguments.limit), flush=True)
+        print(row(arguments.data, seed, arguments.limit), flush=True)
 
 
-def row(seed: int, limit: int | None) -> str:
+def row(data: str, seed: int, limit: int | None) -> str:
     """One seed, as a line of the table."""
     with tempfile.TemporaryDirectory(prefix="weir-learning-") as home:
-        ran = service(seed, limit, Path(home))
+        ran = service(data, seed, limit, Path(home))
         runs = sum(ran["training_runs"].values())
-        stale = weekly(stale_predictions(seed, limit, first_version(Path(home) / "artifacts"), runs))
-    auc, from_may = ran["auc"], ran["auc"]["from_may"]
+        stale = weekly(stale_predictions(data, seed, limit, first_version(Path(home) / "artifacts"), runs))
+    auc, later = ran["auc"], ran["auc"]["second_half"]
     means = {**{name: auc[name] for name in ("serving", "frozen", "reference")}, "stale": float(np.mean(stale))}
     verdicts = f"{ran['training_runs'].get('promoted', 0)} / {ran['training_runs'].get('rejected', 0)}"
-    gains = [gain(means), gain(from_may)]
-    cells = [seed, verdicts, *(f"{means[name]:.4f}" for name in NAMES), *gains, f"{ran['seconds']:.0f}"]
+    gains = [gain(means), gain(later)]
+    cells = [
+        seed,
+        verdicts,
+        *(f"{means[name]:.4f}" for name in NAMES),
+        *gains,
+        f"{sum(ran['cpu_seconds'].values()):.0f}",
+    ]
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
@@ -73,9 +81,19 @@ def gain(means: dict[str, float | None]) -> str:
     return "–" if serving is None or frozen is None else f"{serving - frozen:+.4f}"
 
 
-def service(seed: int, limit: int | None, home: Path) -> dict[str, dict[str, dict[str, float]]]:
+def service(data: str, seed: int, limit: int | None, home: Path) -> dict[str, dict[str, dict[str, float]]]:
     """What ``weir up --once --json`` says at its end."""
-    command = [sys.executable, "-m", "weir", "up", "--once", "--json", *(["--limit", str(limit)] if limit else [])]
+    command = [
+        sys.executable,
+        "-m",
+        "weir",
+        "up",
+        "--replay",
+        data,
+        "--once",
+        "--json",
+        *(["--limit", str(limit)] if limit else []),
+    ]
     environment = {**os.environ, "WEIR_HOME": str(home), "WEIR_SEED": str(seed), "WEIR_API_PORT": "0"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -89,22 +107,24 @@ def first_version(artifacts: Path) -> Path:
     return next(artifacts.glob("v1-*"))
 
 
-def stale_predictions(seed: int, limit: int | None, first: Path, runs: int) -> Iterator[tuple[Sample, float]]:
+def stale_predictions(
+    name: str, seed: int, limit: int | None, first: Path, runs: int
+) -> Iterator[tuple[Sample, float]]:
     """Each sample of the stream with the stale control's prediction; it trains ``runs`` times, evenly spread."""
     settings = read().model_copy(update={"seed": seed})
-    data = open_dataset("online_retail", seed, settings.data_dir, settings.home)
+    data = open_dataset(name, seed, settings.data_dir, settings.home)
     records = [(offset, record.time_ms, record.value) for offset, record in enumerate(data.events(limit))]
     samples = replay_partition(records, policies.join(settings), until_ms=2**62).samples
-    december, model = old_rows(data, settings), versions.load(first, with_moments=True)
+    history, model = old_rows(data, settings), versions.load(first, with_moments=True)
     for number, part in enumerate(np.array_split(np.arange(len(samples)), runs + 1)):
         if number:
-            model = trained(model, december, settings, number)
+            model = trained(model, history, settings, number)
         chosen = [samples[place] for place in part]
         yield from zip(chosen, predict(model, chosen).tolist(), strict=True)
 
 
 def old_rows(data: Dataset, settings: Settings) -> TrainingRows:
-    """December, without the subjects of the holdout, every sample of weight 1."""
+    """The history, without the subjects of the holdout, every sample of weight 1."""
     history = list(data.history())
     ids, subjects = [sample.id for sample in history], [sample.subject for sample in history]
     places = strata.assign(ids, subjects, [0] * len(history), policies.strata(settings))
@@ -128,7 +148,7 @@ def weekly(predicted: Iterator[tuple[Sample, float]]) -> list[float]:
 
 def conditions() -> str:
     """The machine and its Python."""
-    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; from May: {MAY} on"
+    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Event, Thread
 from uuid import UUID
@@ -18,11 +19,12 @@ from storage import migrate
 from storage.engine import Engine, create_engine
 from storage.heartbeats import Heartbeats
 from storage.registry import Registry
-from stream.datasets import online_retail
+from stream.datasets import complete_journey
 from stream.replay import Advance, Pace, Replayed, Target, replay
 from stream.topics import end_offsets, provision, topic_id
 from weir import logs, snapshot, status
 from weir.connection import kafka_connection
+from weir.cpu import CpuClock
 from weir.live import View, view_for
 from weir.local.install import install
 from weir.local.ports import answers, free_port
@@ -37,14 +39,13 @@ from weir.state import Rate, State, Waiting
 from weir.topics import named_topics, planned_topics
 
 _LOOK_SECONDS = 0.5
-MAY = "2011-05-02"  # the first Monday in May of the stream that the goal speaks of
 
 
 @dataclass(frozen=True)
 class UpOptions:
     """What ``weir up`` was asked for; ``replay`` None: no replay."""
 
-    replay: str | None = online_retail.NAME
+    replay: str | None = complete_journey.NAME
     limit: int | None = None
     speed: float | None = None
     once: bool = False
@@ -84,13 +85,13 @@ def run_up(settings: Settings, options: UpOptions, held: int) -> int:
         if stack.supervisor.failure:
             raise Unavailable(stack.supervisor.failure)
     if options.json and run.state is not None:
-        print(json.dumps(summary(run.state, time.monotonic() - began)))
+        print(json.dumps(summary(run.state, time.monotonic() - began, run.cpu_seconds)))
     is_done = run.is_drained if options.once else run.state is not None
     return 0 if is_done else INTERRUPTED
 
 
-def summary(state: State, seconds: float) -> dict[str, object]:
-    """The final object of ``--json``: the contract's keys, and beside them the weeks, the reference, the gate."""
+def summary(state: State, seconds: float, cpu_seconds: Mapping[str, float]) -> dict[str, object]:
+    """The final object of ``--json``: the contract's keys, and weeks, reference, gate, CPU seconds by stage."""
     shared = state.shared
     weeks = shared.weeks.get("all", ())
     predicted = [week.figures[snapshot.SERVING].samples for week in weeks if snapshot.SERVING in week.figures]
@@ -104,7 +105,7 @@ def summary(state: State, seconds: float) -> dict[str, object]:
         "auc": {
             **_means(shared),
             "samples": sum(predicted),
-            "from_may": _means(shared, since=MAY),
+            "second_half": _second_half(shared),
             "known_items": _means(shared, slice_="known"),
             "weeks": [
                 {"monday": week.monday} | {name: _finite(each.auc) for name, each in week.figures.items()}
@@ -113,7 +114,15 @@ def summary(state: State, seconds: float) -> dict[str, object]:
         },
         "training_runs": shared.results,
         "seconds": round(seconds, 1),
+        "cpu_seconds": cpu_seconds,
     }
+
+
+def _second_half(shared: snapshot.Snapshot) -> dict[str, object]:
+    """The means over the later half of the weeks; ``since`` is the first of them."""
+    weeks = shared.weeks.get("all", ())
+    since = weeks[len(weeks) // 2].monday if weeks else None
+    return {"since": since, **_means(shared, since=since or "")}
 
 
 def _means(shared: snapshot.Snapshot, slice_: str = "all", since: str = "") -> dict[str, float | None]:
@@ -142,6 +151,8 @@ class _Up:
         self._skipped = False  # whether it was said that the replay continues an earlier one
         self._rate = Rate()
         self._pacing = Pacing(train_after_samples(self._settings))
+        self._cpu = CpuClock(lambda: stack.supervisor.children)
+        self.cpu_seconds: dict[str, float] = {}
         self.state: State | None = None
         self.is_drained = False
 
@@ -158,8 +169,10 @@ class _Up:
             view.say(f"resuming with version {active.version} and what an earlier run left: the roles load it")
         else:
             # Without a replay another base model is taken over as it is; the built-in one must learn from something.
-            history = self._options.replay or (online_retail.NAME if settings.model == BUILTIN else None)
+            history = self._options.replay or (complete_journey.NAME if settings.model == BUILTIN else None)
+            self._cpu.end("set_up")
             make_first(settings, registry, history, self._progress)
+            self._cpu.end("first_training")
         topic = topic_id(kafka_connection(settings), self._topics.interactions)
         with announced(settings, self._start_roles()) as told:
             view.say(f"logs in {settings.home / 'logs'}")
@@ -172,6 +185,9 @@ class _Up:
                 self._replaying.set()
                 if replaying.is_alive():
                     replaying.join(timeout=10)
+                self.cpu_seconds = self._cpu.seconds()  # before the roles end
+                by_stage = (f"{stage.replace('_', ' ')} {used:.0f}" for stage, used in self.cpu_seconds.items())
+                view.say(f"CPU seconds: {', '.join(by_stage)}")
 
     def _progress(self, what: str, done: int, total: int) -> None:
         """Show how far long work is, and break it off when the end is asked for."""

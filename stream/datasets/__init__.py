@@ -1,7 +1,8 @@
 """Data sets to replay: history that trains the first model, and a stream of events in order of time.
 
 Read `interaction` for what it is made of, `dataset` for what a data set gives; `shop` for how order lines become
-interactions, `online_retail` for the real shop (`download` and `workbook` fetch it), `simulation` for the made-up one;
+interactions, `complete_journey` for the grocery that comes with the packages, `online_retail` for the gift shop
+(`download` and `workbook` fetch it), `simulation` for the made-up one;
 `open_bandit` for recommendations with their propensities (`bandit_logs` has its tables).
 """
 
@@ -9,10 +10,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from importance.errors import InvalidInput
-from stream.datasets import online_retail, open_bandit, shop, simulation
+from stream.datasets import complete_journey, online_retail, open_bandit, shop, simulation
 from stream.datasets.dataset import Dataset, Record
 
-NAMES = (online_retail.NAME, open_bandit.NAME, simulation.NAME)
+NAMES = (complete_journey.NAME, online_retail.NAME, open_bandit.NAME, simulation.NAME)
 
 __all__ = ["NAMES", "Dataset", "Record", "check_name", "open_dataset"]
 
@@ -30,7 +31,7 @@ def open_dataset(
     home: Path = Path(".weir"),
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Dataset:
-    """Find a data set by name; a real one is looked for in ``data_dir`` (or the usual places), else downloaded.
+    """Find a data set by name; one that no package carries is looked for in ``data_dir``, else downloaded.
 
     ``progress`` is told what is being done, how far it is, and how far it goes. Raises InvalidInput for a name that is
     none, NotFound where the data are not here and cannot be fetched.
@@ -40,6 +41,11 @@ def open_dataset(
         folder = open_bandit.locate(data_dir, home, progress)
         return Dataset(
             name, open_bandit.ABOUT, open_bandit.STREAM_START_MS, lambda: open_bandit.interactions(folder, seed)
+        )
+    if name == complete_journey.NAME:
+        tables = complete_journey.locate()
+        return _of_shop(
+            name, complete_journey.ABOUT, complete_journey.mapping(seed), lambda: complete_journey.lines(tables)
         )
     if name == online_retail.NAME:
         table = online_retail.locate(data_dir, home, progress)

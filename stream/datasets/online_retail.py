@@ -1,4 +1,4 @@
-"""Online Retail (UCI id 352): the order lines of a British gift shop, December 2010 to August 2011.
+"""Online Retail (UCI id 352): the order lines of a British gift shop, from December 2010 to December 2011.
 
 Knows where the file may lie, how to fetch the original, and which of its rows are sales.
 """
@@ -25,7 +25,7 @@ SOURCE = Source(
     size_bytes=23_715_478,
 )
 STREAM_START = datetime(2011, 1, 1, tzinfo=UTC)
-STREAM_END = datetime(2011, 9, 1, tzinfo=UTC)  # published figures are of these months; the original goes on to December
+PUBLISHED_END = datetime(2011, 9, 1, tzinfo=UTC)  # of the months that published figures are about
 TABLES = ("transactions_dev.parquet", "transactions.parquet")
 ORIGINALS = ("online+retail.zip", "online_retail.zip", "Online Retail.xlsx")
 
@@ -62,10 +62,7 @@ def lines(table: Path) -> Iterator[Line]:
 
     The shop's clock is read as UTC. Raises InvalidInput for a file that is no such table.
     """
-    end_ms = _milliseconds(STREAM_END)
     for order, item, text, quantity, time_ms, price, customer, country in _rows(table):
-        if time_ms >= end_ms:
-            return
         cancels = order.startswith("C")
         is_sale = not cancels and quantity > 0 and price > 0
         if item[:5].isdigit() and (is_sale or (cancels and customer)):  # the rest is postage and corrections

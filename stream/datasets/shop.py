@@ -8,7 +8,7 @@ Pure: knows nothing of files or of Kafka. Everything random is drawn from the se
 order's draws do not depend on the orders before it.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -22,12 +22,14 @@ DAY_MS = 86_400_000
 MINUTE_MS = 60_000
 HESITATION_MS = 3_000  # from an impression to its purchase, and on to a return; less than half a place in the minute
 DRAWN_PER_BOUGHT = 2
-CONTEXT_PRODUCTS = 3
 HALF_LIFE_DAYS = 14.0
 
 
 class Line(NamedTuple):
-    """One line of an order or, with ``cancels``, of a cancellation. ``customer`` is empty where none is known."""
+    """One line of an order or, with ``cancels``, of a cancellation.
+
+    ``customer``, ``country`` and ``category`` are empty where none is known.
+    """
 
     order: str
     item: str
@@ -37,6 +39,7 @@ class Line(NamedTuple):
     customer: str
     country: str
     cancels: bool = False
+    category: str = ""
 
 
 class Product(NamedTuple):
@@ -44,16 +47,27 @@ class Product(NamedTuple):
 
     text: str
     price: float
+    category: str = ""
 
 
 class Mapping(NamedTuple):
-    """How lines become interactions. ``prefix`` begins every id; days before ``stream_start_ms`` are history."""
+    """How lines become interactions. ``prefix`` begins every id; days before ``stream_start_ms`` are history.
+
+    ``on_sale_days``: products not sold for so many days are neither drawn nor shown; None shows the whole catalogue.
+    ``habits``: how many of the customer's most bought products follow the order's last ones in the context.
+    ``customers``: share of the customers whose orders are shown; all orders count for catalogue and popularity.
+    """
 
     prefix: str
     seed: int
     stream_start_ms: int
     shown_per_order: int = 3
     shown_per_order_in_history: int = 8
+    context_products: int = 3
+    habits: int = 0
+    on_sale_days: int | None = None
+    customers: float = 1.0
+    customers_in_history: float = 1.0
 
 
 def interactions(lines: Iterable[Line], mapping: Mapping) -> Iterator[Shown | Answer]:
@@ -63,7 +77,8 @@ def interactions(lines: Iterable[Line], mapping: Mapping) -> Iterator[Shown | An
     """
     known = _Known()
     bought: dict[tuple[str, str], Shown] = {}
-    for _, of_day in groupby(lines, key=lambda line: line.time_ms // DAY_MS):
+    for day, of_day in groupby(lines, key=lambda line: line.time_ms // DAY_MS):
+        known.begin(day, mapping.on_sale_days)
         orders: dict[str, list[Line]] = {}
         for line in of_day:
             orders.setdefault(line.order, []).append(line)
@@ -72,15 +87,22 @@ def interactions(lines: Iterable[Line], mapping: Mapping) -> Iterator[Shown | An
             if basket[0].cancels:
                 events.extend(_returns(basket, bought))
                 continue
-            for shown in _slates(basket, known, mapping):
+            for shown in _slates(basket, known, mapping) if _is_shown(basket[0], mapping) else ():
                 events.append(shown)
                 if shown.action:
                     events.append(Answer(shown.id, "purchase", shown.time_ms + HESITATION_MS, shown.subject))
                     if shown.time_ms >= mapping.stream_start_ms:  # a return could not name what is not in the stream
                         bought[shown.subject, shown.item] = shown
             known.count(basket)
-        known.learn(line for basket in orders.values() for line in basket if not line.cancels)
+        known.learn(day, (line for basket in orders.values() for line in basket if not line.cancels))
         yield from sorted(events, key=lambda event: event.time_ms)
+
+
+def _is_shown(line: Line, mapping: Mapping) -> bool:
+    """Whether this line's customer is one of those whose orders are shown."""
+    in_stream = line.time_ms >= mapping.stream_start_ms
+    share = mapping.customers if in_stream else mapping.customers_in_history
+    return share >= 1 or Random(f"{mapping.seed}/{line.customer}").random() < share  # noqa: S311 - a draw to repeat
 
 
 @dataclass
@@ -88,15 +110,25 @@ class _Known:
     """What the shop knows: yesterday's catalogue, and order counts up to this moment."""
 
     catalogue: dict[str, Product] = field(default_factory=dict)
-    items: list[str] = field(default_factory=list)
+    last_sold: dict[str, int] = field(default_factory=dict)  # the day, by product in order of first sale
+    items: list[str] = field(default_factory=list)  # what may be shown today
+    on_sale: frozenset[str] = frozenset()
+    habits: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     counts: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     landmark_ms: int | None = None
 
-    def learn(self, lines: Iterable[Line]) -> None:
+    def begin(self, day: int, on_sale_days: int | None) -> None:
+        """A day begins: only what was sold in the last ``on_sale_days`` before it is on sale."""
+        since = -1 if on_sale_days is None else day - on_sale_days
+        self.items = [item for item, last in self.last_sold.items() if last >= since]
+        self.on_sale = frozenset(self.items)
+
+    def learn(self, day: int, lines: Iterable[Line]) -> None:
+        """The day ends: what was sold in it is known from now on."""
         for line in lines:
-            if line.item not in self.catalogue:
-                self.items.append(line.item)
-            self.catalogue[line.item] = Product(line.text, line.price)
+            self.last_sold[line.item] = day
+            self.catalogue[line.item] = Product(line.text, line.price, line.category)
+            self.habits[line.customer][line.item] += 1
 
     def count(self, basket: Sequence[Line]) -> None:
         growth = self._growth(basket[0].time_ms)
@@ -120,20 +152,21 @@ def _slates(basket: Sequence[Line], known: _Known, mapping: Mapping) -> Iterator
     separates the classes. ``popularity``: orders that held the product, each halved every 14 days, as counted just
     before this order.
     """
-    order, _, _, _, start_ms, customer, country, _ = basket[0]
+    order, _, _, _, start_ms, customer, country, *_ = basket[0]
     places = mapping.shown_per_order if start_ms >= mapping.stream_start_ms else mapping.shown_per_order_in_history
     put_in = list(dict.fromkeys(line.item for line in basket))
-    candidates = [index for index, item in enumerate(put_in) if item in known.catalogue]
+    candidates = [index for index, item in enumerate(put_in) if item in known.on_sale]
     rng = Random(f"{mapping.seed}/{order}")  # noqa: S311 - a draw to repeat, not a secret
     chosen = sorted(rng.sample(candidates, min(places, len(candidates))))
     texts = {line.item: line.text for line in basket}
+    habits = [item for item, _ in known.habits[customer].most_common(mapping.habits)] if customer else []
     slot_ms = MINUTE_MS // places
     delay_ms = rng.randrange(slot_ms // 2)
     for number, index in enumerate(chosen):
         drawn, chance = _draw(known.items, put_in, len(known.items) - len(candidates), rng)
         slate = [put_in[index], *drawn]
         rng.shuffle(slate)
-        context = put_in[max(0, index - CONTEXT_PRODUCTS) : index]
+        context = dict.fromkeys(put_in[max(0, index - mapping.context_products) : index] + habits)
         query = ", ".join(known.catalogue[item].text if item in known.catalogue else texts[item] for item in context)
         shown_ms = start_ms + number * slot_ms + delay_ms
         for position, item in enumerate(slate, start=1):
@@ -150,7 +183,8 @@ def _slates(basket: Sequence[Line], known: _Known, mapping: Mapping) -> Iterator
                 attributes={
                     "price": known.catalogue[item].price,
                     "popularity": known.popularity(item, start_ms),
-                    "country": country,
+                    **({"country": country} if country else {}),
+                    **({"category": known.catalogue[item].category} if known.catalogue[item].category else {}),
                 },
                 action=Action.PURCHASE if is_bought else Action.NONE,
             )

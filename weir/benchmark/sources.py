@@ -1,10 +1,10 @@
-"""Where examples come from: Home Depot relevance, the Online Retail stream, or any file of labelled texts.
+"""Where examples come from: Home Depot relevance, the stream of a shop, or any file of labelled texts.
 
 Files are read whole and checked before anything is run; what is wrong is one line of `InvalidInput`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from math import isnan
+from math import inf, isnan
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from importance.errors import InvalidInput, NotFound
 from importance.hashing import uniforms
-from stream.datasets import online_retail, open_dataset
+from stream.datasets import complete_journey, online_retail, open_dataset
 from stream.datasets.interaction import Shown
 from weir.benchmark.examples import Examples, Fold
 from weir.scoring.rows import label_of
 from weir.table import columns_of, opened
 
 HOME_DEPOT = "home_depot"
+SHOPS = {complete_journey.NAME: inf, online_retail.NAME: online_retail.PUBLISHED_END.timestamp() * 1_000}
+"""Shops whose stream can be benchmarked, and where it ends, in ms."""
 POSITIVE_RELEVANCE = 2.5
 HOLDOUT_SHARE = 0.1
 HISTORY_HOLDOUT_SHARE = 0.2  # of a month of history, whose tenth would be too little to learn from
@@ -70,18 +72,20 @@ def home_depot(data_dir: Path | None) -> Examples:
     )
 
 
-def online_retail_stream(data_dir: Path | None, home: Path, progress: Progress) -> Examples:
-    """What was shown and bought, in order of time: December 2010 is history, January to August 2011 the pool.
+def shop_stream(name: str, data_dir: Path | None, home: Path, progress: Progress) -> Examples:
+    """What one of `SHOPS` showed and sold, in order of time: its first month is history, the rest the pool.
 
-    A fifth of the history's subjects is the holdout: later ones would tell the reference model the future.
+    Of `online_retail` the pool ends with August 2011, as its published figures do. A fifth of the history's subjects is
+    the holdout: later ones would tell the reference model the future.
     """
-    source = open_dataset(online_retail.NAME, 0, data_dir, home, progress)
-    shown = [event for event in source.interactions() if isinstance(event, Shown)]
+    source = open_dataset(name, 0, data_dir, home, progress)
+    end_ms = SHOPS[name]
+    shown = [event for event in source.interactions() if isinstance(event, Shown) and event.time_ms < end_ms]
     held = uniforms([event.subject for event in shown], _SALT, "holdout") < HISTORY_HOLDOUT_SHARE
     before = np.asarray([event.time_ms < source.stream_start_ms for event in shown])
     labels = np.asarray([bool(event.action) for event in shown], np.int64)
     return Examples(
-        online_retail.NAME,
+        name,
         tuple(event.text for event in shown),
         tuple(tuple(event.query.split(", ")) if event.query else () for event in shown),
         labels,
@@ -91,6 +95,11 @@ def online_retail_stream(data_dir: Path | None, home: Path, progress: Progress) 
         np.select([before & held, before], [Fold.HOLDOUT, Fold.HISTORY], Fold.POOL).astype(np.int64),
         is_stream=True,
     )
+
+
+def about(shop: str) -> str:
+    """A line on one of `SHOPS`: origin, licence and making."""
+    return complete_journey.ABOUT if shop == complete_journey.NAME else online_retail.ABOUT
 
 
 def from_file(file: Path, names: Mapping[str, str], positive: str | None = None) -> Examples:

@@ -18,7 +18,10 @@ app = typer.Typer(help="What importance is worth, measured.", no_args_is_help=Tr
 
 GridOption = Annotated[str, typer.Option(metavar="GRID", help="quick, full, or a TOML file.")]
 DataOption = Annotated[
-    str, typer.Option(metavar="DATA", help="home_depot, online_retail, or a .parquet, .csv or .jsonl file.")
+    str,
+    typer.Option(
+        metavar="DATA", help="home_depot, complete_journey, online_retail, or a .parquet, .csv or .jsonl file."
+    ),
 ]
 OutputOption = Annotated[Path, typer.Option(metavar="DIR", help="Where results and report go; run again to go on.")]
 ColumnOption = Annotated[
@@ -71,10 +74,9 @@ def _examples(
     data: str, columns: list[str], positive: str | None, settings: "Settings", progress: Progress
 ) -> tuple["Examples", str]:
     """The examples, and a line about them."""
-    from stream.datasets import online_retail
     from weir.benchmark import sources
 
-    if data in (sources.HOME_DEPOT, online_retail.NAME):
+    if data == sources.HOME_DEPOT or data in sources.SHOPS:
         for option, given in (("--column", columns), ("--positive", positive)):
             if given:
                 raise InvalidInput(
@@ -82,9 +84,9 @@ def _examples(
                 )
     if data == sources.HOME_DEPOT:
         return sources.home_depot(settings.data_dir), sources.ABOUT_HOME_DEPOT
-    if data == online_retail.NAME:
-        stream = sources.online_retail_stream(settings.data_dir, settings.home, progress.show)
-        return stream, online_retail.ABOUT
+    if data in sources.SHOPS:
+        stream = sources.shop_stream(data, settings.data_dir, settings.home, progress.show)
+        return stream, sources.about(data)
     names = dict(pair.partition("=")[::2] for pair in columns)
     for pair in columns:
         if not all(pair.partition("=")):

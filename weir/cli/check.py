@@ -65,7 +65,7 @@ def look(settings: "Settings") -> Iterator[Finding]:
     if placed.database_url:
         yield from _roles(placed)
     yield _finding("artifacts", lambda: _artifacts(placed))
-    yield _finding("data set", lambda: _dataset(placed))
+    yield _finding("data set", _dataset)
     yield _finding("model", lambda: _model(placed))
     yield _finding("device", lambda: _device(placed))
     yield _finding("salt", lambda: _salt(placed))
@@ -239,13 +239,13 @@ def _active_files(settings: "Settings", store: tuple[State, str]) -> tuple[State
     return "ok", f"{store[1]}, version {active.version} intact"
 
 
-def _dataset(settings: "Settings") -> tuple[State, str]:
-    from stream.datasets import online_retail
+def _dataset() -> tuple[State, str]:
+    from stream.datasets import complete_journey
 
-    found = online_retail.find(settings.data_dir, settings.home)
-    if found is not None:
-        return "ok", str(found)
-    return "note", f"{online_retail.NAME} is not on this machine: weir up downloads it, or give WEIR_DATA_DIR"
+    try:
+        return "ok", str(complete_journey.locate())
+    except NotFound as error:
+        return "wrong", str(error)
 
 
 def _model(settings: "Settings") -> tuple[State, str]:

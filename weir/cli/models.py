@@ -10,6 +10,7 @@ import typer
 
 from weir.actor import this_user
 from weir.cli.output import AsJson, print_columns, print_facts, print_json
+from weir.cli.up import DEFAULT_REPLAY
 
 if TYPE_CHECKING:
     from storage.artifacts import Artifacts
@@ -27,7 +28,7 @@ Who = Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Who; d
 
 @app.command()
 def init(
-    dataset: Annotated[str, typer.Option(metavar="NAME", help="Data set whose history trains it.")] = "online_retail",
+    dataset: Annotated[str, typer.Option(metavar="NAME", help="Data set whose history trains it.")] = DEFAULT_REPLAY,
     untrained: Annotated[bool, typer.Option("--untrained", help="Take WEIR_MODEL over without training it.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -32,7 +32,8 @@ def replay(
     dataset: Annotated[
         str,
         typer.Argument(
-            metavar="DATASET", help="online_retail, open_bandit, simulation, or topic:NAME, a recorded topic."
+            metavar="DATASET",
+            help="complete_journey, online_retail, open_bandit, simulation, or topic:NAME, a recorded topic.",
         ),
     ],
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most N events.")] = None,

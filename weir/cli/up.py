@@ -6,7 +6,7 @@ import typer
 
 from importance.errors import InvalidInput
 
-DEFAULT_REPLAY = "online_retail"
+DEFAULT_REPLAY = "complete_journey"
 
 
 def register(app: typer.Typer) -> None:

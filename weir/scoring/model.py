@@ -10,6 +10,7 @@ from importance.errors import InvalidInput
 from storage.artifacts import Artifacts
 from storage.engine import create_engine
 from storage.registry import Registry
+from stream.datasets import complete_journey
 from trainer import folder as versions
 from trainer.bootstrap import from_pretrained
 from trainer.device import choose, use_threads
@@ -61,13 +62,13 @@ def _folder(settings: Settings, wanted: str | None, scratch: Path, progress: Pro
 
 def _first(settings: Settings, progress: Progress) -> tuple[str, Path]:
     """The first version that these settings make: of another model, salt or label rule it is another one."""
-    of_it = settings.model_dump_json(include=_MADE_WITH)
+    of_it = complete_journey.NAME + settings.model_dump_json(include=_MADE_WITH)
     name = f"{FIRST}-{sha256(of_it.encode()).hexdigest()[:8]}"
     kept = settings.home / "models" / name
     if not versions.is_version(kept):
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".making-", dir=kept.parent) as scratch:
-            made = build_first(settings, "online_retail", Path(scratch), progress)
+            made = build_first(settings, complete_journey.NAME, Path(scratch), progress)
             try:
                 made.folder.rename(kept)
             except OSError:

@@ -270,7 +270,7 @@ def test_a_replay_is_sent_and_goes_on_where_it_stopped(weir: Weir, prefix: str) 
     done = weir("replay", "nothing")
     assert (done.status, done.err) == (
         2,
-        "weir: data set is 'nothing'; it must be one of online_retail, open_bandit, simulation\n",
+        "weir: data set is 'nothing'; it must be one of complete_journey, online_retail, open_bandit, simulation\n",
     )
 
 

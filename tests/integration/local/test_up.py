@@ -90,7 +90,12 @@ def test_an_interrupt_prints_the_object_of_the_last_state(up: Up, registry: Regi
     said, _ = process.communicate()
     assert process.returncode == 0
     assert said.count("\n") == 1
-    assert {"events": 0, "samples": 0, "promotions": 0}.items() <= json.loads(said).items()
+    printed = json.loads(said)
+    assert {"events": 0, "samples": 0, "promotions": 0}.items() <= printed.items()
+    assert printed["auc"]["second_half"] == {"since": None, "serving": None, "frozen": None, "reference": None}
+    assert {"replay", "scoring", "fine_tuning", "api"} <= {
+        stage for stage, used in printed["cpu_seconds"].items() if used > 0
+    }
 
 
 @pytest.fixture
@@ -104,14 +109,19 @@ def damaged(tmp_path: Path) -> Path:
 
 def test_a_replay_that_cannot_be_read_ends_it_in_one_line(up: Up, registry: Registry, damaged: Path) -> None:
     serving(registry)
-    process = up("--once", "--json")
+    process = up("--replay", "online_retail", "--once", "--json")
     said, errors = process.communicate()
     assert (process.returncode, said) == (2, "")
     assert errors.splitlines()[-1].startswith(f"weir: {damaged} cannot be read as order lines")
 
 
-def test_without_a_replay_the_first_model_learns_from_the_real_shop_all_the_same(up: Up, damaged: Path) -> None:
-    process = up("--no-replay")
-    _, errors = process.communicate()
-    assert process.returncode == 2
-    assert errors.splitlines()[-1].startswith(f"weir: {damaged} cannot be read as order lines")
+@pytest.mark.parametrize("words", [[], ["--no-replay"]])
+def test_the_first_model_learns_from_the_shop_of_the_packages_with_a_replay_and_without(
+    up: Up, tmp_path: Path, words: list[str]
+) -> None:
+    process = up(*words)
+    assert heard(process, "training the first model")
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 130
+    assert not (tmp_path / "data").exists()

@@ -19,7 +19,7 @@ ROWS: list[tuple[object, ...]] = [
     (536381, "POST", "POSTAGE", 1, datetime(2010, 12, 1, 9, 45), 18, 12583, "France"),
     (536382, 22633, None, -10, datetime(2010, 12, 1, 9, 50), 0, None, "United Kingdom"),
     (536383, 22633, 20713, 1, datetime(2010, 12, 1, 9, 51), 2.1, None, "United Kingdom"),
-    (536384, 22633, "AFTER THE STREAM", 1, datetime(2011, 9, 1), 2.1, None, "United Kingdom"),
+    (536384, 22633, "AFTER AUGUST", 1, datetime(2011, 9, 1), 2.1, None, "United Kingdom"),
 ]
 
 

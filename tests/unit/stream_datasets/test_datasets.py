@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 from importance.errors import InvalidInput
 from importance.events import ActionEvent, Impression, decode
 from importance.sample import Sample, label
-from stream.datasets import NAMES, Dataset, Record, online_retail, open_bandit, open_dataset
+from stream.datasets import NAMES, Dataset, Record, complete_journey, online_retail, open_bandit, open_dataset
 from stream.datasets.dataset import heartbeat
 
 WEEK_MS = 7 * 86_400_000
@@ -30,7 +30,8 @@ def real(name: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(folder_of(name) is None, reason=f"the data set {name} is not in data/ or ../shared/data")
 
 
-SHOPS = [pytest.param("online_retail", marks=real("online_retail")), "simulation"]
+GIFT_SHOPS = [pytest.param("online_retail", marks=real("online_retail")), "simulation"]
+SHOPS = ["complete_journey", *GIFT_SHOPS]
 
 
 def opened(name: str, seed: int = 0) -> Dataset:
@@ -64,6 +65,12 @@ def history(dataset: Dataset) -> list[Sample]:
 
 @pytest.fixture(params=SHOPS)
 def shop(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=GIFT_SHOPS)
+def gift_shop(request: pytest.FixtureRequest) -> str:
+    """One that takes goods back, and whose cheap goods sell no better than its dear ones."""
     return str(request.param)
 
 
@@ -126,7 +133,7 @@ def test_a_third_of_the_impressions_is_bought(shop: str) -> None:
     kinds = Counter(type(event).__name__ for event in decoded(stream_of(shop)))
     history = history_of(shop)
     assert kinds["Impression"] == 3 * kinds["Purchase"]
-    assert kinds["Return"] > 0
+    assert (kinds["Return"] > 0) == (shop != "complete_journey")  # a grocery takes nothing back
     assert len(history) == 3 * sum(label(sample.actions) for sample in history)
 
 
@@ -149,9 +156,9 @@ def test_a_product_has_one_price_and_text_a_day_for_both_classes(shop: str) -> N
             assert faces.setdefault(event.item, face) == face
 
 
-def test_what_a_model_may_read_beside_popularity_does_not_give_the_label_away(shop: str) -> None:
+def test_what_a_model_may_read_beside_popularity_does_not_give_the_label_away(gift_shop: str) -> None:
     """Price, the text's length and the position rank bought products hardly better than chance."""
-    table = np.array([row[1:] for row in outcomes(stream_of(shop))], dtype=float)
+    table = np.array([row[1:] for row in outcomes(stream_of(gift_shop))], dtype=float)
     labels = table[:, 0]
     for column in (2, 3, 4):
         assert abs(auc(table[:, column], labels) - 0.5) < 0.05
@@ -200,6 +207,14 @@ def test_the_real_shop_has_the_counts_and_the_reference_that_are_known_of_it() -
     assert weekly_auc(np.array(outcomes(events), dtype=float), column=2) == pytest.approx(0.840, abs=0.005)
 
 
+def test_the_grocery_has_the_counts_and_the_reference_that_are_known_of_it() -> None:
+    events = stream_of("complete_journey")
+    kinds = Counter(msgspec.json.decode(event.value or b"")["type"] for event in events)
+    reference = weekly_auc(np.array(outcomes(events), dtype=float), column=2)
+    assert (len(history_of("complete_journey")), kinds["impression"], kinds["purchase"]) == (32_058, 70_695, 23_565)
+    assert reference == pytest.approx(0.893, abs=0.005)
+
+
 @real("open_bandit")
 def test_the_real_week_of_recommendations_has_the_counts_that_are_known_of_it() -> None:
     week, first_day = stream_of("open_bandit"), history_of("open_bandit")
@@ -223,10 +238,11 @@ def test_a_heartbeat_is_valid_and_has_no_key() -> None:
 
 def test_an_unknown_name_is_told_with_the_known_ones() -> None:
     with pytest.raises(
-        InvalidInput, match=r"^data set is 'x'; it must be one of online_retail, open_bandit, simulation$"
+        InvalidInput,
+        match=r"^data set is 'x'; it must be one of complete_journey, online_retail, open_bandit, simulation$",
     ):
         open_dataset("x")
-    assert NAMES == ("online_retail", "open_bandit", "simulation")
+    assert NAMES == ("complete_journey", "online_retail", "open_bandit", "simulation")
 
 
 def test_the_simulation_says_that_it_is_one() -> None:
@@ -239,6 +255,8 @@ def test_the_simulation_says_that_it_is_one() -> None:
 
 
 def test_real_data_name_their_origin_and_licence() -> None:
+    assert "MIT" in complete_journey.ABOUT
+    assert "education and exploration" in complete_journey.ABOUT
     assert "CC BY 4.0" in online_retail.ABOUT
     assert "10.24432/C5BW33" in online_retail.ABOUT
     assert "Apache-2.0" in open_bandit.ABOUT

@@ -19,12 +19,15 @@ def moment(hour: int, minute: int) -> int:
     return int(datetime(2010, 12, 1, hour, minute, tzinfo=UTC).timestamp()) * 1_000
 
 
-# Sorted by time; postage, corrections, unknown customers' cancellations and what lies after the stream are left out.
+SEPTEMBER = int(datetime(2011, 9, 1, tzinfo=UTC).timestamp()) * 1_000
+
+# Sorted by time; postage, corrections and unknown customers' cancellations are left out.
 LINES = [
     Line("536365", "85123A", "WHITE HANGING HEART", 2.55, moment(8, 26), "17850", "United Kingdom"),
     Line("536366", "22633", "HAND WARMER <UNION & JACK>", 1.85, moment(8, 28), "17850", "United Kingdom"),
     Line("C536379", "85123A", "WHITE HANGING HEART", 2.55, moment(9, 41), "17850", "United Kingdom", cancels=True),
     Line("536383", "22633", "20713", 2.1, moment(9, 51), "", "United Kingdom"),
+    Line("536384", "22633", "AFTER AUGUST", 2.1, SEPTEMBER, "", "United Kingdom"),
 ]
 
 
@@ -135,9 +138,9 @@ def test_rows_of_the_same_minute_keep_their_order(tmp_path: Path) -> None:
     assert [line.order for line in online_retail.lines(tmp_path / "table.parquet")] == ["3", "1", "2"]
 
 
-def test_the_stream_is_january_to_august_2011() -> None:
+def test_the_stream_begins_with_january_2011_and_published_figures_end_with_august() -> None:
     assert online_retail.mapping(0).stream_start_ms == int(datetime(2011, 1, 1, tzinfo=UTC).timestamp()) * 1_000
-    assert datetime(2011, 9, 1, tzinfo=UTC) == online_retail.STREAM_END
+    assert datetime(2011, 9, 1, tzinfo=UTC) == online_retail.PUBLISHED_END
 
 
 def test_the_source_is_the_original_one() -> None:

@@ -227,3 +227,36 @@ def test_events_come_in_order_of_time_whatever_the_orders_overlap() -> None:
     for one in shown(lines):
         by_subject[one.id.rsplit("-", 1)[0]].append(one.position)
     assert all(positions == [1, 2, 3] for positions in by_subject.values())
+
+
+def test_only_what_was_sold_lately_is_shown() -> None:
+    recent = STREAM._replace(on_sale_days=2)
+    restocked = [sale(f"again-{item}", item, day=3) for item in CATALOGUE[10:]]
+    old, lately = sale("o", "p3", day=5), sale("o", "p13", day=5, minute=1)
+    slate = shown([*opening(*CATALOGUE), *restocked, old, lately], recent._replace(customers_in_history=0))
+    of_day = [one for one in slate if "-o-" in one.id]
+    assert [one.item for one in of_day if one.action] == ["p13"]
+    assert {one.item for one in of_day} <= set(CATALOGUE[10:])
+    assert {one.propensity for one in of_day if not one.action} == {2 / 9}  # 10 are on sale, 1 of them in the order
+    assert of_day[0].query == "text of p3"  # what is in the order is context, on sale or not
+
+
+def test_orders_of_customers_that_are_not_shown_still_count() -> None:
+    lines = [*opening(*CATALOGUE), *(sale(f"o{number}", "p3", day=1, customer=f"c{number}") for number in range(200))]
+    few = shown(lines, STREAM._replace(customers=0.25))
+    assert 20 <= len({one.subject for one in few}) <= 80
+    assert {one.id: one for one in few}.items() <= {one.id: one for one in shown(lines)}.items()
+    assert shown(lines, STREAM._replace(customers=0.25, seed=1))[0].subject != few[0].subject
+
+
+def test_the_context_ends_with_what_the_customer_bought_most_before_that_day() -> None:
+    bought = [sale(f"b{number}", "p7", minute=number) for number in range(3)]
+    bought += [sale(f"d{number}", "p8", minute=number) for number in range(2)]
+    lines = [*opening(*CATALOGUE[:7]), *bought, sale("x", "p9", customer="other"), sale("o", "p1", day=1)]
+    lines += [sale("o", "p7", day=1), sale("o", "p2", day=1)]
+    mapping = STREAM._replace(context_products=1, habits=2)
+    assert {one.item: one.query for one in shown(lines, mapping) if one.action} == {
+        "p1": "text of p7, text of p8",
+        "p7": "text of p1, text of p7, text of p8",
+        "p2": "text of p7, text of p8",  # each once
+    }

@@ -121,7 +121,7 @@ def test_every_command_option_and_setting_that_a_page_tells_exists(page: Path) -
         (["up", "--limt", "5"], "No such option: --limt"),
         (
             ["up", "--replay", "nonsense"],
-            "data set is 'nonsense'; it must be one of online_retail, open_bandit, simulation",
+            "data set is 'nonsense'; it must be one of complete_journey, online_retail, open_bandit, simulation",
         ),
         (["migrate", "--check", "--down", "base"], "--check and --down are given; choose one"),
         (["topics", "--check", "--partitions", "8"], "--check and --partitions are given; choose one"),
