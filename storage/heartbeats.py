@@ -38,11 +38,15 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """A partition of a worker. ``unread``: records to its end; ``waiting``: impressions whose window is open."""
+    """A partition of a worker. ``unread``: records to its end; ``waiting``: impressions whose window is open.
+
+    ``waited_seconds``: how long the impression that is decided next has waited, in event time; None if none waits.
+    """
 
     partition: int
     unread: int
     waiting: int
+    waited_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.progress import TaskID
 
 from weir.progress import Progress, amount, bars
-from weir.screen import screen
+from weir.screen import screen, waits
 from weir.snapshot import PREDICTORS
 from weir.state import State
 
@@ -90,6 +90,7 @@ def line(state: State) -> str:
         f"serving {shared.active.version}" if shared.active else "no model",
         f"promotions {shared.promotions}",
         *(f"{name} AUC {value:.3f}" for name, value in means if not isnan(value)),
+        waits(state.waiting) if state.waiting.impressions else "",
         "training frozen" if state.frozen else "",
         *(f"{role.role} {role.state.replace('_', ' ')}" for role in state.roles if role.state != "working"),
     ]

@@ -89,13 +89,13 @@ def waits(waiting: Waiting) -> str:
 
     >>> waits(Waiting(8))
     '8 impressions wait for their actions'
-    >>> waits(Waiting(1, datetime(2026, 1, 1, 8, 53)))
+    >>> waits(Waiting(1, datetime(2026, 1, 1, 8, 53).astimezone()))
     '1 impression waits; the first is decided at 08:53'
     """
     subject = "1 impression waits" if waiting.impressions == 1 else f"{waiting.impressions:,} impressions wait"
     if waiting.first_decided is None:
         return f"{subject} for their actions"
-    return f"{subject}; the first is decided at {waiting.first_decided:%H:%M}"
+    return f"{subject}; the first is decided at {waiting.first_decided.astimezone():%H:%M}"
 
 
 def roles(known: Sequence[Role]) -> Text:

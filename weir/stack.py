@@ -280,7 +280,10 @@ class _Up:
             undecided,
             dead,
             unread=sum(each.unread for each in assigned),
-            waiting=Waiting(sum(each.waiting for each in assigned)),
+            waiting=Waiting(
+                sum(each.waiting for each in assigned),
+                status.first_decision(beats, self._settings.attribution_window_seconds),
+            ),
             roles=status.roles(beats),
             events_per_second=self._rate.of(events),
             train_after=train_after_samples(self._settings),

@@ -5,7 +5,7 @@ Pure but for `take`, which reads Postgres. Knows nothing of how it is shown.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from importance.progress import BEGINNING_OF_TIME_MS
@@ -132,6 +132,18 @@ def describe(role: Role) -> str:
 def lives(beat: Heartbeat) -> bool:
     """Whether the process reported lately, and not that it stopped."""
     return not beat.stopped and beat.silent_seconds <= GONE_SECONDS
+
+
+def first_decision(beats: Iterable[Heartbeat], window_seconds: float) -> datetime | None:
+    """When the next impression is decided if event time runs with the wall clock from now on; None if none waits."""
+    waits = (
+        beat.seen + timedelta(seconds=max(0.0, window_seconds - assigned.waited_seconds))
+        for beat in beats
+        if lives(beat)
+        for assigned in beat.report.partitions
+        if assigned.waited_seconds is not None
+    )
+    return min(waits, default=None)
 
 
 def roles(beats: Iterable[Heartbeat]) -> list[Role]:

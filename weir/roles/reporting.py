@@ -149,17 +149,20 @@ class Reporting:
                 gauge.remove(str(partition))  # another worker's now: its figure, not ours
         self._partitions = set(standing.lag)
         self._assigned = tuple(
-            Assigned(partition, lag, standing.waiting.get(partition, 0))
+            Assigned(partition, lag, standing.waiting.get(partition, 0), _waited_seconds(standing, partition))
             for partition, lag in sorted(standing.lag.items())
         )
         for partition, lag in standing.lag.items():
             metrics.ingest_lag_records.labels(str(partition)).set(lag)
             metrics.undecided_records.labels(str(partition)).set(standing.undecided[partition])
             now_ms = standing.event_times_ms.get(partition)
-            oldest_ms = standing.oldest_ms.get(partition, now_ms)
             lag_seconds = 0.0 if now_ms is None else self._clock() - now_ms / 1_000
-            oldest_seconds = 0.0 if now_ms is None or oldest_ms is None else max(0.0, (now_ms - oldest_ms) / 1_000)
             metrics.event_time_lag_seconds.labels(str(partition)).set(lag_seconds)
-            metrics.join_oldest_seconds.labels(str(partition)).set(oldest_seconds)
+            metrics.join_oldest_seconds.labels(str(partition)).set(_waited_seconds(standing, partition) or 0.0)
         metrics.join_pending.set(sum(standing.waiting.values()))
         self._late.tick()
+
+
+def _waited_seconds(standing: Standing, partition: int) -> float | None:
+    now_ms, oldest_ms = standing.event_times_ms.get(partition), standing.oldest_ms.get(partition)
+    return None if now_ms is None or oldest_ms is None else max(0.0, (now_ms - oldest_ms) / 1_000)

@@ -133,7 +133,7 @@ def test_a_buffer_above_its_bound_says_what_the_next_trim_removes() -> None:
 
 
 def test_what_waits_says_when_the_first_is_decided() -> None:
-    waiting = replace(state(), waiting=Waiting(8, datetime(2026, 1, 5, 8, 53, tzinfo=UTC)))
+    waiting = replace(state(), waiting=Waiting(8, datetime(2026, 1, 5, 8, 53).astimezone()))
     assert "8 impressions wait; the first is decided at 08:53" in "\n".join(drawn(waiting))
 
 

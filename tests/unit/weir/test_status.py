@@ -12,7 +12,7 @@ from storage.heartbeats import LOST_KEPT_SECONDS, STOPPED_KEPT_SECONDS, Assigned
 from storage.progress import Position
 from storage.registry import Active
 from storage.runs import Run
-from weir.status import GONE_SECONDS, Freeze, Partition, absent, describe, partitions, roles, training
+from weir.status import GONE_SECONDS, Freeze, Partition, absent, describe, first_decision, partitions, roles, training
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 ACTIVE = Active(3, "v2", "v2-files", "0" * 64, frozen=False)
@@ -74,6 +74,16 @@ def test_a_role_without_a_living_process_is_absent() -> None:
 )
 def test_what_became_of_a_process_is_one_line(process: Heartbeat, said: str) -> None:
     assert [describe(role) for role in roles([process])] == [said]
+
+
+def test_the_first_decision_is_a_window_after_the_impression_that_waited_longest() -> None:
+    beats = [
+        beat(pid=1, silent=2, assigned=[Assigned(0, 0, 3, 600.0), Assigned(1, 0, 0)]),
+        beat(pid=2, silent=1, assigned=[Assigned(2, 0, 1, 60.0)]),
+        beat(pid=3, silent=60, assigned=[Assigned(3, 0, 1, 1_700.0)]),  # gone: another worker has it by now
+    ]
+    assert first_decision(beats, window_seconds=1_800) == NOW + timedelta(seconds=1_800 - 600 - 2)
+    assert first_decision(beats[2:], window_seconds=1_800) is None
 
 
 def test_a_partition_has_the_owner_that_lives_and_is_undecided_up_to_the_end() -> None:
