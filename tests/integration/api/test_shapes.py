@@ -21,7 +21,9 @@ def test_the_buffer_is_described_by_stratum(world: World) -> None:
     assert [stratum["name"] for stratum in body["strata"]] == ["holdout", "uniform", "positive", "negative"]
     assert set(body) == {"capacity", "items", "strata"}
     for stratum in body["strata"]:
-        assert set(stratum) == {"name", "capacity", "items", "threshold", "effective_sample_size"}
+        assert set(stratum) == {
+        "name", "capacity", "items", "threshold", "effective_sample_size", "subject_capacity", "largest_subject_share",
+    }  # fmt: skip
         assert stratum["items"] <= stratum["capacity"]
     assert all(stratum["threshold"] is not None for stratum in body["strata"])
 
