@@ -23,6 +23,7 @@ from storage.engine import create_engine
 from storage.migrate import upgrade
 from storage.pool import Pool
 from stream import topics
+from stream.connection import KafkaConnection
 from stream.publishing import Publisher
 from stream.topics import TopicPlan
 from tests.integration.storage.harness import TOPIC, Owner
@@ -134,7 +135,7 @@ def test_a_snapshot_stays_what_it_was_while_the_buffer_changes(offers: Any) -> N
 
 def test_a_model_is_trained_from_the_topic_alone(offers: Any, kafka: str) -> None:
     name = f"importance-{secrets.token_hex(4)}"
-    topics.provision(kafka, [TopicPlan(name, 2, 1, {})])
+    topics.provision(KafkaConnection(kafka), [TopicPlan(name, 2, 1, {})])
 
     async def publish() -> None:
         producer = AIOKafkaProducer(bootstrap_servers=kafka)
