@@ -281,7 +281,7 @@ class _Up:
             dead,
             unread=sum(each.unread for each in assigned),
             waiting=Waiting(
-                sum(each.waiting for each in assigned),
+                min(undecided, sum(each.waiting for each in assigned)),  # a heartbeat is some seconds old
                 status.first_decision(beats, self._settings.attribution_window_seconds),
             ),
             roles=status.roles(beats),
