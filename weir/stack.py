@@ -149,6 +149,7 @@ class _Up:
         self._replayed: Replayed | None = None
         self._replay_error: Exception | None = None
         self._skipped = False  # whether it was said that the replay continues an earlier one
+        self._started = time.monotonic()
         self._rate = Rate()
         self._pacing = Pacing(train_after_samples(self._settings))
         self._cpu = CpuClock(lambda: stack.supervisor.children)
@@ -272,7 +273,9 @@ class _Up:
         undecided = sum(max(0, end - decided.get(partition, 0)) for partition, end in ends.items())
         dead = sum(end_offsets(kafka, self._topics.dead).values())
         events = sum(ends.values())
-        beats = Heartbeats(self._engine).all()
+        # What an earlier run left says nothing of the roles that this one has started.
+        elapsed_seconds = time.monotonic() - self._started
+        beats = [beat for beat in Heartbeats(self._engine).all() if beat.silent_seconds <= elapsed_seconds]
         assigned = [each for beat in beats if status.lives(beat) for each in beat.report.partitions]
         return State(
             shared,
