@@ -58,7 +58,7 @@ def inclusion_probability(log_weight: float, kappa: float, limit: float = 0.0) -
 
     m = ``limit`` ≤ 0 is what an earlier draw left; 0 for a row that was never scored again. A weight of 0 has none.
 
-    >>> inclusion_probability(log_weight=0.0, kappa=log(4))
+    >>> inclusion_probability(log_weight=0.0, kappa=float(np.log(4)))
     0.25
     >>> inclusion_probability(log_weight=-3.0, kappa=-inf)
     1.0
