@@ -16,6 +16,7 @@ from storage.pool import Pool
 from storage.quality import Quality
 from storage.registry import Entry, Registry
 from storage.requests import Requests
+from storage.watch import Watch
 from stream.reports import STORAGE
 from stream.topics import topic_id
 from weir import logs, snapshot, status
@@ -108,6 +109,7 @@ def run(settings: Settings) -> int:
         ApiServer(
             create_api(context), settings.api_host, settings.api_port, context.closing, limits.header_seconds
         ) as server,
+        Watch(engine, partial(reporting.change, STORAGE)),
         Heart(settings.database_url, "api", reporting.beat),
     ):
         _log.info("api is served", url=server.url)

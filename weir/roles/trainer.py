@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from threading import Event
@@ -22,6 +23,7 @@ from storage.progress import samples_decided
 from storage.registry import Active, Registry
 from storage.requests import Requests
 from storage.runs import LEARNED, PROMOTED, REJECTED, RESULTS, SUPERSEDED, Run, Runs
+from storage.watch import Watch
 from stream.reports import STORAGE
 from trainer import folder as versions
 from trainer.cycle import Candidate, Held, Start, learn
@@ -54,13 +56,14 @@ def run(settings: Settings) -> int:
     registry = new_registry()
     metrics = TrainerMetrics(registry, RESULTS)
     reporting = Reporting(WorkerMetrics(new_registry()), DependencyMetrics(registry, (STORAGE,)))
+    engine = database(settings, "trainer")
     with (
         stopped_by_signals(stop.set),
         Exporter(registry, reporting.reasons, settings.metrics_host, settings.metrics_port) as page,
+        Watch(engine, partial(reporting.change, STORAGE)),
         Heart(settings.database_url, "trainer", reporting.beat),
     ):
         _log.info("page is served", url=page.url)
-        engine = database(settings, "trainer")
         if patiently(lambda: ready_database(engine), "storage", settings, stop, reporting) is None:
             return 0
         with TrainerLock(engine) as lock:

@@ -21,6 +21,7 @@ from storage.buffer import Buffer
 from storage.engine import Engine
 from storage.progress import Progresses
 from storage.registry import Registry
+from storage.watch import Watch
 from stream.announcements import follow
 from stream.app import STATUS_FAILED, StreamSettings, Worker
 from stream.lane import Effects, Limits
@@ -55,20 +56,23 @@ def run(settings: Settings) -> int:
     registry = new_registry()
     reporting = Reporting(WorkerMetrics(registry), DependencyMetrics(registry, (KAFKA, STORAGE)))
     reporting.change("worker", False, "starting")
+    engine = database(settings, "worker", pool_size=10)
     with (
         stopped_by_signals(stop.set),
         Exporter(registry, reporting.reasons, settings.metrics_host, settings.metrics_port) as page,
+        Watch(engine, partial(reporting.change, STORAGE)),
         Heart(settings.database_url, "worker", reporting.beat),
     ):
         _log.info("page is served", url=page.url)
-        prepared = _prepare(settings, stop, reporting)
+        prepared = _prepare(settings, engine, stop, reporting)
         calm_garbage_collection()
         return 0 if prepared is None else asyncio.run(_work(settings, stop, reporting, *prepared))
 
 
-def _prepare(settings: Settings, stop: Event, reporting: Reporting) -> tuple[UUID, Serving, Effects] | None:
+def _prepare(
+    settings: Settings, engine: Engine, stop: Event, reporting: Reporting
+) -> tuple[UUID, Serving, Effects] | None:
     """Wait for tables, topic and a first model; None when told to stop before they were there."""
-    engine = database(settings, "worker", pool_size=10)
     wait = partial(patiently, settings=settings, stop=stop, reporting=reporting)
     if not wait(lambda: ready_database(engine), "storage"):
         return None
