@@ -83,7 +83,10 @@ def test_a_client_that_does_not_finish_its_headers_is_sent_away(postgres: Any, s
     with served(postgres, Limits(header_seconds=0.2)) as world, connection(world) as slow:
         if again:
             slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            assert slow.recv(65_536).startswith(b"HTTP/1.1 200 ")
+            first = b""
+            while not first.endswith(b"}") and (part := slow.recv(65_536)):  # headers and body may come apart
+                first += part
+            assert first.startswith(b"HTTP/1.1 200 ")
             start = start or b"G"  # a connection without a byte more is uvicorn's to close, without an answer
         slow.sendall(start)
         answer = answer_of(slow)
