@@ -4,7 +4,8 @@ Each record carries a header: which one of the replay it is, and how many before
 itself knows how far a replay got, and nothing else has to agree with it. A batch is awaited before the next is sent;
 what a killed run's last batch had already stored is found by its numbers and left out.
 
-A record's Kafka timestamp is its event time: a topic that stamps, refuses or deletes by the wall clock is turned away.
+A record's Kafka timestamp is its event time: a topic that stamps, refuses or deletes by the wall clock is refused. A
+backfill is sent at the wall clock instead, so that any topic keeps it, under the header by which no record is late.
 """
 
 import re
@@ -26,6 +27,7 @@ from stream import clients
 from stream.connecting import require_broker
 from stream.connection import KafkaConnection
 from stream.datasets.dataset import Record, heartbeat
+from stream.dead_letters import BACKFILL
 from stream.reading import read_to
 
 HEADER = "weir-replay"
@@ -37,11 +39,15 @@ _WORTH_WAITING_SECONDS = 0.01  # shorter gaps are let pass, or each of them woul
 
 
 class Target(NamedTuple):
-    """Where a replay goes. ``name`` tells replays into one topic apart: it should name data set and seed."""
+    """Where a replay goes. ``name`` tells replays into one topic apart: it should name data set and seed.
+
+    ``backfill``: the records belong to a time that the topic may have passed, and none of them is late.
+    """
 
     connection: KafkaConnection
     topic: str
     name: str
+    backfill: bool = False
 
 
 class Advance(NamedTuple):
@@ -102,6 +108,7 @@ def replay(
     window_seconds: float,
     pace: Pace | None = None,
     progress: Callable[[Advance], None] = lambda _: None,
+    wall_clock: Callable[[], float] = time.time,
 ) -> Replayed:
     """Send what is not stored yet, then one heartbeat per partition that closes the window of the last record.
 
@@ -112,11 +119,11 @@ def replay(
     first = list(islice(remaining, 1))
     with _talking_to(target):
         partitions = _partitions(target)
-        for record in first:
-            _check_topic(target, record.time_ms)
+        if first and not target.backfill:
+            _check_topic(target, first[0].time_ms, wall_clock())
         stored = _stored(target, partitions)
         with _producer(target) as producer:
-            run = _Run(producer, target, stored, len(partitions), pace or Pace(), progress)
+            run = _Run(producer, target, stored, len(partitions), pace or Pace(), progress, wall_clock)
             return run.all(chain(first, remaining), int(window_seconds * 1_000))
 
 
@@ -140,9 +147,10 @@ class _Run:
         partitions: int,
         pace: Pace,
         progress: Callable[[Advance], None],
+        wall_clock: Callable[[], float],
     ) -> None:
         self._producer, self._target, self._stored, self._partitions = producer, target, stored, partitions
-        self._pace, self._progress = pace, progress
+        self._pace, self._progress, self._wall_clock = pace, progress, wall_clock
         self._batch: list[Any] = []
         self._position, self._sent, self._latest_ms = stored.position, 0, 0
         self._begun = pace.clock()
@@ -172,13 +180,16 @@ class _Run:
         return not self._pace.stop.is_set()
 
     def _send(self, record: Record, partition: int | None, mark: str) -> None:
+        headers, time_ms = [(HEADER, mark.encode())], record.time_ms
+        if self._target.backfill:
+            headers, time_ms = [*headers, (BACKFILL, b"1")], self._now_ms()
         sending = self._producer.send(
             self._target.topic,
             record.value,
             record.key,
-            headers=[(HEADER, mark.encode())],
+            headers=headers,
             partition=partition,
-            timestamp_ms=record.time_ms,
+            timestamp_ms=time_ms,
         )
         self._batch.append(sending)
 
@@ -207,15 +218,22 @@ class _Run:
         """One heartbeat per partition, where an earlier run has not sent it.
 
         It lies a window past the last record and not a moment more: that closes its window, and makes nothing late of
-        what a longer replay would add, save impressions of that very millisecond.
+        what a longer replay would add, save impressions of that very millisecond. That of a backfill lies at the wall
+        clock at most: past it, a live topic's own impressions would have less time to come.
         """
+        end_ms = self._latest_ms + window_ms
+        if self._target.backfill:
+            end_ms = min(end_ms, self._now_ms())
         for partition in range(self._partitions):
             if self._stored.ends.get(partition, -1) < total:
-                self._send(heartbeat(self._latest_ms + window_ms), partition, f"{self._target.name}:end:{total}")
+                self._send(heartbeat(end_ms), partition, f"{self._target.name}:end:{total}")
         ends = len(self._batch)
         is_stored = self._flush(total)
         self._sent -= ends if is_stored else 0
         return is_stored
+
+    def _now_ms(self) -> int:
+        return int(self._wall_clock() * 1_000)
 
 
 def _partitions(target: Target) -> list[TopicPartition]:
@@ -226,7 +244,7 @@ def _partitions(target: Target) -> list[TopicPartition]:
     return [TopicPartition(target.topic, number) for number in sorted(numbers)]
 
 
-def _check_topic(target: Target, first_ms: int) -> None:
+def _check_topic(target: Target, first_ms: int, now: float) -> None:
     """Refuse a topic that would not keep a record of that time as it is."""
     with closing(clients.admin_client(target.connection)) as admin:
         found = admin.describe_configs([ConfigResource("TOPIC", target.topic)], config_filter="all")
@@ -238,7 +256,7 @@ def _check_topic(target: Target, first_ms: int) -> None:
         )
     for key in ("retention.ms", "message.timestamp.before.max.ms"):
         bound_ms = int(config.get(key, -1))
-        if 0 <= bound_ms < time.time() * 1_000 - first_ms:
+        if 0 <= bound_ms < now * 1_000 - first_ms:
             day = datetime.fromtimestamp(first_ms / 1_000, UTC).date()
             raise InvalidInput(
                 f"topic {target.topic} has {key}={bound_ms}, so it would not keep the replay's records of {day}: "

@@ -88,7 +88,7 @@ def _parquet(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator
     try:
         table = parquet.ParquetFile(source.stream, pre_buffer=False, buffer_size=1 << 20)
     except errors as error:
-        raise _unreadable(file, "Parquet", error) from error
+        raise unreadable(file, "Parquet", error) from error
     names = list(table.schema_arrow.names)
     _refuse_twice(file, names, wanted)
 
@@ -102,7 +102,7 @@ def _parquet(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator
                 yield {name: _values(file, name, column, done) for name, column in columns.items()}
                 done += len(batch)
         except errors as error:
-            raise _unreadable(file, "Parquet", error) from error
+            raise unreadable(file, "Parquet", error) from error
 
     return names, rows()
 
@@ -116,7 +116,7 @@ def _csv(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw
         except csv.Error as error:
             raise InvalidInput(f"{file}, line {lines.line_num}: {_one_line(error)}; mend it") from error
         except OSError as error:
-            raise _unreadable(file, "CSV", error) from error
+            raise unreadable(file, "CSV", error) from error
 
     every = read()
     names = next(every, [])
@@ -154,22 +154,30 @@ def _lines(source: Source) -> Iterator[str]:
         yield line
 
 
+def lines_of(source: Source) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank, with their numbers; refuses one that is too long."""
+    for number in range(1, 1 << 62):
+        try:
+            line = source.stream.readline(LONGEST_BYTES + 1)
+        except OSError as error:
+            raise unreadable(source.file, "JSONL", error) from error
+        if not line:
+            return
+        if len(line) > LONGEST_BYTES:
+            raise InvalidInput(
+                f"{source.file}, line {number}: it is longer than {LONGEST_BYTES:,} bytes: cut its texts"
+            )
+        if line.strip():
+            yield number, line
+
+
 def _jsonl(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw]]:
     file, decode = source.file, msgspec.json.Decoder(dict[str, object]).decode
 
     def read() -> Iterator[dict[str, object]]:
-        for number in range(1, 1 << 62):
+        for number, line in lines_of(source):
             try:
-                line = source.stream.readline(LONGEST_BYTES + 1)
-            except OSError as error:
-                raise _unreadable(file, "JSONL", error) from error
-            if not line:
-                return
-            if len(line) > LONGEST_BYTES:
-                raise InvalidInput(f"{file}, line {number}: it is longer than {LONGEST_BYTES:,} bytes: cut its texts")
-            try:
-                if line.strip():
-                    yield decode(line)
+                yield decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise InvalidInput(f"{file}, line {number}: {_one_line(error)}; it must be a JSON object") from error
 
@@ -249,7 +257,8 @@ def _values(file: Path, name: str, column: Any, done: int) -> list[object]:
     return values
 
 
-def _unreadable(file: Path, kind: str, error: Exception) -> InvalidInput:
+def unreadable(file: Path, kind: str, error: Exception) -> InvalidInput:
+    """What is raised for a file that is not of its kind, or cannot be read to its end."""
     return InvalidInput(f"{file} cannot be read as {kind}: {_one_line(error)}")
 
 

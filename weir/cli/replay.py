@@ -2,11 +2,13 @@
 
 import signal
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import islice
+from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -29,11 +31,12 @@ def register(app: typer.Typer) -> None:
 
 
 def replay(
-    dataset: Annotated[
+    source: Annotated[
         str,
         typer.Argument(
-            metavar="DATASET",
-            help="complete_journey, online_retail, open_bandit, simulation, or topic:NAME, a recorded topic.",
+            metavar="SOURCE",
+            help="complete_journey, online_retail, open_bandit, simulation; a .jsonl or .parquet file of events; "
+            "or topic:NAME, a recorded topic.",
         ),
     ],
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most N events.")] = None,
@@ -43,7 +46,7 @@ def replay(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Send a data set's events to Kafka. Run again, it goes on where it stopped; Ctrl-C ends it in order."""
+    """Send the events of a data set or a file to Kafka. Run again, it continues; Ctrl-C ends it in order."""
     from stream.replay import Pace, Target
     from stream.replay import replay as send
     from weir.places import located
@@ -51,33 +54,62 @@ def replay(
     from weir.topics import named_topics
 
     settings = located(read(), kafka=True)
-    target = Target(kafka_connection(settings), named_topics(settings).interactions, f"{dataset}-{settings.seed}")
-    if dataset == TOPIC + target.topic:
-        raise InvalidInput(f"{target.topic} cannot be replayed into itself: set WEIR_TOPIC_PREFIX for the copy")
-    pace = Pace(speed=speed, stop=_stopped_by_signals())
-    with closing(Progress(sys.stderr)) as progress:
-        records = islice(_records(dataset, settings, progress), limit)
+    topic = named_topics(settings).interactions
+    if source == TOPIC + topic:
+        raise InvalidInput(f"{topic} cannot be replayed into itself: set WEIR_TOPIC_PREFIX for the copy")
+    with closing(Progress(sys.stderr)) as progress, _opened(source, settings, progress) as opened:
+        target = Target(kafka_connection(settings), topic, opened.name, opened.backfill)
+        pace = Pace(speed=speed, stop=_stopped_by_signals())
 
         def told(advance: "Advance") -> None:
-            progress.show(f"replaying {dataset}", advance.position, limit or 0)
+            progress.show(f"replaying {source}", advance.position, limit or opened.total)
 
+        records = islice(opened.records, limit)
         ended = send(records, target, settings.attribution_window_seconds, pace, told)
     if as_json:
         print_json({"position": ended.position, "sent": ended.sent, "finished": ended.finished})
     else:
         state = "finished" if ended.finished else "stopped; run it again to go on"
-        typer.echo(f"{dataset}: sent {ended.sent} events, {ended.position} are stored; {state}")
+        typer.echo(f"{source}: sent {ended.sent} events, {ended.position} are stored; {state}")
     return 0 if ended.finished else 1
 
 
-def _records(dataset: str, settings: "Settings", progress: Progress) -> "Iterator[Record]":
-    if dataset.startswith(TOPIC):
+class _Opened(NamedTuple):
+    """What is replayed: its records in order, what tells them from other replays, how many if that is known."""
+
+    records: "Iterator[Record]"
+    name: str
+    total: int = 0
+    backfill: bool = False
+
+
+@contextmanager
+def _opened(source: str, settings: "Settings", progress: Progress) -> Iterator[_Opened]:
+    from stream.datasets import NAMES, open_dataset
+
+    name = f"{source}-{settings.seed}"
+    if source.startswith(TOPIC):
         from stream.datasets.recorded import records_from_topic
 
-        return records_from_topic(kafka_connection(settings), dataset.removeprefix(TOPIC))
-    from stream.datasets import open_dataset
+        yield _Opened(records_from_topic(kafka_connection(settings), source.removeprefix(TOPIC)), name)
+    elif source in NAMES:
+        yield _Opened(
+            open_dataset(source, settings.seed, settings.data_dir, settings.home, progress.show).events(), name
+        )
+    elif Path(source).suffix:
+        from importance.fields import Fields
+        from weir.events_file import open_events
 
-    return open_dataset(dataset, settings.seed, settings.data_dir, settings.home, progress.show).events()
+        def read(count: int) -> None:
+            progress.show(f"reading {source}", count, 0)
+
+        with open_events(Path(source), Fields.parse(settings.fields), int(time.time() * 1_000), read) as events:
+            yield _Opened(events.records(), f"file-{events.name}", events.count, backfill=True)
+    else:
+        raise InvalidInput(
+            f"{source!r} is unknown; replay one of {', '.join(NAMES)}, a file that ends in .jsonl or .parquet, "
+            f"or {TOPIC}NAME"
+        )
 
 
 def _stopped_by_signals() -> Event:

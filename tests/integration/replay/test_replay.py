@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import secrets
 import signal
 import socket
 import subprocess
@@ -13,7 +12,7 @@ from collections.abc import Callable, Iterator
 from threading import Event, Thread, Timer
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 
 from importance.errors import InvalidInput, NotFound, Unavailable
 from importance.events import Heartbeat, decode
@@ -21,9 +20,9 @@ from stream.connection import KafkaConnection
 from stream.datasets import Record, open_dataset
 from stream.datasets.recorded import records_from_topic
 from stream.replay import HEADER, Advance, Pace, Target, replay
+from tests.integration.replay.harness import PARTITIONS, content, make_topic
 from weir.local.kafka import KafkaServer
 
-PARTITIONS = 3
 WINDOW_SECONDS = 1_800.0
 
 
@@ -40,38 +39,9 @@ def swept(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     gc.collect()
 
 
-def make_topic(bootstrap: str, partitions: int = PARTITIONS, **config: str) -> str:
-    name = f"replay-{secrets.token_hex(4)}"
-    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
-    wanted = {
-        "num_partitions": partitions,
-        "replication_factor": 1,
-        "configs": {k.replace("_", "."): v for k, v in config.items()},
-    }
-    admin.create_topics({name: wanted})
-    admin.wait_for_topics([name])
-    admin.close()
-    return name
-
-
 @pytest.fixture
 def target(kafka: str) -> Target:
     return Target(KafkaConnection(kafka), make_topic(kafka), "simulation-0")
-
-
-def content(target: Target, partitions: int = PARTITIONS) -> dict[int, list]:
-    """Every record of the topic, by partition."""
-    consumer = KafkaConsumer(bootstrap_servers=target.connection.bootstrap, enable_auto_commit=False)
-    parts = [TopicPartition(target.topic, number) for number in range(partitions)]
-    consumer.assign(parts)
-    consumer.seek_to_beginning(*parts)
-    ends = consumer.end_offsets(parts)
-    found: dict[int, list] = {number: [] for number in range(partitions)}
-    while any(consumer.position(part) < ends[part] for part in parts):
-        for part, records in consumer.poll(timeout_ms=1_000).items():
-            found[part.partition].extend(records)
-    consumer.close()
-    return found
 
 
 def simulated(count: int) -> list[Record]:
