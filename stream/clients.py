@@ -11,9 +11,10 @@ from aiokafka.abc import AbstractTokenProvider as AsyncTokenProvider
 from aiokafka.errors import AuthenticationFailedError, SaslAuthenticationFailed
 from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
-from kafka.errors import KafkaTimeoutError, SaslAuthenticationFailedError
+from kafka.errors import KafkaTimeoutError, SaslAuthenticationFailedError, UnsupportedCodecError
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
+from stream.codecs import COMMAND_LIBRARY, unreadable
 from stream.connection import KafkaConnection, TokenSource
 
 READ_COMMITTED = "read_committed"
@@ -47,7 +48,7 @@ def async_producer(connection: KafkaConnection, **options: Any) -> AIOKafkaProdu
 
 
 def cause(connection: KafkaConnection, error: Exception) -> str:
-    """A client's error in words; a refused login names the settings to look at.
+    """A client's error in words: a refused login names the settings to look at, a codec the package that it needs.
 
     Over TLS kafka-python sees the broker hang up before it has read the refusal: where the broker answered a moment ago
     (`stream.connecting`), a bootstrap that fails has failed at the login.
@@ -58,6 +59,8 @@ def cause(connection: KafkaConnection, error: Exception) -> str:
     if connection.is_authenticated and is_refused:
         secret = "the token" if connection.tokens else "WEIR_KAFKA_USERNAME and WEIR_KAFKA_PASSWORD"
         return f"it refuses the login: check {secret} and WEIR_KAFKA_SASL_MECHANISM={connection.mechanism}"
+    if isinstance(error, UnsupportedCodecError) and (lines := unreadable(COMMAND_LIBRARY)):
+        return "; ".join(lines)
     return f"{type(error).__name__}: {error}"
 
 

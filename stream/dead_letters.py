@@ -171,7 +171,9 @@ def _records(
             if letter is not None:
                 yield (record.partition, record.offset), letter
     except KafkaError as error:
-        raise Unavailable(f"Kafka at {connection} does not answer: {clients.cause(connection, error)}") from error
+        raise Unavailable(
+            f"Kafka at {connection} did not give all of {topic}: {clients.cause(connection, error)}"
+        ) from error
     finally:
         consumer.close()
 

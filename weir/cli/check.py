@@ -51,6 +51,7 @@ def look(settings: "Settings") -> Iterator[Finding]:
     from weir.places import located
 
     yield _finding("packages", _packages)
+    yield _finding("codecs", _codecs)
     try:
         placed = located(settings)
     except WeirError as error:
@@ -104,6 +105,13 @@ def _packages() -> tuple[State, str]:
     if problems:
         return "wrong", f"{'; '.join(problems)}: run make setup"
     return "ok", f"weirstream {package.version} and {len(package.requires or ())} packages it needs"
+
+
+def _codecs() -> tuple[State, str]:
+    from stream.codecs import COMMAND_LIBRARY, WORKER_LIBRARY, unreadable
+
+    lines = [*unreadable(WORKER_LIBRARY), *unreadable(COMMAND_LIBRARY)]
+    return ("wrong", "; ".join(lines)) if lines else ("ok", ", ".join(("gzip", *WORKER_LIBRARY.packages)))
 
 
 def _local_programs(settings: "Settings") -> Iterator[Finding]:

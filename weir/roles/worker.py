@@ -24,6 +24,7 @@ from storage.registry import Registry
 from storage.watch import Watch
 from stream.announcements import follow
 from stream.app import STATUS_FAILED, StreamSettings, Worker
+from stream.codecs import WORKER_LIBRARY, require_codecs
 from stream.lane import Effects, Limits
 from stream.reports import KAFKA, STORAGE, Availability, Report
 from stream.topics import topic_id
@@ -72,8 +73,10 @@ def run(settings: Settings) -> int:
 def _prepare(
     settings: Settings, engine: Engine, stop: Event, reporting: Reporting
 ) -> tuple[UUID, Serving, Effects] | None:
-    """Wait for tables, topic and a first model; None when told to stop before they were there."""
+    """Wait for codecs, tables, topic and a first model; None when told to stop before they were there."""
     wait = partial(patiently, settings=settings, stop=stop, reporting=reporting)
+    if not wait(lambda: require_codecs(WORKER_LIBRARY), "codecs"):
+        return None
     if not wait(lambda: ready_database(engine), "storage"):
         return None
     topic = wait(lambda: topic_id(kafka_connection(settings), named_topics(settings).interactions), "kafka")
