@@ -15,9 +15,10 @@ _LOCK = ".lock"
 
 
 @contextmanager
-def scratch(purpose: str) -> Iterator[Path]:
-    """A new directory for the length of a block."""
-    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{purpose}-", ignore_cleanup_errors=True) as name:
+def scratch(purpose: str, parent: Path | None = None) -> Iterator[Path]:
+    """A new directory for the length of a block, in ``parent`` or where temporary files are kept."""
+    prefix = f"{PREFIX}{purpose}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as name:
         path = Path(name)
         with (path / f"{_LOCK}.new").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -25,10 +26,10 @@ def scratch(purpose: str) -> Iterator[Path]:
             yield path
 
 
-def sweep() -> list[Path]:
-    """Remove the directories that killed processes left; returns them."""
+def sweep(parent: Path | None = None) -> list[Path]:
+    """Remove the directories that killed processes left in ``parent``, or in the temporary files; returns them."""
     left = []
-    for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{_LOCK}"):
+    for lock in (parent or Path(tempfile.gettempdir())).glob(f"{PREFIX}*/{_LOCK}"):
         try:
             with lock.open("r+") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,6 +1,5 @@
 """The version that scores a file: a folder, one of the registry, or, where there is none, one made for it."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -17,6 +16,7 @@ from trainer.device import choose, use_threads
 from trainer.folder import Model
 from weir.models import Progress, build_first
 from weir.places import located
+from weir.scratch import scratch, sweep
 from weir.settings import Settings
 
 FIRST = "first"
@@ -34,17 +34,18 @@ def find(settings: Settings, wanted: str | None, progress: Progress) -> tuple[st
     ``WEIR_HOME`` for the next time.
     """
     use_threads(settings.threads)
-    with tempfile.TemporaryDirectory(prefix="weir-score-") as scratch:
-        name, folder = _folder(settings, wanted, Path(scratch), progress)
+    sweep()
+    with scratch("score") as into:
+        name, folder = _folder(settings, wanted, into, progress)
         return name, versions.load(folder, choose(settings.device), with_companions=True)
 
 
-def _folder(settings: Settings, wanted: str | None, scratch: Path, progress: Progress) -> tuple[str, Path]:
+def _folder(settings: Settings, wanted: str | None, into: Path, progress: Progress) -> tuple[str, Path]:
     if wanted is not None and Path(wanted).expanduser().is_dir():
         folder = Path(wanted).expanduser()
         if versions.is_version(folder):
             return wanted, folder
-        return wanted, from_pretrained(wanted, scratch / "taken", gradient_fallback=settings.gradient_fallback)
+        return wanted, from_pretrained(wanted, into / "taken", gradient_fallback=settings.gradient_fallback)
     settings = located(settings)
     if settings.database_url:
         with _registry(settings) as registry:
@@ -52,7 +53,7 @@ def _folder(settings: Settings, wanted: str | None, scratch: Path, progress: Pro
             name = wanted or (active and active.version)
             if name:
                 found = registry.version(name)
-                return name, Artifacts(settings.artifacts_url).fetch(found.artifact, found.sha256, scratch)
+                return name, Artifacts(settings.artifacts_url).fetch(found.artifact, found.sha256, into)
     if wanted is not None:
         raise InvalidInput(
             f"model {wanted!r} is no folder, and no database is known to look it up in: set WEIR_DATABASE_URL"
@@ -67,8 +68,9 @@ def _first(settings: Settings, progress: Progress) -> tuple[str, Path]:
     kept = settings.home / "models" / name
     if not versions.is_version(kept):
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".making-", dir=kept.parent) as scratch:
-            made = build_first(settings, complete_journey.NAME, Path(scratch), progress)
+        sweep(kept.parent)
+        with scratch("making", kept.parent) as into:  # in there, so that the version can be renamed into its place
+            made = build_first(settings, complete_journey.NAME, into, progress)
             try:
                 made.folder.rename(kept)
             except OSError:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,16 +25,21 @@ def test_a_directory_goes_with_its_block_and_is_not_swept_before() -> None:
     assert not path.exists()
 
 
-def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
-    code = "from weir.scratch import scratch\nwith scratch('train') as path: print(path, flush=True); input()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as child:
+@pytest.mark.parametrize("parent", [None, "models"])
+def test_what_a_killed_process_left_is_swept(tmp_path: Path, parent: str | None) -> None:
+    place = tmp_path if parent is None else tmp_path / parent
+    place.mkdir(exist_ok=True)
+    swept = partial(sweep, None if parent is None else place)
+    code = "import sys; from pathlib import Path; from weir.scratch import scratch\n" + (
+        "with scratch('train', *map(Path, sys.argv[1:])) as path: print(path, flush=True); input()"
+    )
+    command = [sys.executable, "-c", code, *([] if parent is None else [str(place)])]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         left = Path(child.stdout.readline().strip())
         (left / "model.safetensors").write_text("weights")
-        assert sweep() == []
+        assert swept() == []
         child.kill()
         child.wait()
-    assert sweep() == [left]
-    assert list(tmp_path.iterdir()) == []
+    assert swept() == [left]
+    assert list(place.iterdir()) == []
