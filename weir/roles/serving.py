@@ -1,8 +1,9 @@
 """Keep a scorer on the version that Postgres says is active. Shared by the worker and the api."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from time import time
+from time import monotonic, time
 
 from importance.errors import BadArtifact, Unavailable
 from storage.artifacts import Artifacts
@@ -29,12 +30,20 @@ class Swap:
 
 
 class Serving:
-    """A scorer and where its versions come from. `look` is for one thread at a time."""
+    """A scorer and where its versions come from. `look` is for one thread at a time.
 
-    def __init__(self, settings: Settings, registry: Registry, artifacts: Artifacts) -> None:
+    ``clock`` gives monotonic seconds: an active version that cannot be served is tried again after a pause.
+    """
+
+    def __init__(
+        self, settings: Settings, registry: Registry, artifacts: Artifacts, clock: Callable[[], float] = monotonic
+    ) -> None:
         use_threads(settings.threads)
         self._registry = registry
         self._artifacts = artifacts
+        self._clock = clock
+        self._retry_seconds = settings.retry_limit_seconds
+        self._retry_at = 0.0
         self._sequence = -1
         self._loading = False
         self._refused: tuple[str, str] | None = None  # the active version, and what is wrong with it
@@ -56,7 +65,7 @@ class Serving:
             return None
         version, reason = self._refused
         instead = self.scorer.version or "none"
-        return f"version {version} cannot be served, {instead} is: {reason}; roll back, then restore its files"
+        return f"version {version} cannot be served, {instead} is: {reason}; roll back, or restore its files"
 
     def standing(self) -> Model:
         """What is served now, for the heartbeat."""
@@ -100,9 +109,12 @@ class Serving:
         raise BadArtifact(self.trouble or "no version can be served")
 
     def look(self) -> Swap | None:
-        """Swap to the active version unless it is served already. A bad file leaves the served one in place."""
+        """Swap to the active version unless it is served already.
+
+        A bad file leaves the served one in place; the version is tried again every ``retry_limit_seconds``.
+        """
         active = self._registry.active()
-        if active is None or active.sequence <= self._sequence:
+        if active is None or not self._is_due(active):
             return None
         swapped = None
         try:
@@ -110,10 +122,17 @@ class Serving:
                 swapped = self._swap(active)
             self._refused = None
         except BadArtifact as error:
-            self._refused = (active.version, str(error))
-            _log.error("model refused", version=active.version, serving=self.scorer.version, reason=str(error))
+            refused = (active.version, str(error))
+            if refused != self._refused:
+                _log.error("model refused", version=active.version, serving=self.scorer.version, reason=str(error))
+            self._refused = refused
+            self._retry_at = self._clock() + self._retry_seconds
         self._sequence = active.sequence
         return swapped
+
+    def _is_due(self, active: Active) -> bool:
+        """Whether the log has grown, or the active version was refused and may have been restored since."""
+        return active.sequence > self._sequence or (self._refused is not None and self._clock() >= self._retry_at)
 
     def _swap(self, active: Active) -> Swap:
         seconds = self._load(active.version)

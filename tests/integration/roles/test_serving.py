@@ -1,7 +1,8 @@
 """Which version a worker serves, over a real registry and real files: never one whose files are not as registered."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -49,8 +50,12 @@ class Place:
         content[-1] ^= 1
         path.write_bytes(content)
 
-    def serving(self) -> Serving:
-        return Serving(self.settings, self.registry, self.artifacts)
+    def repair(self, version: str) -> None:
+        """Flip it back."""
+        self.spoil(version)
+
+    def serving(self, clock: Callable[[], float] = monotonic) -> Serving:
+        return Serving(self.settings, self.registry, self.artifacts, clock)
 
 
 @pytest.fixture
@@ -111,6 +116,44 @@ def test_a_version_with_a_spoiled_file_is_not_served_and_the_one_before_goes_on(
     place.rollback()
     begun.look()
     assert (begun.trouble, used(begun)) == (None, "v1")
+
+
+@pytest.mark.parametrize("is_start", [False, True], ids=["while it works", "at its start"])
+def test_a_refused_version_is_tried_again_after_a_pause_and_served_once_its_files_are_restored(
+    place: Place, is_start: bool
+) -> None:
+    now = 0.0
+    serving = place.serving(clock=lambda: now)
+    if not is_start:
+        serving.begin()
+    place.spoil("v2")
+    place.promote("v2")
+    if is_start:
+        serving.begin()
+    else:
+        serving.look()
+    assert used(serving) == "v1"
+    place.repair("v2")
+    now += place.settings.retry_limit_seconds / 2
+    assert serving.look() is None
+    assert used(serving) == "v1"
+    now += place.settings.retry_limit_seconds / 2
+    swap = serving.look()
+    assert swap is not None
+    assert (swap.version, used(serving), serving.trouble, serving.standing().swap) == ("v2", "v2", None, "serving")
+
+
+def test_a_refused_version_that_stays_damaged_is_logged_once(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    now = 0.0
+    serving = place.serving(clock=lambda: now)
+    serving.begin()
+    place.spoil("v2")
+    place.promote("v2")
+    for _ in range(3):
+        serving.look()
+        now += place.settings.retry_limit_seconds
+    assert serving.trouble is not None
+    assert capsys.readouterr().out.count("model refused") == 1
 
 
 def test_a_version_whose_files_are_as_registered_but_do_not_load_is_not_served_either(
