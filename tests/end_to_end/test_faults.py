@@ -2,19 +2,22 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 import sqlalchemy as sa
+from prometheus_client.parser import text_string_to_metric_families
 
 from storage.engine import transaction
 from storage.registry import Registry
 from tests.conftest import TestPostgres
 from tests.end_to_end.feeder import visits
-from tests.end_to_end.role import not_ready, running
+from tests.end_to_end.role import not_ready, page, running
 from tests.end_to_end.rollback import promote, register
 from tests.end_to_end.service import Service
 from tests.end_to_end.worker import WorkerProcess
@@ -31,6 +34,13 @@ def is_away(process: WorkerProcess, dependency: str) -> bool:
     return any(reason.startswith(f"{dependency}: ") for reason in not_ready(process))
 
 
+def up(process: WorkerProcess) -> dict[str, float]:
+    """Which dependencies answer a role, by its metrics."""
+    text = httpx.get(f"{page(process)}/metrics", timeout=30).text
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    return {each.labels["dependency"]: each.value for each in families["weir_dependency_up"].samples}
+
+
 def test_every_role_says_what_is_away_and_goes_on_by_itself_when_it_is_back(
     mortal: Service, own_kafka: KafkaServer, own_postgres: TestPostgres
 ) -> None:
@@ -38,7 +48,7 @@ def test_every_role_says_what_is_away_and_goes_on_by_itself_when_it_is_back(
     mortal.send(visits(0, 200))
     with ExitStack() as stack:
         roles = [stack.enter_context(running(r, mortal.home, environment)) for r in ("worker", "trainer", "api")]
-        worker = roles[0]
+        api = roles[2]
         pids = [role.pid for role in roles]
         mortal.until("every role", lambda: not any(map(not_ready, roles)))
         mortal.until("the first samples", lambda: mortal.decided() > 0)
@@ -51,9 +61,15 @@ def test_every_role_says_what_is_away_and_goes_on_by_itself_when_it_is_back(
         mortal.until("its samples", lambda: mortal.decided() > 250)
 
         own_kafka.kill()
-        mortal.until("word of Kafka", lambda: is_away(worker, "kafka"))
+        mortal.until("word of Kafka", lambda: all(is_away(role, "kafka") for role in roles))
         own_kafka.start()
-        mortal.until("the worker again", lambda: not not_ready(worker))
+        mortal.until("every role again", lambda: not any(map(not_ready, roles)))
+        own_kafka.send(signal.SIGSTOP)  # now it neither answers nor refuses
+        mortal.until("word of a Kafka that hangs", lambda: all(is_away(role, "kafka") for role in roles))
+        status = httpx.get(f"{page(api)}/v1/status", timeout=60).json()
+        assert status["kafka"].startswith("Kafka at ")  # what needs no Kafka is answered
+        own_kafka.send(signal.SIGCONT)
+        mortal.until("every role again", lambda: not any(map(not_ready, roles)))
         decided = mortal.decided()
         mortal.send(visits(400, 200))
         mortal.until("more samples", lambda: mortal.decided() > decided + 100)
@@ -61,7 +77,8 @@ def test_every_role_says_what_is_away_and_goes_on_by_itself_when_it_is_back(
         assert [role.pid for role in roles] == pids
         assert all(role.alive for role in roles)
         assert all(changes(role, "storage") == ["dependency is away", "dependency is back"] for role in roles)
-        assert changes(worker, "kafka") == ["dependency is away", "dependency is back"]
+        assert all(changes(role, "kafka") == ["dependency is away", "dependency is back"] * 2 for role in roles)
+        assert all(up(role) == {"kafka": 1, "storage": 1} for role in roles)
 
 
 def test_a_version_with_a_spoiled_file_scores_nothing_and_the_worker_says_so_and_goes_on(service: Service) -> None:
@@ -71,7 +88,8 @@ def test_a_version_with_a_spoiled_file_scores_nothing_and_the_worker_says_so_and
     version = register(service, seed=2)
     found = Registry(service.engine).version(version)
     weights = Path(service.settings.artifacts_url) / found.artifact / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    intact = weights.read_bytes()
+    weights.write_bytes(intact[:-1] + b"?")
     promote(service, version)
     service.until("the refusal", lambda: is_away(worker, "model"))
     assert any(f"version {version} cannot be served, v1 is" in reason for reason in not_ready(worker))
@@ -83,6 +101,12 @@ def test_a_version_with_a_spoiled_file_scores_nothing_and_the_worker_says_so_and
     scored = [value for records in service.read(service.topics.importance).values() for _, _, value in records]
     assert {json.loads(value)["model"] for value in scored} == {"v1"}
     assert len(worker.said("model refused")) == 1
+
+    promote(service, version)
+    service.until("another refusal", lambda: is_away(worker, "model"))
+    weights.write_bytes(intact)
+    service.until("the restored version", lambda: worker.said("model swapped")[-1]["version"] == version)
+    service.until("readiness", lambda: not not_ready(worker))
 
 
 @pytest.mark.parametrize(

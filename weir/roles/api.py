@@ -14,13 +14,13 @@ from storage.artifacts import Artifacts
 from storage.heartbeats import Heartbeats
 from storage.pool import Pool
 from storage.quality import Quality
-from storage.registry import Entry, Registry
+from storage.registry import Registry
 from storage.requests import Requests
 from storage.watch import Watch
-from stream.reports import STORAGE
+from stream.reports import KAFKA, STORAGE
 from stream.topics import topic_id
+from stream.watch import KafkaWatch
 from weir import logs, snapshot, status
-from weir.announcing import tell
 from weir.api.app import create_api
 from weir.api.context import ApiContext
 from weir.api.figures import shared_state
@@ -28,12 +28,13 @@ from weir.api.limits import Limits
 from weir.api.server import ApiServer
 from weir.connection import kafka_connection
 from weir.estimating import estimates
+from weir.roles.announcing import announce
 from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
 from weir.roles.heart import Heart
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
 from weir.settings import Settings
-from weir.topics import measured, named_topics
+from weir.topics import Measured, measured, named_topics
 
 _log = logs.logger(__name__)
 
@@ -43,7 +44,7 @@ def run(settings: Settings) -> int:
     begin(settings, "api")
     stop = Event()
     metrics = new_registry()
-    reporting = Reporting(WorkerMetrics(new_registry()), DependencyMetrics(metrics, (STORAGE,)))
+    reporting = Reporting(WorkerMetrics(new_registry()), DependencyMetrics(metrics, (KAFKA, STORAGE)))
     engine = database(settings, "api", pool_size=10)
     models, pool, requests = Registry(engine), Pool(engine), Requests(engine)
     artifacts = Artifacts(settings.artifacts_url)
@@ -52,11 +53,13 @@ def run(settings: Settings) -> int:
     metrics.register(
         SharedStateCollector(lambda: shared_state(models, pool, Quality(engine), lambda: serving.scorer.version))
     )
-    topics = named_topics(settings)
+    kafka = KafkaWatch(kafka_connection(settings), partial(reporting.change, KAFKA))
 
     @cache
     def topic() -> UUID:
-        return topic_id(kafka_connection(settings), topics.interactions)
+        if kafka.trouble is not None:
+            raise Unavailable(kafka.trouble)
+        return topic_id(kafka_connection(settings), named_topics(settings).interactions)
 
     def look() -> snapshot.Snapshot:
         return snapshot.take(engine, topic())
@@ -69,10 +72,8 @@ def run(settings: Settings) -> int:
         version, seen = serving.scorer.estimate(samples)
         return version, seen.prediction.tolist()
 
-    def announce(entry: Entry) -> None:
-        problem = tell(kafka_connection(settings), topics.models, models, entry)
-        if problem is not None:
-            _log.warning("not announced; workers find it by themselves", reason=problem)
+    def measure() -> Measured:
+        return measured(settings) if kafka.trouble is None else Measured(trouble=kafka.trouble)
 
     degraded: list[str] = []  # as of the last look: a probe asks often, and must not wait for Postgres
 
@@ -94,11 +95,11 @@ def run(settings: Settings) -> int:
         snapshot=look,
         score=score,
         predict=predict,
-        announce=announce,
+        announce=partial(announce, settings, models, kafka),
         request_training=requests.ask,
         not_ready=reporting.reasons,
         degraded=lambda: degraded,
-        status=lambda: status.take(engine, measured(settings)),
+        status=lambda: status.take(engine, measure()),
         page=partial(page, metrics),
         metrics=HttpMetrics(metrics),
         limits=limits,
@@ -110,6 +111,7 @@ def run(settings: Settings) -> int:
             create_api(context), settings.api_host, settings.api_port, context.closing, limits.header_seconds
         ) as server,
         Watch(engine, partial(reporting.change, STORAGE)),
+        kafka,
         Heart(settings.database_url, "api", reporting.beat),
     ):
         _log.info("api is served", url=server.url)

@@ -1,6 +1,7 @@
 """The trainer: one at a time, it fine-tunes, judges and promotes. Learning itself is `trainer.cycle`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from math import isfinite
@@ -20,11 +21,12 @@ from storage.engine import Engine
 from storage.lock import TrainerLock
 from storage.pool import Draw, Pool
 from storage.progress import samples_decided
-from storage.registry import Active, Registry
+from storage.registry import Active, Entry, Registry
 from storage.requests import Requests
 from storage.runs import LEARNED, PROMOTED, REJECTED, RESULTS, SUPERSEDED, Run, Runs
 from storage.watch import Watch
-from stream.reports import STORAGE
+from stream.reports import KAFKA, STORAGE
+from stream.watch import KafkaWatch
 from trainer import folder as versions
 from trainer.cycle import Candidate, Held, Start, learn
 from trainer.device import choose, use_threads
@@ -33,14 +35,13 @@ from trainer.labelled import Labelled
 from trainer.memory import mean_importance
 from trainer.triggers import Due, LearningState, Waits, training_due, waits
 from weir import learning, logs, policies
-from weir.announcing import tell
 from weir.connection import kafka_connection
+from weir.roles.announcing import announce
 from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
 from weir.roles.heart import Heart
 from weir.roles.reporting import Reporting
 from weir.scratch import scratch
 from weir.settings import Settings
-from weir.topics import named_topics
 
 _log = logs.logger(__name__)
 _LOOK_SECONDS = 0.3
@@ -55,27 +56,42 @@ def run(settings: Settings) -> int:
     stop = Event()
     registry = new_registry()
     metrics = TrainerMetrics(registry, RESULTS)
-    reporting = Reporting(WorkerMetrics(new_registry()), DependencyMetrics(registry, (STORAGE,)))
+    dependencies = (KAFKA, STORAGE) if settings.kafka_bootstrap else (STORAGE,)
+    reporting = Reporting(WorkerMetrics(new_registry()), DependencyMetrics(registry, dependencies))
     engine = database(settings, "trainer")
     with (
         stopped_by_signals(stop.set),
         Exporter(registry, reporting.reasons, settings.metrics_host, settings.metrics_port) as page,
         Watch(engine, partial(reporting.change, STORAGE)),
+        _announcing(settings, engine, reporting) as announced,
         Heart(settings.database_url, "trainer", reporting.beat),
     ):
         _log.info("page is served", url=page.url)
         if patiently(lambda: ready_database(engine), "storage", settings, stop, reporting) is None:
             return 0
         with TrainerLock(engine) as lock:
-            trainer = Trainer(settings, engine, lock, metrics, reporting, stop)
+            trainer = Trainer(settings, engine, lock, metrics, reporting, stop, announced)
             reporting.started()
             while not stop.wait(_LOOK_SECONDS):
                 patiently(trainer.turn, "storage", settings, stop, reporting)
     return 0
 
 
+@contextmanager
+def _announcing(settings: Settings, engine: Engine, reporting: Reporting) -> Iterator[Callable[[Entry], None]]:
+    """Yield what announces a promotion. A trainer needs no Kafka; where it knows one it watches and reports it."""
+    if not settings.kafka_bootstrap:
+        yield lambda _: None
+        return
+    with KafkaWatch(kafka_connection(settings), partial(reporting.change, KAFKA)) as kafka:
+        yield partial(announce, settings, Registry(engine), kafka)
+
+
 class Trainer:
-    """What a trainer does at each look: take the right if it is free, and train when it is due."""
+    """What a trainer does at each look: take the right if it is free, and train when it is due.
+
+    ``announced`` is given each promotion.
+    """
 
     def __init__(
         self,
@@ -85,6 +101,7 @@ class Trainer:
         metrics: TrainerMetrics,
         reporting: Reporting,
         stop: Event,
+        announced: Callable[[Entry], None],
     ) -> None:
         self._settings = settings
         self._engine = engine
@@ -92,6 +109,7 @@ class Trainer:
         self._metrics = metrics
         self._reporting = reporting
         self._stop = stop
+        self._announced = announced
         self._registry, self._runs, self._pool = Registry(engine), Runs(engine), Pool(engine)
         self._requests = Requests(engine)
         self._artifacts = Artifacts(settings.artifacts_url)
@@ -277,11 +295,7 @@ class Trainer:
         except Conflict as error:
             self._registry.reject(version)
             return SUPERSEDED, [str(error)], version
-        settings = self._settings
-        if settings.kafka_bootstrap:
-            problem = tell(kafka_connection(settings), named_topics(settings).models, self._registry, entry)
-            if problem is not None:
-                _log.warning("not announced; workers find it by themselves", reason=problem)
+        self._announced(entry)
         return PROMOTED, [reason], version
 
 

@@ -14,10 +14,12 @@ import sqlalchemy as sa
 from fsspec.implementations.local import LocalFileSystem
 
 from importance.errors import Unavailable
+from importance.sample import Action
 from importance.strata import STRATA
 from monitoring.metrics import DependencyMetrics, TrainerMetrics, WorkerMetrics, new_registry
 from storage.buffer import Buffer
 from storage.lock import TrainerLock
+from storage.registry import Entry
 from storage.requests import Requests
 from storage.runs import ABANDONED, LEARNED, Runs
 from tests.conftest import TestPostgres
@@ -63,6 +65,8 @@ class School(Place):
                 f"i{number}",
                 float(number),
                 STRATA[number % len(STRATA)],
+                actions=int(Action.CLICK if number % 8 == 0 else Action.NONE),
+                subject=f"subject {number}",
                 position=1,
                 propensity=1.0 if number < 40 else 0.25,
             )
@@ -70,8 +74,13 @@ class School(Place):
         ]
         Owner(self.engine, Buffer(self.engine, dict.fromkeys(STRATA, 100), TOPIC)).flush(offers)
         self.reporting = Reporting(WorkerMetrics(new_registry()), DependencyMetrics(new_registry(), ()))
-        metrics = TrainerMetrics(self.metrics)
-        self.trainer = Trainer(self.settings, self.engine, self.lock, metrics, self.reporting, Event())
+        self.announced: list[Entry] = []
+        self.trainer = self.new_trainer(self.lock, TrainerMetrics(self.metrics))
+
+    def new_trainer(self, lock: TrainerLock, metrics: TrainerMetrics) -> Trainer:
+        """One more trainer of this school."""
+        stop, announced = Event(), self.announced.append
+        return Trainer(self.settings, self.engine, lock, metrics, self.reporting, stop, announced)
 
     def pass_cooldown(self) -> None:
         """Let the last run have ended long ago."""
@@ -107,6 +116,16 @@ def test_a_wish_becomes_a_run_whose_candidate_names_what_it_went_on_from(school:
     assert second is not None
     assert second.candidate is not None
     assert school.registry.version(second.candidate).parent == run.candidate
+
+
+def test_a_promotion_is_announced(postgres: TestPostgres, tmp_path: Path) -> None:
+    school = School(postgres.database(), tmp_path, gate_least_samples=4, gate_margin=0.99)
+    school.requests.ask("ann")
+    school.trainer.turn()
+    assert [entry.to_version for entry in school.announced] == ["v4"]
+    assert school.ended("promoted") == 1
+    school.lock.release()
+    school.engine.dispose()
 
 
 @pytest.mark.parametrize(
@@ -179,7 +198,7 @@ def test_a_request_survives_a_trainer_that_is_killed_in_its_run(school: School) 
     assert school.requests.waits()
     school.lock.release()
     lock = TrainerLock(school.engine)
-    Trainer(school.settings, school.engine, lock, TrainerMetrics(new_registry()), school.reporting, Event()).turn()
+    school.new_trainer(lock, TrainerMetrics(new_registry())).turn()
     lock.release()
     assert [run.result for run in school.runs.latest(2)] == [ABANDONED, "rejected"]
     school.pass_cooldown()
