@@ -10,7 +10,7 @@ from bisect import bisect_right
 from operator import itemgetter
 from typing import Final
 
-from importance.progress import Ceiling, Progress
+from importance.progress import BEGINNING_OF_TIME_MS, Ceiling, Progress
 
 AHEAD_MS: Final = 5 * 60 * 1000
 """How far past the wall clock a record may move event time."""
@@ -60,3 +60,23 @@ class Ceilings:
         if len(steps) > 1 and steps[1][0] <= acknowledged:
             self._steps = steps[bisect_right(steps, acknowledged, key=_offset_of) - 1 :]
         return self._steps
+
+
+def is_ahead(progress: Progress, wall_ms: int) -> bool:
+    """Whether event time, or how far it may go, lies further past the wall clock than any record may move it."""
+    latest_ms = max([progress.event_time_ms, *(ceiling_ms for _, ceiling_ms in progress.ceilings)])
+    return latest_ms > wall_ms + AHEAD_MS
+
+
+def reset(progress: Progress, wall_ms: int) -> Progress:
+    """Progress at the same offset with event time yet to come, held to this wall clock whatever is read.
+
+    Nothing before ``next`` is read again, where a record may lie that would move event time too far; so no id is
+    remembered, and what was late there can be sent again. What follows counts as not read: it is judged afresh.
+
+    >>> reset(Progress(7, 32_503_680_000_000, 3, 32_503_680_000_000, 9), wall_ms=1_700_000_000_000).ceilings
+    ((0, 1700000300000),)
+    """
+    ceiling = (0, wall_ms // STEP_MS * STEP_MS + AHEAD_MS)
+    at = progress.next
+    return Progress(at, BEGINNING_OF_TIME_MS, at, BEGINNING_OF_TIME_MS, read=at, ceilings=(ceiling,))

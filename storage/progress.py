@@ -8,7 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from importance.errors import Fenced, Unavailable
+from importance.errors import Conflict, Fenced, Unavailable
 from importance.flush import Flush
 from importance.progress import Progress
 from storage import tables
@@ -73,7 +73,7 @@ class Progresses:
             where=row.c.generation <= generation,
         ).returning(row)
         with transaction(self._engine) as connection:
-            connection.execute(sa.select(sa.func.set_config("lock_timeout", f"{_PATIENCE_SECONDS * 1000:.0f}", True)))
+            _wait_briefly(connection)
             claimed = connection.execute(claim).one_or_none()
         if claimed is None:
             raise Fenced(f"partition {partition} was claimed in a later generation than {generation}: leave it")
@@ -102,6 +102,24 @@ class Progresses:
             ).all()
         return [Position(r.partition, r.epoch, r.generation, r.backend_pid, r.samples, _progress(r)) for r in found]
 
+    def replace(self, position: Position, progress: Progress) -> None:
+        """Put ``progress`` in the place of what ``position`` holds, and fence every worker that claimed the partition.
+
+        Raises :class:`Conflict` when the partition was claimed or has moved since ``position`` was read.
+        """
+        if position.progress is None:
+            raise Conflict(f"partition {position.partition} has no progress to replace")
+        row = tables.progress
+        seen = (row.c.epoch == position.epoch) & (row.c.next == position.progress.next)
+        ours = (row.c.topic_id == self._topic_id) & (row.c.partition == position.partition)
+        with transaction(self._engine) as connection:
+            _wait_briefly(connection)
+            moved = connection.execute(
+                sa.update(row).where(ours, seen).values(epoch=row.c.epoch + 1, **_columns(progress))
+            )
+        if not moved.rowcount:
+            raise Conflict(f"partition {position.partition} was claimed or has moved meanwhile: look again")
+
     def acknowledged(self) -> dict[int, int]:
         """Partition → the offset at which reading begins again, of all that were ever stored for."""
         return {at.partition: at.progress.acknowledged for at in self.positions() if at.progress is not None}
@@ -118,16 +136,7 @@ def advance(connection: sa.Connection, topic_id: UUID, flush: Flush) -> bool:
     moved = connection.execute(
         sa.update(row)
         .where(ours, row.c.epoch == flush.epoch, sa.func.coalesce(row.c.next, flush.old_next) == flush.old_next)
-        .values(
-            next=to.next,
-            event_time_ms=to.event_time_ms,
-            acknowledged=to.acknowledged,
-            acknowledged_event_time_ms=to.acknowledged_event_time_ms,
-            read=to.read,
-            ceilings=list(chain.from_iterable(to.ceilings)),
-            samples=row.c.samples + flush.samples,
-            backend_pid=sa.func.pg_backend_pid(),
-        )
+        .values(**_columns(to), samples=row.c.samples + flush.samples, backend_pid=sa.func.pg_backend_pid())
     )
     if moved.rowcount:
         return True
@@ -145,6 +154,22 @@ def samples_decided(engine: sa.Engine) -> int:
     """How many samples were ever decided, over all topics and partitions."""
     with transaction(engine) as connection:
         return int(connection.scalar(sa.select(sa.func.coalesce(sa.func.sum(tables.progress.c.samples), 0))) or 0)
+
+
+def _wait_briefly(connection: sa.Connection) -> None:
+    """Let the transaction wait for the row no longer than a healthy one may hold it."""
+    connection.execute(sa.select(sa.func.set_config("lock_timeout", f"{_PATIENCE_SECONDS * 1000:.0f}", True)))
+
+
+def _columns(progress: Progress) -> dict[str, Any]:
+    return {
+        "next": progress.next,
+        "event_time_ms": progress.event_time_ms,
+        "acknowledged": progress.acknowledged,
+        "acknowledged_event_time_ms": progress.acknowledged_event_time_ms,
+        "read": progress.read,
+        "ceilings": list(chain.from_iterable(progress.ceilings)),
+    }
 
 
 def _progress(row: sa.Row[Any]) -> Progress | None:

@@ -63,6 +63,7 @@ class Partition:
 
     ``owner``: the worker that has it, None when no living one does. ``unread``: records that the owner has not read;
     ``undecided``: those after the last decided one (some wait for their window), None where Kafka was not asked.
+    ``ceiling``: how far records could move event time when the last of them was read, None before any was.
     """
 
     partition: int
@@ -72,6 +73,7 @@ class Partition:
     waiting: int | None
     next: int | None
     event_time: datetime | None
+    ceiling: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +225,7 @@ def partitions(positions: Iterable[Position], beats: Iterable[Heartbeat], ends: 
                 waiting=assigned.waiting if assigned else None,
                 next=progress.next if progress else None,
                 event_time=_event_time(progress.event_time_ms) if progress else None,
+                ceiling=_event_time(progress.ceilings[-1][1]) if progress and progress.ceilings else None,
             )
         )
     return found

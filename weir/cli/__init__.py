@@ -21,6 +21,7 @@ from weir.cli import (
     dead_letters,
     migrate,
     models,
+    partitions,
     replay,
     roles,
     score,
@@ -80,6 +81,7 @@ def create_app() -> typer.Typer:
     app.add_typer(train.app, name="train")
     app.add_typer(buffer.app, name="buffer")
     app.add_typer(dead_letters.app, name="dead-letters")
+    app.add_typer(partitions.app, name="partitions")
     return app
 
 

@@ -56,7 +56,10 @@ def _lines(found: "Status") -> Iterator[str]:
     if found.partitions:
         yield columns(
             ("partition", "owner", "unread", "undecided", "waiting", "event time"),
-            [(x.partition, x.owner, x.unread, x.undecided, x.waiting, _time(x.event_time)) for x in found.partitions],
+            [
+                (x.partition, x.owner, x.unread, x.undecided, x.waiting, show_time(x.event_time))
+                for x in found.partitions
+            ],
         )
     yield ""
     yield f"model     {found.active or 'none yet: run weir models init'}"
@@ -64,7 +67,7 @@ def _lines(found: "Status") -> Iterator[str]:
     errors = [role for role in found.roles if role.error]
     if errors:
         yield ""
-        yield columns(("last error", "of", "what"), [(_time(x.error_time), x.name, x.error) for x in errors])
+        yield columns(("last error", "of", "what"), [(show_time(x.error_time), x.name, x.error) for x in errors])
 
 
 def _row(role: "Role") -> tuple[object, ...]:
@@ -75,10 +78,10 @@ def _row(role: "Role") -> tuple[object, ...]:
         role.role,
         f"{role.host}/{role.pid}",
         state,
-        _time(role.started),
+        show_time(role.started),
         f"{role.silent_seconds:.0f} s ago",
         None if role.role == "trainer" else serves,
-        _time(role.progressed),
+        show_time(role.progressed),
         "stopped in order" if role.stopped else "; ".join(role.reasons),
     )
 
@@ -88,10 +91,10 @@ def training(found: "Training") -> str:
     asked = "; an operator asked for a run" if found.asked else ""
     if found.frozen is not None and found.state != "running":
         who = found.frozen
-        return f"frozen since {_time(who.time)} by {who.actor}: {who.reason}{asked}"
+        return f"frozen since {show_time(who.time)} by {who.actor}: {who.reason}{asked}"
     match found.state:
         case "running":
-            return f"running since {_time(found.running_since)} (trigger: {found.trigger})"
+            return f"running since {show_time(found.running_since)} (trigger: {found.trigger})"
         case "no_trainer":
             return f"no trainer is running: start weir trainer{asked}"
         case "no_model":
@@ -114,5 +117,6 @@ def _waits(found: "Training") -> str:
     return ", ".join(parts)
 
 
-def _time(time: object) -> str | None:
+def show_time(time: object) -> str | None:
+    """A time for a person, to the second; None stays None."""
     return None if time is None else f"{time:%Y-%m-%d %H:%M:%S}Z"

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,23 @@ import pytest
 import sqlalchemy as sa
 from kafka import KafkaProducer
 
+from importance.ceilings import AHEAD_MS, STEP_MS
+from importance.flush import Flush
+from importance.progress import Progress
 from importance.quality import tally, tally_segments
 from importance.reservoir import admit
 from importance.scores import Scores
 from storage.artifacts import Artifacts
 from storage.buffer import Buffer
 from storage.engine import create_engine
-from storage.heartbeats import Heartbeats, Model, Process, Report
+from storage.heartbeats import Assigned, Heartbeats, Model, Process, Report
+from storage.progress import Progresses
 from storage.registry import Registry
 from stream.dead_letters import DeadLetter
-from tests.integration.storage.harness import TOPIC, Owner, offer
+from tests.integration.storage.harness import CAPACITIES, TOPIC, Owner, offer
 from weir import policies, settings
 from weir.cli import run
+from weir.topics import measured
 
 Weir = Callable[..., "Done"]
 
@@ -353,6 +359,71 @@ def test_status_and_check_tell_which_role_is_gone(weir: Weir, database: str, reg
     assert found["worker"][1].startswith("worker host-a/1 is gone: has not reported for 2")
     assert found["trainer"][0] == "wrong"
     assert found["trainer"][1].startswith("none is running: start weir trainer (trainer host-a/2 is gone")
+
+
+YEAR_3000_MS = 32_503_680_000_000
+
+
+@pytest.fixture
+def moved_ahead(weir: Weir, prefix: str, registry: Registry, database: str) -> Iterator[Progresses]:
+    """Partition 0, moved to the year 3000 by a record that nothing refused, and partition 1, which is sound."""
+    weir("topics")
+    engine = create_engine(database)
+    topic = measured(settings.read())
+    assert topic.id is not None
+    progresses, buffer = Progresses(engine, topic.id), Buffer(engine, CAPACITIES, topic.id)
+    for partition, event_time_ms in ((0, YEAR_3000_MS), (1, 1_300_000_000_000)):
+        epoch = progresses.claim(partition, generation=1).epoch
+        buffer.remember(Flush(partition, epoch, 0, Progress(5, event_time_ms, 2, event_time_ms, read=5)))
+    yield progresses
+    engine.dispose()
+
+
+def test_a_partition_that_lies_ahead_is_listed_and_reset(weir: Weir, moved_ahead: Progresses) -> None:
+    shown = weir("partitions", "list")
+    assert "3000-01-01 00:00:00Z" in shown.out
+    assert shown.out.endswith("partition 0 lies ahead of the wall clock: see weir partitions reset 0\n")
+    listed = weir("partitions", "list", "--json").data
+    assert [(each["partition"], each["next"], each["ahead"]) for each in listed] == [(0, 5, True), (1, 5, False)]
+
+    asked = weir("partitions", "reset", "0")
+    assert (asked.status, asked.err.count("\n")) == (2, 1)
+    assert "event time 3000-01-01 00:00:00Z would be forgotten" in asked.out
+    assert "give --yes" in asked.err
+    assert weir("partitions", "list", "--json").data == listed
+
+    began_ms = int(time.time() * 1_000)
+    done = weir("partitions", "reset", "0", "--yes", "--json").data
+    assert done == {"partition": 0, "next": 5, "event_time_before": "3000-01-01T00:00:00Z"}
+    after = weir("partitions", "list", "--json").data[0]
+    assert (after["next"], after["event_time"], after["ahead"]) == (5, None, False)
+    progress = moved_ahead.positions()[0].progress
+    assert progress is not None
+    assert (progress.acknowledged, progress.read) == (5, 5)
+    ((offset, ceiling_ms),) = progress.ceilings
+    assert offset == 0
+    assert began_ms - STEP_MS < ceiling_ms - AHEAD_MS <= time.time() * 1_000
+
+
+def test_a_partition_is_not_reset_in_vain_or_under_a_worker(weir: Weir, moved_ahead: Progresses, database: str) -> None:
+    before = moved_ahead.positions()
+    for number, status, complaint in (
+        ("1", 1, "event time of partition 1 is 2011-03-13 07:06:40Z, which is not ahead"),
+        ("7", 1, "partition 7 has no progress"),
+        ("-1", 2, "Invalid value"),
+    ):
+        done = weir("partitions", "reset", "--yes", "--", number)
+        assert (done.status, done.err.count("\n"), complaint in done.err) == (status, 1, True), done.err
+    engine = create_engine(database)
+    Heartbeats(engine).write(
+        Process(UUID(int=1), "worker", "host-a", 17), 60.0, Report("working", partitions=(Assigned(0, 0, 0),))
+    )
+    engine.dispose()
+    done = weir("partitions", "reset", "0", "--yes")
+    assert (done.status, done.err) == (
+        1, "weir: partition 0 belongs to the worker host-a/17: stop all workers first\n",
+    )  # fmt: skip
+    assert moved_ahead.positions() == before
 
 
 def test_check_reads_the_files_of_the_active_version(weir: Weir, registry: Registry) -> None:

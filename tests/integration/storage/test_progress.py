@@ -6,7 +6,8 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from importance.errors import Fenced, Unavailable
+from importance.ceilings import reset
+from importance.errors import Conflict, Fenced, Unavailable
 from importance.flush import Flush
 from importance.progress import BEGINNING_OF_TIME_MS, Progress
 from importance.sample import Action, Correction
@@ -134,3 +135,42 @@ def test_positions_are_for_people_to_look_at(engine: sa.Engine, buffer: Buffer) 
     assert (new.partition, new.progress, new.samples) == (0, None, 0)
     assert (other.partition, other.epoch, other.generation, other.samples) == (1, 1, 4, 2)
     assert other.progress == Progress(2, 2_000, 0, 0)
+
+
+def test_progress_that_is_replaced_fences_the_owner_and_is_what_the_next_one_finds(
+    engine: sa.Engine, buffer: Buffer
+) -> None:
+    owner = Owner(engine, buffer)
+    owner.flush([offer("a", 1.0)])
+    progresses = Progresses(engine, TOPIC)
+    (position,) = progresses.positions()
+    assert position.progress is not None
+    wanted = reset(position.progress, wall_ms=1_700_000_000_000)
+    progresses.replace(position, wanted)
+    with pytest.raises(Fenced, match="it lost the partition"):
+        owner.flush([offer("b", 2.0)])
+    assert set(held(engine)) == {"a"}
+    claimed = progresses.claim(0, generation=1)
+    assert (claimed.epoch, claimed.progress) == (3, wanted)
+    assert wanted.ceilings == ((0, 1_700_000_300_000),)
+
+
+def test_progress_that_moved_or_was_claimed_meanwhile_is_not_replaced(engine: sa.Engine, buffer: Buffer) -> None:
+    progresses, owner = Progresses(engine, TOPIC), Owner(engine, buffer)
+    flush = owner.flush([offer("a", 1.0)])
+    (before,) = progresses.positions()
+    after = owner.flush([offer("b", 2.0)])
+    for look in (before, progresses.positions()[0]):
+        with pytest.raises(Conflict, match=r"^partition 0 was claimed or has moved meanwhile: look again$"):
+            progresses.replace(look, flush.progress)
+        progresses.claim(0, generation=1)
+    assert progresses.positions()[0].progress == after.progress
+
+
+def test_progress_is_not_replaced_while_a_stopped_process_holds_it(engine: sa.Engine, buffer: Buffer) -> None:
+    flush = Owner(engine, buffer).flush([offer("a", 1.0)])
+    (position,) = Progresses(engine, TOPIC).positions()
+    with transaction(engine) as holder:
+        assert advance(holder, TOPIC, Flush(0, 1, flush.progress.next, Progress(9, 0, 0, 0)))
+        with pytest.raises(Unavailable):
+            Progresses(engine, TOPIC).replace(position, flush.progress)

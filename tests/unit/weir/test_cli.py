@@ -52,7 +52,7 @@ def test_every_command_of_the_contract_exists() -> None:
         "models init", "models list", "models show", "models promote", "models rollback", "models freeze",
         "models unfreeze", "models log", "train runs", "train run",
         "buffer stats", "buffer explain", "buffer rescore", "buffer export", "dead-letters list",
-        "dead-letters redrive", "benchmark importance", "score",
+        "dead-letters redrive", "benchmark importance", "score", "partitions list", "partitions reset",
     }  # fmt: skip
     assert {"--replay", "--no-replay", "--limit", "--once", "--json", "--fresh", "--speed"} == set(COMMANDS["up"])
     assert {"--to", "--reason", "--actor", "--json"} == set(COMMANDS["models rollback"])
@@ -179,7 +179,7 @@ def test_a_wrong_setting_stops_every_command_before_it_begins(
     arguments = {
         "models promote": ["v1"], "models rollback": ["--reason", "x"], "buffer explain": ["x"],
         "buffer export": ["x.csv"],
-        "dead-letters redrive": ["--all"], "replay": ["simulation"],
+        "dead-letters redrive": ["--all"], "replay": ["simulation"], "partitions reset": ["0"],
         "benchmark importance": ["--data", "x.csv", "--output", "out"],
         "score": ["x.csv", "--estimators", "loss", "--output", "out.parquet"],
     }  # fmt: skip

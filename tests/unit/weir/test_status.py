@@ -87,16 +87,17 @@ def test_the_first_decision_is_a_window_after_the_impression_that_waited_longest
 
 
 def test_a_partition_has_the_owner_that_lives_and_is_undecided_up_to_the_end() -> None:
-    positions = [Position(n, 1, 1, 1, 5, Progress(100, 1_000, 90, 900)) for n in (0, 1)]
+    held = ((0, 1_000), (80, 2_000))
+    positions = [Position(n, 1, 1, 1, 5, Progress(100, 1_000, 90, 900, 0, held[: 2 * n])) for n in (0, 1)]
     beats = [
         beat(pid=1, assigned=[Assigned(0, 4, 2)]),
         beat(pid=2, silent=60, assigned=[Assigned(1, 0, 0)]),
     ]
-    at = datetime.fromtimestamp(1, UTC)
+    at, ceiling = datetime.fromtimestamp(1, UTC), datetime.fromtimestamp(2, UTC)
     assert partitions(positions, beats, {0: 110, 1: 100, 2: 7}) == [
-        Partition(0, "host-a/1", unread=4, undecided=10, waiting=2, next=100, event_time=at),
-        Partition(1, None, unread=None, undecided=0, waiting=None, next=100, event_time=at),
-        Partition(2, None, unread=None, undecided=7, waiting=None, next=None, event_time=None),
+        Partition(0, "host-a/1", unread=4, undecided=10, waiting=2, next=100, event_time=at, ceiling=None),
+        Partition(1, None, unread=None, undecided=0, waiting=None, next=100, event_time=at, ceiling=ceiling),
+        Partition(2, None, unread=None, undecided=7, waiting=None, next=None, event_time=None, ceiling=None),
     ]
     assert [each.undecided for each in partitions(positions, beats, None)] == [None, None]
 
