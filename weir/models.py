@@ -26,12 +26,19 @@ from weir.scratch import scratch
 from weir.settings import Settings
 
 Progress = Callable[[str, int, int], None]
+ReadHistory = Callable[[], list[Sample]]
+"""Reads what the first version learns from."""
 BUILTIN = "builtin"
 
 
 def dataset_for(settings: Settings, name: str, progress: Progress) -> Dataset:
     """The data set of that name, by the settings."""
     return open_dataset(name, settings.seed, settings.data_dir, settings.home, progress)
+
+
+def dataset_history(settings: Settings, name: str, progress: Progress) -> list[Sample]:
+    """The samples of a data set from before its stream begins."""
+    return list(dataset_for(settings, name, progress).history())
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +49,12 @@ class First:
     held: list[Sample]
 
 
-def make_first(settings: Settings, registry: Registry, dataset: str | None, progress: Progress) -> Entry:
-    """Make, register and promote version 1."""
+def make_first(settings: Settings, registry: Registry, read_history: ReadHistory | None, progress: Progress) -> Entry:
+    """Make, register and promote version 1; the history is read only where there is no version yet."""
     if registry.active() is not None:
         raise Conflict("there is a model already: see 'weir models list'")
     with scratch("first") as folder:
-        first = build_first(settings, dataset, folder, progress)
+        first = build_first(settings, read_history, folder, progress)
         model = versions.load(first.folder, choose(settings.device))
         metrics: dict[str, object] = {"gate": "the first version: no gate"}
         labels = _labels(first.held, settings)
@@ -60,16 +67,16 @@ def make_first(settings: Settings, registry: Registry, dataset: str | None, prog
     return registry.promote(version, expected_sequence=None, actor=this_user(), reason="the first version")
 
 
-def build_first(settings: Settings, dataset: str | None, into: Path, progress: Progress) -> First:
+def build_first(settings: Settings, read_history: ReadHistory | None, into: Path, progress: Progress) -> First:
     """The first version, in a folder below ``into``.
 
-    The built-in model is trained on the history of ``dataset``; a model of `WEIR_MODEL` goes on from there, and
-    without a data set is taken over as it is. Subjects of the holdout are left out of the training.
+    The built-in model is trained on the history; a model of `WEIR_MODEL` goes on from there, and without a history is
+    taken over as it is. Subjects of the holdout are left out of the training.
     """
-    if settings.model == BUILTIN and dataset is None:
+    if settings.model == BUILTIN and read_history is None:
         raise InvalidInput("the built-in model needs a data set to be trained on: name one, or set WEIR_MODEL")
     use_threads(settings.threads)
-    history = list(dataset_for(settings, dataset, progress).history()) if dataset else []
+    history = read_history() if read_history else []
     training, plain, held = _divided(history, settings)
     base = None
     if settings.model != BUILTIN:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from threading import Event, Thread
 from uuid import UUID
 
@@ -30,7 +31,7 @@ from weir.local.install import install
 from weir.local.ports import answers, free_port
 from weir.local.stack import LocalStack, wipe
 from weir.local.supervisor import INTERRUPTED, ended_by_signals
-from weir.models import BUILTIN, dataset_for, make_first
+from weir.models import BUILTIN, dataset_for, dataset_history, make_first
 from weir.pacing import Pacing
 from weir.places import Stack, announced
 from weir.policies import train_after_samples
@@ -172,7 +173,8 @@ class _Up:
             # Without a replay another base model is taken over as it is; the built-in one must learn from something.
             history = self._options.replay or (complete_journey.NAME if settings.model == BUILTIN else None)
             self._cpu.end("set_up")
-            make_first(settings, registry, history, self._progress)
+            read = partial(dataset_history, settings, history, self._progress) if history else None
+            make_first(settings, registry, read, self._progress)
             self._cpu.end("first_training")
         topic = topic_id(kafka_connection(settings), self._topics.interactions)
         with announced(settings, self._start_roles()) as told:

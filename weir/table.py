@@ -31,8 +31,9 @@ Raw = Mapping[str, Sequence[object]]
 class Source:
     """An open file, and what it was when it was opened."""
 
-    def __init__(self, file: Path, stream: BinaryIO) -> None:
+    def __init__(self, file: Path, stream: BinaryIO, delimiter: str = ",") -> None:
         self.file = file
+        self.delimiter = delimiter
         self.stream = stream
         self._text: TextIO | None = None
         self._before = _state(os.fstat(stream.fileno()))
@@ -56,14 +57,19 @@ class Source:
 
 
 @contextmanager
-def opened(file: Path) -> Iterator[Source]:
-    """The file, open; refuses one that is not there or empty. What looks wrong in it may only be half written."""
+def opened(file: Path, delimiter: str | None = None) -> Iterator[Source]:
+    """The file, open; refuses one that is not there or empty. What looks wrong in it may only be half written.
+
+    ``delimiter`` is what separates the fields of a CSV, by default a comma; no other file may have one.
+    """
+    if delimiter is not None and file.suffix.lower() != ".csv":
+        raise InvalidInput(f"--delimiter is for a .csv file, and {file} is none: leave it out")
     try:
         stream = file.open("rb")
     except OSError as error:
         raise InvalidInput(f"{file} cannot be read: {error.strerror}; name a Parquet, CSV or JSONL file") from error
     with stream:
-        source = Source(file, stream)
+        source = Source(file, stream, delimiter or ",")
         try:
             yield source
         except InvalidInput:
@@ -108,7 +114,7 @@ def _parquet(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator
 
 
 def _csv(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw]]:
-    file, lines = source.file, csv.reader(_lines(source), strict=True)
+    file, lines = source.file, csv.reader(_lines(source), strict=True, delimiter=source.delimiter)
 
     def read() -> Iterator[list[str]]:
         try:

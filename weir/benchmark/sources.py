@@ -3,10 +3,9 @@
 Files are read whole and checked before anything is run; what is wrong is one line of `InvalidInput`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from math import inf, isnan
+from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,8 @@ from importance.hashing import uniforms
 from stream.datasets import complete_journey, online_retail, open_dataset
 from stream.datasets.interaction import Shown
 from weir.benchmark.examples import Examples, Fold
-from weir.scoring.rows import label_of
-from weir.table import columns_of, opened
+from weir.layout import DEFAULT, Layout
+from weir.pairs import read_columns, read_pairs
 
 HOME_DEPOT = "home_depot"
 SHOPS = {complete_journey.NAME: inf, online_retail.NAME: online_retail.PUBLISHED_END.timestamp() * 1_000}
@@ -26,11 +25,9 @@ POSITIVE_RELEVANCE = 2.5
 HOLDOUT_SHARE = 0.1
 HISTORY_HOLDOUT_SHARE = 0.2  # of a month of history, whose tenth would be too little to learn from
 TEST_SHARE = 0.2
-MOST_TEXT_BYTES = 1_000_000
 MOST_RELEVANCE = 100
 """NDCG's gain is 2 to its power: the sums of a slate stay far from what a float64 holds."""
-_OPTIONAL = ("query", "relevance", "group")
-COLUMNS = ("text", "label", *_OPTIONAL)
+COLUMNS = ("text", "label", "query", "relevance", "group")
 ABOUT_HOME_DEPOT = (
     "Home Depot Product Search Relevance (Kaggle 2016, not to be passed on): a search and a product's title, positive "
     "from a mean human relevance of 2.5 (1 to 3); split by query, no query in two folds."
@@ -55,7 +52,7 @@ def home_depot(data_dir: Path | None) -> Examples:
             f"{HOME_DEPOT} is not in {', '.join(map(str, places))}: the data of Kaggle's competition may not be passed "
             "on; put pairs_dev.parquet there, or benchmark a file of your own"
         )
-    columns = _columns(file, ("search_term", "product_title", "relevance", "query_group", "split"))
+    columns = read_columns(file, ("search_term", "product_title", "relevance", "query_group", "split"))
     queries = columns["query_group"]
     holdout = uniforms(queries, _SALT, "holdout") < HOLDOUT_SHARE
     relevance = np.asarray(columns["relevance"], np.float64)
@@ -102,94 +99,34 @@ def about(shop: str) -> str:
     return complete_journey.ABOUT if shop == complete_journey.NAME else online_retail.ABOUT
 
 
-def from_file(file: Path, names: Mapping[str, str], positive: str | None = None) -> Examples:
+def from_file(file: Path, layout: Layout = DEFAULT) -> Examples:
     """Labelled texts of a Parquet, CSV or JSONL file.
 
     Columns ``text`` and ``label``, and where they exist ``query``, ``relevance`` from 0 to `MOST_RELEVANCE` and
-    ``group`` (by default the query, else the text, so that equal ones are in one fold); ``names`` says what they are
-    called there. ``label`` is 0 or 1, unless ``positive`` is the value that counts as 1. A fifth of the groups is the
+    ``group`` (by default the query, else the text, so that equal ones are in one fold). A fifth of the groups is the
     test, a tenth the holdout, by hash.
     """
     if not file.is_file():
         raise InvalidInput(f"there is no file {file}: name a Parquet, CSV or JSONL file, or a known data set")
-    called = {name: names.get(name, name) for name in COLUMNS}
-    found = _columns(file, [called["text"], called["label"]], [called[name] for name in _OPTIONAL])
-    columns = {name: found[column] for name, column in called.items() if column in found}
-    texts = _texts(_complete(columns["text"], "text", file), file)
-    queries = _texts(columns["query"], file) if "query" in columns else [""] * len(texts)
-    labels = _labels(columns["label"], positive, file)
-    alike = [query or text for query, text in zip(queries, texts, strict=True)]
-    groups = [*map(str, _complete(columns.get("group", alike), "group", file))]
+    pairs = read_pairs(file, layout, ("relevance", "group"))
+    groups = pairs.groups("group")
     draw = uniforms(groups, _SALT, "fold")
     folds = np.select([draw < TEST_SHARE, draw < TEST_SHARE + HOLDOUT_SHARE], [Fold.TEST, Fold.HOLDOUT], Fold.POOL)
     return Examples(
         file.stem,
-        tuple(texts),
-        tuple((query,) if query else () for query in queries),
-        labels,
-        _gains(columns.get("relevance", labels.tolist()), file),
-        _codes(queries if any(queries) else groups),
+        tuple(pairs.texts),
+        tuple((query,) if query else () for query in pairs.queries),
+        pairs.labels,
+        _gains(pairs.others.get("relevance", pairs.labels.tolist()), file),
+        _codes(pairs.queries if any(pairs.queries) else groups),
         _codes(groups),
         folds.astype(np.int64),
     )
 
 
-def _columns(file: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> dict[str, list[Any]]:
-    """The needed columns, and those of the optional ones that exist, whole."""
-    with opened(file) as source:
-        names, batches = columns_of(source, [*needed, *optional])
-        missing = [name for name in needed if name not in names]
-        if missing:
-            raise InvalidInput(f"{file} has no column {missing[0]!r}; it has {', '.join(names) or 'none'}")
-        found: dict[str, list[Any]] = {name: [] for name in (*needed, *optional) if name in names}
-        for batch in batches:
-            for name in found:
-                found[name] += batch[name]
-        source.refuse_changed()
-    if not found[needed[0]]:
-        raise InvalidInput(f"{file} has no rows")
-    return found
-
-
-def _texts(values: Sequence[object], file: Path) -> list[str]:
-    texts = ["" if value is None else str(value) for value in values]
-    for row, text in enumerate(texts, start=1):
-        if len(text.encode()) > MOST_TEXT_BYTES:
-            raise InvalidInput(
-                f"{file}, row {row}: a text has {len(text.encode())} bytes; it must have at most {MOST_TEXT_BYTES}"
-            )
-    return texts
-
-
-def _complete(values: Sequence[object], what: str, file: Path) -> Sequence[object]:
-    """The values, none of which is missing: none, empty or NaN."""
-    for row, value in enumerate(values, start=1):
-        if value is None or value == "" or (isinstance(value, float) and isnan(value)):
-            raise InvalidInput(f"{file}, row {row}: the {what} is missing; fill it in, or leave the row out")
-    return values
-
-
-def _labels(values: Sequence[object], positive: str | None, file: Path) -> NDArray[np.int64]:
-    values = _complete(values, "label", file)
-    if positive is not None:
-        there = dict.fromkeys(map(str, values))
-        if positive not in there:
-            shown = ", ".join(value[:40] for value in list(there)[:10])
-            raise InvalidInput(f"{file}: no label is {positive!r}, named by --positive; there are {shown}")
-        return np.asarray([str(value) == positive for value in values], np.int64)
-    labels = [label_of(value) for value in values]
-    for row, (value, label) in enumerate(zip(values, labels, strict=True), start=1):
-        if label is None:
-            raise InvalidInput(
-                f"{file}, row {row}: the label is {str(value)[:40]!r}; it must be 0 or 1: name the value that counts "
-                "as 1 with --positive"
-            )
-    return np.asarray(labels, np.int64)
-
-
 def _gains(values: Sequence[object], file: Path) -> NDArray[np.float64]:
     try:
-        gains = np.asarray(_complete(values, "relevance", file), np.float64)
+        gains = np.asarray(values, np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"{file}: a relevance is no number: {error}") from error
     outside = np.flatnonzero(~((gains >= 0) & (gains <= MOST_RELEVANCE)))

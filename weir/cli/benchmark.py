@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from importance.errors import InvalidInput
+from weir.cli.reading import ColumnOption, DelimiterOption, PositiveOption
 from weir.progress import Progress
 
 if TYPE_CHECKING:
@@ -24,10 +25,6 @@ DataOption = Annotated[
     ),
 ]
 OutputOption = Annotated[Path, typer.Option(metavar="DIR", help="Where results and report go; run again to go on.")]
-ColumnOption = Annotated[
-    list[str], typer.Option(metavar="NAME=COLUMN", help="What text, label, query, relevance or group is called there.")
-]
-PositiveOption = Annotated[str | None, typer.Option(metavar="VALUE", help="The label that counts as 1.")]
 TrackOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Tell tensorboard, wandb or mlflow of each run, too.")
 ]
@@ -45,6 +42,7 @@ def importance(
     grid: GridOption = "quick",
     column: ColumnOption = [],  # noqa: B006 - typer reads the default, nobody changes it
     positive: PositiveOption = None,
+    delimiter: DelimiterOption = None,
     track: TrackOption = None,
 ) -> int:
     """Estimators, keep ratios and label noise against uniform and RS2. Stopped, it goes on when run again."""
@@ -61,7 +59,7 @@ def importance(
     use_threads(settings.threads)
     told = tracker(track, output) if track else None
     with closing(Progress(sys.stderr)) as progress:
-        examples, about = _examples(data, column, positive, settings, progress)
+        examples, about = _examples(data, (column, positive, delimiter), settings, progress)
         with held(output):
             results = run(chosen, examples, output, settings.home / "benchmark", progress.show, told)
             progress.show("writing the report", 0)
@@ -71,14 +69,15 @@ def importance(
 
 
 def _examples(
-    data: str, columns: list[str], positive: str | None, settings: "Settings", progress: Progress
+    data: str, given: tuple[list[str], str | None, str | None], settings: "Settings", progress: Progress
 ) -> tuple["Examples", str]:
     """The examples, and a line about them."""
     from weir.benchmark import sources
+    from weir.layout import read_layout
 
     if data == sources.HOME_DEPOT or data in sources.SHOPS:
-        for option, given in (("--column", columns), ("--positive", positive)):
-            if given:
+        for option, value in zip(("--column", "--positive", "--delimiter"), given, strict=True):
+            if value:
                 raise InvalidInput(
                     f"{option} is for a file of your own; {data} has its columns and labels: leave it out"
                 )
@@ -87,12 +86,6 @@ def _examples(
     if data in sources.SHOPS:
         stream = sources.shop_stream(data, settings.data_dir, settings.home, progress.show)
         return stream, sources.about(data)
-    names = dict(pair.partition("=")[::2] for pair in columns)
-    for pair in columns:
-        if not all(pair.partition("=")):
-            raise InvalidInput(f"--column is {pair!r}; it must be NAME=COLUMN, such as text=title")
-    unknown = sorted(names.keys() - sources.COLUMNS)
-    if unknown:
-        raise InvalidInput(f"--column names {unknown[0]!r}; it must be {', '.join(sources.COLUMNS)}")
-    examples = sources.from_file(Path(data), names, positive)
+    columns, positive, delimiter = given
+    examples = sources.from_file(Path(data), read_layout(columns, sources.COLUMNS, positive, delimiter))
     return examples, f"{len(examples):,} examples of {Path(data).name}."

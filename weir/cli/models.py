@@ -4,15 +4,19 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from importance.errors import InvalidInput
 from weir.actor import this_user
 from weir.cli.output import AsJson, print_columns, print_facts, print_json
+from weir.cli.reading import ColumnOption, DelimiterOption, PositiveOption
 from weir.cli.up import DEFAULT_REPLAY
 
 if TYPE_CHECKING:
+    from importance.sample import Sample
     from storage.artifacts import Artifacts
     from storage.registry import Entry, Registry, Version
     from storage.requests import Requests
@@ -28,17 +32,36 @@ Who = Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Who; d
 
 @app.command()
 def init(
-    dataset: Annotated[str, typer.Option(metavar="NAME", help="Data set whose history trains it.")] = DEFAULT_REPLAY,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help=f"Data set whose history trains it; default: {DEFAULT_REPLAY}.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A .parquet, .csv or .jsonl file of your own that trains it.")
+    ] = None,
+    column: ColumnOption = [],  # noqa: B006 - typer reads the default, nobody changes it
+    positive: PositiveOption = None,
+    delimiter: DelimiterOption = None,
     untrained: Annotated[bool, typer.Option("--untrained", help="Take WEIR_MODEL over without training it.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make the first version: the built-in model trained on history, or the one that WEIR_MODEL names."""
+    """Make the first version: the built-in model trained on history or a file, or the one that WEIR_MODEL names."""
+    from weir.layout import read_layout
+    from weir.pairs import TRAINING_COLUMNS, training_samples
     from weir.progress import Progress
 
+    _refuse_together({"--untrained": untrained, "--data": data, "--dataset": dataset})
+    if data is None:
+        _refuse_alone({"--column": column, "--positive": positive, "--delimiter": delimiter})
+    layout = read_layout(column, TRAINING_COLUMNS, positive, delimiter)
     with opened() as place, closing(Progress(sys.stderr)) as progress:
-        from weir.models import make_first  # after the settings: a wrong one is said at once
+        from weir.models import dataset_history, make_first  # after the settings: a wrong one is said at once
 
-        entry = make_first(place.settings, place.registry, None if untrained else dataset, progress.show)
+        def read_history() -> "list[Sample]":
+            if data is not None:
+                return training_samples(data, layout)
+            return dataset_history(place.settings, dataset or DEFAULT_REPLAY, progress.show)
+
+        entry = make_first(place.settings, place.registry, None if untrained else read_history, progress.show)
         place.announce(entry)
     _say(entry, f"{entry.to_version} serves", as_json)
 
@@ -166,6 +189,18 @@ def unfreeze(reason: Why = "asked for by hand", actor: Who = None, as_json: AsJs
     with opened() as place:
         entry = place.registry.unfreeze(actor=actor or this_user(), reason=reason)
     _say(entry, "training goes on", as_json)
+
+
+def _refuse_together(options: Mapping[str, object]) -> None:
+    given = [name for name, value in options.items() if value]
+    if len(given) > 1:
+        raise InvalidInput(f"{' and '.join(given)} exclude each other: give one of them")
+
+
+def _refuse_alone(options: Mapping[str, object]) -> None:
+    for name, value in options.items():
+        if value:
+            raise InvalidInput(f"{name} is for a file of your own: name it with --data, or leave {name} out")
 
 
 @dataclass(frozen=True)

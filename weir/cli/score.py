@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from weir.cli.output import AsJson, print_json
+from weir.cli.reading import ColumnOption, DelimiterOption, PositiveOption
 from weir.progress import Progress
 from weir.signals import handled, interrupt
 
@@ -20,21 +21,34 @@ def register(app: typer.Typer) -> None:
 
 def score(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .parquet, .csv or .jsonl file.")],
+    output: Annotated[Path, typer.Option(metavar="OUT", help="The .parquet, .csv or .jsonl file to write.")],
     names: Annotated[
-        str, typer.Option("--estimators", metavar="A,B", help="Estimators, or sums of them like rho+entropy.")
-    ],
-    output: Annotated[Path, typer.Option(metavar="OUT", help="The Parquet file to write.")],
+        str | None,
+        typer.Option(
+            "--estimators",
+            metavar="A,B",
+            help="Estimators, or sums of them like rho+entropy; default: WEIR_ESTIMATOR.",
+        ),
+    ] = None,
+    column: ColumnOption = [],  # noqa: B006 - typer reads the default, nobody changes it
+    positive: PositiveOption = None,
+    delimiter: DelimiterOption = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="A version, or a folder; default: what serves, else a first version."),
+        typer.Option(
+            metavar="MODEL", help="A version, a folder, or first-…; default: what serves, else a first version."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a file, in constant memory: id, a column an estimator, and model, in the rows' order."""
+    from weir.layout import read_layout
     from weir.scoring.job import Scorer, read_mixtures, score_file
+    from weir.scoring.rows import COLUMNS
     from weir.settings import read
 
-    settings, mixtures = read(), read_mixtures(names)
+    settings, layout = read(), read_layout(column, COLUMNS, positive, delimiter)
+    mixtures = read_mixtures(settings.estimator if names is None else names)
     with handled(interrupt, signal.SIGTERM, signal.SIGHUP), closing(Progress(sys.stderr)) as progress:
 
         def find_scorer() -> Scorer:
@@ -44,7 +58,7 @@ def score(
             name, found = find(settings, model, progress.show)
             return ModelScorer(name, found, mixtures, settings.score_batch, settings.score_precision == "bfloat16")
 
-        done = score_file(file, mixtures, output, find_scorer, progress.show)
+        done = score_file(file, layout, mixtures, output, find_scorer, progress.show)
     if done.non_finite:
         print(f"weir: {done.non_finite} rows had a score that is no number; it was set to 0", file=sys.stderr)
     if as_json:

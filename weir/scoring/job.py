@@ -9,7 +9,8 @@ from typing import Protocol
 from importance.errors import InvalidInput
 from importance.mixture import LABEL_FREE, Mixture, parse
 from importance.scores import Floats
-from weir.scoring.rows import COLUMNS, Rows, check_columns, checked
+from weir.layout import Layout
+from weir.scoring.rows import COLUMNS, Rows, check_columns, checked, ours
 from weir.scoring.writing import writing
 from weir.table import columns_of, opened
 from weir.writing import check_output
@@ -51,7 +52,12 @@ def read_mixtures(text: str) -> list[Mixture]:
 
 
 def score_file(
-    file: Path, mixtures: Sequence[Mixture], output: Path, find: Callable[[], Scorer], progress: Progress
+    file: Path,
+    layout: Layout,
+    mixtures: Sequence[Mixture],
+    output: Path,
+    find: Callable[[], Scorer],
+    progress: Progress,
 ) -> Done:
     """Write ``output`` with a row for each of ``file``; see `weir.scoring.rows` for what is refused.
 
@@ -62,9 +68,10 @@ def score_file(
     place = check_output(output)
     needs_label = next((name for mixture in mixtures for name in mixture.columns if name not in LABEL_FREE), None)
     done = non_finite = 0
-    with opened(file) as source:
-        names, raws = columns_of(source, COLUMNS)
-        check_columns(names, needs_label, file)
+    with opened(file, layout.delimiter) as source:
+        names, every = columns_of(source, [*dict.fromkeys(map(layout.called, COLUMNS))])
+        check_columns(names, needs_label, layout, file)
+        raws = ours(every, layout, file)
         first = next(raws, None)
         if first is None or not len(first["text"]):
             raise InvalidInput(f"{file} has no rows: there is nothing to score")

@@ -1,11 +1,13 @@
 """The version that scores a file: a folder, one of the registry, or, where there is none, one made for it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
-from importance.errors import InvalidInput
+from importance.errors import InvalidInput, NotFound
 from storage.artifacts import Artifacts
 from storage.engine import create_engine
 from storage.registry import Registry
@@ -14,13 +16,14 @@ from trainer import folder as versions
 from trainer.bootstrap import from_pretrained
 from trainer.device import choose, use_threads
 from trainer.folder import Model
-from weir.models import Progress, build_first
+from weir.models import Progress, build_first, dataset_history
 from weir.places import located
 from weir.scratch import scratch, sweep
 from weir.settings import Settings
 
 FIRST = "first"
 """How the name begins of a version that is made where there is none."""
+_FIRST_NAME = re.compile(rf"{FIRST}-[0-9a-f]{{8}}")
 
 _MADE_WITH = {
     "model", "seed", "salt", "holdout_share", "uniform_share", "positive_from", "learning_rate", "gradient_fallback",
@@ -28,7 +31,7 @@ _MADE_WITH = {
 
 
 def find(settings: Settings, wanted: str | None, progress: Progress) -> tuple[str, Model]:
-    """The name and model of a folder or a version's name; by default of the one that serves.
+    """The name and model of a folder, of a version's name or of one made here; by default of the one that serves.
 
     Where nothing serves yet, or no database is known, it is the one that ``weir models init`` would make, kept under
     ``WEIR_HOME`` for the next time.
@@ -46,6 +49,8 @@ def _folder(settings: Settings, wanted: str | None, into: Path, progress: Progre
         if versions.is_version(folder):
             return wanted, folder
         return wanted, from_pretrained(wanted, into / "taken", gradient_fallback=settings.gradient_fallback)
+    if wanted is not None and _FIRST_NAME.fullmatch(wanted):
+        return wanted, _made(settings, wanted)
     settings = located(settings)
     if settings.database_url:
         with _registry(settings) as registry:
@@ -65,18 +70,33 @@ def _first(settings: Settings, progress: Progress) -> tuple[str, Path]:
     """The first version that these settings make: of another model, salt or label rule it is another one."""
     of_it = complete_journey.NAME + settings.model_dump_json(include=_MADE_WITH)
     name = f"{FIRST}-{sha256(of_it.encode()).hexdigest()[:8]}"
-    kept = settings.home / "models" / name
+    kept = _kept(settings, name)
     if not versions.is_version(kept):
         kept.parent.mkdir(parents=True, exist_ok=True)
         sweep(kept.parent)
         with scratch("making", kept.parent) as into:  # in there, so that the version can be renamed into its place
-            made = build_first(settings, complete_journey.NAME, into, progress)
+            history = partial(dataset_history, settings, complete_journey.NAME, progress)
+            made = build_first(settings, history, into, progress)
             try:
                 made.folder.rename(kept)
             except OSError:
                 if not versions.is_version(kept):  # else another process was faster
                     raise
     return name, kept
+
+
+def _made(settings: Settings, name: str) -> Path:
+    """Where a version lies that was made here; NotFound for another one."""
+    folder = _kept(settings, name)
+    if not versions.is_version(folder):
+        raise NotFound(
+            f"no {name} was made under {settings.home}: leave --model out to make one, or set WEIR_HOME to where it was"
+        )
+    return folder
+
+
+def _kept(settings: Settings, name: str) -> Path:
+    return settings.home / "models" / name
 
 
 @contextmanager

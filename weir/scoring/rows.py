@@ -1,11 +1,13 @@
 """What a row of a file to be scored must be. What is wrong with one is a line of `InvalidInput`, with its number."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Final
 
 from importance.errors import InvalidInput
 from importance.sample import Action, Sample
+from weir.layout import Layout
 from weir.table import Raw
 
 NEEDED: Final = ("query", "text")
@@ -33,14 +35,28 @@ class Rows:
         ]
 
 
-def check_columns(names: Sequence[str], needs_label: str | None, file: object) -> None:
+def check_columns(names: Sequence[str], needs_label: str | None, layout: Layout, file: object) -> None:
     """Refuse a file that lacks a column; ``needs_label`` is the estimator that needs one, if any does."""
-    told = f"it has {', '.join(names) or 'none'}"
-    for name in NEEDED:
-        if name not in names:
-            raise InvalidInput(f"{file} has no column {name!r}; {told}: rename one")
-    if needs_label is not None and "label" not in names:
-        raise InvalidInput(f"{file} has no column 'label', and {needs_label} needs it; {told}: add it, or take entropy")
+    for name in (*NEEDED, *layout.columns, *(["label"] if layout.positive is not None else [])):
+        if layout.called(name) not in names:
+            raise layout.lacks(file, name, names)
+    if needs_label is not None and layout.called("label") not in names:
+        raise InvalidInput(f"{layout.lacks(file, 'label', names)}; {needs_label} needs it, and entropy does not")
+
+
+def ours(raws: Iterable[Raw], layout: Layout, file: object) -> Iterator[Raw]:
+    """The columns by our names, and labels as 0 and 1 where the layout says which one is positive."""
+    labels: dict[str, None] = {}
+    for raw in raws:
+        columns = {name: raw[layout.called(name)] for name in COLUMNS if layout.called(name) in raw}
+        if layout.positive is not None:
+            given = [None if is_missing(label) else str(label) for label in columns["label"]]
+            columns["label"] = [label and int(label == layout.positive) for label in given]
+            if layout.positive not in labels:
+                labels |= dict.fromkeys(filter(None, given))
+        yield columns
+    if layout.positive is not None and layout.positive not in labels:
+        raise layout.lacks_positive(file, labels)
 
 
 def checked(raw: Raw, first: int, needs_label: str | None) -> Rows:
@@ -61,6 +77,15 @@ def checked(raw: Raw, first: int, needs_label: str | None) -> Rows:
         [_text("text", value, row) for value, row in zip(raw["text"], numbers, strict=True)],
         [_label(value, row, needs_label) for value, row in zip(labels, numbers, strict=True)],
     )
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value is none, empty or NaN.
+
+    >>> [is_missing(value) for value in (None, "", float("nan"), 0, "0")]
+    [True, True, True, False, False]
+    """
+    return value is None or value == "" or (isinstance(value, float) and isnan(value))
 
 
 def label_of(value: object) -> int | None:
@@ -86,13 +111,15 @@ def _text(column: str, value: object, row: int) -> str:
 
 
 def _label(value: object, row: int, needs_label: str | None) -> int | None:
-    if value is None or value == "":
+    if is_missing(value):
         if needs_label is None:
             return None
         raise InvalidInput(f"row {row} has no label, and {needs_label} needs one: give it, or take entropy")
     label = label_of(value)
     if label is None:
-        raise InvalidInput(f"row {row}: label is {_shown(value)}; it must be 0 or 1")
+        raise InvalidInput(
+            f"row {row}: label is {_shown(value)}; it must be 0 or 1: name the one that counts as 1 with --positive"
+        )
     return label
 
 

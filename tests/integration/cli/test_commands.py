@@ -1,5 +1,6 @@
 """The commands against a real Kafka and a real Postgres, as an operator would run them."""
 
+import itertools
 import json
 import secrets
 import time
@@ -13,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from kafka import KafkaProducer
 
+from importance import strata
 from importance.ceilings import AHEAD_MS, STEP_MS
 from importance.flush import Flush
 from importance.progress import Progress
@@ -164,6 +166,52 @@ def test_models_are_listed_promoted_rolled_back_and_frozen(weir: Weir, registry:
     assert [entry["kind"] for entry in shown["log"]] == ["promote", "rollback", "promote"]
     assert "clicks fell" in weir("models", "show", "v3").out
     assert [entry.kind for entry in registry.log()][3:] == ["rollback", "rollback", "unfreeze", "promote"]
+
+
+def test_the_first_version_learns_from_a_file_of_ones_own(weir: Weir, database: str) -> None:
+    """Customers of this shop buy what is red: the version says so of customers it never learned from."""
+    weir("migrate")
+    lines = [
+        f"customer-{n};{thing};{colour} {thing};{'yes' if colour == 'red' else 'no'}"
+        for n, colour, thing in itertools.product(range(60), ("red", "blue", "green"), ("lamp", "mug", "clock"))
+    ]
+    Path("pairs.csv").write_text("\n".join(["customer;search;title;bought", *lines]))
+    words = ["models", "init", "--data", "pairs.csv", "--positive", "yes", "--delimiter", ";"]
+    words += ["--column", "text=title", "--column", "label=bought"]
+    assert weir(*words[:-2]).err == (
+        "weir: pairs.csv has no column 'label'; it has customer, search, title, bought: name it, e.g. with --column "
+        "label=customer\n"
+    )
+    done = weir(*words, "--column", "query=search", "--column", "subject=customer", "--json")
+    assert done.status == 0, done.err
+    made = weir("models", "show", json.loads(done.out)["to_version"], "--json").data
+    held = sum(60 * 9 / 60 for customer in range(60) if is_held(f"customer-{customer}"))
+    assert made["metrics"]["samples"] == held > 0
+    assert made["metrics"]["auc"] > 0.9
+    assert weir(*words).err.startswith("weir: there is a model already")
+
+
+def is_held(subject: str) -> bool:
+    """Whether the subject is of the holdout, as the settings draw it."""
+    return strata.assign(["any"], [subject], [0], policies.strata(settings.read())) == [strata.HOLDOUT]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("--data", "a.csv", "--untrained"), "--untrained and --data exclude each other: give one of them"),
+        (("--data", "a.csv", "--dataset", "simulation"), "--data and --dataset exclude each other"),
+        (("--positive", "yes"), "--positive is for a file of your own: name it with --data"),
+        (("--data", "a.csv", "--column", "price=p"), "--column names 'price'; it must be text, label, query, subject"),
+        (("--data", "a.csv"), "a.csv cannot be read: No such file or directory"),
+    ],
+)
+def test_a_first_version_that_cannot_be_is_wrong_usage(
+    weir: Weir, registry: Registry, words: tuple[str, ...], line: str
+) -> None:
+    done = weir("models", "init", *words)
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert line in done.err
 
 
 def test_what_cannot_be_is_one_line(weir: Weir, registry: Registry, prefix: str) -> None:

@@ -11,6 +11,7 @@ from importance.errors import InvalidInput, NotFound
 from weir.benchmark.examples import Fold
 from weir.benchmark.quality import ndcg
 from weir.benchmark.sources import from_file, home_depot
+from weir.layout import Layout
 
 ROWS: list[dict[str, Any]] = [
     {"text": f"thing {number}", "query": f"want {number % 40}", "label": number % 2} for number in range(400)
@@ -27,7 +28,7 @@ def test_parquet_csv_and_jsonl_give_the_same_examples(tmp_path: Path) -> None:
     parquet.write_table(table, tmp_path / "rows.parquet")
     csv.write_csv(table, tmp_path / "rows.csv")
     _jsonl(tmp_path / "rows.jsonl", ROWS)
-    first, *others = (from_file(tmp_path / f"rows.{kind}", {}) for kind in ("parquet", "csv", "jsonl"))
+    first, *others = (from_file(tmp_path / f"rows.{kind}") for kind in ("parquet", "csv", "jsonl"))
     for other in others:
         assert (first.texts, first.queries) == (other.texts, other.queries)
         assert np.array_equal(first.labels, other.labels)
@@ -35,7 +36,7 @@ def test_parquet_csv_and_jsonl_give_the_same_examples(tmp_path: Path) -> None:
 
 
 def test_no_group_is_in_two_folds_and_all_folds_are_there(tmp_path: Path) -> None:
-    examples = from_file(_jsonl(tmp_path / "rows.jsonl", ROWS), {})
+    examples = from_file(_jsonl(tmp_path / "rows.jsonl", ROWS))
     pairs = set(zip(examples.groups.tolist(), examples.folds.tolist(), strict=True))
     assert len(pairs) == len(set(examples.groups.tolist()))
     assert set(examples.folds.tolist()) == {Fold.POOL, Fold.HOLDOUT, Fold.TEST}
@@ -45,26 +46,28 @@ def test_equal_texts_without_a_query_are_in_one_fold(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [
         {"text": f"thing {number % 50}", "label": number // 50 % 2} for number in range(400)
     ]
-    examples = from_file(_jsonl(tmp_path / "rows.jsonl", rows), {})
+    examples = from_file(_jsonl(tmp_path / "rows.jsonl", rows))
     assert len({(text, fold) for text, fold in zip(examples.texts, examples.folds.tolist(), strict=True)}) == 50
     assert set(examples.folds.tolist()) == {Fold.POOL, Fold.HOLDOUT, Fold.TEST}
 
 
 def test_the_largest_relevance_has_a_figure(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [row | {"relevance": 100 * int(row["label"])} for row in ROWS]
-    relevance = from_file(_jsonl(tmp_path / "rows.jsonl", rows), {}).relevance
+    relevance = from_file(_jsonl(tmp_path / "rows.jsonl", rows)).relevance
     assert ndcg(relevance, np.zeros(400, np.int64), relevance) == 1
 
 
 @pytest.mark.parametrize(("no", "yes"), [("0.0", "1.0"), ("0", "1"), ("FALSE", "TRUE"), ("False", "true")])
 def test_a_label_is_written_as_it_may_be_in_a_file_that_is_scored(tmp_path: Path, no: str, yes: str) -> None:
     rows: list[dict[str, object]] = [row | {"label": yes if row["label"] else no} for row in ROWS]
-    assert from_file(_jsonl(tmp_path / "rows.jsonl", rows), {}).labels.tolist() == [row["label"] for row in ROWS]
+    assert from_file(_jsonl(tmp_path / "rows.jsonl", rows)).labels.tolist() == [row["label"] for row in ROWS]
 
 
 def test_a_classification_file_without_queries_may_name_its_columns_and_its_positive_label(tmp_path: Path) -> None:
     rows = [{"sentence": f"share {number}", "tone": "buy" if number % 3 else "sell"} for number in range(300)]
-    examples = from_file(_jsonl(tmp_path / "news.jsonl", rows), {"text": "sentence", "label": "tone"}, positive="buy")
+    examples = from_file(
+        _jsonl(tmp_path / "news.jsonl", rows), Layout({"text": "sentence", "label": "tone"}, positive="buy")
+    )
     assert (examples.labels.mean(), examples.queries[0]) == (2 / 3, ())
 
 
@@ -90,7 +93,7 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_line(
 ) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(InvalidInput, match=problem) as refusal:
-        from_file(tmp_path / name, {})
+        from_file(tmp_path / name)
     assert "\n" not in str(refusal.value)
 
 
@@ -121,12 +124,12 @@ def test_a_value_that_is_missing_is_refused_with_its_row_and_never_guessed(
     rows[2][column] = value
     parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
     with pytest.raises(InvalidInput, match=problem):
-        from_file(tmp_path / "rows.parquet", {}, positive)
+        from_file(tmp_path / "rows.parquet", Layout(positive=positive))
 
 
 def test_a_file_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="there is no file"):
-        from_file(tmp_path / "none.csv", {})
+        from_file(tmp_path / "none.csv")
 
 
 def test_home_depot_says_where_it_was_looked_for(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -109,6 +110,71 @@ def test_an_object_without_an_id_has_its_number_whatever_the_first_one_has(weir_
     assert parquet.read_table(tmp_path / "out.parquet")["id"].to_pylist() == ["1", "mine", "3"]
 
 
+def test_the_estimator_is_that_of_the_settings_where_none_is_named(
+    weir_score: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path / "rows.csv", ROWS[:20])
+    monkeypatch.setenv("WEIR_ESTIMATOR", "rho+entropy")
+    assert weir_score(file, "--output", "out.parquet").returncode == 0
+    assert parquet.read_table(tmp_path / "out.parquet").column_names == ["id", "rho+entropy", "model"]
+
+
+def test_columns_labels_and_fields_of_a_file_of_another_form_are_named(weir_score: Run, tmp_path: Path) -> None:
+    """The scores are those of the same rows under our names."""
+    own = write(tmp_path / "own.csv", ROWS[:600])
+    assert weir_score(own, "--estimators", "loss", "--output", "own.parquet").returncode == 0
+    lines = [f"{row['id']};{row['query']};{row['text']};{'yes' if row['label'] else 'no'}" for row in ROWS[:600]]
+    (tmp_path / "other.csv").write_text("\n".join(["order;search;title;bought", *lines]))
+    names = ("id=order", "query=search", "text=title", "label=bought")
+    options = [word for name in names for word in ("--column", name)]
+    ended = weir_score("other.csv", *options, "--positive", "yes", "--delimiter", ";", "--output", "other.parquet",
+        "--estimators", "loss")  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert parquet.read_table(tmp_path / "other.parquet").equals(parquet.read_table(tmp_path / "own.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--column", "text"], "--column is 'text'; it must be NAME=COLUMN, such as text=title"),
+        (["--column", "group=x"], "--column names 'group'; it must be query, text, label, id"),
+        (["--column", "text=a", "--column", "text=b"], "--column names text twice: name it once"),
+        (["--column", "id=order"], "has no column 'order'; it has id, query, text, label: name it, e.g. with --column"),
+        (["--positive", "yes"], "rows.csv: no label is 'yes', named by --positive; there are 0, 1"),
+        (["--delimiter", "::"], "--delimiter is '::'; it must be one character"),
+        (["--delimiter", ";"], "has no column 'query'; it has id,query,text,label"),
+    ],
+)
+def test_a_layout_that_is_not_the_files_is_one_line(
+    words: list[str], line: str, weir_score: Run, tmp_path: Path
+) -> None:
+    write(tmp_path / "rows.csv", ROWS[:600])
+    assert line in said(weir_score("rows.csv", "--estimators", "entropy", "--output", "out.parquet", *words))
+    assert nothing_was_written(tmp_path)
+
+
+def test_a_delimiter_that_is_missing_or_has_no_use_is_said(weir_score: Run, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("query\ttext\nq\tt\n")
+    words = ("--estimators", "entropy", "--output", "out.parquet")
+    assert "its fields need --delimiter tab" in said(weir_score("rows.csv", *words))
+    assert weir_score("rows.csv", *words, "--delimiter", "tab").returncode == 0
+    write(tmp_path / "rows.jsonl", ROWS[:3])
+    line = "weir: --delimiter is for a .csv file, and rows.jsonl is none: leave it out"
+    assert said(weir_score("rows.jsonl", *words, "--delimiter", ";")) == line
+
+
+def test_the_name_that_was_printed_for_a_first_version_is_a_model(
+    weir_score: Run, version: Path, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "rows.csv", ROWS[:3])
+    words = (file, "--estimators", "loss", "--output", "out.parquet", "--json")
+    line = said(weir_score(*words, model=Path("first-0123abcd")), status=1)
+    assert line.startswith(f"weir: no first-0123abcd was made under {tmp_path / '.weir'}: leave --model out to make")
+    shutil.copytree(version, tmp_path / ".weir" / "models" / "first-0123abcd")
+    ended = weir_score(*words, model=Path("first-0123abcd"))
+    assert json.loads(ended.stdout)["model"] == "first-0123abcd"
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_an_empty_file_is_refused(suffix: str, weir_score: Run, tmp_path: Path) -> None:
     (tmp_path / f"rows{suffix}").touch()
@@ -120,10 +186,22 @@ def test_an_empty_file_is_refused(suffix: str, weir_score: Run, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("rows", "estimators_", "line"),
     [
-        ([{"query": "q", "title": "t"}], "entropy", "has no column 'text'; it has query, title: rename one"),
-        ([{"text": "t", "label": 1}], "entropy", "has no column 'query'; it has text, label: rename one"),
-        ([*ROWS[:3], ROWS[3] | {"label": 2}], "loss", "row 4: label is {2}; it must be 0 or 1"),
-        ([{"query": "q", "text": "t"}], "entropy,loss", "has no column 'label', and loss needs it"),
+        (
+            [{"query": "q", "title": "t"}],
+            "entropy",
+            "has no column 'text'; it has query, title: name it, e.g. with --column text=title",
+        ),
+        ([{"text": "t", "label": 1}], "entropy", "no column 'query'; it has text, label: name it, e.g. with --column"),
+        (
+            [*ROWS[:3], ROWS[3] | {"label": 2}],
+            "loss",
+            "row 4: label is {2}; it must be 0 or 1: name the one that counts as 1 with --positive",
+        ),
+        (
+            [{"query": "q", "text": "t"}],
+            "entropy,loss",
+            "e.g. with --column label=COLUMN; loss needs it, and entropy does not",
+        ),
         ([{"query": "q", "text": "t" * 10_485_760}], "entropy", "{long}"),
         ([{"query": "q", "text": ""}], "entropy", "row 1: text is ''; it must be a text"),
         ([{"query": "q" * 2_049, "text": "t"}], "entropy", "row 1: query has 2,049 characters; it may have 2,048"),
