@@ -32,6 +32,7 @@ from stream.ledger import Ledger
 _POLL_SECONDS = 1.0  # far below any sensible broker_max_poll_interval
 # Of a poll first, and then at once: what was drained tells how many more may follow, and where sizes jump it is wrong.
 _FIRST_RECORDS, _SLICE_RECORDS = 16, 256
+_ANSWER_SECONDS = 5.0
 _REVOKE_COMMIT_SECONDS = 2.0  # a rebalance must not wait for a broker that is away
 
 
@@ -125,7 +126,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
         try:
             ends = await asyncio.wait_for(consumer.end_offsets(assigned), timeout_seconds)
         except (KafkaError, TimeoutError) as error:
-            raise Unavailable(f"Kafka does not answer within {timeout_seconds:g} s ({type(error).__name__})") from error
+            raise _no_answer(timeout_seconds, error) from error
         known = consumer._subscription.subscription.assignment
         found = {}
         for tp, end in ends.items():
@@ -133,6 +134,22 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
             if state is not None and state.has_valid_position:
                 found[tp.partition] = (state.position, end)
         return found
+
+    async def log_start(self, tp: TP, timeout_seconds: float) -> int:
+        """Ask the broker for the first offset that the partition's log has; raises :class:`Unavailable`."""
+        future = asyncio.run_coroutine_threadsafe(self._log_start(tp, timeout_seconds), self.thread_loop)
+        return await asyncio.wrap_future(future)
+
+    async def _log_start(self, tp: TP, timeout_seconds: float) -> int:
+        try:
+            starts = await asyncio.wait_for(self._consumer.beginning_offsets([tp]), timeout_seconds)
+        except (KafkaError, TimeoutError) as error:
+            raise _no_answer(timeout_seconds, error) from error
+        return int(starts[tp])
+
+
+def _no_answer(timeout_seconds: float, error: Exception) -> Unavailable:
+    return Unavailable(f"Kafka does not answer within {timeout_seconds:g} s ({type(error).__name__})")
 
 
 class ChunkConsumer(driver.Consumer):
@@ -219,10 +236,16 @@ class ChunkConsumer(driver.Consumer):
             return records
         if records[0].offset < ledger.end:  # fetched again within the generation
             return [record for record in records if record.offset >= ledger.end]
-        if ledger.hole == ledger.end:  # the same gap again: compaction or a transaction marker, nothing is missing
-            return records
-        ledger.hole = ledger.end
-        self.holes += 1
+        if ledger.hole == ledger.end:  # the same gap again: compaction, a transaction marker, or what the log lost
+            try:
+                ledger.skip_to(await self._thread.log_start(ledger.tp, _ANSWER_SECONDS))
+            except Unavailable as error:
+                self.log.warning("no answer to where the log of %r starts: %s", ledger.tp, error)
+            else:
+                return records
+        else:
+            ledger.hole = ledger.end
+            self.holes += 1
         await self._thread.seek_wait({ledger.tp: ledger.end})
         return []
 

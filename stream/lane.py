@@ -140,7 +140,7 @@ class Lane:
         self._queue: deque[Chunk] = deque()
         self._arrivals: deque[float] = deque()  # when each queued chunk came
         self._unacknowledged: deque[Chunk] = deque()
-        self._end = 0  # of the last chunk
+        self._end: int | None = None  # of the last chunk
         self._event_time_ms: int | None = None  # to which the wall clock has moved an idle partition
         self._called = asyncio.Event()
         self._stopping = False
@@ -158,7 +158,7 @@ class Lane:
         """Offsets that were read and are not decided: the oldest impression that waits, and all behind it."""
         if self._join is None:  # not opened, or lost: nothing is decided of what lies here
             return self._queue[-1].end - self._queue[0].first if self._queue else 0
-        return max(0, self._end - self._join.progress.next)
+        return max(0, (self._end or 0) - self._join.progress.next)
 
     @property
     def event_time_ms(self) -> int | None:
@@ -184,6 +184,8 @@ class Lane:
 
     def accept(self, chunk: Chunk) -> None:
         """Queue a chunk; it must be the next one of the partition."""
+        if self._end is not None:
+            self._report_skipped(self._end, chunk)
         self._arrivals.append(time.monotonic())
         self._queue.append(chunk)
         self._end = chunk.end
@@ -231,11 +233,15 @@ class Lane:
             self._epoch, progress = await self._until_done(
                 STORAGE, partial(self._threads.store, claim, self.partition, self.generation)
             )
-            first = self._queue[0].first
-            if progress is not None and first > progress.acknowledged:
-                self._effects.report(Skipped(self.partition, progress.acknowledged, first))
-            self._join = Join(self._policy, self.partition, progress or Progress.beginning(first))
+            chunk = self._queue[0]
+            self._join = Join(self._policy, self.partition, progress or Progress.beginning(chunk.first))
+            if progress is not None:
+                self._report_skipped(progress.acknowledged, chunk)
         return self._join
+
+    def _report_skipped(self, known: int, chunk: Chunk) -> None:
+        if chunk.start > known:
+            self._effects.report(Skipped(self.partition, known, chunk.start))
 
     async def _turn(self, join: Join) -> None:
         """One step: everything from the bytes to the acknowledgement."""

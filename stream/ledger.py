@@ -14,15 +14,17 @@ class Chunk:
     """A contiguous slice of one partition, offsets ``first`` to ``end`` (exclusive), read in one generation.
 
     ``records`` are the raw records until :meth:`release` drops them; ``count`` remains. The next chunk may begin past
-    ``end``: compaction and transaction markers leave holes.
+    ``end``: compaction and transaction markers leave holes. ``start``: where reading stood; from there to ``first``
+    no record is missing. It lies past the chunk before only where the log lost what was in between.
     """
 
-    __slots__ = ("_ledger", "acknowledged", "count", "end", "first", "records", "size_bytes")
+    __slots__ = ("_ledger", "acknowledged", "count", "end", "first", "records", "size_bytes", "start")
 
     def __init__(
         self, ledger: "Ledger", first: int, end: int, records: Sequence[ConsumerRecord], size_bytes: int
     ) -> None:
         self._ledger = ledger
+        self.start = ledger.end
         self.first = first
         self.end = end
         self.records = records
@@ -98,6 +100,10 @@ class Ledger:
         self.undecoded_bytes += chunk.size_bytes
         self.end = end
         return chunk
+
+    def skip_to(self, offset: int) -> None:
+        """What lies before ``offset`` is not in the log any more; reading stands there, unless it is past it."""
+        self.end = max(self.end, offset)
 
     def on_release(self, chunk: Chunk) -> None:
         """Count a chunk's records as decoded."""

@@ -84,7 +84,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Records of a partition that nobody will read: what is stored ends at ``known``, and reading began at ``first``.
+    """Records of a partition that nobody will read: those from ``known`` on, before ``first``.
 
     The log no longer has them, or the group committed past what is stored, as after a restored backup.
     """

@@ -24,7 +24,7 @@ from kafka.errors import (
 )
 
 from importance.errors import InvalidInput, NotFound, Unavailable
-from stream.clients import admin_client, cause
+from stream.clients import READ_COMMITTED, admin_client, cause
 from stream.connecting import require_broker
 from stream.connection import KafkaConnection
 
@@ -126,11 +126,12 @@ def topic_id(connection: KafkaConnection, topic: str) -> UUID:
 
 
 def end_offsets(connection: KafkaConnection, topic: str) -> dict[int, int]:
-    """Partition → the offset that the next record will have."""
+    """Partition → the offset up to which records can be read: the end, or the first that a transaction holds open."""
     with _admin(connection) as admin:
         count = _described(admin, [topic])[topic][1].partitions
         specs = {TopicPartition(topic, partition): OffsetSpec.LATEST for partition in range(count)}
-        return {tp.partition: found.offset for tp, found in admin.list_partition_offsets(specs).items()}
+        found = admin.list_partition_offsets(specs, isolation_level=READ_COMMITTED)
+        return {tp.partition: at.offset for tp, at in found.items()}
 
 
 def committed_offsets(connection: KafkaConnection, group: str, topic: str) -> dict[int, int]:

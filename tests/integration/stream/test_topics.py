@@ -4,11 +4,13 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from kafka import KafkaAdminClient
 
 from importance.errors import InvalidInput, NotFound, Unavailable
 from stream import topics
 from stream.connection import KafkaConnection
+from stream.datasets.recorded import records_from_topic
 from tests.integration.stream.harness import SHOWN_MS, Place, Store, heartbeat, make_place, running
 
 
@@ -67,6 +69,23 @@ def test_asking_for_a_topic_that_is_not_there_says_so_and_makes_none(kafka: str)
     for ask in (topics.topic_id, topics.end_offsets):
         with pytest.raises(NotFound, match="no topic nowhere: make it with weir topics"):
             ask(KafkaConnection(kafka), "nowhere")
+
+
+def test_a_topic_ends_where_a_transaction_is_open_and_no_reader_waits_for_it(place: Place) -> None:
+    place.send([b"0", b"1"])
+    producer = Producer({"bootstrap.servers": place.bootstrap, "transactional.id": place.group})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(place.topics.interactions, b"2", partition=0)
+    assert producer.flush(30) == 0
+    place.send([b"3"])  # behind the transaction, and not to be read before it
+    assert topics.end_offsets(place.connection, place.topics.interactions) == {0: 2}
+    recorded = records_from_topic(place.connection, place.topics.interactions)
+    assert [record.value for record in recorded] == [b"0", b"1"]
+    producer.abort_transaction(30)
+    assert topics.end_offsets(place.connection, place.topics.interactions) == {0: 5}  # with the transaction's marker
+    recorded = records_from_topic(place.connection, place.topics.interactions)
+    assert [record.value for record in recorded] == [b"0", b"1", b"3"]
 
 
 def test_a_group_that_never_committed_has_no_offsets(place: Place) -> None:

@@ -259,6 +259,16 @@ async def test_records_between_what_is_stored_and_what_is_read_first_are_told_of
     assert [report for report in world.reports if isinstance(report, Skipped)] == [Skipped(0, known=2, first=7)]
 
 
+async def test_offsets_without_records_are_told_of_only_when_the_log_lost_what_was_there() -> None:
+    world = World()
+    lane = world.lane()
+    lane.accept(world.ledger.add(0, 1, [Record(0, beat(1_000))]))
+    lane.accept(world.ledger.add(4, 5, [Record(4, beat(1_000))]))  # behind transaction markers, or compacted records
+    world.ledger.skip_to(8)
+    lane.accept(world.ledger.add(9, 10, [Record(9, beat(1_000))]))
+    assert world.reports == [Skipped(0, known=5, first=8)]
+
+
 async def test_idle_time_decides_what_waits_and_stores_nothing_when_nothing_does() -> None:
     world = World()
     lane = world.lane()

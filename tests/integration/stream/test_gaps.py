@@ -1,0 +1,52 @@
+"""Offsets without a record: a gap is told of only where the log lost records that were to be read."""
+
+import asyncio
+
+from aiokafka import AIOKafkaProducer
+from kafka import KafkaAdminClient, TopicPartition
+
+from stream.reports import Skipped, Turn
+from tests.integration.stream.harness import (
+    CLOSED_MS,
+    FORGOTTEN_MS,
+    SHOWN_MS,
+    Place,
+    Store,
+    heartbeat,
+    impression,
+    running,
+)
+
+
+async def test_a_transaction_marker_where_reading_begins_again_is_no_skipped_record(place: Place, store: Store) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=place.bootstrap, transactional_id=place.group)
+    await producer.start()
+    async with producer.transaction():  # its marker is the partition's last offset
+        await producer.send_and_wait(place.topics.interactions, heartbeat(SHOWN_MS), partition=0)
+    await producer.stop()
+    async with running(place, store) as worker:
+        await worker.until(lambda: 0 in store.progress and store.progress[0].acknowledged == 1)
+    place.send([impression(1, FORGOTTEN_MS), heartbeat(2 * FORGOTTEN_MS - SHOWN_MS)])
+    async with running(place, store) as again:
+        await again.until(lambda: store.decided == 1)
+        assert not again.of(Skipped)
+
+
+async def test_records_that_the_log_lost_before_they_were_read_are_told_of(place: Place, store: Store) -> None:
+    place.send([heartbeat(SHOWN_MS)] * 4)
+    async with running(place, store) as worker:
+        await worker.until(lambda: store.next() == 4)
+        acknowledged = store.progress[0].acknowledged
+    place.send([impression(1, SHOWN_MS), impression(2, SHOWN_MS), heartbeat(CLOSED_MS)])
+    await asyncio.to_thread(_delete_before, place, 5)
+    async with running(place, store) as again:
+        await again.until(lambda: store.decided == 1)
+        assert again.of(Skipped) == [Skipped(0, acknowledged, 5)]
+        assert again.reports.index(again.of(Skipped)[0]) < again.reports.index(again.of(Turn)[0])
+    assert store.ids() == ["view-2"]
+
+
+def _delete_before(place: Place, offset: int) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=place.bootstrap)
+    admin.delete_records({TopicPartition(place.topics.interactions, 0): offset})
+    admin.close()
