@@ -3,6 +3,7 @@
 Knows nothing of what is stored. Every other module of this room speaks to the database inside a `transaction`.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -12,10 +13,13 @@ import numpy as np
 import psycopg
 import sqlalchemy as sa
 from psycopg import errors
+from psycopg.conninfo import make_conninfo
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from importance.errors import InvalidInput, Unavailable
+from storage.address import FORM, problem, recipe
+from storage.pooler import Connection, PoolerCheck
 
 Engine = sa.Engine  # for those who only hand it on
 
@@ -27,38 +31,33 @@ STATEMENT_SECONDS = 60
 LOCK_SECONDS = 10
 IDLE_IN_TRANSACTION_SECONDS = 60
 
+_SETTINGS = {
+    "statement_timeout": f"{STATEMENT_SECONDS}s",
+    "lock_timeout": f"{LOCK_SECONDS}s",
+    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
+    "timezone": "UTC",
+    "jit": "off",  # compiling took 0.5 s for statements that run in milliseconds
+    # A host that vanishes says no goodbye: without these its locks would be held for hours.
+    "tcp_keepalives_idle": "20",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "4",
+}
+# Set in the session, because a pooler takes no start parameters.
+_SET = "SELECT count(set_config(name, value, false)) FROM unnest(%s::text[], %s::text[]) AS ours (name, value)"
+_OPTION = re.compile(r"(?:-c\s*|--)([\w.-]+)\s*=")
 _GONE = ("08", "57")  # classes of SQLSTATE: connection exceptions, and a server that stops or starts
 
 
 def create_engine(url: str, *, application_name: str = "weir", pool_size: int = 5) -> sa.Engine:
     """An engine for ``postgresql://user:password@host:port/database``; connects to nothing yet."""
-    try:
-        parsed = sa.make_url(url)
-    except ArgumentError:
-        parsed = None  # the text of a URL may hold a password: it is not repeated
-    if parsed is None or parsed.drivername not in ("postgres", "postgresql", DRIVER):
-        raise InvalidInput("the database URL is not postgresql://user@host:port/database: set WEIR_DATABASE_URL")
-    settings = {
-        "statement_timeout": STATEMENT_SECONDS * 1000,
-        "lock_timeout": LOCK_SECONDS * 1000,
-        "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_SECONDS * 1000,
-        "timezone": "UTC",
-        "jit": "off",  # compiling took 0.5 s for statements that run in milliseconds
-        # A host that vanishes says no goodbye: without these its locks would be held for hours.
-        "tcp_keepalives_idle": 20,
-        "tcp_keepalives_interval": 5,
-        "tcp_keepalives_count": 4,
-    }
-    given = parsed.query.get("options", "")
-    options = " ".join([f"-c {name}={value}" for name, value in settings.items()] + [str(given)])
+    parsed = _parsed(url)
     arguments = {
         "application_name": application_name,
         "connect_timeout": CONNECT_SECONDS,
         "tcp_user_timeout": STATEMENT_SECONDS * 1000,  # ms of silence until a sent byte counts as lost
-        "options": options.strip(),  # after the URL's own, which win: Postgres takes the last
     }
-    return sa.create_engine(
-        parsed.set(drivername=DRIVER).difference_update_query(["options"]),
+    engine = sa.create_engine(
+        parsed.set(drivername=DRIVER),
         connect_args=arguments,
         pool_size=pool_size,
         max_overflow=pool_size,
@@ -66,6 +65,36 @@ def create_engine(url: str, *, application_name: str = "weir", pool_size: int = 
         json_serializer=_json,
         pool_pre_ping=True,  # a restart of the server costs nobody a failed transaction
     )
+    given = {name.replace("-", "_").lower() for name in _OPTION.findall(str(parsed.query.get("options", "")))}
+    ours = {name: value for name, value in _SETTINGS.items() if name not in given}  # those of the URL win
+    words, named = engine.dialect.create_connect_args(engine.url)
+    check = PoolerCheck(lambda: psycopg.connect(*words, **{**named, **arguments}), place(engine))
+
+    def opened(connection: Connection, _record: object) -> None:
+        try:
+            check(connection)
+            with connection.transaction():
+                connection.execute(_SET, [[*ours], [*ours.values()]])
+        except BaseException:
+            connection.close()
+            raise
+
+    sa.event.listen(engine, "connect", opened)
+    return engine
+
+
+def _parsed(url: str) -> sa.URL:
+    """The URL, if the driver can take it; an error repeats nothing of it but the name of an option."""
+    if what := problem(url):
+        raise InvalidInput(f"WEIR_DATABASE_URL {what}")
+    try:
+        parsed = sa.make_url(url)
+        make_conninfo(**dict.fromkeys(parsed.query, ""))
+    except ArgumentError:
+        raise InvalidInput(f"WEIR_DATABASE_URL cannot be read: write {FORM}") from None
+    except psycopg.ProgrammingError as error:
+        raise InvalidInput(f"WEIR_DATABASE_URL has an {_first_line(error)}: leave it out") from None
+    return parsed
 
 
 def _json(value: object) -> str:
@@ -112,10 +141,18 @@ def reported(engine: sa.Engine) -> Iterator[None]:
         cause = error.orig if isinstance(error, DBAPIError) else error
         if isinstance(cause, errors.UndefinedTable):
             raise Unavailable(f"{place(engine)} lacks tables of Weir: run 'weir migrate'") from error
+        if isinstance(cause, errors.InsufficientPrivilege):
+            raise Unavailable(
+                f"{place(engine)} denies a right: {_first_line(cause)}; let the database belong to Weir's role: "
+                "ALTER DATABASE ... OWNER TO ...;"
+            ) from error
         # Besides lost connections: locks not had in time, deadlocks, a server that starts, stops or is full.
         if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
+            line = _first_line(cause)
+            if remedy := recipe(line, engine.url.username, engine.url.database):
+                raise Unavailable(f"{place(engine)} refuses: {line}; {remedy}") from error
             verb = "does not answer" if cause.sqlstate is None or cause.sqlstate[:2] in _GONE else "is busy"
-            raise Unavailable(f"{place(engine)} {verb}: {_first_line(cause)}") from error
+            raise Unavailable(f"{place(engine)} {verb}: {line}") from error
         raise
 
 

@@ -4,23 +4,20 @@ A stopped server's kernel still takes connections and acknowledges bytes, so no 
 """
 
 import os
-import selectors
 import socket
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Event, Lock, Thread
-from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
 import psycopg
 import sqlalchemy as sa
 from psycopg.pq import TransactionStatus
-from psycopg.pq.abc import PGconn
 
 from storage.engine import CONNECT_SECONDS, place
+from storage.probe import ANSWER_SECONDS, answered
 
-ANSWER_SECONDS = 5.0  # a healthy server answers a probe in milliseconds, a busy one in a second or two
 _PROBE_SECONDS = 1.0
 
 
@@ -120,18 +117,3 @@ class Watch:
                 if connection.pgconn.transaction_status == TransactionStatus.ACTIVE:
                     with suppress(OSError):  # the server may have closed it meanwhile
                         own.shutdown(socket.SHUT_RDWR)
-
-
-def answered(connection: PGconn, seconds: float) -> bool:
-    """Whether an empty statement is answered within so many seconds; raises ``psycopg.Error`` on a lost connection."""
-    connection.send_query(b"")
-    deadline = monotonic() + seconds
-    with selectors.DefaultSelector() as selector:
-        selector.register(connection.socket, selectors.EVENT_READ)
-        while (left := deadline - monotonic()) > 0:
-            if selector.select(left):
-                connection.consume_input()
-                while not connection.is_busy():
-                    if connection.get_result() is None:
-                        return True
-    return False

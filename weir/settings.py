@@ -24,6 +24,7 @@ from importance.errors import InvalidInput
 from importance.fields import Fields
 from importance.mixture import parse
 from importance.segments import parse as parse_segments
+from storage.address import problem as url_problem
 from weir.api.limits import MAX_BODY_BYTES
 from weir.masking import masked_url
 
@@ -411,8 +412,8 @@ def _disagreements(settings: Settings) -> Iterator[str]:
         if int(address.rpartition(":")[2]) > 65_535:
             yield f"WEIR_KAFKA_BOOTSTRAP has {address!r}; a port must be at most 65535"
     yield from _kafka_access(settings)
-    if not _url_is_readable(settings.database_url):
-        yield "WEIR_DATABASE_URL has no host or port that can be read: write postgresql://user:password@host:port/name"
+    if settings.database_url and (what := url_problem(settings.database_url)):
+        yield f"WEIR_DATABASE_URL {what}"
     if 0 < settings.half_life_seconds < 60:
         yield f"WEIR_HALF_LIFE_SECONDS is {settings.half_life_seconds:g}; it must be 0 (no decay) or at least 60"
     if (size := len(settings.salt.encode())) > blake2b.MAX_KEY_SIZE:
@@ -500,13 +501,6 @@ def _holdout_places(known: Mapping[str, Any]) -> int:
 def _trainable_places(known: Mapping[str, Any]) -> int:
     """Places of all other samples."""
     return int(known["buffer_capacity"]) - _holdout_places(known)
-
-
-def _url_is_readable(url: str) -> bool:
-    try:
-        return urlsplit(url).port != 0
-    except ValueError:
-        return False
 
 
 def is_loopback(host: str) -> bool:

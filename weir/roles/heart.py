@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
-from importance.errors import Unavailable
+from importance.errors import InvalidInput, Unavailable
 from storage.engine import create_engine
 from storage.heartbeats import Heartbeats, Process, Report
 from weir import logs
@@ -63,7 +63,7 @@ class Heart:
     def _attempt(self, write: Callable[[], object]) -> None:
         try:
             write()
-        except Unavailable:  # the role itself reports that; the next report is on time again
+        except (Unavailable, InvalidInput):  # the role itself reports that; the next report is on time again
             pass
         except Exception as error:  # a role must not end because it cannot be watched
             if str(error) != self._failure:
