@@ -26,7 +26,8 @@ class Requests:
     def ask(self, actor: str, reason: str = "") -> bool:
         """Ask for a training; who asked and why is kept.
 
-        False when one is waited for or goes on already; Conflict while training is frozen.
+        False when one is waited for or goes on already, but it is kept until that run was carried through; Conflict
+        while training is frozen.
         """
         row = tables.training_requests
         wish = insert(row).values(
@@ -35,9 +36,8 @@ class Requests:
         with transaction(self._engine) as connection:
             if connection.scalar(sa.select(tables.pointer.c.frozen).with_for_update(read=True)):
                 raise Conflict("training is frozen: run 'weir models unfreeze' first")
-            if connection.scalar(_GOES_ON):
-                return False
-            return connection.scalar(wish.on_conflict_do_nothing().returning(sa.true())) is not None
+            is_new = connection.scalar(wish.on_conflict_do_nothing().returning(sa.true())) is not None
+            return is_new and not connection.scalar(_GOES_ON)
 
     def waits(self) -> bool:
         """Whether a training was asked for."""

@@ -18,9 +18,18 @@ RESULTS = (*LEARNED, "interrupted", "failed")
 """How a run ends of which its own trainer knows; one that was abandoned is found by the next."""
 
 
+_REQUEST = {
+    "asked_by": sa.select(tables.training_requests.c.actor).scalar_subquery(),
+    "asked_why": sa.select(tables.training_requests.c.reason).scalar_subquery(),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A training run; ``ended`` and ``result`` are None while it goes on."""
+    """A training run; ``ended`` and ``result`` are None while it goes on.
+
+    ``asked_by`` and ``asked_why``: the operator whose request it fulfils, if there is one, and the reason given.
+    """
 
     id: int
     trigger: str
@@ -30,6 +39,8 @@ class Run:
     result: str | None
     reasons: Sequence[str]
     candidate: str | None
+    asked_by: str | None = None
+    asked_why: str | None = None
 
 
 class Runs:
@@ -40,9 +51,9 @@ class Runs:
         self._clock = clock
 
     def start(self, trigger: str, inputs: Mapping[str, Any]) -> int:
-        """Note that a run began, and what decided it; returns its id."""
+        """Note that a run began, what decided it, and the request that waits for it; returns its id."""
         row = tables.training_runs
-        values = {"trigger": trigger, "inputs": dict(inputs), "started": self._now()}
+        values = {"trigger": trigger, "inputs": dict(inputs), "started": self._now(), **_REQUEST}
         with transaction(self._engine) as connection:
             return int(connection.scalar(sa.insert(row).values(values).returning(row.c.id)) or 0)
 
@@ -51,6 +62,8 @@ class Runs:
         ended = tables.training_runs.c.id == run
         with transaction(self._engine) as connection:
             if result in LEARNED:
+                came = sa.update(tables.training_runs).where(ended, tables.training_runs.c.asked_by.is_(None))
+                connection.execute(came.values(_REQUEST))  # one that came during the run becomes one with it
                 connection.execute(sa.delete(tables.training_requests))
             self._end(connection, ended, result=result, reasons=list(reasons), candidate=candidate)
 

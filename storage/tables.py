@@ -156,6 +156,8 @@ training_runs = sa.Table(
     sa.Column("result", sa.Text),
     sa.Column("reasons", pg.JSON, nullable=False, server_default="[]"),
     sa.Column("candidate", sa.Text, sa.ForeignKey("model_versions.version")),
+    sa.Column("asked_by", sa.Text),  # NULL where no operator did
+    sa.Column("asked_why", sa.Text),
 )
 
 # At most one row: an operator's wish for a training that nobody has taken up yet.

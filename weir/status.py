@@ -197,9 +197,10 @@ def absent(found: Iterable[Role]) -> list[str]:
 
 
 def degraded(found: Sequence[Role]) -> list[str]:
-    """One line for each thing that should be there and is not."""
-    missing = [f"no {role} is running: start weir {role}" for role in absent(found)]
-    return missing + [describe(role) for role in found if role.state == "gone" and not role.stopped]
+    """One line for each thing that should be there and is not: a role, or one of several processes of a role."""
+    missing = absent(found)
+    lost = (role for role in found if role.state == "gone" and not role.stopped and role.role not in missing)
+    return [f"no {role} is running: start weir {role}" for role in missing] + [describe(role) for role in lost]
 
 
 def partitions(positions: Iterable[Position], beats: Iterable[Heartbeat], ends: Ends | None) -> list[Partition]:

@@ -23,7 +23,7 @@ def runs(
         print_json(found)
         return
     print_columns(
-        ("run", "trigger", "started", "seconds", "result", "candidate", "reason"),
+        ("run", "trigger", "started", "seconds", "result", "candidate", "asked by", "asked why", "reason"),
         [
             (
                 run.id,
@@ -32,6 +32,8 @@ def runs(
                 None if run.ended is None else round((run.ended - run.started).total_seconds(), 1),
                 run.result or "not ended",
                 run.candidate,
+                run.asked_by,
+                run.asked_why,
                 run.reasons[0] if run.reasons else None,
             )
             for run in found

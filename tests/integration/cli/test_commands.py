@@ -27,6 +27,7 @@ from storage.engine import create_engine
 from storage.heartbeats import Assigned, Heartbeats, Model, Process, Report
 from storage.progress import Progresses
 from storage.registry import Registry
+from storage.runs import Runs
 from stream.dead_letters import DeadLetter
 from tests.integration.storage.harness import CAPACITIES, TOPIC, Owner, offer
 from weir import policies, settings
@@ -390,9 +391,8 @@ def test_status_and_check_tell_which_role_is_gone(weir: Weir, database: str, reg
     assert {role["pid"]: role["state"] for role in status["roles"]} == {
         0: "working", 1: "gone", 2: "gone", 3: "working",
     }  # fmt: skip
-    assert status["degraded"][0] == "no trainer is running: start weir trainer"
-    assert [line.partition(":")[0] for line in status["degraded"][1:]] == [
-        "trainer host-a/2 is gone", "worker host-a/1 is gone",
+    assert [line.partition(":")[0] for line in status["degraded"]] == [
+        "no trainer is running", "worker host-a/1 is gone",
     ]  # fmt: skip
     assert status["training"]["state"] == "no_trainer"
     text = weir("status").out
@@ -489,16 +489,23 @@ def test_check_reads_the_files_of_the_active_version(weir: Weir, registry: Regis
     assert "lacks a file" in detail
 
 
-def test_the_log_and_the_runs_are_shown_whole(weir: Weir, registry: Registry) -> None:
+def test_the_log_and_the_runs_are_shown_whole(weir: Weir, registry: Registry, database: str) -> None:
     register(registry, "v1", "v2")
+    engine = create_engine(database)
+    weir_runs = Runs(engine)
     log = weir("models", "log", "--json").data
     assert [entry["to_version"] for entry in log] == ["v1", "v2"]
     assert weir("models", "log", "--at", log[0]["time"]).out == "v1\n"
     done = weir("models", "log", "--at", "yesterday")
     assert (done.status, "2026-01-01T08:53:00Z" in done.err) == (2, True)
-    assert weir("train", "run", "--json").data == {"state": "accepted"}
+    assert weir("train", "run", "--reason", "new prices", "--actor", "ann", "--json").data == {"state": "accepted"}
     assert weir("train", "run", "--json").data == {"state": "coalesced"}
     assert weir("train", "runs", "--json").data == []
+    weir_runs.finish(weir_runs.start("operator", {}), "rejected", ["auc -.02"])
+    engine.dispose()
+    (run,) = weir("train", "runs", "--json").data
+    assert (run["asked_by"], run["asked_why"], run["reasons"]) == ("ann", "new prices", ["auc -.02"])
+    assert "new prices" in weir("train", "runs").out
     weir("models", "freeze", "--reason", "holidays")
     assert weir("models", "list").out.endswith("weir models log says by whom and why\n")
     assert "holidays" in weir("models", "log").out

@@ -118,14 +118,38 @@ def test_a_wish_waits_until_a_run_was_carried_through_and_not_a_moment_longer(en
     assert not requests.waits()
 
 
-def test_a_wish_while_a_trainer_trains_is_that_training_but_not_one_that_a_dead_trainer_left(
+def test_a_request_during_a_run_becomes_one_with_it_once_it_is_carried_through(
     engine: sa.Engine, connect: Callable[[], sa.Engine]
 ) -> None:
     runs, requests = Runs(engine), Requests(engine)
     with TrainerLock(connect()) as lock:
         assert lock.acquire()
-        runs.start("amount", {})
-        assert not requests.ask("ann")
+        run = runs.start("amount", {})
+        assert not requests.ask("ann", "new prices")
+        runs.finish(run, "failed")
+        assert requests.waits(), "else a run that failed would have lost it"
+        run = runs.start("operator", {})
+        runs.finish(run, "promoted")
         assert not requests.waits()
+
+
+def test_a_request_after_a_trainer_died_in_its_run_is_a_new_one(engine: sa.Engine) -> None:
+    runs, requests = Runs(engine), Requests(engine)
+    runs.start("amount", {})
     assert requests.ask("ann")
     assert requests.waits()
+
+
+def test_a_run_says_who_asked_for_it_and_why(engine: sa.Engine, connect: Callable[[], sa.Engine]) -> None:
+    runs, requests = Runs(engine), Requests(engine)
+    requests.ask("ann", "new prices")
+    asked = runs.start("operator", {})
+    assert [(run.asked_by, run.asked_why) for run in runs.latest()] == [("ann", "new prices")]
+    runs.finish(asked, "rejected")
+    during = runs.start("amount", {})
+    requests.ask("ben", "clicks fell")
+    runs.finish(during, "promoted")
+    runs.finish(runs.start("amount", {}), "rejected")
+    assert [(run.asked_by, run.asked_why) for run in runs.latest(3)] == [
+        (None, None), ("ben", "clicks fell"), ("ann", "new prices"),
+    ]  # fmt: skip

@@ -12,7 +12,18 @@ from storage.heartbeats import LOST_KEPT_SECONDS, STOPPED_KEPT_SECONDS, Assigned
 from storage.progress import Position
 from storage.registry import Active
 from storage.runs import Run
-from weir.status import GONE_SECONDS, Freeze, Partition, absent, describe, first_decision, partitions, roles, training
+from weir.status import (
+    GONE_SECONDS,
+    Freeze,
+    Partition,
+    absent,
+    degraded,
+    describe,
+    first_decision,
+    partitions,
+    roles,
+    training,
+)
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 ACTIVE = Active(3, "v2", "v2-files", "0" * 64, frozen=False)
@@ -52,6 +63,13 @@ def test_a_process_that_started_after_another_vanished_replaces_it_and_only_it()
     assert states(*lost, beat(pid=3, started=50), beat(pid=4, started=40)) == {3: "working", 4: "working"}
     assert states(lost[0], beat(pid=3, started=200)) == {1: "gone", 3: "working"}  # it was there all along
     assert states(lost[0], beat("trainer", pid=3, started=50)) == {1: "gone", 3: "working"}
+
+
+def test_a_role_whose_last_process_vanished_is_named_once() -> None:
+    lost = [beat("worker", 1), beat("worker", 2, silent=100), beat("trainer", 3, silent=100), beat("api", 4)]
+    assert degraded(roles(lost)) == [
+        "no trainer is running: start weir trainer", "worker host-a/2 is gone: has not reported for 100 s",
+    ]  # fmt: skip
 
 
 def test_what_ended_long_ago_is_forgotten() -> None:
