@@ -1,15 +1,16 @@
 """Keep a replay behind the learner: in a demonstration months pass in minutes, and training must keep up.
 
-In a real shop the samples of one training come in days, and a training takes seconds; so that the figures do not depend
-on how fast this machine is, the replay waits.
+In a real shop the samples of one training come in days, and a training takes seconds; so that a slow machine trains as
+often as a fast one, the replay waits.
 """
 
 from storage.runs import LEARNED
 from weir.state import State
 
 PATIENCE_SECONDS = 120.0  # a training that has not come to anything by then is not waited for any longer
-_LAG_RECORDS = 2_000  # the replay is held while so many records are not decided
-_LOOK_RECORDS = 500  # and when so many were sent since the last look: a training is seen to be due in time
+# A training is due after some 1,500 samples, and what is on its way when that is seen comes on top: so little may be.
+_LAG_RECORDS = 500  # the replay is held while more records are not decided, of which some are not even read
+_LOOK_RECORDS = 250  # and when so many were sent since the last look
 
 
 class Pacing:
@@ -43,7 +44,9 @@ class Pacing:
         self._learned = learned
         if is_due and self._since is None:
             self._since = now
-        is_awaited = is_due and self._since is not None and now - self._since < PATIENCE_SECONDS
+        is_hoped_for = self._since is not None and now - self._since < PATIENCE_SECONDS
+        is_awaited = is_due and (goes_on or is_hoped_for)
         self.is_busy = goes_on or is_awaited
-        self._held = state.undecided > _LAG_RECORDS or is_awaited
+        # Where one window of a busy stream holds more than that, only records that nobody read are a lag.
+        self._held = (state.undecided > _LAG_RECORDS and state.unread > 0) or is_awaited
         self._sent_at_look = self._sent

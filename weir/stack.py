@@ -284,7 +284,7 @@ class _Up:
             events,
             undecided,
             dead,
-            unread=sum(each.unread for each in assigned),
+            unread=sum(each.unread for each in assigned) if assigned else undecided,
             waiting=Waiting(
                 min(undecided, sum(each.waiting for each in assigned)),  # a heartbeat is some seconds old
                 status.first_decision(beats, self._settings.attribution_window_seconds),

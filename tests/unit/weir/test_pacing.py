@@ -21,11 +21,11 @@ def run(samples: int, result: str | None) -> Run:
     return Run(1, "amount", {"samples": samples}, moment, moment if result else None, result, (), None)
 
 
-def state(samples: int, runs: Sequence[Run] = (), undecided: int = 0) -> State:
+def state(samples: int, runs: Sequence[Run] = (), undecided: int = 0, unread: int = 0) -> State:
     """So many samples were decided; runs are given newest first."""
     position = Position(0, 1, 1, 1, samples, None)
     shared = Snapshot((position,), BufferStats(0, 0, 0.0, ()), None, (), (), runs, {}, {})
-    return State(shared, events=samples, undecided=undecided, dead_letters=0)
+    return State(shared, events=samples, undecided=undecided, dead_letters=0, unread=unread)
 
 
 @pytest.fixture
@@ -72,12 +72,26 @@ def test_the_next_training_is_waited_for_anew_however_long_the_last_one_took(pac
 
 
 def test_the_replay_waits_for_what_is_not_decided_and_for_the_next_look(pacing: Pacing) -> None:
-    pacing.see(state(0, undecided=2_001), now=0)
+    pacing.see(state(0, undecided=501, unread=1), now=0)
     assert (pacing.is_busy, pacing.holds()) == (False, True)
     pacing.see(state(0), now=1)
-    pacing.sent(499)
+    pacing.sent(249)
     assert not pacing.holds()
-    pacing.sent(500)
+    pacing.sent(250)
     assert pacing.holds()
     pacing.see(state(0), now=2)
     assert not pacing.holds()
+
+
+def test_impressions_of_an_open_window_hold_nothing_however_many(pacing: Pacing) -> None:
+    """They are decided by what is sent next: a replay that waited for them would never end."""
+    pacing.see(state(0, undecided=100_000, unread=0), now=0)
+    assert not pacing.holds()
+
+
+def test_while_a_training_goes_on_and_the_next_is_due_the_replay_waits_however_long(pacing: Pacing) -> None:
+    pacing.see(state(DUE), now=0)
+    goes_on = [run(DUE, None)]
+    for now in (1, 10 * PATIENCE_SECONDS):
+        pacing.see(state(2 * DUE, goes_on), now)
+        assert (pacing.is_busy, pacing.holds()) == (True, True)
