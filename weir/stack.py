@@ -202,8 +202,10 @@ class _Up:
                 raise self._replay_error
             if not greets and (greets := answers(f"{api}/healthz")):
                 self._view.say(f"api at {api}, documentation at {api}/docs")
+            # Asked before the look: what was sent after it is not in what it saw.
+            has_replayed = self._options.replay is None or (self._replayed is not None and self._replayed.finished)
             try:
-                state = self._look(topic)
+                state = self._look(topic, has_replayed)
             except Unavailable as error:
                 if str(error) != away:  # said once: what is said again and again displaces the rest
                     self._view.say(away := str(error))
@@ -214,8 +216,7 @@ class _Up:
             self.state = state
             self._pacing.see(state, time.monotonic())
             self._view.show(state)
-            ended = self._options.replay is None or (self._replayed is not None and self._replayed.finished)
-            if ended and state.undecided == 0 and not self._pacing.is_busy:
+            if has_replayed and state.undecided == 0 and not self._pacing.is_busy:
                 if self._options.once:
                     self.is_drained = True
                     return
@@ -223,7 +224,7 @@ class _Up:
                     self._view.say("the replay is drained; the stack runs on: Ctrl-C ends it")
                     said = True
 
-    def _look(self, topic: UUID) -> State:
+    def _look(self, topic: UUID, has_replayed: bool) -> State:
         shared = snapshot.take(self._engine, topic)
         kafka = kafka_connection(self._settings)
         ends = end_offsets(kafka, self._topics.interactions)
@@ -243,7 +244,8 @@ class _Up:
             unread=sum(each.unread for each in assigned) if assigned else undecided,
             waiting=Waiting(
                 min(undecided, sum(each.waiting for each in assigned)),  # a heartbeat is some seconds old
-                status.first_decision(beats, self._settings.attribution_window_seconds),
+                # While a replay runs, event time does not go with the clock.
+                status.first_decision(beats, self._settings.attribution_window_seconds) if has_replayed else None,
             ),
             roles=status.roles(beats),
             events_per_second=self._rate.of(events),
