@@ -193,6 +193,17 @@ class Pool:
             cut=cut,
         )
 
+    def trainable(self, at_most: int) -> int:
+        """How many rows may train; the count ends at ``at_most``, so that a large buffer costs no more to ask."""
+        rows = (
+            sa.select(sa.literal(1))
+            .select_from(_keys.join(_strata, _keys.c.stratum == _strata.c.stratum).outerjoin(_subjects, _OF_SUBJECT))
+            .where(_READABLE, _keys.c.stratum != HOLDOUT)
+            .limit(at_most)
+        )
+        with transaction(self._engine) as connection:
+            return int(connection.scalar(sa.select(sa.func.count()).select_from(rows.subquery())) or 0)
+
     def stats(self) -> BufferStats:
         """Places, rows and thresholds. Reads the narrow table only."""
         one_by = sa.func.exp(-sa.func.least(0.0, _keys.c.m, _keys.c.log_weight - _KAPPA))

@@ -189,20 +189,20 @@ class Publisher:
     async def _send_or_outline(self, producer: AIOKafkaProducer, partition: int, message: Message) -> None:
         """Send one letter; its outline if it cannot be sent whole, whatever the error looks like.
 
-        It may have come compressed. That the outline is taken shows that Kafka is not the cause; if it is not taken
-        either, Kafka is unavailable, and the letter is sent whole once more.
+        It may have come compressed. A broker may close the connection at it, which looks like an outage; so a large
+        letter counts as the cause only when it fails twice, and the broker answers a small request after either.
         """
         if message.size <= self._max_sent_bytes:
-            try:
-                await _send(producer, self._dead_topic, [(partition, message)])
-            except MessageSizeTooLargeError:
-                pass
-            except KafkaError:
-                if message.size <= _ORDINARY_BYTES:
-                    raise
-            else:
-                return
-        await _send(producer, self._dead_topic, [(partition, message.outline())])
+            for _ in range(2):
+                try:
+                    return await _send(producer, self._dead_topic, [(partition, message)])
+                except MessageSizeTooLargeError:
+                    break
+                except KafkaError:
+                    if message.size <= _ORDINARY_BYTES:
+                        raise
+                    await producer.client.fetch_all_metadata()  # fails while Kafka is away
+        return await _send(producer, self._dead_topic, [(partition, message.outline())])
 
 
 async def _send(producer: AIOKafkaProducer, topic: str, addressed: Iterable[tuple[int, Message]]) -> None:

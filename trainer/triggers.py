@@ -24,7 +24,8 @@ class TriggerPolicy:
 class LearningState:
     """What a trigger looks at. Times in seconds; ``last_started`` None before the first run.
 
-    ``samples``: decided ever; ``samples_at_last``: when the last run began; ``trainable``: in the buffer, may train.
+    ``samples``: decided ever; ``samples_at_last``: when the last run began; ``trainable``: in the buffer, may
+    train; none are counted beyond what is needed.
     """
 
     samples: int

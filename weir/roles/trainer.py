@@ -165,11 +165,10 @@ class Trainer:
         return True
 
     def _state(self, active: Active, last: Run | None, learned: Run | None) -> LearningState:
-        strata = self._pool.stats().strata
         return LearningState(
             samples=samples_decided(self._engine),
             samples_at_last=int(learned.inputs["samples"]) if learned else 0,
-            trainable=sum(stratum.items for stratum in strata if stratum.name != HOLDOUT),
+            trainable=self._pool.trainable(at_most=self._settings.train_least_samples),
             last_started=last.started.timestamp() if last else None,
             last_ended=last.ended.timestamp() if last and last.ended else None,
             asked=self._requests.waits(),

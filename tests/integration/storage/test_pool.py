@@ -101,6 +101,13 @@ def test_a_draw_does_not_see_a_trim_that_comes_while_it_reads(
     assert Pool(engine).draw().ids == ["high", "i1", "i2"]
 
 
+def test_rows_that_may_train_are_counted_as_far_as_is_asked(engine: sa.Engine, owner: Owner) -> None:
+    assert Pool(engine).trainable(at_most=9) == 0
+    # κ = 10: i0 is not readable any more
+    owner.flush([offer(f"i{n}", 10.0 + n) for n in range(4)] + [offer("p", 1.0, POSITIVE), offer("h", 1.0, HOLDOUT)])
+    assert [Pool(engine).trainable(at_most=most) for most in (3, 4, 9)] == [3, 4, 4]
+
+
 def test_stats_tell_places_rows_threshold_and_worth(engine: sa.Engine, owner: Owner) -> None:
     owner.flush([offer(f"i{n}", 10.0 + n, log_weight=9.0 - 2 * n) for n in range(4)] + [offer("p", 1.0, POSITIVE)])
     stats = Pool(engine).stats()
