@@ -19,8 +19,8 @@ setup: .venv/.synced ## Python packages, Kafka, Java and Postgres, into .venv an
 run: setup ## the whole stack with a replayed shop: weir up (options by ARGS="--limit 10000")
 	@$(BIN)/weir up $(ARGS)
 
-test: setup ## every test but the soak (options by ARGS="-k buffer")
-	@$(PYTEST) -m "not soak" $(ARGS)
+test: setup ## every test but the soak, two files at a time (options by ARGS="-k buffer -n 0")
+	@$(PYTEST) -m "not soak" -n 2 --dist loadfile $(ARGS)
 
 check: setup ## lint, format, types, layers
 	@$(BIN)/ruff check .

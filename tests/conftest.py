@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from weir.local.install import Tools, install
@@ -17,8 +18,10 @@ from weir.local.stack import wipe
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let other people's deprecations pass; our own stay errors."""
+    """Let other people's deprecations pass, and bound no example's time; our own deprecations stay errors."""
     config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
+    hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machine is no fault of what is tested
+    hypothesis.settings.load_profile("unhurried")
 
 
 class TestPostgres(PostgresServer):

@@ -18,9 +18,7 @@ from tests.contract.pools import FRANCE, POLICY, Pooled
 
 STRATA = POLICY.strata.names
 COUNT = 60
-quiet = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+quiet = settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 VALUES = st.lists(st.floats(0, 100), min_size=COUNT, max_size=COUNT)
 PLACES = st.integers(1, 6)
 

@@ -68,9 +68,7 @@ def deliveries(draw: st.DrawFn, offers: list[Offer]) -> list[tuple[int, list[Off
     return batches
 
 
-quiet = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+quiet = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @quiet

@@ -237,14 +237,13 @@ def is_storable(event: Event) -> bool:
     return "\0" not in text and bool(text.encode() or True) and all(map(math.isfinite, numbers))
 
 
-@settings(deadline=None)  # a busy machine is no fault of the decoder
 @given(st.binary())
 def test_no_bytes_raise_anything_else(value: bytes) -> None:
     decodes_or_says_why(value)
 
 
 @given(st.dictionaries(fields, json_values), st.sampled_from(["impression", "rating", "click", "heartbeat"]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_json_raises_anything_else(changed: dict[str, Any], kind: str) -> None:
     base = valid_impression("i-1") if kind == "impression" else valid_action("a-1", "i-1", kind)
     event = decodes_or_says_why(json.dumps({**json.loads(base), **changed}).encode())
@@ -268,7 +267,7 @@ def test_what_is_accepted_is_json_by_another_reader_too() -> None:
 times = st.integers() | st.integers(0, YEAR_10000_MS) | st.sampled_from([10**power for power in range(20)])
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(times, times)
 def test_any_pair_of_times_is_judged(time_ms: int, kafka_time_ms: int) -> None:
     value = json.dumps({"type": "heartbeat", "time": time_ms}).encode()

@@ -74,7 +74,7 @@ kinds = st.sampled_from([*WORDS["type"], "view of ours"])
 
 
 @given(kinds, changes, st.sampled_from([*WORDS["surface"], "email"]), st.booleans())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_a_message_of_another_form_is_the_same_event_or_has_the_same_reason(
     kind: str, changed: dict[str, Any], surface: str, escaped: bool
 ) -> None:

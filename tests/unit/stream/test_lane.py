@@ -305,7 +305,7 @@ async def test_a_record_that_arrives_ends_the_idling() -> None:
     await task
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 3_000), max_size=20), st.lists(st.integers(1, 5), max_size=20), st.integers(1, 4))
 def test_chunks_and_merging_change_neither_samples_nor_progress(
     times: list[int], sizes: list[int], most_samples: int

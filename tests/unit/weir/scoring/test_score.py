@@ -288,7 +288,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(version: Path, tmp_path
     file = write(tmp_path / "rows.jsonl", ROWS * 8)
     words = command(file, "--estimators", "gradient_norm", "--output", "out.parquet", "--model", version)
     with subprocess.Popen(words, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True) as running:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not list(tmp_path.glob(".out.parquet.*.partial")):
             assert time.monotonic() < deadline
             assert running.poll() is None
