@@ -94,7 +94,8 @@ class WorkerMetrics:
             "weir_dead_letters_total", "messages that are no event, by reason", ("reason",), registry=registry
         )
         self.window_to_buffer_seconds = Distribution(
-            "weir_window_to_buffer_seconds", "from the fetch of the record that closed a sample's window to its commit",
+            "weir_window_to_buffer_seconds",
+            "from the fetch of the oldest record decided with a sample to the commit, kept or not",
             buckets=_LATENCY_SECONDS, registry=registry,
         )  # fmt: skip
         self.rollback_seconds = Histogram(

@@ -36,6 +36,8 @@ def read(bootstrap: str, topic: str) -> list[dict]:
     )  # fmt: skip
     for record in consumer:
         sample = json.loads(record.value)
+        if "text" not in sample:  # sent while WEIR_IMPORTANCE_PAYLOAD was off
+            continue
         found.setdefault(sample["sample"], sample)
     consumer.close()
     return list(found.values())

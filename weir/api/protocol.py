@@ -49,10 +49,14 @@ class _Protocol(H11Protocol):
         """Start the clock, unless it runs."""
         if self._timer is not None or self.transport.is_closing():
             return
-        self._timer = self.loop.call_later(self._header_seconds, self._give_up)
+        self._timer = self.loop.call_later(
+            self._header_seconds,
+            self._give_up,
+            f"the headers of a request did not come within {self._header_seconds:g} s",
+        )
         self._waiting[self] = None
         if len(self._waiting) > MAX_WAITING:
-            next(iter(self._waiting))._give_up()
+            next(iter(self._waiting))._give_up(f"{MAX_WAITING} connections wait for the headers of a request")
 
     def _end_waiting(self) -> None:
         if self._timer is not None:
@@ -60,15 +64,14 @@ class _Protocol(H11Protocol):
             self._timer = None
             del self._waiting[self]
 
-    def _give_up(self) -> None:
+    def _give_up(self, reason: str) -> None:
         self._end_waiting()
         if not self.transport.is_closing():
-            self.transport.write(_too_slow(self._header_seconds))
+            self.transport.write(_too_slow(reason))
             self.transport.close()
 
 
-def _too_slow(seconds: float) -> bytes:
-    detail = f"the headers of a request did not come within {seconds:g} s: send them at once"
-    answer = problem(HTTPStatus.REQUEST_TIMEOUT, detail, headers={"Connection": "close"})
+def _too_slow(reason: str) -> bytes:
+    answer = problem(HTTPStatus.REQUEST_TIMEOUT, f"{reason}: send them at once", headers={"Connection": "close"})
     lines = [b"%s: %s" % pair for pair in answer.raw_headers]
     return b"\r\n".join([b"HTTP/1.1 408 Request Timeout", *lines, b"", bytes(answer.body)])
