@@ -86,10 +86,17 @@ class Artifacts:
                     raise BadArtifact(f"{name} of artifact {artifact} does not have the sha256 of its manifest")
 
     def probe(self, size_bytes: int = 1) -> None:
-        """Write so many bytes and remove them; raises StoreUnavailable when the store takes no more files."""
-        path = f"{self._root.rstrip('/')}/.probe-{uuid4().hex}"
+        """Write so many bytes and remove them; raises StoreUnavailable when the store takes no more files.
+
+        What a probe left that was killed is removed, too.
+        """
+        probes = f"{self._root.rstrip('/')}/.probe-"
+        path = f"{probes}{uuid4().hex}"
         with self._reported():
             self._files.makedirs(self._root, exist_ok=True)
+            for left in self._files.glob(f"{probes}*"):
+                with suppress(FileNotFoundError):
+                    self._files.rm_file(left)
             try:
                 with self._files.open(path, "wb") as file:
                     for start in range(0, size_bytes, _PROBE_BYTES):

@@ -22,6 +22,9 @@ STOPPED_KEPT_SECONDS = 600.0
 LOST_KEPT_SECONDS = 86_400.0
 """How long a process that vanished is still reported, unless another one has replaced it."""
 
+FOREIGN = "reported by another release"
+"""The reason of a report that this one cannot read."""
+
 State = Literal["starting", "working", "not_ready"]
 SwapState = Literal["none", "loading", "serving", "refused"]
 
@@ -133,10 +136,18 @@ class Heartbeats:
                 each.seen,
                 max(0.0, float(each.silent)),
                 each.stopped,
-                msgspec.convert(each.report, Report),
+                _read(each.report),
             )
             for each in found
         ]
+
+
+def _read(report: object) -> Report:
+    """What a process reported; of another release, whose states are not all known here, that it cannot be judged."""
+    try:
+        return msgspec.convert(report, Report)
+    except msgspec.ValidationError:
+        return Report("not_ready", reasons=(FOREIGN,))
 
 
 def _silent_seconds() -> sa.ColumnElement[float]:

@@ -3,7 +3,9 @@
 What a trainer promotes it has just written itself; it goes by `storage.registry` alone.
 """
 
-from importance.errors import BadArtifact, Conflict
+from collections.abc import Callable
+
+from importance.errors import BadArtifact, Conflict, StoreUnavailable
 from storage.artifacts import Artifacts
 from storage.registry import Entry, Registry, walk_back
 
@@ -15,17 +17,23 @@ def promote(registry: Registry, artifacts: Artifacts, version: str, *, actor: st
     return registry.promote(version, expected_sequence=None, actor=actor, reason=reason)
 
 
-def rollback(registry: Registry, artifacts: Artifacts, to: str | None, *, actor: str, reason: str) -> Entry:
+def rollback(
+    registry: Registry, artifacts: Artifacts, to: str | None, *, actor: str, reason: str, warn: Callable[[str], None]
+) -> Entry:
     """Roll back to a version whose files are as registered, by default the one before.
 
-    Conflict, which names the next good version below, when they are not; nothing is changed then.
+    Conflict, which names the next good version below, when they are not; nothing is changed then. While the store does
+    not answer it goes ahead unread, and ``warn`` is given a line: a bad version has to go, and training to be frozen.
     """
     below = walk_back(registry.log())[:-1]
     target = below[-1] if to is None and below else to
-    if target in below and (fault := fault_of(registry, artifacts, target)) is not None:
-        good = next_good(registry, artifacts, below[: below.index(target)])
-        remedy = f"roll back to {good}" if good else "no version below it is intact: restore its files"
-        raise Conflict(f"nothing was rolled back, version {target} cannot be served: {fault}; {remedy}")
+    try:
+        if target in below and (fault := fault_of(registry, artifacts, target)) is not None:
+            good = next_good(registry, artifacts, below[: below.index(target)])
+            remedy = f"roll back to {good}" if good else "no version below it is intact: restore its files"
+            raise Conflict(f"nothing was rolled back, version {target} cannot be served: {fault}; {remedy}")
+    except StoreUnavailable as error:
+        warn(f"the files of {target} were not read: {error}; each worker takes it once it can fetch them")
     return registry.rollback(target, actor=actor, reason=reason)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from hashlib import blake2b
 from ipaddress import ip_address
 from pathlib import Path
@@ -384,7 +385,7 @@ class Settings(BaseSettings):
             raise ValueError("; ".join(problems))
         return self
 
-    @property
+    @cached_property  # a file that is away for a moment, or replaced, must not end what runs
     def kafka_login_password(self) -> str:
         """The password itself or what its file holds, less the line's end; InvalidInput when that cannot be read."""
         file = self.kafka_password_file

@@ -4,9 +4,11 @@ Pure but for `take`, which reads Postgres. Knows nothing of how it is shown.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
+
+import msgspec
 
 from importance.progress import BEGINNING_OF_TIME_MS
 from storage.engine import Engine
@@ -15,6 +17,7 @@ from storage.progress import Position, Progresses
 from storage.registry import Active, Entry, Kind, Registry
 from storage.requests import Requests
 from storage.runs import Run, Runs
+from trainer.triggers import Waits
 from weir.topics import Measured
 
 NEEDED = ("worker", "trainer", "api")
@@ -241,7 +244,8 @@ def training(
 ) -> Training:
     """What training does, or why it does nothing. ``run``: the last one."""
     alive = [beat for beat in beats if beat.process.role == "trainer" and lives(beat)]
-    led = [beat.report.training for beat in alive if beat.report.training and beat.report.training["leads"]]
+    reports = [beat.report.training for beat in alive if beat.report.training]
+    led = next((report for report in reports if report.get("leads")), {})
     going = run is not None and run.ended is None
     state: Literal["running", "frozen", "no_trainer", "no_model", "waiting"]
     if not alive:
@@ -258,10 +262,18 @@ def training(
         running_since=run.started if run and state == "running" else None,
         trigger=run.trigger if run and state == "running" else None,
         frozen=frozen,
-        waits=led[0]["waits"] if led else None,
+        waits=_waits(led.get("waits")),
         last_result=run.result if run else None,
         last_reason=run.reasons[0] if run and run.reasons else None,
     )
+
+
+def _waits(found: object) -> Mapping[str, Any] | None:
+    """What a trainer's next run waits for; None where a trainer of another release names it otherwise."""
+    try:
+        return asdict(msgspec.convert(found, Waits))
+    except msgspec.ValidationError:
+        return None
 
 
 def freeze_of(log: Sequence[Entry], frozen: bool) -> Freeze | None:

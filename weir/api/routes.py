@@ -14,12 +14,13 @@ from importance.mixture import LABEL_FREE, check_name
 from importance.sample import Action, Sample
 from storage.pool import Explained
 from storage.registry import Entry, Version, served_at
-from weir import promoting
+from weir import logs, promoting
 from weir.api import shapes
 from weir.api.context import ApiContext
 from weir.api.limits import Allowance
 from weir.api.outline import outlined_route
 
+_log = logs.logger(__name__)
 ACTOR = "http"  # there are no tokens yet, so nobody has a name
 
 Reason = Annotated[shapes.ReasonRequest, Body()]
@@ -132,7 +133,9 @@ def _models(router: APIRouter, context: ApiContext) -> None:
     @router.post("/v1/models/rollback", tags=["models"])
     def rollback(request: shapes.RollbackRequest) -> shapes.Serving:
         """Let an earlier version serve again, and freeze training. Repeated, it walks further back."""
-        entry = promoting.rollback(registry, context.artifacts, request.version, actor=ACTOR, reason=request.reason)
+        entry = promoting.rollback(
+            registry, context.artifacts, request.version, actor=ACTOR, reason=request.reason, warn=_log.warning
+        )
         context.announce(entry)
         return _serving(entry, frozen=True)
 

@@ -170,7 +170,9 @@ def rollback(
     from weir import promoting
 
     with opened(announces=True) as place:
-        entry = promoting.rollback(place.registry, place.artifacts, to, actor=actor or this_user(), reason=reason)
+        entry = promoting.rollback(
+            place.registry, place.artifacts, to, actor=actor or this_user(), reason=reason, warn=_warn
+        )
         place.announce(entry)
     _say(entry, f"{entry.to_version} serves again; training is frozen until weir models unfreeze", as_json)
 
@@ -247,6 +249,10 @@ def opened(*, announces: bool = False) -> Iterator[Place]:
         yield Place(Registry(engine), Runs(engine), Requests(engine), Artifacts(settings.artifacts_url), settings)
     finally:
         engine.dispose()
+
+
+def _warn(text: str) -> None:
+    print(f"weir: {text}", file=sys.stderr)
 
 
 def _say(entry: "Entry", text: str, as_json: bool) -> None:

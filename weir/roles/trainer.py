@@ -40,6 +40,7 @@ from weir.roles.announcing import announce
 from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
 from weir.roles.heart import Heart
 from weir.roles.reporting import Reporting
+from weir.roles.storing import StoreHealth
 from weir.scratch import scratch
 from weir.settings import Settings
 
@@ -115,8 +116,7 @@ class Trainer:
         self._artifacts = Artifacts(settings.artifacts_url)
         self._device = choose(settings.device)
         self._leads = False
-        self._needed_bytes = 1
-        self._store_is_away = False
+        self._store = StoreHealth(self._artifacts, partial(reporting.change, STORE), settings.retry_limit_seconds)
         self._holds = False  # the right to train, also in the middle of a look
         self._waits: Waits | None = None
         reporting.training = self._standing
@@ -141,6 +141,7 @@ class Trainer:
         return True
 
     def _look(self) -> None:
+        takes_files = self._store.takes_files()  # also while no run is due: readiness follows the store
         active = self._registry.active()
         if active is None:
             return
@@ -149,20 +150,8 @@ class Trainer:
         state, policy = self._state(active, last, learned), learning.trigger(self._settings, failed)
         self._waits = waits(state, policy, time())
         due = training_due(state, policy, time())
-        if due is not None and self._can_store():
+        if due is not None and takes_files:  # else it would be in vain
             self._train(active, due, int(learned.inputs["cut"]) if learned else 0)
-
-    def _can_store(self) -> bool:
-        """Whether the artifact store takes files; asked only after it refused, so that no run is started in vain."""
-        if self._store_is_away:
-            try:
-                self._artifacts.probe(self._needed_bytes)
-            except StoreUnavailable as error:
-                self._reporting.change(STORE, False, str(error))
-                return False
-            self._store_is_away = False
-            self._reporting.change(STORE, True, "")
-        return True
 
     def _state(self, active: Active, last: Run | None, learned: Run | None) -> LearningState:
         return LearningState(
@@ -186,8 +175,7 @@ class Trainer:
             reasons = [str(error)]
         except StoreUnavailable as error:
             reasons = [str(error)]
-            self._reporting.change(STORE, False, str(error))
-            self._store_is_away = True
+            self._store.refused(error)
         finally:
             self._metrics.training_runs.labels(result).inc()
             self._metrics.training_seconds.observe(monotonic() - began)
@@ -215,8 +203,8 @@ class Trainer:
         self._tell(weights)
         with scratch("train") as folder:
             serving = self._artifacts.fetch(active.artifact, active.sha256, folder)
-            self._needed_bytes = sum(file.stat().st_size for file in serving.rglob("*"))
-            self._artifacts.probe(self._needed_bytes)  # before the work whose result could not be stored
+            # Before the work whose result could not be stored.
+            self._store.require(sum(file.stat().st_size for file in serving.rglob("*")))
             parent, base = self._base(active, serving, folder)
             candidate = learn(
                 Start(serving, base),

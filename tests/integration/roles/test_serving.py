@@ -198,6 +198,18 @@ def test_a_damaged_version_is_not_promoted_by_an_operator(place: Place, begun: S
     assert begun.trouble is None
 
 
+def test_a_rollback_goes_ahead_while_the_store_does_not_answer(place: Place, tmp_path: Path) -> None:
+    """A bad version has to go, and training to be frozen, whatever the state of the store."""
+    place.promote("v2")
+    (tmp_path / "file").touch()
+    elsewhere, warnings = Artifacts(str(tmp_path / "file" / "store")), list[str]()
+    promoting.rollback(place.registry, elsewhere, None, actor="ann", reason="worse", warn=warnings.append)
+    active = place.registry.active()
+    assert active is not None
+    assert (active.version, active.frozen) == ("v1", True)
+    assert warnings[0].startswith("the files of v1 were not read: the artifact store")
+
+
 def test_a_worker_whose_first_version_is_bad_serves_the_active_one_without_the_comparison(place: Place) -> None:
     place.promote("v2")
     place.spoil("v1")

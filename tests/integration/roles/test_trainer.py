@@ -2,10 +2,11 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
+from time import monotonic
 from typing import Any
 
 import fsspec
@@ -42,6 +43,14 @@ class Refusing(LocalFileSystem):
 
 
 fsspec.register_implementation("refusing", Refusing, clobber=True)
+
+
+def until(holds: Callable[[], bool]) -> bool:
+    """Wait for it, a minute at most."""
+    deadline = monotonic() + 60
+    while not (held := holds()) and monotonic() < deadline:
+        pass
+    return held
 
 
 class School(Place):
@@ -166,7 +175,9 @@ def test_a_run_that_failed_leaves_its_samples_to_be_learned_and_is_counted(schoo
 def test_a_store_that_takes_no_files_is_named_and_the_run_is_tried_again_when_it_does(postgres: TestPostgres) -> None:
     """The store is a filesystem of fsspec that refuses to write: a read-only folder is writable for root."""
     with TemporaryDirectory() as home:
-        school = School(postgres.database(), Path(home), artifacts_url=f"refusing://{home}/artifacts")
+        school = School(
+            postgres.database(), Path(home), artifacts_url=f"refusing://{home}/artifacts", retry_limit_seconds=0.2
+        )
         school.requests.ask("ann")
         Refusing.refuses = True
         school.trainer.turn()
@@ -181,6 +192,10 @@ def test_a_store_that_takes_no_files_is_named_and_the_run_is_tried_again_when_it
         school.trainer.turn()
         assert len(school.runs.latest(5)) == 1  # no run in vain
         Refusing.refuses = False
+        school.registry.freeze(actor="ann", reason="holidays")
+        assert until(lambda: school.trainer.turn() and not school.reporting.reasons()), "ready, though no run is due"
+        assert len(school.runs.latest(5)) == 1
+        school.registry.unfreeze(actor="ann", reason="back")
         school.trainer.turn()
         again = school.runs.last()
         assert again is not None

@@ -6,7 +6,16 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from storage.heartbeats import LOST_KEPT_SECONDS, STOPPED_KEPT_SECONDS, Assigned, Heartbeats, Model, Process, Report
+from storage.heartbeats import (
+    FOREIGN,
+    LOST_KEPT_SECONDS,
+    STOPPED_KEPT_SECONDS,
+    Assigned,
+    Heartbeats,
+    Model,
+    Process,
+    Report,
+)
 
 WORKER = Process(UUID(int=1), "worker", "host-a", 17)
 REPORT = Report(
@@ -35,6 +44,15 @@ def test_a_report_is_read_as_it_was_written_and_the_next_one_replaces_it(engine:
     (second,) = heartbeats.all()
     assert (second.started, second.report.state, second.stopped) == (first.started, "working", True)
     assert second.seen > first.seen
+
+
+def test_a_report_of_another_release_is_listed_and_judged_not_ready(engine: sa.Engine) -> None:
+    heartbeats = Heartbeats(engine)
+    heartbeats.write(WORKER, 2.0, REPORT)
+    with engine.begin() as connection:
+        connection.execute(sa.text("""UPDATE heartbeats SET report = '{"state": "draining", "shards": [1]}'"""))
+    (found,) = heartbeats.all()
+    assert (found.process, found.report.state, found.report.reasons) == (WORKER, "not_ready", (FOREIGN,))
 
 
 def test_rows_of_processes_that_ended_long_ago_are_removed_sooner_when_they_ended_in_order(engine: sa.Engine) -> None:

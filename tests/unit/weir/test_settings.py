@@ -340,3 +340,16 @@ def test_a_password_from_a_file_is_used_and_shown_nowhere(monkeypatch: pytest.Mo
     assert "hush" not in repr(connection)
     assert "hush hush" in settings.secrets(chosen)
     assert not [row for row in settings.sources(chosen) if "hush" in row.value]
+
+
+def test_a_password_is_read_once_so_that_a_file_that_goes_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text("hunter22\n", encoding="utf-8")
+    for name, value in (SCRAM | {"WEIR_KAFKA_USERNAME": "ann", "WEIR_KAFKA_PASSWORD_FILE": str(file)}).items():
+        monkeypatch.setenv(name, value)
+    chosen = settings.read()
+    assert "hunter22" in settings.secrets(chosen)  # as each role does at its start
+    file.unlink()
+    assert kafka_connection(chosen).password == "hunter22"

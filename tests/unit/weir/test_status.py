@@ -1,6 +1,7 @@
 """Who counts as gone, what replaces it, who owns a partition, what training does: pure decisions over heartbeats."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ from storage.heartbeats import LOST_KEPT_SECONDS, STOPPED_KEPT_SECONDS, Assigned
 from storage.progress import Position
 from storage.registry import Active
 from storage.runs import Run
+from trainer.triggers import Waits
 from weir.status import (
     GONE_SECONDS,
     Freeze,
@@ -72,6 +74,11 @@ def test_a_role_whose_last_process_vanished_is_named_once() -> None:
     ]  # fmt: skip
 
 
+def test_what_a_trainer_of_another_release_waits_for_is_not_known() -> None:
+    found = training([beat("trainer", waits={"shards": 3})], ACTIVE, None, None, asked=False)
+    assert (found.state, found.waits) == ("waiting", None)
+
+
 def test_what_ended_long_ago_is_forgotten() -> None:
     assert states(beat(pid=1, silent=STOPPED_KEPT_SECONDS + 1, stopped=True)) == {}
     assert states(beat(pid=1, silent=STOPPED_KEPT_SECONDS + 1)) == {1: "gone"}
@@ -121,7 +128,7 @@ def test_a_partition_has_the_owner_that_lives_and_is_undecided_up_to_the_end() -
 
 
 def test_training_says_what_it_does_and_why_it_does_nothing() -> None:
-    waits = {"fresh": 10, "after_samples": 1500}
+    waits = asdict(Waits(False, False, 10, 1_500, 400, 200, 0.0, None))
     leading = [beat("trainer", pid=1), beat("trainer", pid=2, waits=waits)]
     going = Run(1, "amount", {}, NOW, None, None, (), None)
     ended = Run(1, "amount", {}, NOW, NOW, "failed", ("the store is full",), None)
