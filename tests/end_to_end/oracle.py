@@ -14,7 +14,7 @@ from tests.end_to_end.topic import records
 from weir import policies
 from weir.settings import Settings
 
-NOW_MS = 1_700_000_000_000  # any moment after the events comes to the same
+NOW_MS = 1_700_000_000_000  # any moment between the events of 2011 and those of the year 3000 comes to the same
 
 
 class Oracle:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from storage.progress import Position, Progresses
 from storage.registry import Registry
 from stream.connection import KafkaConnection
 from stream.topics import end_offsets, provision, topic_id
+from tests.end_to_end.shop import FIELDS
 from tests.end_to_end.topic import records
 from tests.end_to_end.traffic import Record, heartbeat
 from tests.end_to_end.worker import WorkerProcess
@@ -41,6 +43,7 @@ QUICK: dict[str, object] = {
     "idle_seconds": 3600,
     "partitions": 2,
     "retry_limit_seconds": 1,
+    "fields": FIELDS,
 }
 
 
@@ -67,7 +70,9 @@ class Service:
     def _prepare(self) -> None:
         """Tables, topics, and a first model that stays the only one."""
         migrate.upgrade(self.engine)
-        provision(self.connection, planned_topics(self.settings))
+        future = {"message.timestamp.after.max.ms": str(2**63 - 1)}  # the broker takes records of any future
+        plans = planned_topics(self.settings)
+        provision(self.connection, [replace(plan, config={**plan.config, **future}) for plan in plans])
         registry = Registry(self.engine)
         make_first(self.settings, registry, None, lambda *_: None)
         registry.freeze(actor="test", reason="nothing is to be trained here")

@@ -1,8 +1,8 @@
 """A topic's content with everything in it that makes a join hard, from a seed.
 
 Late and early actions, ratings, returns, repeated deliveries, ids used twice, impressions that come too late with a
-click each, and messages that are no events. Deterministic, so that an oracle can be computed
-from the topic alone.
+click each, messages that are no events, messages in a shop's own form, and records of a producer that lives in the year
+3000. Deterministic, so that an oracle can be computed from the topic alone.
 """
 
 import json
@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from importance.sample import Sample
+from tests.end_to_end.shop import as_shop
 
 START_MS = 1_293_840_000_000  # 2011-01-01T00:00:00Z
+YEAR_3000_MS = 32_503_680_000_000
 WORDS = [
     *("lamp", "clock", "heart", "candle", "bag", "tin", "bunting", "mug"),
     *("cushion", "doormat", "wreath", "jar", "holder", "sign", "box", "bottle"),
@@ -31,12 +33,19 @@ class Record(NamedTuple):
 
 def traffic(seed: int, impressions: int, step_ms: int = 2_000, window_ms: int = 60_000) -> Iterator[Record]:
     """Records in order of arrival: about 1.7 a shown impression. The last windows stay open: see ``heartbeat``."""
-    rng = random.Random(seed)
+    rng, forms = random.Random(seed), random.Random(~seed)
     arrivals: list[tuple[int, int, Record]] = []
 
-    def add(arrival_ms: int, subject: str, event: dict[str, object] | bytes) -> None:
-        value = event if isinstance(event, bytes) else json.dumps(event).encode()
-        arrivals.append((arrival_ms, len(arrivals), Record(subject.encode(), value, arrival_ms)))
+    def add(arrival_ms: int, subject: str, event: dict[str, object] | bytes, ahead_ms: int = 0) -> None:
+        if not isinstance(event, bytes):
+            event = json.dumps(as_shop(event) if forms.random() < 0.3 else event).encode()
+        arrivals.append((arrival_ms, len(arrivals), Record(subject.encode(), event, arrival_ms + ahead_ms)))
+
+    def add_from_the_future(arrival_ms: int, subject: str, number: int) -> None:
+        shown = impression(f"ahead{seed}-{number}", YEAR_3000_MS + arrival_ms, subject, forms)
+        answer = action(f"a-ahead{seed}-{number}", "click", YEAR_3000_MS + arrival_ms, subject, shown["id"], forms)
+        for event in (shown, answer, heartbeat(YEAR_3000_MS + arrival_ms)):
+            add(arrival_ms, subject, event, ahead_ms=YEAR_3000_MS)
 
     for number in range(impressions):
         now = START_MS + number * step_ms
@@ -60,14 +69,16 @@ def traffic(seed: int, impressions: int, step_ms: int = 2_000, window_ms: int = 
                     add(now + abs(delay) + 1_000, subject, answer)
         if rng.random() < 0.02:
             add(now, subject, rng.choice(NO_EVENTS))
+        if forms.random() < 0.01:
+            add_from_the_future(now, subject, number)
     arrivals.sort(key=lambda arrival: arrival[:2])
     for _, _, record in arrivals:
         yield record
 
 
 def latest_ms(records: Iterable[Record]) -> int:
-    """The latest Kafka timestamp."""
-    return max(record.time_ms for record in records)
+    """The latest Kafka timestamp but for those of the year 3000."""
+    return max(record.time_ms for record in records if record.time_ms < YEAR_3000_MS)
 
 
 def impression(name: str, time_ms: int, subject: str, rng: random.Random) -> dict[str, object]:
