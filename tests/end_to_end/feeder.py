@@ -26,22 +26,35 @@ def visits(first: int, count: int) -> Iterator[Record]:
             yield Record(subject.encode(), json.dumps(event).encode(), at)
 
 
+_PATIENCE_MS = 600_000  # longer than a broker is ever away here: what is sent arrives, once and in order
+
+
 class Feeder:
-    """Sends visits to ``topic`` from a thread of its own for the length of a ``with`` block."""
+    """Sends visits to ``topic`` from a thread of its own for the length of a ``with`` block, or until ended."""
 
     def __init__(self, kafka: str, topic: str, per_second: int) -> None:
         self._kafka, self._topic, self._per_second = kafka, topic, per_second
+        self._visits = 0
         self._stop = Event()
         self._thread = Thread(target=self._feed, name="feeder", daemon=True)
 
     def _feed(self) -> None:
-        producer = KafkaProducer(bootstrap_servers=self._kafka, acks="all", linger_ms=20)
-        number, at_once = 0, self._per_second // 10
+        producer = KafkaProducer(
+            bootstrap_servers=self._kafka, acks="all", linger_ms=20,
+            delivery_timeout_ms=_PATIENCE_MS, max_block_ms=_PATIENCE_MS,
+        )  # fmt: skip
+        at_once = self._per_second // 10
         while not self._stop.wait(0.1):
-            for key, value, at in visits(number, at_once):
+            for key, value, at in visits(self._visits, at_once):
                 producer.send(self._topic, value, key, timestamp_ms=at)
-            number += at_once
+            self._visits += at_once
         producer.close()
+
+    def end(self) -> int:
+        """Send no more; how many visits the broker has."""
+        self._stop.set()
+        self._thread.join()
+        return self._visits
 
     def __enter__(self) -> Self:
         self._thread.start()
