@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from time import monotonic, time
 
-from importance.errors import BadArtifact, Unavailable
+from importance.errors import BadArtifact, StoreUnavailable, Unavailable
 from storage.artifacts import Artifacts
 from storage.heartbeats import Model, SwapState
 from storage.registry import Active, Entry, Kind, Registry, walk_back
@@ -29,6 +29,15 @@ class Swap:
     load_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Hindrance:
+    """Why the active version is not served: its files are damaged, or the artifact store does not answer."""
+
+    version: str
+    reason: str
+    is_damaged: bool
+
+
 class Serving:
     """A scorer and where its versions come from. `look` is for one thread at a time.
 
@@ -46,7 +55,7 @@ class Serving:
         self._retry_at = 0.0
         self._sequence = -1
         self._loading = False
-        self._refused: tuple[str, str] | None = None  # the active version, and what is wrong with it
+        self._hindrance: Hindrance | None = None
         self.scorer = Scorer(
             Worth(
                 policies.mixture(settings),
@@ -61,18 +70,27 @@ class Serving:
     @property
     def trouble(self) -> str | None:
         """Why the active version is not served, and which one is; None when all is well."""
-        if self._refused is None:
+        if self._hindrance is None:
             return None
-        version, reason = self._refused
+        version, reason = self._hindrance.version, self._hindrance.reason
         instead = self.scorer.version or "none"
-        return f"version {version} cannot be served, {instead} is: {reason}; roll back, or restore its files"
+        if self._hindrance.is_damaged:
+            return f"version {version} cannot be served, {instead} is: {reason}; roll back, or restore its files"
+        return f"version {version} is not fetched yet, {instead} is served: {reason}"
+
+    @property
+    def refusal(self) -> str | None:
+        """The trouble if the active version is damaged: then nobody should rely on this role. Else None."""
+        return self.trouble if self._hindrance is not None and self._hindrance.is_damaged else None
 
     def standing(self) -> Model:
         """What is served now, for the heartbeat."""
         version = self.scorer.version
-        swap: SwapState = (
-            "loading" if self._loading else "refused" if self.trouble else "serving" if version else "none"
-        )
+        swap: SwapState
+        if self._loading or (self.trouble and not self.refusal):
+            swap = "loading"
+        else:
+            swap = "refused" if self.refusal else "serving" if version else "none"
         return Model(version, self._sequence if self._sequence >= 0 else None, swap, self.trouble)
 
     def begin(self) -> bool:
@@ -111,28 +129,38 @@ class Serving:
     def look(self) -> Swap | None:
         """Swap to the active version unless it is served already.
 
-        A bad file leaves the served one in place; the version is tried again every ``retry_limit_seconds``.
+        A bad file, or a store that does not answer, leaves the served one in place; the version is tried again every
+        ``retry_limit_seconds``. Raises StoreUnavailable where none is served yet.
         """
         active = self._registry.active()
         if active is None or not self._is_due(active):
             return None
-        swapped = None
+        swapped = hindrance = None
         try:
             if active.version != self.scorer.version:
                 swapped = self._swap(active)
-            self._refused = None
         except BadArtifact as error:
-            refused = (active.version, str(error))
-            if refused != self._refused:
-                _log.error("model refused", version=active.version, serving=self.scorer.version, reason=str(error))
-            self._refused = refused
-            self._retry_at = self._clock() + self._retry_seconds
+            hindrance = Hindrance(active.version, str(error), is_damaged=True)
+        except StoreUnavailable as error:
+            if self.scorer.version is None:
+                raise
+            hindrance = Hindrance(active.version, str(error), is_damaged=False)
+        self._note(hindrance)
         self._sequence = active.sequence
         return swapped
 
+    def _note(self, hindrance: Hindrance | None) -> None:
+        """Remember why the active version is not served, log it once, and pause before it is tried again."""
+        if hindrance is not None:
+            self._retry_at = self._clock() + self._retry_seconds
+        if hindrance is not None and hindrance != self._hindrance:
+            event, log = ("model refused", _log.error) if hindrance.is_damaged else ("model not fetched", _log.warning)
+            log(event, version=hindrance.version, serving=self.scorer.version, reason=hindrance.reason)
+        self._hindrance = hindrance
+
     def _is_due(self, active: Active) -> bool:
-        """Whether the log has grown, or the active version was refused and may have been restored since."""
-        return active.sequence > self._sequence or (self._refused is not None and self._clock() >= self._retry_at)
+        """Whether the log has grown, or what hindered the active version may be gone."""
+        return active.sequence > self._sequence or (self._hindrance is not None and self._clock() >= self._retry_at)
 
     def _swap(self, active: Active) -> Swap:
         seconds = self._load(active.version)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from importance.errors import BadArtifact, Conflict, Unavailable
+from importance.errors import BadArtifact, Conflict, StoreUnavailable, Unavailable
 from importance.sample import Sample
 from storage import migrate
 from storage.artifacts import Artifacts
@@ -53,6 +53,21 @@ class Place:
     def repair(self, version: str) -> None:
         """Flip it back."""
         self.spoil(version)
+
+    def cut_off(self, version: str) -> None:
+        """Let the store answer with an error that says nothing of the files."""
+        manifest = self._manifest(version)
+        manifest.rename(manifest.with_suffix(".kept"))
+        manifest.mkdir()
+
+    def connect(self, version: str) -> None:
+        """Let it answer again."""
+        manifest = self._manifest(version)
+        manifest.rmdir()
+        manifest.with_suffix(".kept").rename(manifest)
+
+    def _manifest(self, version: str) -> Path:
+        return Path(self.settings.artifacts_url) / self.registry.version(version).artifact / "SHA256SUMS"
 
     def serving(self, clock: Callable[[], float] = monotonic) -> Serving:
         return Serving(self.settings, self.registry, self.artifacts, clock)
@@ -141,6 +156,35 @@ def test_a_refused_version_is_tried_again_after_a_pause_and_served_once_its_file
     swap = serving.look()
     assert swap is not None
     assert (swap.version, used(serving), serving.trouble, serving.standing().swap) == ("v2", "v2", None, "serving")
+
+
+def test_while_the_store_does_not_answer_the_served_version_stays_and_the_role_is_ready(place: Place) -> None:
+    now = 0.0
+    serving = place.serving(clock=lambda: now)
+    serving.begin()
+    place.cut_off("v2")
+    place.promote("v2")
+    assert serving.look() is None
+    assert used(serving) == "v1"
+    assert serving.trouble is not None
+    assert serving.trouble.startswith("version v2 is not fetched yet, v1 is served: the artifact store ")
+    assert (serving.refusal, serving.standing().swap) == (None, "loading")
+    place.connect("v2")
+    assert serving.look() is None  # in the pause
+    now += place.settings.retry_limit_seconds
+    assert serving.look() is not None
+    assert (used(serving), serving.trouble, serving.standing().swap) == ("v2", None, "serving")
+
+
+def test_a_worker_that_begins_while_the_store_does_not_answer_waits_for_the_active_version(place: Place) -> None:
+    place.promote("v2")
+    place.cut_off("v2")
+    serving = place.serving()
+    with pytest.raises(StoreUnavailable):
+        serving.begin()
+    place.connect("v2")
+    assert serving.begin()
+    assert used(serving) == "v2"
 
 
 def test_a_refused_version_that_stays_damaged_is_logged_once(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
