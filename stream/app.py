@@ -22,7 +22,7 @@ from importance.errors import Unavailable
 from stream.agent import Pipeline
 from stream.chunks import ChunkApp, ChunkSchema
 from stream.clients import faust_options
-from stream.connecting import require_broker
+from stream.connecting import ANSWER_SECONDS, require_broker
 from stream.connection import KafkaConnection
 from stream.lane import Effects, Limits
 from stream.publishing import Publisher
@@ -35,7 +35,6 @@ STATUS_FAILED = 70
 STATUS_GRACE_EXCEEDED = 75
 
 _LOOK_SECONDS = 1.0
-_ANSWER_SECONDS = 5.0
 _MEGABYTE = 1 << 20
 
 
@@ -170,7 +169,7 @@ class Worker:
         """Ask the broker every second how far its partitions go, and leave marks for the watchdog."""
         for look in range(1 << 62):
             try:
-                positions = await self.app.consumer.positions(_ANSWER_SECONDS)
+                positions = await self.app.consumer.positions(ANSWER_SECONDS)
             except Unavailable as error:
                 self.pipeline.availability.probed(KAFKA, self, str(error))
                 positions = {}

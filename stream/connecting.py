@@ -14,10 +14,11 @@ from stream.connection import KafkaConnection
 # The smallest request of the protocol: length, key 18 (ApiVersions), version 0, correlation 0, client "weir".
 _API_VERSIONS_REQUEST = struct.pack(">ihhih4s", 14, 18, 0, 0, 4, b"weir")
 
+ANSWER_SECONDS = 5.0  # a healthy broker answers in milliseconds, a busy one in a second or two
 _TLS_ALERT = 0x15  # the first byte of what a TLS listener answers to a request in plain text
 
 
-def require_broker(connection: KafkaConnection, timeout_seconds: float = 5.0) -> None:
+def require_broker(connection: KafkaConnection, timeout_seconds: float = ANSWER_SECONDS) -> None:
     """Return when one of the addresses answers a request, over TLS if the connection has it; else raise Unavailable."""
     problem = ""
     context = connection.ssl_context()

@@ -1,8 +1,12 @@
 """How much one process of the interface takes at once. Knows nothing of HTTP."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
+from time import monotonic
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 MAX_BODY_BYTES = 16 * 1024 * 1024  # the most items, each of 16 KB
 
@@ -52,3 +56,31 @@ class Allowance:
         """Give back what was taken."""
         with self._lock:
             self._taken -= amount
+
+
+class Recent(Generic[T]):
+    """What ``make`` gives, made again by the next call when it is older than ``seconds``. For any threads.
+
+    >>> now = 0.0
+    >>> count = iter(range(9))
+    >>> recent = Recent(lambda: next(count), seconds=2.0, clock=lambda: now)
+    >>> recent(), recent()
+    (0, 0)
+    >>> now = 2.0
+    >>> recent()
+    1
+    """
+
+    def __init__(self, make: Callable[[], T], seconds: float, clock: Callable[[], float] = monotonic) -> None:
+        self._make = make
+        self._seconds = seconds
+        self._clock = clock
+        self._made: tuple[T, float] | None = None
+        self._lock = Lock()
+
+    def __call__(self) -> T:
+        """The value; whoever comes while it is made waits for it."""
+        with self._lock:
+            if self._made is None or self._clock() - self._made[1] >= self._seconds:
+                self._made = self._make(), self._clock()
+            return self._made[0]

@@ -1,18 +1,28 @@
 """``GET /v1/status``: whether everything is alive, as `weir.status` tells it."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, HTTPException, status
 
 from weir.api.context import ApiContext
+from weir.api.limits import Allowance
 from weir.status import Status
+
+MAX_ASKING = 8  # at once: each may wait for Kafka, in a thread that scoring wants
 
 
 def create_router(context: ApiContext) -> APIRouter:
     """The route of the status."""
     router = APIRouter()
+    asking = Allowance(MAX_ASKING)
 
     @router.get("/v1/status", tags=["live"])
-    def status() -> Status:
+    def current() -> Status:
         """Roles with the model and the last error of each, partitions with owner and lag, and training."""
-        return context.status()
+        if not asking.take():
+            detail = f"{asking.limit} requests ask for the status, as many as may: ask less often"
+            raise HTTPException(status.HTTP_429_TOO_MANY_REQUESTS, detail)
+        try:
+            return context.status()
+        finally:
+            asking.give_back()
 
     return router

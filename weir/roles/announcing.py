@@ -1,17 +1,17 @@
 """Announce changes of the promotion log from a role, without waiting for a Kafka that is unavailable."""
 
 from storage.registry import Entry, Registry
-from stream.watch import KafkaWatch
 from weir import logs
 from weir.announcing import tell
 from weir.connection import kafka_connection
+from weir.roles.watching import Watch
 from weir.settings import Settings
 from weir.topics import named_topics
 
 _log = logs.logger(__name__)
 
 
-def announce(settings: Settings, registry: Registry, kafka: KafkaWatch, entry: Entry) -> None:
+def announce(settings: Settings, registry: Registry, kafka: Watch, entry: Entry) -> None:
     """Wake the workers; where that fails, log it: they poll the promotion log."""
     problem = kafka.trouble or tell(kafka_connection(settings), named_topics(settings).models, registry, entry)
     if problem is not None:

@@ -16,15 +16,13 @@ from storage.pool import Pool
 from storage.quality import Quality
 from storage.registry import Registry
 from storage.requests import Requests
-from storage.watch import Watch
 from stream.reports import KAFKA, STORAGE
 from stream.topics import topic_id
-from stream.watch import KafkaWatch
 from weir import logs, snapshot, status
 from weir.api.app import create_api
 from weir.api.context import ApiContext
 from weir.api.figures import shared_state
-from weir.api.limits import Limits
+from weir.api.limits import Limits, Recent
 from weir.api.server import ApiServer
 from weir.connection import kafka_connection
 from weir.estimating import estimates
@@ -33,10 +31,12 @@ from weir.roles.common import begin, database, patiently, ready_database, stoppe
 from weir.roles.heart import Heart
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
+from weir.roles.watching import watch_kafka, watched_storage
 from weir.settings import Settings
 from weir.topics import Measured, measured, named_topics
 
 _log = logs.logger(__name__)
+MEASURED_SECONDS = 2.0  # so long Kafka's ends of partitions hold for whoever asks for the status
 
 
 def run(settings: Settings) -> int:
@@ -53,7 +53,7 @@ def run(settings: Settings) -> int:
     metrics.register(
         SharedStateCollector(lambda: shared_state(models, pool, Quality(engine), lambda: serving.scorer.version))
     )
-    kafka = KafkaWatch(kafka_connection(settings), partial(reporting.change, KAFKA))
+    kafka = watch_kafka(kafka_connection(settings), reporting)
 
     @cache
     def topic() -> UUID:
@@ -72,8 +72,10 @@ def run(settings: Settings) -> int:
         version, seen = serving.scorer.estimate(samples)
         return version, seen.prediction.tolist()
 
+    asked = Recent(partial(measured, settings), MEASURED_SECONDS)
+
     def measure() -> Measured:
-        return measured(settings) if kafka.trouble is None else Measured(trouble=kafka.trouble)
+        return asked() if kafka.trouble is None else Measured(trouble=kafka.trouble)
 
     degraded: list[str] = []  # as of the last look: a probe asks often, and must not wait for Postgres
 
@@ -110,7 +112,7 @@ def run(settings: Settings) -> int:
         ApiServer(
             create_api(context), settings.api_host, settings.api_port, context.closing, limits.header_seconds
         ) as server,
-        Watch(engine, partial(reporting.change, STORAGE)),
+        watched_storage(engine, reporting),
         kafka,
         Heart(settings.database_url, "api", reporting.beat),
     ):
@@ -127,7 +129,7 @@ def run(settings: Settings) -> int:
                 reporting.change("storage", False, str(error))
             else:
                 reporting.change("storage", True, "")
-                reporting.change("model", serving.trouble is None, serving.trouble or "")
+                reporting.change("model", serving.refusal is None, serving.refusal or "")
             if not server.alive:
                 return 1
     return 0

@@ -37,14 +37,14 @@ class Reporting:
         self._error: tuple[str, datetime] | None = None
         self._assigned: tuple[Assigned, ...] = ()
         self._late = LateWarnings(clock)
-        self._away: dict[str, str] = {}
+        self._away: dict[str, dict[str, str]] = {}  # dependency → witness → reason
         self._changing = Lock()
         self._partitions: set[int] = set()
 
     def reasons(self) -> list[str]:
         """Why the worker cannot take events now; empty when it can."""
         with self._changing:
-            return list(self._away.values())
+            return [next(iter(reasons.values())) for reasons in self._away.values() if reasons]
 
     def started(self) -> None:
         """The role has all that it needs, and works from now on."""
@@ -96,18 +96,23 @@ class Reporting:
                 self.failed(f"{type(report.error).__name__}: {report.error}")
                 _log.error("worker failed", exc_info=report.error)
 
-    def change(self, dependency: str, available: bool, reason: str) -> None:
-        """A dependency went away or came back: one line each, and readiness follows."""
-        self._dependencies.set(dependency, available)
+    def change(self, dependency: str, available: bool, reason: str, witness: str = "") -> None:
+        """``witness`` cannot reach a dependency, or reached it: one line at each change, and readiness follows.
+
+        A dependency is unavailable while one of its witnesses cannot reach it.
+        """
         with self._changing:
-            known = dependency in self._away
+            reasons = self._away.setdefault(dependency, {})
+            known = bool(reasons)
             if available:
-                self._away.pop(dependency, None)
+                reasons.pop(witness, None)
             else:
-                self._away[dependency] = f"{dependency}: {reason}"
-        if available and known:
+                reasons[witness] = f"{dependency}: {reason}"
+            still = bool(reasons)
+            self._dependencies.set(dependency, not still)
+        if known and not still:
             _log.info("dependency is back", dependency=dependency)
-        elif not available and not known:
+        elif still and not known:
             if not self._starting:  # what a start waits for is a reason, not an error
                 self.failed(f"{dependency}: {reason}")
             _log.warning("dependency is away", dependency=dependency, reason=reason)

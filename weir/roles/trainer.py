@@ -24,9 +24,7 @@ from storage.progress import samples_decided
 from storage.registry import Active, Entry, Registry
 from storage.requests import Requests
 from storage.runs import LEARNED, PROMOTED, REJECTED, RESULTS, SUPERSEDED, Run, Runs
-from storage.watch import Watch
 from stream.reports import KAFKA, STORAGE
-from stream.watch import KafkaWatch
 from trainer import folder as versions
 from trainer.cycle import Candidate, Held, Start, learn
 from trainer.device import choose, use_threads
@@ -41,6 +39,7 @@ from weir.roles.common import begin, database, patiently, ready_database, stoppe
 from weir.roles.heart import Heart
 from weir.roles.reporting import Reporting
 from weir.roles.storing import StoreHealth
+from weir.roles.watching import watch_kafka, watched_storage
 from weir.scratch import scratch
 from weir.settings import Settings
 
@@ -63,7 +62,7 @@ def run(settings: Settings) -> int:
     with (
         stopped_by_signals(stop.set),
         Exporter(registry, reporting.reasons, settings.metrics_host, settings.metrics_port) as page,
-        Watch(engine, partial(reporting.change, STORAGE)),
+        watched_storage(engine, reporting),
         _announcing(settings, engine, reporting) as announced,
         Heart(settings.database_url, "trainer", reporting.beat),
     ):
@@ -84,7 +83,7 @@ def _announcing(settings: Settings, engine: Engine, reporting: Reporting) -> Ite
     if not settings.kafka_bootstrap:
         yield lambda _: None
         return
-    with KafkaWatch(kafka_connection(settings), partial(reporting.change, KAFKA)) as kafka:
+    with watch_kafka(kafka_connection(settings), reporting) as kafka:
         yield partial(announce, settings, Registry(engine), kafka)
 
 

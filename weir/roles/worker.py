@@ -21,7 +21,6 @@ from storage.buffer import Buffer
 from storage.engine import Engine
 from storage.progress import Progresses
 from storage.registry import Registry
-from storage.watch import Watch
 from stream.announcements import follow
 from stream.app import STATUS_FAILED, StreamSettings, Worker
 from stream.codecs import WORKER_LIBRARY, require_codecs
@@ -42,6 +41,7 @@ from weir.roles.common import (
 from weir.roles.heart import Heart
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
+from weir.roles.watching import watched_storage
 from weir.settings import Settings
 from weir.topics import named_topics
 
@@ -61,7 +61,7 @@ def run(settings: Settings) -> int:
     with (
         stopped_by_signals(stop.set),
         Exporter(registry, reporting.reasons, settings.metrics_host, settings.metrics_port) as page,
-        Watch(engine, partial(reporting.change, STORAGE)),
+        watched_storage(engine, reporting),
         Heart(settings.database_url, "worker", reporting.beat),
     ):
         _log.info("page is served", url=page.url)
@@ -222,6 +222,6 @@ async def _swap_when_woken(
             availability.probed(STORAGE, serving, str(error))
             continue
         availability.probed(STORAGE, serving, None)
-        reporting.change("model", serving.trouble is None, serving.trouble or "")
+        reporting.change("model", serving.refusal is None, serving.refusal or "")
         if swap is not None and swap.is_rollback:
             reporting.rolled_back(swap.since_entry_seconds)

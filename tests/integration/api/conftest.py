@@ -72,7 +72,7 @@ class World:
             request_training=self.request_training,
             not_ready=lambda: self.reasons,
             degraded=lambda: self.degraded,
-            status=lambda: status.take(self.engine, Measured(self.topic, {0: 50})),
+            status=self.status,
             page=partial(page, registry),
             metrics=HttpMetrics(registry),
             limits=limits,
@@ -87,6 +87,9 @@ class World:
     def predict(self, samples: Sequence[Sample]) -> tuple[str, list[float]]:
         """The share of the query's words that the text has."""
         return "v1", [np.mean([word in x.text.split() for word in x.query.split() or [""]]).item() for x in samples]
+
+    def status(self) -> status.Status:
+        return status.take(self.engine, Measured(self.topic, {0: 50}))
 
     def request_training(self, actor: str, reason: str) -> bool:
         active = self.registry.active()

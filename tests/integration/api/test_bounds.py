@@ -5,15 +5,18 @@ import socket
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Event
+from threading import Event, Semaphore
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from importance.sample import Sample
 from weir.api.limits import MAX_BODY_BYTES, Limits
 from weir.api.shapes import MAX_ITEMS
+from weir.api.status import MAX_ASKING
+from weir.status import Status
 
 from .conftest import World
 
@@ -146,6 +149,40 @@ def test_scorings_beyond_the_bound_are_refused_for_now(postgres: Any) -> None:
             world.let_go.set()
             assert first.result().status_code == 200
         assert world.http.post("/v1/rank", json=asked).status_code == 200
+    finally:
+        world.let_go.set()
+        world.close()
+
+
+class Asking(World):
+    """Asks Kafka for its status until it is let go."""
+
+    def __init__(self, database_url: str) -> None:
+        self.asked, self.let_go = Semaphore(0), Event()
+        super().__init__(database_url)
+
+    def status(self) -> Status:
+        self.asked.release()
+        self.let_go.wait()
+        return super().status()
+
+
+def test_a_slow_status_is_refused_for_now_where_many_wait_and_others_are_answered(postgres: Any) -> None:
+    world = Asking(postgres.database())
+    asked = {"query": "q", "surface": "ad", "items": [{"item": "i", "text": "t"}]}
+    try:
+        with ThreadPoolExecutor(MAX_ASKING) as others:
+            waiting = [others.submit(httpx.get, f"{world.server.url}/v1/status", timeout=60) for _ in range(MAX_ASKING)]
+            for _ in waiting:
+                world.asked.acquire()
+            for _ in range(60):
+                answer = world.http.get("/v1/status")
+                world.problem(answer, 429)
+            assert answer.headers["retry-after"] == "1"
+            assert world.http.post("/v1/rank", json=asked).status_code == 200
+            world.let_go.set()
+            assert [each.result().status_code for each in waiting] == [200] * MAX_ASKING
+        assert world.http.get("/v1/status").status_code == 200
     finally:
         world.let_go.set()
         world.close()

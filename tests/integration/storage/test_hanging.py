@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import closing
 from queue import Queue
 from threading import Thread
 
@@ -11,8 +12,9 @@ import sqlalchemy as sa
 
 from importance.errors import Unavailable
 from storage.engine import create_engine, transaction
-from storage.watch import Watch
+from storage.hanging import HangProbe
 from tests.conftest import TestPostgres
+from weir.roles.watching import Watch
 
 
 def test_a_stopped_database_lets_nobody_wait_and_comes_back(own_postgres: TestPostgres) -> None:
@@ -29,7 +31,8 @@ def test_a_stopped_database_lets_nobody_wait_and_comes_back(own_postgres: TestPo
         else:
             outcomes.put(None)
 
-    with Watch(engine, lambda available, _: changes.put(available)):
+    with closing(HangProbe(engine)) as probe, Watch("storage", probe, lambda available, _: changes.put(available)):
+        assert changes.get(timeout=60) is True
         ask()
         assert outcomes.get() is None
         with transaction(engine) as connection:
@@ -42,8 +45,8 @@ def test_a_stopped_database_lets_nobody_wait_and_comes_back(own_postgres: TestPo
         try:
             waiting = Thread(target=ask)
             waiting.start()  # on the connection that is open already
-            assert isinstance(outcomes.get(timeout=60), Unavailable)
-            assert changes.get(timeout=60) is False
+            assert isinstance(outcomes.get(timeout=10), Unavailable)
+            assert changes.get(timeout=10) is False
             waiting.join()
             with pytest.raises(Unavailable, match="does not answer"), transaction(engine):
                 pass

@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 
 from importance.decisions import LateRecord
 from monitoring.metrics import DependencyMetrics, WorkerMetrics, new_registry
-from stream.reports import Scored, Standing, Turn
+from stream.reports import Change, Scored, Standing, Turn
 from weir.roles.reporting import Reporting
 
 
@@ -94,3 +94,18 @@ def test_what_a_start_waits_for_is_a_reason_and_no_error_but_a_dependency_lost_l
     beat = reporting.beat()
     assert (beat.state, beat.error) == ("not_ready", "storage: no answer")
     assert beat.error_time is not None
+
+
+def test_a_dependency_is_back_only_when_every_witness_reached_it() -> None:
+    registry = new_registry()
+    reporting = Reporting(WorkerMetrics(registry), DependencyMetrics(registry, ("storage",)))
+    with capture_logs() as lines:
+        reporting(Change("storage", available=False, reason="the flush is refused"))
+        reporting.change("storage", False, "no answer", witness="watch")
+        reporting.change("storage", True, "", witness="watch")
+        assert reporting.reasons() == ["storage: the flush is refused"]
+        assert registry.get_sample_value("weir_dependency_up", {"dependency": "storage"}) == 0
+        reporting(Change("storage", available=True, reason="storage answers again"))
+        assert reporting.reasons() == []
+        assert registry.get_sample_value("weir_dependency_up", {"dependency": "storage"}) == 1
+    assert [line["event"] for line in lines] == ["dependency is away", "dependency is back"]

@@ -1,0 +1,92 @@
+"""Poll a dependency from a thread, and report when it goes and when it is back, whatever else the role does."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from threading import Event, Thread
+from types import TracebackType
+from typing import Self
+
+from importance.errors import InvalidInput, Unavailable
+from storage.engine import Engine
+from storage.hanging import HangProbe
+from stream.connecting import ANSWER_SECONDS, require_broker
+from stream.connection import KafkaConnection
+from stream.reports import KAFKA, STORAGE
+from weir import logs
+from weir.roles.reporting import Reporting
+
+_log = logs.logger(__name__)
+POLL_SECONDS = 1.0
+_WITNESS = "watch"
+
+Ask = Callable[[], str | None]
+"""None when the dependency answers, else why not. Raises Unavailable when it could not be asked: nothing changes."""
+
+
+class Watch:
+    """Calls ``ask`` every second of a ``with`` block; ``notify(available, reason)`` is called at each change.
+
+    The first result is a change. ``trouble`` is the last result: why the dependency does not answer, None when it does
+    or was not asked yet; callers check it before a request that would wait for its timeout. Whatever ``ask`` or
+    ``notify`` raises is logged once, and the next poll comes.
+    """
+
+    def __init__(self, name: str, ask: Ask, notify: Callable[[bool, str], None]) -> None:
+        self.trouble: str | None = None
+        self._ask = ask
+        self._notify = notify
+        self._notified: str | bool | None = False  # not yet; else the trouble that was
+        self._failure = ""
+        self._ended = Event()
+        self._thread = Thread(target=self._run, name=f"weir-watch-{name}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self._poll()
+            except Unavailable:  # those who work with it see it, too
+                pass
+            except Exception as error:  # a role that is no longer watched would look well, or unwell, for ever
+                if str(error) != self._failure:
+                    _log.error("a poll failed", watch=self._thread.name, exc_info=error)
+                self._failure = str(error)
+            self._ended.wait(POLL_SECONDS)
+
+    def _poll(self) -> None:
+        self.trouble = trouble = self._ask()
+        if trouble != self._notified:
+            self._notify(trouble is None, trouble or "")
+            self._notified = trouble
+
+
+@contextmanager
+def watched_storage(engine: Engine, reporting: Reporting) -> Iterator[Watch]:
+    """Watch Postgres for the length of a block; nobody waits for one that hangs."""
+    report = partial(reporting.change, STORAGE, witness=_WITNESS)
+    with closing(HangProbe(engine)) as probe, Watch(STORAGE, probe, report) as watch:
+        yield watch
+
+
+def watch_kafka(connection: KafkaConnection, reporting: Reporting) -> Watch:
+    """What watches Kafka, by a request: the kernel of a stopped broker goes on accepting connections and bytes."""
+    ask = partial(_ask_brokers, connection, ANSWER_SECONDS / len(connection.addresses))
+    return Watch(KAFKA, ask, partial(reporting.change, KAFKA, witness=_WITNESS))
+
+
+def _ask_brokers(connection: KafkaConnection, seconds_each: float) -> str | None:
+    try:
+        require_broker(connection, seconds_each)
+    except (InvalidInput, Unavailable) as error:  # certificates are read at each poll, and may be replaced meanwhile
+        return str(error)
+    return None
