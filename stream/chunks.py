@@ -38,10 +38,16 @@ _REVOKE_COMMIT_SECONDS = 2.0  # a rebalance must not wait for a broker that is a
 
 @dataclass
 class Fetched:
-    """What one poll brought of a partition."""
+    """What one poll brought of a partition: records, and the offsets from and up to which it read.
+
+    Transaction markers and what was aborted or compacted are read, and are no records. ``start`` is None where
+    the poll began in another generation, or at no offset.
+    """
 
     records: list[ConsumerRecord] = field(default_factory=list)
     size_bytes: int = 0
+    start: int | None = None
+    end: int = 0
 
 
 def size_of(records: Iterable[ConsumerRecord]) -> int:
@@ -74,6 +80,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
     ) -> tuple[int, Mapping[TP, Fetched]]:
         """Drain what was fetched, until ``poll_bytes`` are reached: aiokafka inflates and counts records one by one."""
         most, budget = max_records or _FIRST_RECORDS, self.consumer.poll_bytes
+        began, starts = consumer._coordinator.generation, _next_offsets(consumer, active_partitions)
         fetched: dict[TP, Fetched] = {}
         count = size_bytes = 0
         wanted = min(_FIRST_RECORDS, max(1, budget // self._record_bytes), most)
@@ -89,6 +96,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
                 size = size_of(records)
                 entry.records += records
                 entry.size_bytes += size
+                entry.end = records[-1].offset + 1
                 count += len(records)
                 size_bytes += size
             # Behind a rebalance, draining would wait, and bring records of another generation.
@@ -98,7 +106,13 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
             wanted = min(_SLICE_RECORDS, most - count, max(1, (budget - size_bytes) // self._record_bytes))
             timeout = 0  # what lies ready, without waiting
         # Nothing was awaited since the first records were drained, so the generation is the one they belong to.
-        return consumer._coordinator.generation, fetched
+        generation = consumer._coordinator.generation
+        for tp, end in _next_offsets(consumer, active_partitions).items():
+            start = starts.get(tp) if generation == began else None
+            if tp in fetched or start not in (None, end):
+                entry = fetched.setdefault(tp, Fetched())
+                entry.start, entry.end = start, end
+        return generation, fetched
 
     def touch(self) -> None:
         """Tell aiokafka that somebody polls (max.poll.interval), without fetching."""
@@ -127,13 +141,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
             ends = await asyncio.wait_for(consumer.end_offsets(assigned), timeout_seconds)
         except (KafkaError, TimeoutError) as error:
             raise _no_answer(timeout_seconds, error) from error
-        known = consumer._subscription.subscription.assignment
-        found = {}
-        for tp, end in ends.items():
-            state = known.state_value(tp) if known is not None else None
-            if state is not None and state.has_valid_position:
-                found[tp.partition] = (state.position, end)
-        return found
+        return {tp.partition: (at, ends[tp]) for tp, at in _next_offsets(consumer, ends).items()}
 
     async def log_start(self, tp: TP, timeout_seconds: float) -> int:
         """Ask the broker for the first offset that the partition's log has; raises :class:`Unavailable`."""
@@ -146,6 +154,13 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
         except (KafkaError, TimeoutError) as error:
             raise _no_answer(timeout_seconds, error) from error
         return int(starts[tp])
+
+
+def _next_offsets(consumer: Any, tps: Iterable[TopicPartition]) -> dict[Any, int]:
+    """The offset to be read next, of those assigned partitions that have one."""
+    assignment = consumer._subscription.subscription.assignment
+    states = {tp: assignment.state_value(tp) for tp in tps} if assignment is not None else {}
+    return {tp: state.position for tp, state in states.items() if state is not None and state.has_valid_position}
 
 
 def _no_answer(timeout_seconds: float, error: Exception) -> Unavailable:
@@ -211,9 +226,9 @@ class ChunkConsumer(driver.Consumer):
                 self.stale_fetches += 1  # a rebalance came between the fetch and here, or goes on
                 self._dropped.add(tp)
                 continue
-            fresh = await self._after_end(ledger, found.records)
-            if fresh:
-                yield tp, self._message(ledger, fresh, found.size_bytes)
+            first = ledger.end
+            if await self._follows(ledger, found):
+                yield tp, self._message(ledger, first, found)
 
     async def _ask_again(self) -> None:
         """Take positions back to where the ledgers end, if what lay there was dropped."""
@@ -230,41 +245,44 @@ class ChunkConsumer(driver.Consumer):
             and ledger.undecoded_bytes < self.poll_bytes
         )
 
-    async def _after_end(self, ledger: Ledger, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
-        """Hold the records against what was delivered: cut repeats, ask once more at a gap."""
-        if records[0].offset == ledger.end:
-            return records
-        if records[0].offset < ledger.end:  # fetched again within the generation
-            return [record for record in records if record.offset >= ledger.end]
-        if ledger.hole == ledger.end:  # the same gap again: compaction, a transaction marker, or what the log lost
-            try:
-                ledger.skip_to(await self._thread.log_start(ledger.tp, _ANSWER_SECONDS))
-            except Unavailable as error:
-                self.log.warning("no answer to where the log of %r starts: %s", ledger.tp, error)
-            else:
-                return records
+    async def _follows(self, ledger: Ledger, found: Fetched) -> bool:
+        """Hold what was read against what was delivered: cut repeats. False: nothing new, or to be fetched again."""
+        if found.end <= ledger.end:
+            return False
+        if found.records and found.records[0].offset < ledger.end:  # fetched again within the generation
+            found.records = [record for record in found.records if record.offset >= ledger.end]
+        first = found.records[0].offset if found.records else found.end
+        if first == ledger.end:
+            return True
+        try:
+            log_start = await self._thread.log_start(ledger.tp, _ANSWER_SECONDS)
+        except Unavailable as error:
+            self.log.warning("no answer to where the log of %r starts: %s", ledger.tp, error)
         else:
-            ledger.hole = ledger.end
+            ledger.skip_to(min(log_start, first))
+            if found.start is not None and found.start <= ledger.end:
+                return True  # compaction and transaction markers: all of it was read, and nothing was there
             self.holes += 1
         await self._thread.seek_wait({ledger.tp: ledger.end})
-        return []
+        return False
 
-    def _message(self, ledger: Ledger, records: list[ConsumerRecord], size_bytes: int) -> ConsumerMessage:
-        last = records[-1]
-        chunk = ledger.add(records[0].offset, last.offset + 1, records, size_bytes)
+    def _message(self, ledger: Ledger, first: int, found: Fetched) -> ConsumerMessage:
+        """A message of one chunk; without records it begins at ``first``."""
+        records = found.records
+        chunk = ledger.add(records[0].offset if records else first, found.end, records, found.size_bytes)
         self.app.monitor.track_tp_end_offset(ledger.tp, self.highwater(ledger.tp))
         return ConsumerMessage(
             ledger.tp.topic,
             ledger.tp.partition,
-            last.offset,
-            (last.timestamp or 0) / 1000.0,
-            last.timestamp_type,
+            found.end - 1,
+            (records[-1].timestamp or 0) / 1000.0 if records else 0.0,
+            records[-1].timestamp_type if records else None,
             None,  # headers
             None,  # key
             chunk,
             None,  # checksum
             0,
-            size_bytes,
+            found.size_bytes,
             ledger.tp,
             generation_id=ledger.generation,
         )

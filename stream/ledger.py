@@ -13,9 +13,10 @@ from faust.types import TP
 class Chunk:
     """A contiguous slice of one partition, offsets ``first`` to ``end`` (exclusive), read in one generation.
 
-    ``records`` are the raw records until :meth:`release` drops them; ``count`` remains. The next chunk may begin past
-    ``end``: compaction and transaction markers leave holes. ``start``: where reading stood; from there to ``first``
-    no record is missing. It lies past the chunk before only where the log lost what was in between.
+    ``records`` are the raw records until :meth:`release` drops them; ``count`` remains. There may be none: transaction
+    markers and what was aborted or compacted take offsets, too, and for them the next chunk may begin past ``end``.
+    ``start``: where reading stood; from there to ``first`` no record is missing. It lies past the end of the chunk
+    before only where the log lost what was in between.
     """
 
     __slots__ = ("_ledger", "acknowledged", "count", "end", "first", "records", "size_bytes", "start")
@@ -73,7 +74,6 @@ class Ledger:
         "committed",
         "end",
         "generation",
-        "hole",
         "late",
         "live",
         "tp",
@@ -88,7 +88,6 @@ class Ledger:
         self.committable = self.committed = self.end = start
         self.undecoded_records = self.undecoded_bytes = 0
         self.late = 0  # acknowledgements that came after the generation was lost
-        self.hole: int | None = None  # where a gap was met and asked for once more
         self._chunks: deque[Chunk] = deque()
         self._on_room = on_room
 

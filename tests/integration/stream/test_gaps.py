@@ -2,9 +2,11 @@
 
 import asyncio
 
+import pytest
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaAdminClient, TopicPartition
 
+from stream import topics
 from stream.reports import Skipped, Turn
 from tests.integration.stream.harness import (
     CLOSED_MS,
@@ -25,7 +27,7 @@ async def test_a_transaction_marker_where_reading_begins_again_is_no_skipped_rec
         await producer.send_and_wait(place.topics.interactions, heartbeat(SHOWN_MS), partition=0)
     await producer.stop()
     async with running(place, store) as worker:
-        await worker.until(lambda: 0 in store.progress and store.progress[0].acknowledged == 1)
+        await worker.until(lambda: 0 in store.progress and store.progress[0].acknowledged >= 1)
     place.send([impression(1, FORGOTTEN_MS), heartbeat(2 * FORGOTTEN_MS - SHOWN_MS)])
     async with running(place, store) as again:
         await again.until(lambda: store.decided == 1)
@@ -44,6 +46,39 @@ async def test_records_that_the_log_lost_before_they_were_read_are_told_of(place
         assert again.of(Skipped) == [Skipped(0, acknowledged, 5)]
         assert again.reports.index(again.of(Skipped)[0]) < again.reports.index(again.of(Turn)[0])
     assert store.ids() == ["view-2"]
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+async def test_a_partition_that_ends_in_a_marker_is_decided_to_its_end(
+    is_committed: bool, place: Place, store: Store
+) -> None:
+    place.send([heartbeat(SHOWN_MS)])
+    producer = AIOKafkaProducer(bootstrap_servers=place.bootstrap, transactional_id=place.group)
+    await producer.start()
+    async with running(place, store) as worker:
+        await worker.until(lambda: store.next() == 1)
+        await producer.begin_transaction()
+        await producer.send_and_wait(place.topics.interactions, heartbeat(SHOWN_MS), partition=0)
+        await (producer.commit_transaction() if is_committed else producer.abort_transaction())
+        ends = topics.end_offsets(place.connection, place.topics.interactions)
+        assert ends == {0: 3}
+        await worker.until(lambda: {0: store.next()} == ends)
+        await worker.until(lambda: place.committed() == ends)
+    await producer.stop()
+
+
+async def test_markers_between_records_cost_no_second_fetch(place: Place, store: Store) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=place.bootstrap, transactional_id=place.group)
+    await producer.start()
+    async with running(place, store) as worker:
+        for number in range(20):
+            async with producer.transaction():
+                await producer.send_and_wait(place.topics.interactions, impression(number, SHOWN_MS), partition=0)
+            await worker.until(lambda end=2 * number + 2: store.progress[0].read == end if store.progress else False)
+        place.send([heartbeat(CLOSED_MS)])
+        await worker.until(lambda: store.decided == 20)
+        assert worker.worker.app.consumer.holes == 0
+    await producer.stop()
 
 
 def _delete_before(place: Place, offset: int) -> None:

@@ -353,7 +353,7 @@ async def test_the_marks_of_transactions_hide_neither_the_end_of_a_partition_nor
             async with producer.transaction():
                 await producer.send_and_wait(place.topics.interactions, impression(number, SHOWN_MS), partition=0)
         await worker.until(lambda: store.decided == 3)  # by idling: the end was seen behind the last mark
-        await worker.until(lambda: place.committed() == {0: 5})
+        await worker.until(lambda: place.committed() == {0: 6})  # the last mark, too
         assert worker.of(Standing)[-1].lag == {0: 0}
     await producer.stop()
 
