@@ -66,6 +66,9 @@ def _fields(text: str) -> str:
 FieldsText = Annotated[str, AfterValidator(_fields)]
 
 
+TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+
+
 class Settings(BaseSettings):
     """All settings. Frozen; nothing outside ``weir`` sees this object."""
 
@@ -184,7 +187,25 @@ class Settings(BaseSettings):
         description="partitions of a topic when it is made; an existing topic is never altered",
     )
     topic_prefix: str = Field(
-        default="", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="put before the name of every topic"
+        default="",
+        pattern=r"^[A-Za-z0-9._-]{0,100}$",
+        description="put before the name of every topic that no setting names",
+    )
+    topic_interactions: TopicName = Field(
+        default_factory=lambda known: known["topic_prefix"] + "interactions",
+        description="topic that is read; default: prefix and interactions",
+    )
+    topic_dead: TopicName = Field(
+        default_factory=lambda known: known["topic_prefix"] + "interactions.dead",
+        description="topic of dead letters; default: prefix and interactions.dead",
+    )
+    topic_importance: TopicName = Field(
+        default_factory=lambda known: known["topic_prefix"] + "importance",
+        description="topic of scored samples; default: prefix and importance",
+    )
+    topic_models: TopicName = Field(
+        default_factory=lambda known: known["topic_prefix"] + "models",
+        description="topic of promotions; default: prefix and models",
     )
     replication: int = Field(default=1, ge=1, le=9, description="replicas of a topic when it is made")
     consumer_group: str = Field(
@@ -413,6 +434,7 @@ def _disagreements(settings: Settings) -> Iterator[str]:
         if int(address.rpartition(":")[2]) > 65_535:
             yield f"WEIR_KAFKA_BOOTSTRAP has {address!r}; a port must be at most 65535"
     yield from _kafka_access(settings)
+    yield from _topic_names(settings)
     if settings.database_url and (what := url_problem(settings.database_url)):
         yield f"WEIR_DATABASE_URL {what}"
     if 0 < settings.half_life_seconds < 60:
@@ -432,6 +454,18 @@ def _disagreements(settings: Settings) -> Iterator[str]:
         bound = f"at least WEIR_MAX_WAITING, {settings.max_waiting}"
         yield f"WEIR_MAX_REMEMBERED is {settings.max_remembered}; it must be {bound}"
     yield from _never_learning(settings)
+
+
+def _topic_names(settings: Settings) -> Iterator[str]:
+    """Names that Kafka refuses, or takes for one: it tells ``.`` from ``_`` in no metric."""
+    seen: dict[str, str] = {}
+    for field in ("topic_interactions", "topic_dead", "topic_importance", "topic_models"):
+        name = str(getattr(settings, field))
+        if name in (".", ".."):
+            yield f"{variable(field)} is {name!r}, which Kafka refuses: choose another name"
+        if (other := seen.setdefault(name.replace(".", "_"), field)) != field:
+            same = f"like {variable(other)}, {getattr(settings, other)!r}"
+            yield f"{variable(field)} is {name!r}, {same}: each topic needs a name of its own, and . counts as _"
 
 
 def _kafka_access(settings: Settings) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Topics by the settings: their names under the prefix, and what they should be. Loads Kafka's client when called."""
+"""Topics by the settings: their names, and what they should be. Loads Kafka's client when called."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measured:
-    """The topic of interactions as the broker tells it: its id, and partition → the offset of the next record.
+    """The topic of interactions as the broker tells it: its id, and partition → the offset up to which it can be read.
 
     ``trouble``: why it could not be asked; then nothing is known.
     """
@@ -40,12 +40,15 @@ def measured(settings: "Settings") -> Measured:
 
 
 def named_topics(settings: "Settings") -> "Topics":
-    """The names of the topics under the prefix of the settings."""
+    """The names of the topics by the settings."""
     from stream.topics import Topics
 
-    plain = Topics()
-    names = (plain.interactions, plain.dead, plain.importance, plain.models)
-    return Topics(*(settings.topic_prefix + name for name in names))
+    return Topics(
+        interactions=settings.topic_interactions,
+        dead=settings.topic_dead,
+        importance=settings.topic_importance,
+        models=settings.topic_models,
+    )
 
 
 def planned_topics(settings: "Settings") -> "tuple[TopicPlan, ...]":

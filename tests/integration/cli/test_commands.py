@@ -28,7 +28,9 @@ from storage.heartbeats import Assigned, Heartbeats, Model, Process, Report
 from storage.progress import Progresses
 from storage.registry import Registry
 from storage.runs import Runs
+from stream.connection import KafkaConnection
 from stream.dead_letters import DeadLetter
+from stream.topics import end_offsets
 from tests.integration.storage.harness import CAPACITIES, TOPIC, Owner, offer
 from weir import policies, settings
 from weir.cli import run
@@ -342,6 +344,22 @@ def test_a_recorded_topic_is_replayed_under_another_prefix(
     assert json.loads(weir(*recorded).out) == {"position": 20 + ends, "sent": 20 + ends, "finished": True}
     assert json.loads(weir(*recorded).out)["sent"] == 0
     assert weir("replay", f"topic:{prefix}nothing").status == 1
+
+
+def test_two_installations_share_a_cluster_by_names_of_their_own(
+    weir: Weir, prefix: str, kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weir("topics")
+    names = [f"{prefix}second-{word}" for word in ("in", "dead", "out", "models")]
+    for variable, name in zip(("INTERACTIONS", "DEAD", "IMPORTANCE", "MODELS"), names, strict=True):
+        monkeypatch.setenv(f"WEIR_TOPIC_{variable}", name)
+    assert [topic["name"] for topic in weir("topics", "--json").data] == names
+    assert weir("topics", "--check").status == 0
+    ends = 2  # heartbeats, one a partition
+    assert weir("replay", "simulation", "--limit", "20").status == 0
+    assert sum(end_offsets(KafkaConnection(kafka), names[0]).values()) == 20 + ends
+    assert sum(end_offsets(KafkaConnection(kafka), f"{prefix}interactions").values()) == 0
+    assert weir("dead-letters", "list", "--json").out == ""
 
 
 def test_check_says_what_is_wrong_and_what_to_do(weir: Weir, database: str, prefix: str) -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from importance.errors import InvalidInput
+from stream.topics import Topics
 from weir import learning, policies, settings
 from weir.connection import kafka_connection
 from weir.masking import masked_url
 from weir.settings import Settings
+from weir.topics import named_topics
 
 DOCS = Path(__file__).parents[3] / "docs" / "settings.md"
 
@@ -112,6 +114,11 @@ SCRAM = SASL | {"WEIR_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512"}
         ("WEIR_API_HOST", "0.0.0.0", "loopback"),
         ("WEIR_SALT", "é" * 33, "has 66 bytes; it must have at most 64"),
         ("WEIR_SEED", "-1", "at least 0"),
+        ("WEIR_TOPIC_DEAD", "a b", "WEIR_TOPIC_DEAD is 'a b'"),
+        ("WEIR_TOPIC_DEAD", "..", "which Kafka refuses"),
+        ("WEIR_TOPIC_MODELS", "importance", "like WEIR_TOPIC_IMPORTANCE, 'importance': each topic needs a name"),
+        ("WEIR_TOPIC_MODELS", "interactions_dead", "like WEIR_TOPIC_DEAD, 'interactions.dead'"),
+        ("WEIR_TOPIC_PREFIX", "a/", "WEIR_TOPIC_PREFIX is 'a/'"),
         ("WEIR_KAFKA_SECURITY_PROTOCOL", "TLS", "'PLAINTEXT', 'SSL'"),
         ("WEIR_KAFKA_SECURITY_PROTOCOL", "SSL", "WEIR_KAFKA_BOOTSTRAP is not set"),
         ("WEIR_KAFKA_SASL_MECHANISM", "PLAIN", "nothing uses it: it belongs to SASL"),
@@ -301,6 +308,16 @@ def test_the_secrets_are_known_in_plain_and_as_the_url_writes_them(monkeypatch: 
 )
 def test_passwords_are_masked_in_any_text(text: str, masked: str) -> None:
     assert masked_url(text) == masked
+
+
+def test_a_topic_has_the_prefix_unless_its_name_is_given_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIR_TOPIC_PREFIX", "shop-b.")
+    monkeypatch.setenv("WEIR_TOPIC_INTERACTIONS", "clickstream")
+    names = named_topics(settings.read())
+    assert names == Topics("clickstream", "shop-b.interactions.dead", "shop-b.importance", "shop-b.models")
+    monkeypatch.delenv("WEIR_TOPIC_PREFIX")
+    monkeypatch.delenv("WEIR_TOPIC_INTERACTIONS")
+    assert named_topics(settings.read()) == Topics()
 
 
 def test_settings_cannot_be_changed() -> None:
