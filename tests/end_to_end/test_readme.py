@@ -125,8 +125,8 @@ def test_a_reader_takes_weir_to_servers_of_the_house_with_another_model_and_adds
             assert reader.runs("send.py") == ["sent 40 impressions and 10 clicks"]
             seen = reader.runs("watch.py")
             assert len(seen) == 40
-            assert [line.split()[2] for line in seen if line.startswith("p1")] == ["1"] * 10
-            assert [line.split()[2] for line in seen if line.startswith("p2")] == ["0"] * 10
+            assert [line.split()[3] for line in seen if line.split()[1] == "p1"] == ["1"] * 10
+            assert [line.split()[3] for line in seen if line.split()[1] == "p2"] == ["0"] * 10
             ranked = reader.runs("rank.py")
             assert {line.split()[0] for line in ranked[:2]} == {"p1", "p3"}
             assert ranked[2:] == ["by v1"]

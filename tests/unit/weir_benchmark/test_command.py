@@ -9,7 +9,7 @@ from weir.cli import run
 
 
 @pytest.mark.parametrize("data", ["home_depot", "complete_journey", "online_retail"])
-@pytest.mark.parametrize("words", [["--column", "text=title"], ["--positive", "yes"]])
+@pytest.mark.parametrize("words", [["--column", "text=title"], ["--positive", "yes"], ["--delimiter", ";"]])
 def test_names_of_columns_and_labels_are_refused_where_the_data_are_built_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: str, words: list[str]
 ) -> None:
