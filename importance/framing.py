@@ -8,6 +8,7 @@ from typing import Final
 from importance.errors import InvalidEvent
 
 FRAME_BYTES: Final = 5
+_JUDGED_BYTES: Final = 4096  # a record may hold hundreds of megabytes, and a field of them two bytes
 _REMEDY: Final = "write plain JSON, or use the registry's JSON Schema serializer"
 _VARINT_BITS: Final = 64
 
@@ -28,10 +29,10 @@ def unframed(value: bytes) -> bytes:
 
 
 def _is_protobuf(body: bytes) -> bool:
-    """Whether all of it reads as message indexes and then fields of Protobuf's wire format."""
+    """Whether its beginning reads as message indexes and then fields of Protobuf's wire format, none of them cut."""
     try:
         at = _after_message_indexes(body)
-        while at < len(body):
+        while at < min(len(body), _JUDGED_BYTES):
             at = _after_field(body, at)
     except ValueError:
         return False
@@ -41,6 +42,8 @@ def _is_protobuf(body: bytes) -> bool:
 def _after_message_indexes(body: bytes) -> int:
     """Behind the path to the message type: a count and as many numbers, none negative, all as zigzag varints."""
     count, at = _varint(body, 0)
+    if count > _JUDGED_BYTES:
+        raise ValueError("no type lies so deep")
     for _ in range(count // 2):
         index, at = _varint(body, at)
         count |= index & 1

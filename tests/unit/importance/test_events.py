@@ -4,6 +4,7 @@ import json
 import math
 from fractions import Fraction
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import msgspec
@@ -321,6 +322,21 @@ def test_json_in_a_registrys_frame_is_read_like_plain_json() -> None:
 @pytest.mark.timeout(20)
 def test_a_megabyte_made_to_be_slow_is_judged_in_linear_time(value: bytes) -> None:
     assert reason_of(value)
+
+
+def test_a_frame_costs_no_more_to_judge_the_longer_it_is() -> None:
+    def seconds(fields: int) -> float:
+        value = framed(b"\0" + b"\x08\x01" * fields)
+        began = process_time()
+        assert reason_of(value) == "protobuf_framed"
+        return process_time() - began
+
+    shortest = min(seconds(10_000) for _ in range(3))
+    assert seconds(5_000_000) < 100 * shortest  # to copy it; 500 times, were it all read
+
+
+def test_message_indexes_without_end_are_not_followed() -> None:
+    assert reason_of(framed(b"\xfe\xff\xff\xff\x0f" + b"\0" * 1_000_000)) == "avro_framed"
 
 
 def test_a_click_is_read_the_same_whichever_way_its_time_is_written() -> None:
