@@ -41,9 +41,9 @@ def writing(output: Path, schema: "pa.Schema") -> Iterator[Take]:
             take = opened.__enter__()
         try:
             yield lambda batch: _take(take, batch, output)
-        except BaseException:
-            with suppress(OSError):
-                opened.__exit__(None, None, None)
+        except BaseException as error:
+            with suppress(Exception):  # the first error is the one to report
+                opened.__exit__(type(error), error, error.__traceback__)
             raise
         with _written(output):
             opened.__exit__(None, None, None)

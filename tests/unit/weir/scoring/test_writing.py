@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
 from importance.errors import InvalidInput
 from weir.scoring.writing import writing
+from weir.writing import writing as writing_table
 
 
 def test_rows_are_written_in_their_order(tmp_path: Path) -> None:
@@ -34,6 +36,19 @@ def _write(output: Path, then: Callable[[], None]) -> None:
 def test_what_fails_while_rows_are_scored_is_no_error_of_the_output(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="weights"):
         _write(tmp_path / "out.parquet", (tmp_path / "weights").unlink)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_fails_first_is_what_is_raised_whatever_rows_are_held(tmp_path: Path) -> None:
+    schema = pa.schema([("id", pa.string())])
+
+    def fail() -> None:
+        with writing_table(tmp_path / "out.parquet", schema) as take:
+            take(pa.record_batch({"other": [1]}))  # held, and not to be written any more
+            raise RuntimeError("the first error")
+
+    with pytest.raises(RuntimeError, match="the first error"):
+        fail()
     assert not list(tmp_path.iterdir())
 
 
