@@ -75,11 +75,25 @@ def redrive(
     settings = located(read(), kafka=True)
     letters = dead_letters.read(kafka_connection(settings), named_topics(settings).dead, chosen)
     mended = None if value is None else value.encode()
-    sent = dead_letters.redrive(
-        kafka_connection(settings), letters, lambda letter: letter.value if mended is None else mended
-    )
-    if not sent:
+    empty: list[DeadLetter] = []
+
+    def mend(letter: "DeadLetter") -> bytes | None:
+        if mended is None and letter.value is None:
+            empty.append(letter)
+        return letter.value if mended is None else mended
+
+    sent = dead_letters.redrive(kafka_connection(settings), letters, mend)
+    if not sent and not empty:
         raise NotFound("no dead letter is as chosen; see weir dead-letters list")
+    if empty:
+        first = empty[0].source
+        note = (
+            f"{len(empty)} of the chosen letters have no value, so they cannot be sent: what was too large for a "
+            "letter is still in its topic, the first in {}, partition {}, offset {}".format(*first)
+        )
+        if not sent:
+            raise NotFound(note)
+        typer.echo(note, err=True)
     if as_json:
         print_json({"sent": sent})
     else:

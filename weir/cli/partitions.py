@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from importance.errors import Conflict, InvalidInput, NotFound, Unavailable
+from importance.errors import Conflict, NotFound, Unavailable
 from weir.cli.output import AsJson, print_columns, print_json
 from weir.cli.status import show_time
 
@@ -69,16 +69,16 @@ def reset(
         position, state = _resettable(found, partition)
         assert position.progress is not None
         at, event_time = position.progress.next, show_time(state.event_time)
-        if not yes:
-            typer.echo(
-                f"partition {partition}: event time {event_time} would be forgotten, and start again with the next "
-                f"record. Reading starts at offset {at}: nothing decided is decided again, ids and actions before it "
-                "are forgotten, and records after it count as not read yet."
-            )
-            raise InvalidInput("nothing was changed; give --yes to reset the partition")
-        found.progresses.replace(position, reset_progress(position.progress, found.now_ms))
+        if yes:
+            found.progresses.replace(position, reset_progress(position.progress, found.now_ms))
     if as_json:
-        print_json({"partition": partition, "next": at, "event_time_before": state.event_time})
+        print_json({"partition": partition, "next": at, "event_time_before": state.event_time, "reset": yes})
+    elif not yes:
+        typer.echo(
+            f"partition {partition}: event time {event_time} would be forgotten, and start again with the next record. "
+            f"Reading would start at offset {at}: nothing decided is decided again, ids and actions before it are "
+            "forgotten, and records after it count as not read yet.\nNothing was changed; give --yes to do it."
+        )
     else:
         typer.echo(
             f"partition {partition}: event time was {event_time}, and starts again at offset {at}; bring back what was "
