@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from importance.ceilings import Ceilings
-from importance.decisions import DeadRecord, Decisions, LateRecord, later
+from importance.decisions import DeadRecord, Decisions, LateImpression, later
 from importance.errors import InvalidEvent
 from importance.events import ActionEvent, Heartbeat, Impression, Rated, decode
 from importance.progress import BEGINNING_OF_TIME_MS, Acknowledgements, Progress
@@ -253,12 +253,13 @@ class Join:
         The impression may be a repeat after all, of one that is stored; so an action still corrects what is there.
         """
         decisions.counts[event.kind, "late"] += 1
-        decisions.late.append(LateRecord(event.time_ms, now_ms))
         if self._policy.late_letters:
             decisions.dead.append(DeadRecord(offset, "late", f"time is {event.time_ms} ms; event time is {now_ms}"))
         if isinstance(event, ActionEvent):
             decisions.correct(Correction(event.impression, event.action, _rating(event)))
-        elif self._policy.late_letters and event.id not in self._waiting_by_id:
+            return
+        decisions.late.append(LateImpression(event.time_ms, now_ms))
+        if self._policy.late_letters and event.id not in self._waiting_by_id:
             self._late.pop(event.id, None)
             self._late[event.id] = now_ms + self._policy.window_ms
             oldest = next(iter(self._late))  # in order of the time until which they are kept

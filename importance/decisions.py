@@ -27,8 +27,8 @@ class DeadRecord(msgspec.Struct, frozen=True):
     detail: str
 
 
-class LateRecord(msgspec.Struct, frozen=True, gc=False):
-    """An impression past the horizon, or an action that answers one: its own time, and event time when it was read."""
+class LateImpression(msgspec.Struct, frozen=True, gc=False):
+    """An impression past the horizon: its own time, and event time when it was read."""
 
     own_ms: int
     event_time_ms: int
@@ -47,7 +47,7 @@ class Decisions:
     def __init__(self, progress: Progress) -> None:
         self.samples: list[Sample] = []
         self.dead: list[DeadRecord] = []
-        self.late: list[LateRecord] = []
+        self.late: list[LateImpression] = []
         self.counts: Counter[tuple[str, str]] = Counter()
         self.progress = progress
         self._corrections: dict[str, Correction] = {}

@@ -63,7 +63,8 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "time_in_nanoseconds": "`time` is a number of nanoseconds, judged the same way; write milliseconds",
         "time_before_1970": "`time` lies before 1970",
         "time_in_future": "`time` lies more than 5 minutes past the record's Kafka timestamp, or past the year 9999",
-        "time_ahead_of_clock": "`time` and Kafka timestamp lie more than 5 minutes past the wall clock of the worker",
+        "time_ahead_of_clock": "`time` and Kafka timestamp lie more than 5 minutes past the worker's clock, "
+        "rounded down to 10 seconds",
         "late": "an impression that event time has passed by more than the horizon, or an action that answers one",
     }
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from importance.decisions import LateRecord
+from importance.decisions import LateImpression
 from importance.scores import Offer
 
 KAFKA = "kafka"
@@ -39,7 +39,7 @@ class Turn:
     dead: Sequence[str]
     scored: Sequence[Scored]
     seconds: float = 0.0
-    late: Sequence[LateRecord] = ()
+    late: Sequence[LateImpression] = ()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from importance.decisions import LateRecord
+from importance.decisions import LateImpression
 from weir import logs
 
 _log = logs.logger(__name__)
@@ -19,6 +19,7 @@ class _Partition:
     count: int = 0
     event_time_ms: int = 0
     most_ms: int = 0
+    has_letters: bool = False
 
 
 class LateWarnings:
@@ -28,12 +29,13 @@ class LateWarnings:
         self._clock = clock
         self._partitions: dict[int, _Partition] = {}
 
-    def add(self, partition: int, late: Sequence[LateRecord]) -> None:
-        """Take what came too late; warn if nothing was said of the partition for a minute."""
+    def add(self, partition: int, late: Sequence[LateImpression], has_letters: bool) -> None:
+        """Take what came too late, as dead letters or not; warn if the partition's last warning is a minute old."""
         if not late:
             return
         state = self._partitions.setdefault(partition, _Partition(self._clock() - _EVERY_SECONDS))
         state.count += len(late)
+        state.has_letters = has_letters
         state.event_time_ms = late[-1].event_time_ms
         state.most_ms = max(state.most_ms, *(record.event_time_ms - record.own_ms for record in late))
         self._warn(partition, state)
@@ -45,8 +47,9 @@ class LateWarnings:
 
     def _warn(self, partition: int, state: _Partition) -> None:
         if state.count and self._clock() - state.warned >= _EVERY_SECONDS:
+            remedy = "see weir dead-letters redrive --reason late" if state.has_letters else "see WEIR_LATE"
             _log.warning(
-                "impressions came too late: see weir dead-letters redrive --reason late",
+                f"impressions came too late: {remedy}",
                 partition=partition, count=state.count, event_time=_text(state.event_time_ms),
                 late_seconds=state.most_ms / 1_000,
             )  # fmt: skip

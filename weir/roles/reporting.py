@@ -127,7 +127,7 @@ class Reporting:
         for (kind, outcome), count in turn.counts.items():
             metrics.events.labels(kind, outcome).inc(count)
         metrics.late_seconds.observe_all([(late.event_time_ms - late.own_ms) / 1_000 for late in turn.late])
-        self._late.add(turn.partition, turn.late)
+        self._late.add(turn.partition, turn.late, "late" in turn.dead)
         for reason in turn.dead:
             metrics.dead_letters.labels(reason).inc()
         for scored in turn.scored:

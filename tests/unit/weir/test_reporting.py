@@ -1,9 +1,12 @@
 """What a worker's turns become: figures on its page and lines in its log."""
 
+from dataclasses import replace
+
+import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from importance.decisions import LateRecord
+from importance.decisions import LateImpression
 from monitoring.metrics import DependencyMetrics, WorkerMetrics, new_registry
 from stream.reports import Change, Scored, Standing, Turn
 from weir.roles.reporting import Reporting
@@ -37,7 +40,7 @@ class Clock:
 
 
 def late(*own_ms: int, event_time_ms: int = 10_000) -> Turn:
-    records = [LateRecord(own, event_time_ms) for own in own_ms]
+    records = [LateImpression(own, event_time_ms) for own in own_ms]
     return Turn(partition=2, counts={}, offers=(), corrections=0, dead=(), scored=(), late=records)
 
 
@@ -59,6 +62,14 @@ def test_there_is_one_warning_of_late_impressions_per_partition_and_minute() -> 
         assert len(warnings) == 2
     assert value(registry, "weir_late_seconds_count") == 3
     assert value(registry, "weir_late_seconds_sum") == 9 + 8 + 7
+
+
+@pytest.mark.parametrize(("dead", "remedy"), [(["late"], "redrive --reason late"), ([], "see WEIR_LATE")])
+def test_the_warning_names_a_remedy_that_there_is(dead: list[str], remedy: str) -> None:
+    with capture_logs() as warnings:
+        reporting = Reporting(WorkerMetrics(new_registry()), DependencyMetrics(new_registry(), ()), Clock())
+        reporting(replace(late(1_000), dead=dead))
+    assert remedy in warnings[0]["event"]
 
 
 def test_lag_in_event_time_and_the_oldest_impression_are_told_by_partition() -> None:
