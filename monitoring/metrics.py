@@ -68,7 +68,7 @@ class WorkerMetrics:
             ("partition",), registry=registry,
         )  # fmt: skip
         self.late_seconds = Distribution(
-            "weir_late_seconds", "event time minus its own, of what came too late", buckets=_LATE_SECONDS,
+            "weir_late_seconds", "event time minus its own, of impressions that came too late", buckets=_LATE_SECONDS,
             registry=registry,
         )  # fmt: skip
         self.join_pending = Gauge("weir_join_pending", "impressions that wait for their actions", registry=registry)
