@@ -62,11 +62,10 @@ async def follow(connection: KafkaConnection, topic: str, after: int = 0) -> Asy
     await asyncio.to_thread(require_broker, connection)
     consumer = clients.async_consumer(connection, auto_offset_reset="earliest")
     try:
-        await consumer.start()
-    except AioKafkaError as error:
-        await consumer.stop()
-        raise Unavailable(f"Kafka at {connection} does not answer: {clients.cause(connection, error)}") from error
-    try:
+        try:
+            await consumer.start()
+        except AioKafkaError as error:
+            raise Unavailable(f"Kafka at {connection} does not answer: {clients.cause(connection, error)}") from error
         consumer.assign([TopicPartition(topic, 0)])
         async for record in consumer:
             announcement = _parse(record.value)

@@ -9,11 +9,13 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.abc import AbstractTokenProvider as AsyncTokenProvider
 from aiokafka.errors import AuthenticationFailedError, SaslAuthenticationFailed
+from aiokafka.errors import KafkaConnectionError as AsyncKafkaConnectionError
 from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
-from kafka.errors import KafkaTimeoutError, SaslAuthenticationFailedError, UnsupportedCodecError
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError, SaslAuthenticationFailedError, UnsupportedCodecError
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
+from importance.errors import Unavailable
 from stream.codecs import COMMAND_LIBRARY, unreadable
 from stream.connection import KafkaConnection, TokenSource
 
@@ -115,21 +117,27 @@ def _shared(connection: KafkaConnection) -> dict[str, Any]:
 
 
 class _Tokens(AbstractTokenProvider):
-    """kafka-python's kind of token provider."""
+    """kafka-python's kind of token provider; raises its kind of error, after which it connects again."""
 
     def __init__(self, source: TokenSource) -> None:
         super().__init__()
         self._source = source
 
     def token(self) -> str:
-        return self._source.token()
+        try:
+            return self._source.token()
+        except Unavailable as error:
+            raise KafkaConnectionError(str(error)) from error
 
 
 class _AsyncTokens(AsyncTokenProvider):
-    """aiokafka's kind of token provider."""
+    """aiokafka's kind of token provider; any other error than its own would end its sender and fetcher for good."""
 
     def __init__(self, source: TokenSource) -> None:
         self._source = source
 
     async def token(self) -> str:
-        return await asyncio.to_thread(self._source.token)
+        try:
+            return await asyncio.to_thread(self._source.token)
+        except Unavailable as error:
+            raise AsyncKafkaConnectionError(str(error)) from error

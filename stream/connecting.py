@@ -19,7 +19,12 @@ _TLS_ALERT = 0x15  # the first byte of what a TLS listener answers to a request 
 
 
 def require_broker(connection: KafkaConnection, timeout_seconds: float = ANSWER_SECONDS) -> None:
-    """Return when one of the addresses answers a request, over TLS if the connection has it; else raise Unavailable."""
+    """Return when one of the addresses answers a request, over TLS if the connection has it; else raise Unavailable.
+
+    A token that cannot be had is told, too: the clients would try for long, and name no cause.
+    """
+    if connection.tokens is not None:
+        connection.tokens.token()
     problem = ""
     context = connection.ssl_context()
     for address in connection.addresses:

@@ -86,7 +86,8 @@ class Failed:
 class Skipped:
     """Records of a partition that nobody will read: those from ``known`` on, before ``first``.
 
-    The log no longer has them, or the group committed past what is stored, as after a restored backup.
+    The log no longer has them; or the store was away when reading began, and the group had committed past what it
+    holds.
     """
 
     partition: int

@@ -89,7 +89,7 @@ class Reporting:
                 _log.warning("partition lost", partition=report.partition, reason=report.reason)
             case Skipped():
                 _log.error(
-                    "records were skipped: read them by setting the group's offset back, if the log has them still",
+                    "records were skipped: the log lost them before they were read; send them again if you can",
                     partition=report.partition, first=report.known, end=report.first,
                 )  # fmt: skip
             case Failed():
