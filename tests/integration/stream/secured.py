@@ -1,6 +1,9 @@
-"""A broker with a SASL_SSL and a mutual TLS listener, and the certificates for it, made on the spot."""
+"""A broker with a SASL_SSL and a mutual TLS listener, and what is needed for it, made on the spot."""
 
+import base64
 import datetime
+import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -65,8 +68,19 @@ class Authority:
         )
 
 
+def unsecured_token() -> str:
+    """A token of OAUTHBEARER without a signature, good for an hour, as the broker's own validator takes it."""
+    now = int(time.time())
+    parts = ({"alg": "none"}, {"sub": USER, "iat": now, "exp": now + 3_600})
+    header, claims = (base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
+    return f"{header}.{claims}."
+
+
 class SecuredKafka(KafkaServer):
-    """``sasl`` takes SCRAM-SHA-512 over TLS, ``mutual`` a client certificate; the plain listener stays the broker's."""
+    """A broker whose plain listener stays its own.
+
+    ``sasl`` takes SCRAM-SHA-512 and OAUTHBEARER over TLS, ``mutual`` a client certificate.
+    """
 
     def __init__(self, folder: Path, tools: Tools, *, held: Sequence[int] = ()) -> None:
         super().__init__(folder / "kafka", tools, held=held)
@@ -94,9 +108,13 @@ class SecuredKafka(KafkaServer):
             "ssl.truststore.type": "PEM",
             "ssl.truststore.location": self.authority.file,
             "listener.name.ssl.ssl.client.auth": "required",
-            "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            "sasl.enabled.mechanisms": "SCRAM-SHA-512,OAUTHBEARER",
             "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": (
                 "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+            ),
+            "listener.name.sasl_ssl.oauthbearer.sasl.jaas.config": (
+                "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required "
+                f'unsecuredLoginStringClaim_sub="{USER}";'
             ),
         }
         return plain + "".join(f"{key}={value}\n" for key, value in settings.items())

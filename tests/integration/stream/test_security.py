@@ -1,8 +1,12 @@
-"""Every client over SASL_SSL with SCRAM-SHA-512 and over mutual TLS, and what is said where credentials are wrong."""
+"""Every client over SASL_SSL (SCRAM-SHA-512, OAUTHBEARER) and mutual TLS, and what wrong credentials lead to."""
 
 import asyncio
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,14 +14,15 @@ from pathlib import Path
 import pytest
 
 from importance.errors import Unavailable
-from stream import dead_letters, topics
+from stream import clients, dead_letters, topics
 from stream.announcements import Announcement, announce, follow
-from stream.connection import KafkaConnection
+from stream.connection import KafkaConnection, TokenSource
 from stream.datasets.dataset import Record
 from stream.datasets.recorded import records_from_topic
 from stream.replay import Target, replay
 from tests.integration.stream.harness import CLOSED_MS, SHOWN_MS, Store, heartbeat, impression, make_place, running
-from tests.integration.stream.secured import PASSWORD, USER, Authority, SecuredKafka
+from tests.integration.stream.secured import PASSWORD, USER, Authority, SecuredKafka, unsecured_token
+from tests.integration.stream.secured_environment import environment
 from weir.local.install import Tools
 
 
@@ -38,7 +43,14 @@ def by_certificate(server: SecuredKafka) -> KafkaConnection:
     return KafkaConnection(server.mutual, "SSL", ca_file=server.authority.file, certificate_file=ours)
 
 
-@pytest.mark.parametrize("way", [by_login, by_certificate])
+def by_token(server: SecuredKafka) -> KafkaConnection:
+    file = server.authority.folder / "token"
+    file.write_text(f"{unsecured_token()}\n", encoding="utf-8")
+    tokens = TokenSource(command=f"cat {file}")
+    return KafkaConnection(server.sasl, "SASL_SSL", "OAUTHBEARER", tokens=tokens, ca_file=server.authority.file)
+
+
+@pytest.mark.parametrize("way", [by_login, by_certificate, by_token])
 async def test_every_client_goes_the_secured_way(way, secured: SecuredKafka, tmp_path: Path) -> None:
     place, store = make_place(secured.bootstrap, tmp_path), Store()
     kafka = way(secured)
@@ -60,6 +72,31 @@ async def test_every_client_goes_the_secured_way(way, secured: SecuredKafka, tmp
     await following.aclose()
 
 
+async def test_a_token_command_that_fails_for_a_moment_ends_no_producer(secured: SecuredKafka, tmp_path: Path) -> None:
+    place = make_place(secured.bootstrap, tmp_path)
+    away, asked, script = (tmp_path / name for name in ("away", "asked", "token.sh"))
+    script.write_text(
+        f"#!/bin/sh\nif [ -e {away} ]; then touch {asked}; exit 1; fi\necho {unsecured_token()}\n", encoding="utf-8"
+    )
+    script.chmod(0o700)
+    kafka = replace(by_token(secured), tokens=TokenSource(command=str(script)))
+    producer = clients.async_producer(kafka, connections_max_idle_ms=100)
+    await producer.start()
+    try:
+        await producer.send_and_wait(place.topics.interactions, b"1")
+        away.touch()
+        sending = []
+        while not asked.exists():  # until a connection was idle for too long, and a new one needs a token
+            sending.append(await producer.send(place.topics.interactions, b"2"))
+            await asyncio.sleep(0.2)
+        with pytest.raises(Unavailable, match=r"WEIR_KAFKA_TOKEN_COMMAND ended with status 1"):
+            await asyncio.to_thread(topics.check, kafka, ())
+        away.unlink()
+        await asyncio.wait_for(asyncio.gather(*sending), 60)
+    finally:
+        await producer.stop()
+
+
 def test_wrong_credentials_are_one_line_each_and_soon(secured: SecuredKafka, tmp_path: Path) -> None:
     stranger = Authority(tmp_path, "stranger")
     login, mutual = by_login(secured), by_certificate(secured)
@@ -79,3 +116,35 @@ def test_wrong_credentials_are_one_line_each_and_soon(secured: SecuredKafka, tmp
         assert "\n" not in str(caught.value)
         assert "wrong" not in str(caught.value)
         assert time.monotonic() - begun < 20  # a client's own patience is 30 s and more
+
+
+def test_commands_go_the_secured_way_as_processes_and_say_in_a_line_what_is_wrong(
+    secured: SecuredKafka, tmp_path: Path
+) -> None:
+    login, mutual = by_login(secured), by_certificate(secured)
+    names = {"TOPIC_PREFIX": "processes-", "PARTITIONS": 2}
+
+    def weir(connection: KafkaConnection, *words: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "weir", *words], env=environment(connection, tmp_path, **names), cwd=tmp_path,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
+    status, made, error = weir(login, "topics", "--json")
+    assert (status, error) == (0, "")
+    assert all(topic["created"] for topic in json.loads(made))
+    status, replayed, _ = weir(mutual, "replay", "simulation", "--limit", "20", "--json")
+    assert (status, json.loads(replayed)["sent"]) == (0, 20)
+    assert weir(login, "dead-letters", "list", "--json") == (0, "", "")
+    wrong = {
+        "WEIR_KAFKA_USERNAME and WEIR_KAFKA_PASSWORD": replace(login, password="wrong"),
+        "set WEIR_KAFKA_CA_FILE": replace(login, ca_file=Authority(tmp_path, "stranger").file),
+        "not expired": replace(mutual, certificate_file=secured.authority.issue("expired", days=-10)),
+    }
+    with ThreadPoolExecutor() as pool:  # a refused login takes the client 10 s
+        done = pool.map(lambda connection: weir(connection, "dead-letters", "list"), wrong.values())
+    for remedy, (status, out, error) in zip(wrong, done, strict=True):
+        assert (status, out, error.count("\n")) == (1, "", 1)
+        assert error.startswith("weir: Kafka at ")
+        assert remedy in error
