@@ -11,7 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from importance.errors import InvalidInput
-from importance.events import decode
+from importance.events import Click, Impression, decode
 from importance.fields import Fields
 from tests.malformed import valid_action, valid_heartbeat, valid_impression
 from weir.cli import run
@@ -83,9 +83,11 @@ def test_a_row_of_parquet_is_an_event(tmp_path: Path, time: Any, attributes: Any
     clicked = {"id": "a1", "type": "click", "time": time, "subject": "ann", "impression": "i1"}
     _, records = read(rows(tmp_path / "e.parquet", shown, clicked))
     impression, click = (decode(value, NOW_MS) for _, value, _ in records)
-    assert (impression.time_ms, impression.position) == (OLD_MS, 2)  # type: ignore[union-attr] # an impression has both
-    assert impression.attributes == {"price": 3.5, "sold": True}  # type: ignore[union-attr]
-    assert (click.kind, click.impression) == ("click", "i1")  # type: ignore[union-attr]
+    assert isinstance(impression, Impression)
+    assert (impression.time_ms, impression.position) == (OLD_MS, 2)
+    assert impression.attributes == {"price": 3.5, "sold": True}
+    assert isinstance(click, Click)
+    assert click.impression == "i1"
 
 
 def test_maps_dictionaries_and_nanoseconds_are_read(tmp_path: Path) -> None:
@@ -97,7 +99,8 @@ def test_maps_dictionaries_and_nanoseconds_are_read(tmp_path: Path) -> None:
     })  # fmt: skip
     parquet.write_table(table, tmp_path / "e.parquet")
     event = decode(read(tmp_path / "e.parquet")[1][0][1], NOW_MS)
-    assert (event.id, event.time_ms, event.attributes) == ("i1", OLD_MS, {"colour": "red"})  # type: ignore[union-attr]
+    assert isinstance(event, Impression)
+    assert (event.id, event.time_ms, event.attributes) == ("i1", OLD_MS, {"colour": "red"})
 
 
 GOOD = valid_impression("good", time=OLD_MS)
