@@ -63,7 +63,7 @@ def large(number: int) -> Record:
 
 
 def send(service: Service, records: Iterable[Record]) -> None:
-    """Put records into partition 0; kafka-python's checksums in Python would take half a second for each."""
+    """Put records into partition 0; kafka-python's checksums in Python take .13 s of CPU for each."""
     producer = Producer({"bootstrap.servers": service.kafka})
     for key, value, at in records:
         producer.produce(service.topic, value, key, 0, timestamp=at)
