@@ -23,6 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # else `stream` would be the file beside this one
+
 from importance import quality, strata
 from importance.attribution import replay_partition
 from importance.sample import Sample, label
