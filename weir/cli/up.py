@@ -1,5 +1,6 @@
 """``weir up``: the whole stack on this machine, with a replay."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -48,6 +49,7 @@ def up(
     with locked(settings.home) as held:  # another one that runs here is found before the heavy libraries are loaded
         if settings.api_port:
             refuse_taken(settings.api_host, settings.api_port, "WEIR_API_PORT")
+        print("loading the libraries", file=sys.stderr, flush=True)  # torch takes its time, the first time above all
         from weir.stack import UpOptions, run_up
 
         options = UpOptions(
