@@ -84,6 +84,9 @@ def run_up(settings: Settings, options: UpOptions, held: int) -> int:
                 raise  # else it failed because of a signal, or of what the supervisor gave up on
         if stack.supervisor.failure:
             raise Unavailable(stack.supervisor.failure)
+    if run.cpu_seconds:  # after all that the end of the stack has to say
+        by_stage = (f"{stage.replace('_', ' ')} {used:.0f}" for stage, used in run.cpu_seconds.items())
+        print(f"CPU seconds: {', '.join(by_stage)}", file=sys.stderr)
     if options.json and run.state is not None:
         print(json.dumps(summary(run.state, time.monotonic() - began, run.cpu_seconds)))
     is_done = run.is_drained if options.once else run.state is not None
@@ -145,8 +148,6 @@ class _Up:
                 if replaying.is_alive():
                     replaying.join(timeout=10)
                 self.cpu_seconds = self._cpu.seconds()  # before the roles end
-                by_stage = (f"{stage.replace('_', ' ')} {used:.0f}" for stage, used in self.cpu_seconds.items())
-                view.say(f"CPU seconds: {', '.join(by_stage)}")
 
     def _progress(self, what: str, done: int, total: int) -> None:
         """Show how far long work is, and break it off when the end is asked for."""

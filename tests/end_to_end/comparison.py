@@ -30,7 +30,6 @@ def assert_as_told(service: Service, oracle: Oracle) -> int:
     assert {record.sample: record.label for record in published} == oracle.labels
     letters = dead_letters.read(service.connection, service.topics.dead)
     assert sorted((x.partition, x.offset, x.reason) for x in letters) == sorted(oracle.dead)
-    assert {"late", "time_ahead_of_clock", "not_json"} <= {reason for _, _, reason in oracle.dead}
     return len(oracle.samples)
 
 

@@ -24,6 +24,11 @@ def close_windows(service: Service, after_ms: int) -> int:
     return after_ms + 6 * WINDOW_MS
 
 
+def assert_every_fate(oracle: Oracle) -> None:
+    """The traffic has what it was made for: late ones, wrong clocks and what is no event."""
+    assert {"late", "time_ahead_of_clock", "not_json"} <= {reason for _, _, reason in oracle.dead}
+
+
 def test_workers_that_come_and_go_leave_in_postgres_what_the_topic_says(service: Service) -> None:
     records = list(traffic(seed=1, impressions=3_000, window_ms=WINDOW_MS))
     thirds = [records[start : start + len(records) // 3 + 1] for start in range(0, len(records), len(records) // 3 + 1)]
@@ -42,6 +47,7 @@ def test_workers_that_come_and_go_leave_in_postgres_what_the_topic_says(service:
         close_windows(service, latest_ms(records))
         service.until_decided(oracle.read())
     assert assert_as_told(service, oracle) > 2_900
+    assert_every_fate(oracle)
     assert scored_again(oracle, published_scores(service), lookout, ()) == {}
     assert assert_commits(oracle, lookout) > 2
 
@@ -79,6 +85,7 @@ def test_whatever_is_killed_or_stopped_and_delivered_twice_changes_nothing(
         mortal.until("the last commit", lambda: bool(lookout.looks) and lookout.looks[-1].committed == oracle.ends)
     assert oracle.buffer().rows() == delivered_once
     samples = assert_as_told(mortal, oracle)
+    assert_every_fate(oracle)
     published = published_scores(mortal)
     again = scored_again(oracle, published, lookout, havoc.stops)
     assert again["again"] == 0

@@ -32,15 +32,18 @@ def up(
     """Start Kafka, Postgres, a worker, a trainer and the api on this machine, and replay a real shop through them."""
     from weir.settings import read
 
+    given = {"--replay": replay != DEFAULT_REPLAY, "--limit": limit is not None, "--speed": speed is not None}
+    if no_replay and (vain := [name for name, is_given in given.items() if is_given]):
+        raise InvalidInput(f"--no-replay and {vain[0]} are given; choose one")
     settings = read()  # before the heavy libraries and the servers: what is wrong is said at once
     from stream.datasets import check_name
 
     if not no_replay:
         check_name(replay)
-    given = [f"WEIR_{name.upper()}" for name in ("kafka_bootstrap", "database_url") if getattr(settings, name)]
-    if fresh and given:
+    named = [f"WEIR_{name.upper()}" for name in ("kafka_bootstrap", "database_url") if getattr(settings, name)]
+    if fresh and named:
         raise InvalidInput(
-            f"--fresh cannot empty the service that {' and '.join(given)} names, and would remove the model files that "
+            f"--fresh cannot empty the service that {' and '.join(named)} names, and would remove the model files that "
             "its versions need: leave --fresh out, or unset it"
         )
     from weir.local.ports import refuse_taken

@@ -337,7 +337,8 @@ def test_a_replay_is_sent_and_goes_on_where_it_stopped(weir: Weir, prefix: str) 
     done = weir("replay", "nothing")
     assert (done.status, done.err) == (
         2,
-        "weir: data set is 'nothing'; it must be one of complete_journey, online_retail, open_bandit, simulation\n",
+        "weir: 'nothing' is unknown; replay one of complete_journey, online_retail, open_bandit, simulation, "
+        "a file that ends in .jsonl or .parquet, or topic:NAME\n",
     )
 
 

@@ -87,8 +87,9 @@ def test_an_interrupt_prints_the_object_of_the_last_state(up: Up, registry: Regi
     process = up("--no-replay", "--json")
     assert heard(process, "events 0")
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate()
+    said, told = process.communicate()
     assert process.returncode == 0
+    assert told.splitlines()[-1].startswith("CPU seconds: ")  # below all that ends
     assert said.count("\n") == 1
     printed = json.loads(said)
     assert {"events": 0, "samples": 0, "promotions": 0}.items() <= printed.items()

@@ -6,6 +6,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from importance.errors import BadArtifact, Conflict, StoreUnavailable, Unavailable
 from importance.sample import Sample
@@ -187,17 +188,18 @@ def test_a_worker_that_begins_while_the_store_does_not_answer_waits_for_the_acti
     assert used(serving) == "v2"
 
 
-def test_a_refused_version_that_stays_damaged_is_logged_once(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refused_version_that_stays_damaged_is_logged_once(place: Place) -> None:
     now = 0.0
     serving = place.serving(clock=lambda: now)
     serving.begin()
     place.spoil("v2")
     place.promote("v2")
-    for _ in range(3):
-        serving.look()
-        now += place.settings.retry_limit_seconds
+    with capture_logs() as lines:
+        for _ in range(3):
+            serving.look()
+            now += place.settings.retry_limit_seconds
     assert serving.trouble is not None
-    assert capsys.readouterr().out.count("model refused") == 1
+    assert [line["event"] for line in lines].count("model refused") == 1
 
 
 def test_a_version_whose_files_are_as_registered_but_do_not_load_is_not_served_either(

@@ -123,6 +123,8 @@ def test_every_command_option_and_setting_that_a_page_tells_exists(page: Path) -
             ["up", "--replay", "nonsense"],
             "data set is 'nonsense'; it must be one of complete_journey, online_retail, open_bandit, simulation",
         ),
+        (["up", "--no-replay", "--replay", "simulation"], "--no-replay and --replay are given; choose one"),
+        (["up", "--no-replay", "--limit", "5"], "--no-replay and --limit are given; choose one"),
         (["migrate", "--check", "--down", "base"], "--check and --down are given; choose one"),
         (["topics", "--check", "--partitions", "8"], "--check and --partitions are given; choose one"),
         (["dead-letters", "list", "--reason", "nonsense"], "--reason is 'nonsense'; it must be one of null_value"),
