@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.integration.stream.secured import SecuredKafka
 from weir.local.install import Tools, install
 from weir.local.kafka import KafkaServer
 from weir.local.postgres import PostgresServer
@@ -60,6 +61,15 @@ def postgres(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def own_kafka(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
     """A broker that runs and may be killed and started again."""
     server = KafkaServer(tmp_path_factory.mktemp("own_kafka"), tools)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def secured(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """A broker that asks for TLS and a login, and the authority that signs for it."""
+    server = SecuredKafka(tmp_path_factory.mktemp("secured"), tools)
     server.start()
     yield server
     server.stop()

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,6 @@ from tests.conftest import TestPostgres
 from tests.end_to_end.role import not_ready, running, until
 from tests.integration.stream.secured import PASSWORD, USER, Authority, SecuredKafka, unsecured_token
 from tests.integration.stream.secured_environment import environment
-from weir.local.install import Tools
 
 pytestmark = pytest.mark.soak  # three roles for each way: minutes of CPU
 
@@ -29,14 +27,6 @@ QUICK: dict[str, object] = {
     "RETRY_LIMIT_SECONDS": 1,
     "API_PORT": 0,
 }
-
-
-@pytest.fixture(scope="module")
-def secured(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
-    server = SecuredKafka(tmp_path_factory.mktemp("secured"), tools)
-    server.start()
-    yield server
-    server.stop()
 
 
 def by(way: str, server: SecuredKafka) -> KafkaConnection:

@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,15 +22,6 @@ from stream.replay import Target, replay
 from tests.integration.stream.harness import CLOSED_MS, SHOWN_MS, Store, heartbeat, impression, make_place, running
 from tests.integration.stream.secured import PASSWORD, USER, Authority, SecuredKafka, unsecured_token
 from tests.integration.stream.secured_environment import environment
-from weir.local.install import Tools
-
-
-@pytest.fixture(scope="module")
-def secured(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
-    server = SecuredKafka(tmp_path_factory.mktemp("secured"), tools)
-    server.start()
-    yield server
-    server.stop()
 
 
 def by_login(server: SecuredKafka) -> KafkaConnection:
