@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from importance.errors import InvalidInput
 from importance.sample import Action, Sample
 from weir.layout import Layout
-from weir.scoring.rows import is_missing, label_of
+from weir.scoring.rows import HOLDS_NUL, NUL, is_missing, label_of
 from weir.table import columns_of, opened
 
 MOST_TEXT_BYTES = 1_000_000
@@ -42,10 +42,10 @@ class Pairs:
 def read_pairs(file: Path, layout: Layout, others: Sequence[str] = ()) -> Pairs:
     """The columns ``text`` and ``label``, and where they exist ``query`` and the others, which must be complete."""
     found = read_columns(file, ("text", "label"), ("query", *others), layout)
-    texts = _texts(_complete(found["text"], "text", file), file)
+    texts = _texts(_complete(found["text"], "text", file), "text", file)
     return Pairs(
         texts,
-        _texts(found["query"], file) if "query" in found else [""] * len(texts),
+        _texts(found["query"], "query", file) if "query" in found else [""] * len(texts),
         _labels(found["label"], layout, file),
         {name: _complete(found[name], name, file) for name in others if name in found},
     )
@@ -86,13 +86,15 @@ def read_columns(
     return found
 
 
-def _texts(values: Sequence[object], file: Path) -> list[str]:
+def _texts(values: Sequence[object], what: str, file: Path) -> list[str]:
     texts = ["" if value is None else str(value) for value in values]
     for row, text in enumerate(texts, start=1):
         if len(text.encode()) > MOST_TEXT_BYTES:
             raise InvalidInput(
                 f"{file}, row {row}: a text has {len(text.encode())} bytes; it must have at most {MOST_TEXT_BYTES}"
             )
+        if NUL in text:
+            raise InvalidInput(f"{file}, row {row}: {what} {HOLDS_NUL}")
     return texts
 
 

@@ -10,16 +10,17 @@ import asyncio
 import re
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
+from http import HTTPStatus
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 from annotated_types import MaxLen
-from fastapi import Request, Response
+from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from weir.api.problems import Fault, Malformed
+from weir.api.problems import Fault, Malformed, escaped, shorten
 
 SMALL_BYTES = 64 * 1024  # parsed in less than a millisecond: not worth another thread
 
@@ -40,7 +41,7 @@ class Outline:
         except msgspec.ValidationError as error:
             raise Malformed(_fault(str(error))) from None
         except (msgspec.DecodeError, RecursionError) as error:
-            raise Malformed(Fault(pointer="/", detail=f"this is no JSON: {error}")) from None
+            raise Malformed(Fault(pointer="", detail=f"it is not valid JSON: {error}")) from None
 
 
 def outlined_route(threads: Executor) -> type[APIRoute]:
@@ -58,6 +59,7 @@ def outlined_route(threads: Executor) -> type[APIRoute]:
                 body = await request.body()
                 if not body:
                     return await handler(request)
+                _require_json(request.headers.get("content-type", ""))
                 if len(body) <= SMALL_BYTES:
                     values = outline.read(body)
                 else:
@@ -67,6 +69,16 @@ def outlined_route(threads: Executor) -> type[APIRoute]:
             return handle
 
     return OutlinedRoute
+
+
+def _require_json(content_type: str) -> None:
+    """Refuse a body of another type by 415: without the header FastAPI would take JSON for a string of bytes."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
+        return
+    sent = f"the body comes as {shorten(content_type, 100)!r}" if content_type else "the body has no Content-Type"
+    remedy = "send it with the header Content-Type: application/json"
+    raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{sent}, not as JSON: {remedy}")
 
 
 class _Parsed(Request):
@@ -121,6 +133,6 @@ def _fault(message: str) -> Fault:
         detail, path = message, "`"
     parts = re.findall(r"[^.\[\]]+", path[:-1])
     if unknown := _UNKNOWN.fullmatch(detail):
-        parts.append(unknown[1].replace("~", "~0").replace("/", "~1"))
+        parts.append(escaped(unknown[1]))
         detail = "Extra inputs are not permitted"
-    return Fault(pointer="".join(f"/{part}" for part in parts) or "/", detail=detail)
+    return Fault(pointer="".join(f"/{part}" for part in parts), detail=detail)

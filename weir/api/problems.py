@@ -32,13 +32,23 @@ _STATUS: dict[type[WeirError], HTTPStatus] = {
 
 
 class Fault(BaseModel):
-    """One wrong part of a request: where it is, as a JSON pointer into the body or the name of a parameter.
+    """One wrong part of a request: ``pointer`` into the body (RFC 6901, "" the whole of it), or a ``parameter``'s name.
 
     A long one is shortened, as it may hold what the client wrote.
     """
 
-    pointer: str
+    pointer: str | None = None
+    parameter: str | None = None
     detail: str
+
+    @property
+    def place(self) -> str:
+        """Where it is, for a person.
+
+        >>> [Fault(pointer=pointer, detail="").place for pointer in ("", "/text")]
+        ['the body', '/text']
+        """
+        return f"parameter {self.parameter}" if self.parameter is not None else self.pointer or "the body"
 
 
 class Problem(BaseModel):
@@ -88,7 +98,8 @@ def shorten(text: str, length: int) -> str:
 
 
 def _shortened(fault: Fault) -> Fault:
-    return Fault(pointer=shorten(fault.pointer, _MAX_POINTER), detail=shorten(fault.detail, _MAX_DETAIL))
+    pointer = None if fault.pointer is None else shorten(fault.pointer, _MAX_POINTER)
+    return Fault(pointer=pointer, parameter=fault.parameter, detail=shorten(fault.detail, _MAX_DETAIL))
 
 
 def install(app: FastAPI) -> None:
@@ -110,11 +121,7 @@ async def _weir_error(_request: Request, error: Exception) -> JSONResponse:
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
-    faults = [
-        Fault(pointer=shorten(_pointer(fault["loc"]), _MAX_POINTER), detail=fault["msg"])
-        for fault in found[:MAX_FAULTS]
-    ]
-    return _malformation(faults, len(found))
+    return _malformation([_fault(each["loc"], each["msg"]) for each in found[:MAX_FAULTS]], len(found))
 
 
 async def _malformed(_request: Request, error: Exception) -> JSONResponse:
@@ -124,7 +131,8 @@ async def _malformed(_request: Request, error: Exception) -> JSONResponse:
 
 def _malformation(faults: list[Fault], count: int) -> JSONResponse:
     """The answer for ``count`` faults, of which the first are given."""
-    detail = "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults[:3])
+    shown = map(_shortened, faults[:3])
+    detail = "; ".join(f"{fault.place}: {fault.detail}" for fault in shown)
     more = f"; and {count - 3} more" if count > 3 else ""
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"the request is malformed: {detail}{more}", faults)
 
@@ -144,12 +152,23 @@ async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an internal error; the log of the role api has its traceback")
 
 
-def _pointer(place: tuple[str | int, ...]) -> str:
-    """A JSON pointer of RFC 6901 into the body; a parameter's own name outside it.
+def _fault(place: tuple[str | int, ...], detail: str) -> Fault:
+    """What FastAPI found at ``place``: the part of the request, then the way into it.
 
-    >>> _pointer(("body", "samples", 3, "text")), _pointer(("path", "id"))
-    ('/samples/3/text', 'id')
+    >>> _fault(("body", "samples", 3, "text"), "").pointer, _fault(("body",), "").pointer
+    ('/samples/3/text', '')
+    >>> _fault(("query", "limit"), "").parameter
+    'limit'
     """
-    if place and place[0] == "body":
-        return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in place[1:]) or "/"
-    return str(place[-1]) if place else "/"
+    if place[0] == "body":
+        return Fault(pointer="".join(f"/{escaped(str(part))}" for part in place[1:]), detail=detail)
+    return Fault(parameter=str(place[-1]), detail=detail)
+
+
+def escaped(name: str) -> str:
+    """A name as a part of a JSON pointer.
+
+    >>> escaped("a/b~c")
+    'a~1b~0c'
+    """
+    return name.replace("~", "~0").replace("/", "~1")

@@ -4,17 +4,27 @@ import math
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic_core import PydanticCustomError
 
 MAX_SAMPLES = 500  # of one page
 MAX_ITEMS = 1_000  # of one scoring or ranking request: a few seconds of one CPU
 
+
+def _without_nul(text: str) -> str:
+    """As in an event; and Postgres has no text with U+0000."""
+    if "\0" in text:
+        raise PydanticCustomError("nul_character", "it holds U+0000, which no text may: take it out")
+    return text
+
+
 Finite = Annotated[float, PlainSerializer(lambda value: value if math.isfinite(value) else None, when_used="json")]
-Text = Annotated[str, Field(max_length=8_192)]
-Query = Annotated[str, Field(max_length=2_048)]
-Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00]+$")]  # Postgres has no text with U+0000
+Whole = Annotated[str, AfterValidator(_without_nul)]
+Text = Annotated[Whole, Field(max_length=8_192)]
+Query = Annotated[Whole, Field(max_length=2_048)]
+Id = Annotated[Whole, Field(min_length=1, max_length=128)]
 Version = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
-Why = Annotated[str, Field(min_length=1, max_length=2_000, description="why, for the log")]
+Why = Annotated[Whole, Field(min_length=1, max_length=2_000, description="why, for the log")]
 Estimator = Annotated[str, Field(max_length=64)]
 Surface = Literal["search", "recommendation", "ad"]
 

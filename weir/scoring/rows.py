@@ -15,6 +15,10 @@ COLUMNS: Final = (*NEEDED, "label", "id")
 LONGEST: Final = {"query": 2_048, "text": 8_192, "id": 128}
 """Characters, as in the events."""
 
+NUL: Final = "\0"
+HOLDS_NUL: Final = "holds U+0000, which no text may: take it out"
+"""As in the events: Postgres has no text with it."""
+
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 
 
@@ -102,8 +106,12 @@ def _text(column: str, value: object, row: int) -> str:
         return ""  # what was shown without a search
     if column == "id" and isinstance(value, int):
         value = str(value)
-    if not isinstance(value, str) or (column != "query" and not value):
+    if not isinstance(value, str):
         raise InvalidInput(f"row {row}: {column} is {_shown(value)}; it must be a text")
+    if not value and column != "query":
+        raise InvalidInput(f"row {row}: {column} is empty; it must have a character at least")
+    if NUL in value:
+        raise InvalidInput(f"row {row}: {column} {HOLDS_NUL}")
     if len(value) > LONGEST[column]:
         most = LONGEST[column]
         raise InvalidInput(f"row {row}: {column} has {len(value):,} characters; it may have {most:,}: cut it")

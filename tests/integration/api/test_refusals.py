@@ -16,6 +16,7 @@ from .conftest import World
 
 SAMPLE = {"query": "q", "text": "t", "label": 1}
 ITEM = {"item": "i", "text": "t"}
+JSON = {"Content-Type": "application/json"}
 
 
 def test_an_unknown_route_and_a_wrong_method_are_problems(unchanged: World) -> None:
@@ -34,10 +35,14 @@ def test_an_unknown_route_and_a_wrong_method_are_problems(unchanged: World) -> N
         ("/v1/score", {"samples": [{**SAMPLE, "label": 2}], "estimators": ["loss"]}, "/samples/0/label"),
         ("/v1/score", {"samples": [{**SAMPLE, "text": "t" * 8_193}], "estimators": ["loss"]}, "/samples/0/text"),
         ("/v1/score", {"samples": [{**SAMPLE, "lable": 1}], "estimators": ["loss"]}, "/samples/0/lable"),
-        ("/v1/score", [], "/"),
+        ("/v1/score", {"samples": [{**SAMPLE, "text": "a\0b"}], "estimators": ["loss"]}, "/samples/0/text"),
+        ("/v1/score", [], ""),
         ("/v1/rank", {"query": "q", "surface": "shelf", "items": [ITEM]}, "/surface"),
         ("/v1/rank", {"query": "q", "surface": "ad", "items": [ITEM] * (MAX_ITEMS + 1)}, "/items"),
         ("/v1/rank", {"query": "q", "surface": "ad", "items": [{**ITEM, "item": ""}]}, "/items/0/item"),
+        ("/v1/rank", {"query": "q", "surface": "ad", "items": [{**ITEM, "text": "\0"}]}, "/items/0/text"),
+        ("/v1/rank", {"query": "q\0", "surface": "ad", "items": [ITEM]}, "/query"),
+        ("/v1/rank", {"query": "q", "surface": "ad", "items": [{**ITEM, "item": "\0"}]}, "/items/0/item"),
         ("/v1/rank", {"query": "q" * 2_049, "surface": "ad", "items": [ITEM]}, "/query"),
         ("/v1/models/rollback", {"reason": ""}, "/reason"),
         ("/v1/models/rollback", {"reason": "r" * 2_001}, "/reason"),
@@ -52,9 +57,44 @@ def test_a_body_out_of_shape_is_refused_with_a_pointer_to_what_is_wrong(
     assert [error["pointer"] for error in found["errors"]] == [pointer]
 
 
+def test_a_text_with_u_0000_is_refused_as_in_events_and_named_so(unchanged: World) -> None:
+    asked = {"query": "red\0lamp", "surface": "search", "items": [ITEM]}
+    found = unchanged.problem(unchanged.http.post("/v1/rank", json=asked), 422)
+    assert found["detail"] == "the request is malformed: /query: it holds U+0000, which no text may: take it out"
+
+
+def test_a_wrong_parameter_is_named_as_one_and_a_wrong_body_by_its_pointer(unchanged: World) -> None:
+    found = unchanged.problem(unchanged.http.get("/v1/samples?limit=0"), 422)
+    assert [set(error) for error in found["errors"]] == [{"parameter", "detail"}]
+    assert found["errors"][0]["parameter"] == "limit"
+    assert "parameter limit: " in found["detail"]
+    found = unchanged.problem(unchanged.http.get("/v1/models/a%20b"), 422)
+    assert found["errors"][0]["parameter"] == "version"
+    for content in (b"[]", b"{", b""):
+        found = unchanged.problem(unchanged.http.post("/v1/rank", content=content, headers=JSON), 422)
+        assert found["errors"][0]["pointer"] == ""
+        assert found["detail"].startswith("the request is malformed: the body: ")
+
+
+@pytest.mark.parametrize("kind", [None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+def test_a_body_that_is_not_sent_as_json_is_a_415_that_names_the_remedy(unchanged: World, kind: str | None) -> None:
+    asked = json.dumps({"query": "q", "surface": "ad", "items": [ITEM]}).encode()
+    headers = {} if kind is None else {"Content-Type": kind}
+    for path in ("/v1/rank", "/v1/training/freeze"):
+        found = unchanged.problem(unchanged.http.post(path, content=asked, headers=headers), 415)
+        assert found["detail"].endswith("send it with the header Content-Type: application/json")
+    assert repr(kind) in found["detail"] or not kind
+
+
+@pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8", "application/vnd.shop+json"])
+def test_json_is_taken_by_any_of_its_names(unchanged: World, kind: str) -> None:
+    asked = json.dumps({"query": "q", "surface": "ad", "items": [ITEM]}).encode()
+    assert unchanged.http.post("/v1/rank", content=asked, headers={"Content-Type": kind}).status_code == 200
+
+
 @pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"", b'{"a":' * 5_000, b"[" * 100_000])
 def test_a_body_that_is_no_json_is_refused(unchanged: World, content: bytes) -> None:
-    answer = unchanged.http.post("/v1/rank", content=content, headers={"Content-Type": "application/json"})
+    answer = unchanged.http.post("/v1/rank", content=content, headers=JSON)
     assert answer.status_code in (400, 422)
     unchanged.problem(answer, answer.status_code)
 
@@ -75,7 +115,7 @@ def test_an_estimator_that_needs_labels_refuses_samples_without(unchanged: World
 def test_a_text_that_postgres_cannot_hold_is_refused_and_not_an_internal_error(unchanged: World) -> None:
     for reason in ("a\0b", "half a pair \ud800"):
         body = json.dumps({"reason": reason})
-        answer = unchanged.http.post("/v1/models/rollback", content=body, headers={"Content-Type": "application/json"})
+        answer = unchanged.http.post("/v1/models/rollback", content=body, headers=JSON)
         unchanged.problem(answer, 422)
     assert unchanged.http.get("/v1/samples/a%00b").status_code in (404, 422)
 

@@ -163,6 +163,14 @@ def test_items_are_ranked_best_first_and_the_subject_is_optional(world: World) -
     assert world.http.post("/v1/rank", json={**asked, "subject": "ann"}).json() == answer
 
 
+def test_an_item_that_is_given_twice_is_ranked_twice(world: World) -> None:
+    items = [{"item": "a", "text": "lamp"}, {"item": "b", "text": "red"}, {"item": "a", "text": "red lamp"}]
+    asked = {"query": "red lamp", "surface": "search", "items": items}
+    assert world.http.post("/v1/rank", json=asked).json()["ranking"] == [
+        {"item": "a", "score": 1.0}, {"item": "a", "score": 0.5}, {"item": "b", "score": 0.5},
+    ]  # fmt: skip
+
+
 def test_health_is_told_apart_from_readiness(world: World) -> None:
     assert world.http.get("/healthz").json() == {"status": "alive"}
     assert world.http.get("/readyz").json() == {"ready": True, "reasons": [], "degraded": []}

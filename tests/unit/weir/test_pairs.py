@@ -56,3 +56,10 @@ def test_a_column_that_was_named_must_be_there_even_if_it_may_be_absent(tmp_path
     ):
         training_samples(file, Layout({"subject": "user"}))
     assert [sample.subject for sample in training_samples(file, Layout({"subject": "customer"}))] == ["ann", "ben"]
+
+
+@pytest.mark.parametrize(("column", "row"), [("text", "lamp,a\0b,1"), ("query", "la\0mp,red,1")])
+def test_a_text_with_u_0000_is_refused_as_in_events(tmp_path: Path, column: str, row: str) -> None:
+    file = table(tmp_path / "a.csv", "query,text,label", "lamp,red lamp,0", row)
+    with pytest.raises(InvalidInput, match=rf"row 2: {column} holds U\+0000, which no text may: take it out"):
+        training_samples(file, DEFAULT)

@@ -203,10 +203,24 @@ def test_an_empty_file_is_refused(suffix: str, weir_score: Run, tmp_path: Path) 
             "e.g. with --column label=COLUMN; loss needs it, and entropy does not",
         ),
         ([{"query": "q", "text": "t" * 10_485_760}], "entropy", "{long}"),
-        ([{"query": "q", "text": ""}], "entropy", "row 1: text is ''; it must be a text"),
+        ([{"query": "q", "text": ""}], "entropy", "row 1: text is empty; it must have a character at least"),
+        ([{"query": "q", "text": "a\0b"}], "entropy", "row 1: text holds U+0000, which no text may: take it out"),
+        ([{"query": "\0", "text": "t"}], "entropy", "row 1: query holds U+0000, which no text may: take it out"),
+        ([{"query": "q", "text": "t", "id": "\0"}], "entropy", "row 1: id holds U+0000, which no text may: take it"),
         ([{"query": "q" * 2_049, "text": "t"}], "entropy", "row 1: query has 2,049 characters; it may have 2,048"),
     ],
-    ids=["no text", "no query", "unknown label", "no label", "10 MB text", "no words", "long query"],
+    ids=[
+        "no text",
+        "no query",
+        "unknown label",
+        "no label",
+        "10 MB text",
+        "no words",
+        "nul in text",
+        "nul in query",
+        "nul in id",
+        "long query",
+    ],
 )
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_wrong_row_or_column_is_one_line_and_nothing_is_written(
