@@ -1,6 +1,6 @@
 """Dead letters: what could not be read, why, and the way back.
 
-A dead letter is the record as it was received, key, value and headers, in the topic ``interactions.dead``, with four
+A dead letter is the record as it was received, key, value and headers, in the topic ``interactions.dead``, with five
 more headers that say why and from where. :func:`read` lists them, :func:`redrive` sends them, mended or not, to where
 they came from. A repeat is possible after a crash; source topic, partition and offset tell it.
 """
@@ -20,7 +20,11 @@ from stream.connection import KafkaConnection
 from stream.reading import PATIENCE_SECONDS, read_to
 
 REASON, TOPIC, PARTITION, OFFSET = "weir-reason", "weir-topic", "weir-partition", "weir-offset"
-HEADERS = frozenset((REASON, TOPIC, PARTITION, OFFSET))
+DETAIL = "weir-detail"
+"""The header that says which field, value and bound; letters of earlier versions lack it."""
+
+_NEEDED = frozenset((REASON, TOPIC, PARTITION, OFFSET))
+HEADERS = _NEEDED | {DETAIL}
 
 BACKFILL = "weir-backfill"
 """The header of a record that is sent late on purpose, whatever its value."""
@@ -48,7 +52,10 @@ def _origin(record: ConsumerRecord) -> tuple[str, int, int]:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A record that is no event: as received, and ``topic``, ``partition``, ``offset`` of where it lay."""
+    """A record that is no event: as received, and ``topic``, ``partition``, ``offset`` of where it lay.
+
+    ``reason`` is a stable word, ``detail`` a line for a person: which field, which value, which bound.
+    """
 
     reason: str
     topic: str
@@ -57,6 +64,7 @@ class DeadLetter:
     key: bytes | None
     value: bytes | None
     received_headers: Headers = ()
+    detail: str = ""
 
     @property
     def headers(self) -> Headers:
@@ -64,6 +72,7 @@ class DeadLetter:
         return (
             *(pair for pair in self.received_headers if pair[0] not in HEADERS),
             (REASON, self.reason.encode()),
+            (DETAIL, self.detail.encode()),
             (TOPIC, self.topic.encode()),
             (PARTITION, str(self.partition).encode()),
             (OFFSET, str(self.offset).encode()),
@@ -82,7 +91,7 @@ class DeadLetter:
         return [*received, (BACKFILL, b"1"), (ORIGIN, origin.encode())]
 
     @classmethod
-    def of(cls, record: ConsumerRecord, reason: str) -> "DeadLetter":
+    def of(cls, record: ConsumerRecord, reason: str, detail: str) -> "DeadLetter":
         """The letter for a record of the interactions topic; that of a redriven one is of what was redriven."""
         topic, partition, offset = _origin(record)
         return cls(
@@ -93,6 +102,7 @@ class DeadLetter:
             record.key,
             record.value,
             tuple(record.headers),
+            detail,
         )
 
     @classmethod
@@ -107,7 +117,7 @@ class DeadLetter:
         """
         received = tuple(headers)
         ours = {name: text for name, text in received if name in HEADERS and text is not None}
-        if len(ours) < len(HEADERS):
+        if not ours.keys() >= _NEEDED:
             return None
         try:
             return cls(
@@ -118,6 +128,7 @@ class DeadLetter:
                 key,
                 value,
                 tuple(pair for pair in received if pair[0] not in HEADERS),
+                ours.get(DETAIL, b"").decode(),
             )
         except ValueError:  # no numbers, or no text
             return None

@@ -97,7 +97,9 @@ class Batch:
         self.records += chunk.count
         if decisions.dead:
             by_offset = {record.offset: record for record in chunk.records}
-            self.letters.extend(DeadLetter.of(by_offset[dead.offset], dead.reason) for dead in decisions.dead)
+            self.letters.extend(
+                DeadLetter.of(by_offset[dead.offset], dead.reason, dead.detail) for dead in decisions.dead
+            )
 
 
 @dataclass

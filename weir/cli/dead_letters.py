@@ -27,7 +27,7 @@ def list_(
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most N.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List dead letters: reason, where they lay, and what they say. With --json one object a line."""
+    """List dead letters: reason and detail, where they lay, what they hold. With --json one object a line."""
     from itertools import islice
 
     from stream.dead_letters import read
@@ -44,8 +44,8 @@ def list_(
             print_json(_fields(letter))
     else:
         print_columns(
-            ("reason", "topic", "partition", "offset", "value"),
-            [(x.reason, x.topic, x.partition, x.offset, _excerpt(x.value)) for x in letters],
+            ("reason", "detail", "topic", "partition", "offset", "value"),
+            [(x.reason, _printable(x.detail), x.topic, x.partition, x.offset, _excerpt(x.value)) for x in letters],
         )
 
 
@@ -117,8 +117,9 @@ def _chooser(reason: str | None, partition: int | None, offset: int | None) -> "
 
 def _fields(letter: "DeadLetter") -> dict[str, object]:
     """The letter for JSON: bytes that are no text are told in hexadecimal, under another name."""
-    place = {"reason": letter.reason, "topic": letter.topic, "partition": letter.partition, "offset": letter.offset}
-    return {**place, **_readable("key", letter.key), **_readable("value", letter.value)}
+    why = {"reason": letter.reason, "detail": letter.detail or None}
+    place = {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset}
+    return {**why, **place, **_readable("key", letter.key), **_readable("value", letter.value)}
 
 
 def _readable(name: str, content: bytes | None) -> dict[str, object]:
@@ -132,5 +133,9 @@ def _excerpt(content: bytes | None, longest: int = 100) -> str:
     """The begin of a value on one line, nothing in it that could steer a terminal."""
     if content is None:
         return "(no value)"
-    text = ascii(content[: longest * 4].decode(errors="replace"))[1:-1]
+    text = _printable(content[: longest * 4].decode(errors="replace"))
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _printable(text: str) -> str:
+    return ascii(text)[1:-1]

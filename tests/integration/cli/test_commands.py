@@ -291,6 +291,9 @@ def test_dead_letters_are_listed_and_sent_back_as_they_were_or_mended(weir: Weir
     letters = [
         DeadLetter("not_json", f"{prefix}interactions", 0, 5, b"ann", b"{\x1b[31m"),
         DeadLetter("not_utf8", f"{prefix}interactions", 1, 6, b"ben", b"\xff\xfe"),
+        DeadLetter(
+            "wrong_type", f"{prefix}interactions", 1, 7, b"cy", b"{}", detail="Expected `str`, got `int` - at `$.item`"
+        ),
     ]
     producer = KafkaProducer(bootstrap_servers=kafka)
     for letter in letters:
@@ -299,10 +302,13 @@ def test_dead_letters_are_listed_and_sent_back_as_they_were_or_mended(weir: Weir
 
     found = [json.loads(line) for line in weir("dead-letters", "list", "--json").out.splitlines()]
     assert sorted((letter["reason"], letter["partition"], letter["offset"]) for letter in found) == [
-        ("not_json", 0, 5), ("not_utf8", 1, 6),
+        ("not_json", 0, 5), ("not_utf8", 1, 6), ("wrong_type", 1, 7),
     ]  # fmt: skip
     by_reason = {letter["reason"]: letter for letter in found}
     assert by_reason["not_utf8"]["value_hex"] == "fffe"
+    assert by_reason["wrong_type"]["detail"] == "Expected `str`, got `int` - at `$.item`"
+    assert by_reason["not_utf8"]["detail"] is None
+    assert "Expected `str`, got `int` - at `$.item`" in weir("dead-letters", "list", "--reason", "wrong_type").out
     shown = weir("dead-letters", "list", "--reason", "not_json").out
     assert "{\\x1b[31m" in shown
     assert "\x1b" not in shown
@@ -312,7 +318,7 @@ def test_dead_letters_are_listed_and_sent_back_as_they_were_or_mended(weir: Weir
     assert weir("dead-letters", "redrive", "--partition", "0", "--offset", "5", "--value", mended, "--json").data == {
         "sent": 1
     }
-    assert weir("dead-letters", "redrive", "--all").out == "sent 2\n"
+    assert weir("dead-letters", "redrive", "--all").out == "sent 3\n"
     producer = KafkaProducer(bootstrap_servers=kafka)
     outline = DeadLetter("too_long", f"{prefix}interactions", 1, 70, b"cy", None)
     producer.send(f"{prefix}interactions.dead", outline.value, outline.key, headers=list(outline.headers)).get(

@@ -18,6 +18,7 @@ letters = st.builds(
     key=st.none() | st.binary(),
     value=st.none() | st.binary(),
     received_headers=st.lists(st.tuples(names, st.none() | st.binary())).map(tuple),
+    detail=st.text(),
 )
 
 
@@ -29,7 +30,7 @@ def test_a_letter_is_read_back_as_it_was_written(letter: DeadLetter) -> None:
 def test_our_headers_replace_ones_of_the_same_name() -> None:
     letter = DeadLetter("not_json", "interactions", 1, 2, None, b"{", (("weir-reason", b"forged"), ("trace", b"7")))
     assert dict(letter.headers)["weir-reason"] == b"not_json"
-    assert len(letter.headers) == 5
+    assert len(letter.headers) == 6
     parsed = DeadLetter.parse(None, b"{", letter.headers)
     assert parsed == dataclasses.replace(letter, received_headers=(("trace", b"7"),))
 
@@ -38,6 +39,14 @@ def test_our_headers_replace_ones_of_the_same_name() -> None:
 def test_a_record_with_headers_that_somebody_else_wrote_is_no_letter(name: str) -> None:
     headers = dict(DeadLetter("not_json", "interactions", 1, 2, None, b"{").headers)
     assert DeadLetter.parse(None, b"{", (headers | {name: b"one \xff"}).items()) is None
+
+
+def test_a_letter_of_an_earlier_version_has_no_detail_and_is_read() -> None:
+    headers = dict(DeadLetter("not_json", "interactions", 1, 2, None, b"{", detail="truncated").headers)
+    del headers["weir-detail"]
+    parsed = DeadLetter.parse(None, b"{", headers.items())
+    assert parsed is not None
+    assert parsed.detail == ""
 
 
 def test_a_record_without_our_headers_is_no_letter() -> None:
