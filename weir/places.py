@@ -1,11 +1,12 @@
 """Where Kafka and Postgres are: named by the settings, else those of a running ``weir up``, told by its stack.json."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from importance.errors import InvalidInput, Unavailable
+from weir.local.lock import holder
 from weir.settings import Settings
 
 STACK_FILE = "stack.json"
@@ -33,11 +34,21 @@ def announced(settings: Settings, stack: Stack) -> Iterator[Stack]:
     try:
         yield stack
     finally:
-        path.unlink(missing_ok=True)
+        withdraw(settings)
+
+
+def withdraw(settings: Settings) -> None:
+    """Remove ``stack.json``, if there is one."""
+    (settings.home / STACK_FILE).unlink(missing_ok=True)
 
 
 def running_stack(settings: Settings) -> Stack | None:
-    """The stack that ``weir up`` keeps under ``WEIR_HOME`` now; None when there is none."""
+    """The stack that ``weir up`` keeps under ``WEIR_HOME`` now; None when there is none, or it has not started yet.
+
+    What one left behind that was killed says nothing.
+    """
+    if holder(settings.home) is None:
+        return None
     path = settings.home / STACK_FILE
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
@@ -57,8 +68,28 @@ def located(settings: Settings, *, kafka: bool = False, database: bool = False) 
     }
     for name, field, needed in (("Kafka", "kafka_bootstrap", kafka), ("Postgres", "database_url", database)):
         if needed and not places[field]:
-            raise Unavailable(
-                f"no {name} is known: WEIR_{field.upper()} is not set, and there is no {settings.home / STACK_FILE} "
-                "of a running stack; set it, or start weir up"
-            )
+            raise Unavailable(f"no {name} is known: WEIR_{field.upper()} is not set, and {_no_stack(settings)}")
     return settings.model_copy(update=places)
+
+
+def _no_stack(settings: Settings) -> str:
+    """Why no stack tells its places, and what to do."""
+    path, process = settings.home / STACK_FILE, holder(settings.home)
+    if process is not None:
+        return f"weir up (process {process}) is still starting: wait until there is {path}"
+    if path.exists():
+        return f"the weir up that wrote {path} has ended: start weir up again, or set it"
+    return f"there is no {path} of a running stack; set it, or start weir up"
+
+
+def remedy(settings: Settings) -> Callable[[str], str]:
+    """What to do about a role that does not run on the database of these settings: a ``weir up`` there starts it."""
+    stack, process = running_stack(settings), holder(settings.home)
+    if process is None or (stack is not None and stack.database_url != settings.database_url):
+        return start_it
+    return lambda role: f"weir up (process {process}) starts it: wait, or see {settings.home / 'logs' / role}.log"
+
+
+def start_it(role: str) -> str:
+    """What to do about a role that nothing starts by itself."""
+    return f"start weir {role}"

@@ -56,7 +56,7 @@ class UpOptions:
 def run_up(settings: Settings, options: UpOptions, held: int) -> int:
     """Run the whole stack until a signal, or with ``once`` until all of the replay is learned from; the exit status.
 
-    ``held`` is the descriptor of the lock on ``WEIR_HOME``, see `weir.local.stack.locked`.
+    ``held`` is the descriptor of the lock on ``WEIR_HOME``, see `weir.local.lock`.
     """
     logs.configure(settings.log_level, "up", secrets(settings))
     began = time.monotonic()

@@ -3,7 +3,7 @@
 Pure but for `take`, which reads Postgres. Knows nothing of how it is shown.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -199,11 +199,14 @@ def absent(found: Iterable[Role]) -> list[str]:
     return [role for role in NEEDED if role not in alive]
 
 
-def degraded(found: Sequence[Role]) -> list[str]:
-    """One line for each thing that should be there and is not: a role, or one of several processes of a role."""
+def degraded(found: Sequence[Role], remedy: Callable[[str], str]) -> list[str]:
+    """One line for each thing that should be there and is not: a role, or one of several processes of a role.
+
+    ``remedy`` says what to do about an absent role.
+    """
     missing = absent(found)
     lost = (role for role in found if role.state == "gone" and not role.stopped and role.role not in missing)
-    return [f"no {role} is running: start weir {role}" for role in missing] + [describe(role) for role in lost]
+    return [f"no {role} is running: {remedy(role)}" for role in missing] + [describe(role) for role in lost]
 
 
 def partitions(positions: Iterable[Position], beats: Iterable[Heartbeat], ends: Ends | None) -> list[Partition]:
@@ -283,15 +286,15 @@ def freeze_of(log: Sequence[Entry], frozen: bool) -> Freeze | None:
     return None if entry is None else Freeze(entry.actor, entry.reason, entry.time)
 
 
-def take(engine: Engine, topic: Measured) -> Status:
-    """Read everything of ``topic``, of which less is known while Kafka is unavailable."""
+def take(engine: Engine, topic: Measured, remedy: Callable[[str], str]) -> Status:
+    """Read everything of ``topic``, of which less is known while Kafka is unavailable; ``remedy`` as in `degraded`."""
     registry, beats = Registry(engine), Heartbeats(engine).all()
     active = registry.active()
     known = roles(beats)
     positions = [] if topic.id is None else Progresses(engine, topic.id).positions()
     return Status(
         absent=absent(known),
-        degraded=degraded(known),
+        degraded=degraded(known, remedy),
         roles=known,
         kafka=topic.trouble,
         partitions=partitions(positions, beats, topic.ends if topic.id else None),

@@ -59,10 +59,18 @@ def look(settings: "Settings") -> Iterator[Finding]:
         placed = settings
     if not (placed.kafka_bootstrap and placed.database_url):
         yield from _local_programs(placed)
-    yield _finding("kafka", lambda: _kafka(placed)) if placed.kafka_bootstrap else _local("kafka", "KAFKA_BOOTSTRAP")
+    yield (
+        _finding("kafka", lambda: _kafka(placed))
+        if placed.kafka_bootstrap
+        else _local("kafka", "KAFKA_BOOTSTRAP", placed)
+    )
     if placed.kafka_bootstrap:
         yield _finding("topics", lambda: _topics(placed))
-    yield _finding("postgres", lambda: _postgres(placed)) if placed.database_url else _local("postgres", "DATABASE_URL")
+    yield (
+        _finding("postgres", lambda: _postgres(placed))
+        if placed.database_url
+        else _local("postgres", "DATABASE_URL", placed)
+    )
     if placed.database_url:
         yield from _roles(placed)
     yield _finding("artifacts", lambda: _artifacts(placed))
@@ -80,7 +88,11 @@ def _finding(name: str, examine: Callable[[], tuple[State, str]]) -> Finding:
     return Finding(name, state, " ".join(detail.split()))
 
 
-def _local(name: str, setting: str) -> Finding:
+def _local(name: str, setting: str, settings: "Settings") -> Finding:
+    from weir.local.lock import holder
+
+    if (process := holder(settings.home)) is not None:
+        return Finding(name, "note", f"weir up (process {process}) is still starting a local one: wait")
     return Finding(name, "note", f"weir up starts a local one; WEIR_{setting} would name an existing one")
 
 
@@ -173,6 +185,7 @@ def _roles(settings: "Settings") -> Iterator[Finding]:
     """A line for each role that the service needs."""
     from storage.engine import create_engine
     from storage.heartbeats import Heartbeats
+    from weir.places import remedy
     from weir.status import NEEDED, roles
 
     engine = create_engine(settings.database_url, pool_size=1)
@@ -185,16 +198,16 @@ def _roles(settings: "Settings") -> Iterator[Finding]:
         engine.dispose()
     known = roles(beats)
     for role in NEEDED:
-        yield Finding(role, *_role(role, [each for each in known if each.role == role], bool(beats)))
+        here = [each for each in known if each.role == role]
+        yield Finding(role, *_role(here, bool(beats), remedy(settings)(role)))
 
 
-def _role(name: str, known: "Sequence[Role]", ever: bool) -> tuple[State, str]:
+def _role(known: "Sequence[Role]", ever: bool, remedy: str) -> tuple[State, str]:
     """``ever``: whether any role ever ran on this database; before the first start none is missed."""
     from weir.status import describe
 
     alive = [role for role in known if role.state != "gone"]
     if not alive:
-        remedy = f"start weir {name}"
         gone = "; ".join(describe(role) for role in known)
         return "wrong" if ever else "note", f"none is running: {remedy}" + (f" ({gone})" if gone else "")
     troubled = [role for role in known if role.state != "working" and not role.stopped]

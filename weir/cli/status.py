@@ -32,14 +32,14 @@ def status(as_json: AsJson = False) -> int:
 def taken(settings: "Settings") -> "Status":
     """The status now, by the services that the settings or a running stack name."""
     from storage.engine import create_engine
-    from weir.places import located
+    from weir.places import located, remedy
     from weir.status import take
     from weir.topics import measured
 
     placed = located(settings, database=True)
     engine = create_engine(placed.database_url, pool_size=1)
     try:
-        return take(engine, measured(placed))
+        return take(engine, measured(placed), remedy(placed))
     finally:
         engine.dispose()
 
@@ -96,7 +96,7 @@ def training(found: "Training") -> str:
         case "running":
             return f"running since {show_time(found.running_since)} (trigger: {found.trigger})"
         case "no_trainer":
-            return f"no trainer is running: start weir trainer{asked}"
+            return f"no trainer is running{asked}"
         case "no_model":
             return "waits for a first model: run weir models init"
     return f"waits: {_waits(found)}{asked}"

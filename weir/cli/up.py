@@ -46,10 +46,12 @@ def up(
             f"--fresh cannot empty the service that {' and '.join(named)} names, and would remove the model files that "
             "its versions need: leave --fresh out, or unset it"
         )
+    from weir.local.lock import locked
     from weir.local.ports import refuse_taken
-    from weir.local.stack import locked
+    from weir.places import withdraw
 
     with locked(settings.home) as held:  # another one that runs here is found before the heavy libraries are loaded
+        withdraw(settings)  # what a stack said that was killed
         if settings.api_port:
             refuse_taken(settings.api_host, settings.api_port, "WEIR_API_PORT")
         print("loading the libraries", file=sys.stderr, flush=True)  # torch takes its time, the first time above all

@@ -1,58 +1,16 @@
-"""The local stack: the servers that were not given, the roles beside them, and the folder they live in.
+"""The local stack: the servers that were not given, the roles beside them, and the folder they live in."""
 
-Two stacks cannot use one folder: the lock on it is held by every process of a stack, so it is free exactly when the
-last of them is gone, also after a ``kill -9``.
-"""
-
-import fcntl
-import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from importance.errors import Conflict
 from weir.local.install import Tools
 from weir.local.kafka import KafkaServer
 from weir.local.postgres import PostgresServer, reachable_by_nobody
-from weir.local.process import Child, runs
+from weir.local.process import Child
 from weir.local.supervisor import Restarts, Supervisor
 
 MADE_HERE = ("kafka", "postgres", "faust", "logs", "stack.json")
-PREVIOUS_SECONDS = 30  # the servers of a stack that was killed end in about 5
-
-
-@contextmanager
-def locked(home: Path, wait_seconds: float = PREVIOUS_SECONDS) -> Iterator[int]:
-    """Hold ``home`` and yield the lock's descriptor, to be kept open by every process of the stack.
-
-    Waits for what is left of a stack that was killed; a stack that runs is a Conflict.
-    """
-    home.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        deadline = time.monotonic() + wait_seconds
-        while not _try_lock(descriptor):
-            owner = int(os.pread(descriptor, 20, 0) or b"0")
-            if runs(owner) or time.monotonic() > deadline:
-                raise Conflict(
-                    f"a stack already runs in {home} (process {owner}): end it, or set WEIR_HOME to another folder"
-                )
-            time.sleep(0.1)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def wipe(home: Path, names: Sequence[str] = ()) -> None:
@@ -67,7 +25,7 @@ def wipe(home: Path, names: Sequence[str] = ()) -> None:
 class LocalStack:
     """Servers and roles in ``home``. A server whose address is given is used as it is, and never ended.
 
-    ``held`` is the descriptor that `locked` yielded; ``install`` is called only when a server must be started.
+    ``held`` is the descriptor that `weir.local.lock` yielded; ``install`` is called only when a server must be started.
     """
 
     def __init__(

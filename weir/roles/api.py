@@ -26,6 +26,7 @@ from weir.api.limits import Limits, Recent
 from weir.api.server import ApiServer
 from weir.connection import kafka_connection
 from weir.estimating import estimates
+from weir.places import remedy
 from weir.roles.announcing import announce
 from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
 from weir.roles.heart import Heart
@@ -80,7 +81,7 @@ def run(settings: Settings) -> int:
     degraded: list[str] = []  # as of the last look: a probe asks often, and must not wait for Postgres
 
     def look_around() -> None:
-        degraded[:] = status.degraded(status.roles(Heartbeats(engine).all()))
+        degraded[:] = status.degraded(status.roles(Heartbeats(engine).all()), remedy(settings))
 
     limits = Limits(
         bodies_bytes=settings.api_bodies_bytes,
@@ -101,7 +102,7 @@ def run(settings: Settings) -> int:
         request_training=requests.ask,
         not_ready=reporting.reasons,
         degraded=lambda: degraded,
-        status=lambda: status.take(engine, measure()),
+        status=lambda: status.take(engine, measure(), remedy(settings)),
         page=partial(page, metrics),
         metrics=HttpMetrics(metrics),
         limits=limits,

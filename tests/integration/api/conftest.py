@@ -38,6 +38,7 @@ from weir.api.figures import shared_state
 from weir.api.limits import Limits
 from weir.api.server import ApiServer
 from weir.estimating import estimates
+from weir.places import start_it
 from weir.settings import Settings
 from weir.topics import Measured
 
@@ -89,7 +90,7 @@ class World:
         return "v1", [np.mean([word in x.text.split() for word in x.query.split() or [""]]).item() for x in samples]
 
     def status(self) -> status.Status:
-        return status.take(self.engine, Measured(self.topic, {0: 50}))
+        return status.take(self.engine, Measured(self.topic, {0: 50}), start_it)
 
     def request_training(self, actor: str, reason: str) -> bool:
         active = self.registry.active()

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from importance.errors import WeirError
 from weir.local.install import install
-from weir.local.stack import LocalStack, locked
+from weir.local.lock import locked
+from weir.local.stack import LocalStack
 from weir.local.supervisor import ended_by_signals
 
 

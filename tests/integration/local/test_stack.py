@@ -16,9 +16,10 @@ from kafka.admin import KafkaAdminClient, NewTopic
 
 from importance.errors import Conflict
 from weir.local.install import Tools
+from weir.local.lock import locked
 from weir.local.ports import until
 from weir.local.process import runs
-from weir.local.stack import LocalStack, locked, wipe
+from weir.local.stack import LocalStack, wipe
 
 ROLE = "import time; print('up', flush=True); time.sleep(600)"
 STUBBORN = "import signal; signal.signal(15, signal.SIG_IGN); " + ROLE

@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from weir import settings
 from weir.cli import create_app, run
-from weir.local.stack import locked
+from weir.local.lock import locked
 
 DOCS = Path(__file__).parents[3] / "docs" / "commands.md"
 
@@ -222,7 +222,8 @@ def test_services_are_found_through_a_running_stack(
         "metrics": [],
     }
     (tmp_path / "stack.json").write_text(json.dumps(told))
-    assert run(["models", "list"]) == 1
+    with locked(tmp_path):
+        assert run(["models", "list"]) == 1
     shown = capsys.readouterr().err
     assert "Postgres at 127.0.0.1:1/weir does not answer" in shown
     assert "hunter22" not in shown
@@ -234,7 +235,8 @@ def test_a_stack_file_that_is_damaged_is_named(
 ) -> None:
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
     (tmp_path / "stack.json").write_text(content)
-    assert run(["models", "list"]) == 2
+    with locked(tmp_path):
+        assert run(["models", "list"]) == 2
     shown = capsys.readouterr().err
     assert str(tmp_path / "stack.json") in shown
     assert shown.count("\n") == 1

@@ -14,6 +14,7 @@ from storage.progress import Position
 from storage.registry import Active
 from storage.runs import Run
 from trainer.triggers import Waits
+from weir.places import start_it
 from weir.status import (
     GONE_SECONDS,
     Freeze,
@@ -69,7 +70,7 @@ def test_a_process_that_started_after_another_vanished_replaces_it_and_only_it()
 
 def test_a_role_whose_last_process_vanished_is_named_once() -> None:
     lost = [beat("worker", 1), beat("worker", 2, silent=100), beat("trainer", 3, silent=100), beat("api", 4)]
-    assert degraded(roles(lost)) == [
+    assert degraded(roles(lost), start_it) == [
         "no trainer is running: start weir trainer", "worker host-a/2 is gone: has not reported for 100 s",
     ]  # fmt: skip
 
