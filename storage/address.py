@@ -12,6 +12,7 @@ FORM = "postgresql://user:password@host:port/name"
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 _ENCODED = "write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23 and % as %25 in user and password"
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{,30}")
 _AUTHORITY_END = re.compile("[/?#]")
 _BROKEN_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
@@ -36,7 +37,8 @@ def problem(url: str) -> str | None:
 def _problems(url: str) -> Iterator[str]:
     scheme, _, rest = url.partition("://")
     if scheme not in SCHEMES:
-        yield f"is of another kind; it must be {FORM}"
+        named = f"is a {scheme} URL; only postgresql is supported" if _SCHEME.fullmatch(scheme) and rest else None
+        yield f"{named or 'is of another kind'}: it must be {FORM}"
     if rest.count("@") > ("@" in _AUTHORITY_END.split(rest)[0]):
         yield f"has an @ too many: {_ENCODED}"
     if "#" in rest:

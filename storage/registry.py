@@ -241,9 +241,10 @@ class Registry:
         with self._changing() as change:
             if to is not None:
                 change.version(to)
-            *below, _ = walk_back(_log(change.connection)) or [""]
+            log = _log(change.connection)
+            *below, _ = walk_back(log) or [""]
             if not below:
-                raise Conflict("there is no version to roll back to: only one was ever promoted, or none is left below")
+                raise Conflict(f"there is no version to roll back to: {_nothing_below(log, change.active)}")
             if to is not None and to == change.active:
                 raise Conflict(f"version {to} serves already: nothing was changed")
             if to is not None and to not in below:
@@ -320,6 +321,15 @@ def _checked(name: str, text: str, most: int) -> str:
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise InvalidInput(f"the {name} holds U+0000 or half a surrogate pair, which cannot be stored: leave it out")
     return text
+
+
+def _nothing_below(log: Sequence[Entry], active: str | None) -> str:
+    """Why, and what to do."""
+    if active is None:
+        return "none was ever promoted; run 'weir models init'"
+    promoted = {entry.to_version for entry in log if entry.kind is Kind.PROMOTE}
+    why = f"{active} is the only one that was ever promoted" if len(promoted) < 2 else f"{active} is the first of all"
+    return f"{why}; 'weir models promote' lets any of 'weir models list' serve, 'weir models freeze' stops training"
 
 
 def _find(connection: sa.Connection, version: str) -> Version | None:

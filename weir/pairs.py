@@ -3,7 +3,7 @@
 What is wrong in the file is one line of `InvalidInput`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,13 @@ from weir.table import columns_of, opened
 MOST_TEXT_BYTES = 1_000_000
 TRAINING_COLUMNS = ("text", "label", "query", "subject", "group", "item")
 """Columns that a first training reads; all but the first two may be absent."""
+
+
+Progress = Callable[[str, int, int], None]
+
+
+def _untold(_what: str, _done: int, _total: int) -> None:
+    """For a caller that shows no progress."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -39,9 +46,9 @@ class Pairs:
         return [query or text for query, text in zip(self.queries, self.texts, strict=True)]
 
 
-def read_pairs(file: Path, layout: Layout, others: Sequence[str] = ()) -> Pairs:
+def read_pairs(file: Path, layout: Layout, others: Sequence[str] = (), progress: Progress = _untold) -> Pairs:
     """The columns ``text`` and ``label``, and where they exist ``query`` and the others, which must be complete."""
-    found = read_columns(file, ("text", "label"), ("query", *others), layout)
+    found = read_columns(file, ("text", "label"), ("query", *others), layout, progress)
     texts = _texts(_complete(found["text"], "text", file), "text", file)
     return Pairs(
         texts,
@@ -51,13 +58,13 @@ def read_pairs(file: Path, layout: Layout, others: Sequence[str] = ()) -> Pairs:
     )
 
 
-def training_samples(file: Path, layout: Layout) -> list[Sample]:
+def training_samples(file: Path, layout: Layout, progress: Progress = _untold) -> list[Sample]:
     """The rows as a model learns them; a purchase is positive whatever the label rule.
 
     Whose sample one is says the column ``subject``, else ``group``; without both all rows of a query, else of a text,
     count as one subject's, so that none is on both sides of the holdout.
     """
-    pairs = read_pairs(file, layout, TRAINING_COLUMNS[3:])
+    pairs = read_pairs(file, layout, TRAINING_COLUMNS[3:], progress)
     items = map(str, pairs.others.get("item", pairs.texts))
     rows = zip(pairs.groups("subject", "group"), pairs.queries, items, pairs.texts, pairs.labels.tolist(), strict=True)
     return [
@@ -67,7 +74,11 @@ def training_samples(file: Path, layout: Layout) -> list[Sample]:
 
 
 def read_columns(
-    file: Path, needed: Sequence[str], optional: Sequence[str] = (), layout: Layout | None = None
+    file: Path,
+    needed: Sequence[str],
+    optional: Sequence[str] = (),
+    layout: Layout | None = None,
+    progress: Progress = _untold,
 ) -> dict[str, list[Any]]:
     """The needed columns, and those of the optional ones that exist, whole; with a layout all that it names, too."""
     called = {name: layout.called(name) if layout else name for name in (*needed, *optional)}
@@ -80,6 +91,7 @@ def read_columns(
         for batch in batches:
             for name in found:
                 found[name] += batch[called[name]]
+            progress(f"reading {file.name}", len(found[needed[0]]), 0)
         source.refuse_changed()
     if not found[needed[0]]:
         raise InvalidInput(f"{file} has no rows")

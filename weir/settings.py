@@ -27,6 +27,7 @@ from importance.mixture import parse
 from importance.segments import parse as parse_segments
 from storage.address import problem as url_problem
 from weir.api.limits import MAX_BODY_BYTES
+from weir.bounds import bound
 from weir.masking import masked_url
 
 PREFIX = "WEIR_"
@@ -94,7 +95,6 @@ class Settings(BaseSettings):
     database_url: str = Field(
         default="",
         repr=False,
-        pattern=r"^$|^postgres(ql)?(\+psycopg)?://",
         json_schema_extra={"secret": "password"},
         description="postgresql://user:password@host:port/name of an existing Postgres; empty: a local one is started",
     )
@@ -651,22 +651,6 @@ def _unknown(name: str) -> str:
     return f"{name} is no setting of Weir: {hint}"
 
 
-_BOUNDS = {
-    "greater_than_equal": "at least {ge}",
-    "greater_than": "more than {gt:g}",
-    "less_than_equal": "at most {le}",
-    "less_than": "less than {lt:g}",
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
-    "int_parsing_size": "a smaller whole number",
-    "float_parsing": "a number",
-    "finite_number": "a finite number",
-    "literal_error": "one of {expected}",
-    "string_too_short": "at least {min_length} long",
-    "string_too_long": "at most {max_length} long",
-}
-
-
 def _problem(detail: ErrorDetails) -> str:
     """One error of pydantic as a sentence: what, the value, the bound, the remedy."""
     if not detail["loc"]:  # from the validator of settings that are wrong together
@@ -675,6 +659,5 @@ def _problem(detail: ErrorDetails) -> str:
     if detail["type"] == "value_error":  # from a validator of one setting: its own words say all
         return f"{variable(name)}: {str(detail['msg']).removeprefix('Value error, ')}"
     value = "***" if _secrecy(name) else repr(detail["input"])
-    bound = _BOUNDS.get(detail["type"])
-    must = f"it must be {bound.format(**detail.get('ctx', {}))}" if bound else "expected"
+    must = f"it must be {found}" if (found := bound(detail)) else "expected"
     return f"{variable(name)} is {value}; {must}: {Settings.model_fields[name].description}"

@@ -3,6 +3,7 @@
 Knows nothing of what a row must be; columns that are not asked for are not read.
 """
 
+import codecs
 import csv
 import io
 import os
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import msgspec
 
@@ -31,7 +32,7 @@ Raw = Mapping[str, Sequence[object]]
 class Source:
     """An open file, and what it was when it was opened."""
 
-    def __init__(self, file: Path, stream: BinaryIO, delimiter: str = ",") -> None:
+    def __init__(self, file: Path, stream: io.BufferedReader, delimiter: str = ",") -> None:
         self.file = file
         self.delimiter = delimiter
         self.stream = stream
@@ -39,6 +40,8 @@ class Source:
         self._before = _state(os.fstat(stream.fileno()))
         if not self._before.st_size:
             raise InvalidInput(f"{file} is empty; it must have rows")
+        if stream.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise InvalidInput(f"{file} is UTF-16, as its first bytes say; it must be UTF-8: save it so")
 
     @property
     def text(self) -> TextIO:
@@ -265,7 +268,8 @@ def _values(file: Path, name: str, column: Any, done: int) -> list[object]:
 
 def unreadable(file: Path, kind: str, error: Exception) -> InvalidInput:
     """What is raised for a file that is not of its kind, or cannot be read to its end."""
-    return InvalidInput(f"{file} cannot be read as {kind}: {_one_line(error)}")
+    why = "it is damaged, cut off or of another kind: write it again"
+    return InvalidInput(f"{file} cannot be read as {kind}; {why} ({_one_line(error)})")
 
 
 def _one_line(error: Exception) -> str:

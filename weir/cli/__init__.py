@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         status = get_command(create_app()).main(args=words, prog_name="weir", standalone_mode=False)
     except typer.TyperException as error:  # wrong usage
-        text = error.format_message().rstrip(".")  # empty after a group without a command: its help was printed
+        text = _usage(error)  # empty after a group without a command: its help was printed
         return _fail(f"{text}; see {_command(error)} --help", error.exit_code) if text else error.exit_code
     except typer.Abort:
         return _fail("aborted", 1)
@@ -113,6 +113,19 @@ def _told(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return f"internal error: {type(error).__name__}: {error}"
+
+
+def _usage(error: typer.TyperException) -> str:
+    """What was wrong in the command line: for an option's value its name, the value, and the bound."""
+    from pydantic import ValidationError
+
+    from weir.bounds import bound
+
+    if isinstance(error.__cause__, ValidationError) and isinstance(error, typer.BadParameter) and error.param:
+        detail = error.__cause__.errors()[0]
+        if (must := bound(detail)) is not None:
+            return f"{error.param.opts[0]} is {detail['input']!r}; it must be {must}"
+    return error.format_message().rstrip(".")
 
 
 def _command(error: typer.TyperException) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weir.cli.output import AsJson, print_columns, print_facts, print_json
+from weir.cli.output import AsJson, counted, print_columns, print_facts, print_json
 from weir.signals import handled, interrupt
 
 if TYPE_CHECKING:
@@ -135,14 +135,16 @@ def export(
     from storage.pool import Pool
     from weir.exporting import export
     from weir.progress import Progress
+    from weir.writing import check_output
 
+    check_output(output)
     ending = handled(interrupt, signal.SIGTERM, signal.SIGHUP)
     with _database() as (_, engine), ending, closing(Progress(sys.stderr)) as progress:
         rows = export(Pool(engine), output, holdout, progress.show)
     if as_json:
         print_json({"rows": rows, "output": str(output)})
     else:
-        typer.echo(f"{rows} samples written: {output}")
+        typer.echo(f"{counted(rows, 'sample')} written: {output}")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,12 +53,15 @@ def init(
     if data is None:
         _refuse_alone({"--column": column, "--positive": positive, "--delimiter": delimiter})
     layout = read_layout(column, TRAINING_COLUMNS, positive, delimiter)
-    with opened() as place, closing(Progress(sys.stderr)) as progress:
-        from weir.models import dataset_history, make_first  # after the settings: a wrong one is said at once
+    with closing(Progress(sys.stderr)) as progress, ExitStack() as ending:
+        # Before the services and the heavy libraries: what is wrong in the file is said at once.
+        own = None if data is None else training_samples(data, layout, progress.show)
+        place = ending.enter_context(opened())
+        from weir.models import dataset_history, make_first
 
         def read_history() -> "list[Sample]":
-            if data is not None:
-                return training_samples(data, layout)
+            if own is not None:
+                return own
             return dataset_history(place.settings, dataset or DEFAULT_REPLAY, progress.show)
 
         entry = make_first(place.settings, place.registry, None if untrained else read_history, progress.show)

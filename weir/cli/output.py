@@ -34,6 +34,15 @@ def columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     )
 
 
+def counted(count: int, noun: str) -> str:
+    """So many of something.
+
+    >>> counted(1, "row"), counted(2_000, "row")
+    ('1 row', '2,000 rows')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def print_facts(facts: Iterable[tuple[str, object]]) -> None:
     """A name and a value a line, aligned."""
     rows = [(name, _cell(value)) for name, value in facts]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from importance.errors import InvalidInput
-from weir.cli.output import AsJson, print_json
+from weir.cli.output import AsJson, counted, print_json
 from weir.connection import kafka_connection
 from weir.progress import Progress
 
@@ -53,6 +53,7 @@ def replay(
     from weir.settings import read
     from weir.topics import named_topics
 
+    _check_source(source)
     settings = located(read(), kafka=True)
     topic = named_topics(settings).interactions
     if source == TOPIC + topic:
@@ -70,7 +71,7 @@ def replay(
         print_json({"position": ended.position, "sent": ended.sent, "finished": ended.finished})
     else:
         state = "finished" if ended.finished else "stopped; run it again to go on"
-        typer.echo(f"{source}: sent {ended.sent} events, {ended.position} are stored; {state}")
+        typer.echo(f"{source}: sent {counted(ended.sent, 'event')}; the topic holds {ended.position:,} of it; {state}")
     return 0 if ended.finished else 1
 
 
@@ -81,6 +82,21 @@ class _Opened(NamedTuple):
     name: str
     total: int = 0
     backfill: bool = False
+
+
+def _check_source(source: str) -> None:
+    """Refuse what can be replayed from nowhere, before any service is looked for."""
+    from stream.datasets import NAMES
+
+    if source.startswith(TOPIC) or source in NAMES:
+        return
+    if not Path(source).suffix:
+        raise InvalidInput(
+            f"{source!r} is unknown; replay one of {', '.join(NAMES)}, a file that ends in .jsonl or .parquet, "
+            f"or {TOPIC}NAME"
+        )
+    if not Path(source).is_file():
+        raise InvalidInput(f"there is no file {source}: name a .jsonl or .parquet file of events")
 
 
 @contextmanager
@@ -96,7 +112,7 @@ def _opened(source: str, settings: "Settings", progress: Progress) -> Iterator[_
         yield _Opened(
             open_dataset(source, settings.seed, settings.data_dir, settings.home, progress.show).events(), name
         )
-    elif Path(source).suffix:
+    else:
         from importance.fields import Fields
         from weir.events_file import open_events
 
@@ -105,11 +121,6 @@ def _opened(source: str, settings: "Settings", progress: Progress) -> Iterator[_
 
         with open_events(Path(source), Fields.parse(settings.fields), int(time.time() * 1_000), read) as events:
             yield _Opened(events.records(), f"file-{events.name}", events.count, backfill=True)
-    else:
-        raise InvalidInput(
-            f"{source!r} is unknown; replay one of {', '.join(NAMES)}, a file that ends in .jsonl or .parquet, "
-            f"or {TOPIC}NAME"
-        )
 
 
 def _stopped_by_signals() -> Event:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from weir.cli.output import AsJson, print_json
+from weir.cli.output import AsJson, counted, print_json
 from weir.cli.reading import ColumnOption, DelimiterOption, PositiveOption
 from weir.progress import Progress
 from weir.signals import handled, interrupt
@@ -52,6 +52,7 @@ def score(
     with handled(interrupt, signal.SIGTERM, signal.SIGHUP), closing(Progress(sys.stderr)) as progress:
 
         def find_scorer() -> Scorer:
+            print("loading the libraries and the model", file=sys.stderr, flush=True)  # a minute on a busy machine
             from weir.scoring.model import find
             from weir.scoring.scorer import ModelScorer
 
@@ -60,8 +61,9 @@ def score(
 
         done = score_file(file, layout, mixtures, output, find_scorer, progress.show)
     if done.non_finite:
-        print(f"weir: {done.non_finite} rows had a score that is no number; it was set to 0", file=sys.stderr)
+        had = counted(done.non_finite, "row")
+        print(f"weir: {had} had a score that is no number; it was set to 0", file=sys.stderr)
     if as_json:
         print_json({"rows": done.rows, "model": done.model, "non_finite": done.non_finite})
     else:
-        typer.echo(f"{done.rows} rows scored by {done.model}: {output}")
+        typer.echo(f"{counted(done.rows, 'row')} scored by {done.model}: {output}")

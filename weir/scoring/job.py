@@ -77,6 +77,7 @@ def score_file(
             raise InvalidInput(f"{file} has no rows: there is nothing to score")
         checked(first, 1, needs_label)
         scorer = find()
+        progress(f"scoring {file.name}", 0, 0)
         with writing(place, [str(mixture) for mixture in mixtures], scorer.name) as write:
             for raw in chain([first], raws):
                 rows = checked(raw, done + 1, needs_label)

@@ -129,7 +129,17 @@ def test_consecutive_rollbacks_walk_back(registry: Registry) -> None:
     for version in ("v1", "v2", "v3", "v4"):
         promote(registry, version)
     assert [rollback(registry) for _ in range(3)] == ["v3", "v2", "v1"]
-    with pytest.raises(Conflict, match="no version to roll back to"):
+    with pytest.raises(
+        Conflict, match=r"no version to roll back to: v1 is the first of all; 'weir models promote' lets"
+    ):
+        rollback(registry)
+
+
+def test_a_rollback_with_nothing_below_says_why(registry: Registry) -> None:
+    with pytest.raises(Conflict, match="no version to roll back to: none was ever promoted; run 'weir models init'"):
+        rollback(registry)
+    promote(registry, "v1")
+    with pytest.raises(Conflict, match="no version to roll back to: v1 is the only one that was ever promoted; 'weir"):
         rollback(registry)
 
 

@@ -42,7 +42,8 @@ def test_a_password_in_a_wrong_url_is_not_repeated() -> None:
         ("postgresql://ann:secret@host/weir?sslmode=require&sslmode=disable", "has an unknown sslmode"),
         ("postgresql://ann:secret@host/weir?ssl=true", 'has an invalid connection option "ssl": leave it out'),
         ("postgresql://ann:secret@host:port/weir", "has no host or port that can be read: write postgresql://"),
-        ("postgresql:ann:secret@host/weir", "is of another kind; it must be postgresql://"),
+        ("postgresql:ann:secret@host/weir", "is of another kind: it must be postgresql://"),
+        ("mysql://ann:secret@host/weir", "is a mysql URL; only postgresql is supported: it must be postgresql://"),
     ],
 )
 def test_a_url_that_is_wrong_is_one_line_without_its_password(url: str, problem: str) -> None:

@@ -273,6 +273,7 @@ def test_a_wrong_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("WEIR_DATABASE_URL", "mysql://ann:hunter22@db/weir")
     monkeypatch.setenv("WEIR_SALT", "s3cret" * 20)
     text = refused()
+    assert "WEIR_DATABASE_URL is a mysql URL; only postgresql is supported" in text
     assert "hunter22" not in text
     assert "s3cret" not in text
 

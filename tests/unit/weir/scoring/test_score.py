@@ -49,7 +49,7 @@ def said(ended: subprocess.CompletedProcess[str], status: int = 2) -> str:
     """The one line that a command which failed has said."""
     assert ended.returncode == status, ended.stderr
     assert ended.stdout == ""
-    lines = [line for line in ended.stderr.splitlines() if not line.startswith("scoring")]
+    lines = [line for line in ended.stderr.splitlines() if not line.startswith(("scoring", "loading"))]
     assert len(lines) == 1, ended.stderr
     return lines[0]
 
@@ -246,7 +246,7 @@ def test_a_wrong_row_or_column_is_one_line_and_nothing_is_written(
         ("rows.csv", "query,text\n", "has no rows: there is nothing to score"),
         ("rows.jsonl", '{"query": "q", "text": "t"}\n{"query":\n', "line 2: Input data was truncated"),
         ("rows.jsonl", "[1]\n", "line 1: Expected `object`, got `array`"),
-        ("rows.parquet", "PAR1 is how one begins", "cannot be read as Parquet"),
+        ("rows.parquet", "PAR1 is how one begins", "cannot be read as Parquet; it is damaged, cut off or of another"),
         ("rows.xlsx", "query", "is of no known format; its name must end in .parquet, .csv, .jsonl"),
     ],
 )
