@@ -53,5 +53,7 @@ def decide(
     bound = auc.lower(policy.alpha)
     passed = bound > -policy.margin
     figures = f"AUC {auc.candidate:.4f} against {auc.serving:.4f}, difference {auc.difference:+.4f}, bound {bound:+.4f}"
-    word = "above" if passed else "not above"
-    return Decision(passed, f"{figures}: {word} -{policy.margin:g}", auc.difference, bound)
+    reason = f"{figures}: {'above' if passed else 'not above'} -{policy.margin:g}"
+    if not passed and auc.difference > -policy.margin:  # on average good enough: the trainer goes on from such a one
+        reason += "; too uncertain yet: the next fine-tune goes on from it, more holdout narrows it"
+    return Decision(passed, reason, auc.difference, bound)

@@ -71,7 +71,7 @@ def init(
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List all versions, oldest first, with state and quality; the active one serves."""
+    """List all versions, oldest first, with state and quality then; the active one serves."""
     with opened() as place:
         active, versions = place.registry.active(), place.registry.versions()
         frozen = place.registry.frozen()
@@ -83,6 +83,10 @@ def list_(as_json: AsJson = False) -> None:
             (x.version, x.parent, x.state, f"{x.created:%Y-%m-%d %H:%M:%S}Z", x.metrics.get("auc")) for x in versions
         ]
         print_columns(header, rows)
+        if rows:
+            typer.echo(
+                "auc is of the holdout as it was then, another one for each version: see weir models show VERSION"
+            )
         if frozen:
             typer.echo("training is frozen until weir models unfreeze; weir models log says by whom and why")
 
@@ -127,18 +131,21 @@ def show(version: VersionName, as_json: AsJson = False) -> None:
 
     with opened() as place:
         found = place.registry.version(version)
+        parent = place.registry.version(found.parent) if found.parent else None
         log = [entry for entry in place.registry.log() if version in (entry.from_version, entry.to_version)]
     if as_json:
         print_json({**asdict(found), "log": log})
         return
-    print_facts(_facts(found))
+    print_facts(_facts(found, parent))
     typer.echo()
     _print_log(log)
 
 
-def _facts(version: "Version") -> Iterator[tuple[str, object]]:
+def _facts(version: "Version", parent: "Version | None") -> Iterator[tuple[str, object]]:
     """What a person wants to know of a version, each figure on a line of its own."""
-    yield from (("version", version.version), ("state", version.state), ("parent", version.parent))
+    yield from (("version", version.version), ("state", version.state))
+    note = " (rejected, but on average good enough to go on from)" if parent and parent.state == "rejected" else ""
+    yield "parent", version.parent and f"{version.parent}{note}"
     yield "created", f"{version.created:%Y-%m-%d %H:%M:%S}Z"
     yield from version.metrics.items()
     for name, value in version.statistics.items():

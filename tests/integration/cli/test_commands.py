@@ -153,6 +153,7 @@ def test_models_are_listed_promoted_rolled_back_and_frozen(weir: Weir, registry:
     assert (listed["active"], listed["frozen"]) == ("v3", False)
     assert [version["state"] for version in listed["versions"]] == ["retired", "retired", "active"]
     assert "v3" in weir("models", "list").out
+    assert "another one for each version" in weir("models", "list").out
 
     back = weir("models", "rollback", "--reason", "clicks fell", "--actor", "ann", "--json").data
     assert (back["from_version"], back["to_version"], back["actor"], back["reason"]) == (

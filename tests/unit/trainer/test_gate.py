@@ -37,6 +37,16 @@ def test_a_clearly_worse_candidate_is_rejected_in_words_and_figures() -> None:
     assert f"{decided.difference:+.4f}" in decided.reason
 
 
+def test_a_rejected_candidate_that_is_better_on_average_is_explained() -> None:
+    rng = np.random.default_rng(5)
+    labels, serving = events(rng, 200, 1.3)
+    candidate = serving + 1.1 * labels + 1.5 * rng.normal(size=200)
+    decided = decide(labels, candidate, serving, np.arange(200) // 3, POLICY)
+    assert not decided.promote
+    assert decided.difference > 0 > decided.lower_bound
+    assert decided.reason.endswith("; too uncertain yet: the next fine-tune goes on from it, more holdout narrows it")
+
+
 def test_the_serving_model_itself_passes() -> None:
     labels, scores = events(np.random.default_rng(0), 500, 1.0)
     decided = decide(labels, scores, scores, np.arange(500), POLICY)
