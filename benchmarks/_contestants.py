@@ -25,9 +25,8 @@ from stream.chunks import ChunkSchema
 from stream.clients import async_consumer, faust_options
 from stream.ledger import Chunk
 from stream.reports import Report, Turn
-from weir import policies
 from weir.roles.common import calm_garbage_collection
-from weir.settings import Settings
+from weir.settings import Settings, values
 
 _ROOT = Path(__file__).parents[1]
 
@@ -102,7 +101,7 @@ async def whole(task: Task, meter: Meter) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         settings = StreamSettings(task.kafka, task.group, Path(folder), task.topics)
-        worker = Worker(settings, policies.join(Settings()), replace(does, report=report))
+        worker = Worker(settings, values.join(Settings()), replace(does, report=report))
         await worker.run(meter.done)
 
 

@@ -19,9 +19,8 @@ from stream.lane import Effects, Limits
 from stream.publishing import Publisher
 from stream.reports import Turn
 from stream.topics import topic_id
-from weir import policies
 from weir.roles.reporting import Reporting
-from weir.settings import Settings
+from weir.settings import Settings, values
 
 
 def effects_of(task: Task) -> Effects:
@@ -101,7 +100,7 @@ async def step_by_step(task: Task, meter: Meter) -> None:
         for place, records in fetched.items():
             if place.partition not in lanes:
                 epoch, _ = does.claim(place.partition, 1)
-                join = Join(policies.join(Settings()), place.partition, Progress.beginning(records[0].offset))
+                join = Join(values.join(Settings()), place.partition, Progress.beginning(records[0].offset))
                 lanes[place.partition] = _Lane(place.partition, epoch, join)
             lane = lanes[place.partition]
             lane.read(records, meter)

@@ -7,11 +7,12 @@ from itertools import islice
 
 from aiokafka import AIOKafkaProducer
 
+from datasets import simulation
+from datasets.dataset import Dataset
+from datasets.shop import DAY_MS, Mapping, interactions
+from importance.messages import Record
 from stream.clients import async_producer
 from stream.connection import KafkaConnection
-from stream.datasets import simulation
-from stream.datasets.dataset import Dataset, Record
-from stream.datasets.shop import DAY_MS, Mapping, interactions
 from stream.publishing import partitions_of
 
 # A busy shop: with 20,000 orders a day some 11,000 events lie in a window of half an hour, 21 in a second.

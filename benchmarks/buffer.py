@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import insert
 from benchmarks._report import conditions, spread, table
 from benchmarks._servers import postgres
 from importance.flush import Flush
-from importance.progress import Progress
+from importance.partition_progress import Progress
 from importance.reservoir import AdmissionPolicy, Reservoir, admit, draw, logarithms
 from importance.sample import Outcome, Sample, labels
 from importance.scores import Offer, Scores

@@ -25,18 +25,17 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # else `stream` would be the file beside this one
 
+from datasets import NAMES as DATA_SETS
+from datasets import Dataset, complete_journey, open_dataset
 from importance import quality, strata
 from importance.attribution import replay_partition
 from importance.sample import Sample, label
-from stream.datasets import NAMES as DATA_SETS
-from stream.datasets import Dataset, complete_journey, open_dataset
 from trainer import folder as versions
 from trainer.cycle import predict
 from trainer.device import use_threads
 from trainer.finetune import TrainingRows, fine_tune
 from trainer.folder import Model
-from weir import learning, policies
-from weir.settings import Settings, read
+from weir.settings import Settings, read, training, values
 
 NAMES = ("serving", "frozen", "stale", "reference")
 
@@ -116,7 +115,7 @@ def stale_predictions(
     settings = read().model_copy(update={"seed": seed})
     data = open_dataset(name, seed, settings.data_dir, settings.home)
     records = [(offset, record.time_ms, record.value) for offset, record in enumerate(data.events(limit))]
-    samples = replay_partition(records, policies.join(settings), until_ms=2**62).samples
+    samples = replay_partition(records, values.join(settings), until_ms=2**62).samples
     history, model = old_rows(data, settings), versions.load(first, with_moments=True)
     for number, part in enumerate(np.array_split(np.arange(len(samples)), runs + 1)):
         if number:
@@ -129,15 +128,15 @@ def old_rows(data: Dataset, settings: Settings) -> TrainingRows:
     """The history, without the subjects of the holdout, every sample of weight 1."""
     history = list(data.history())
     ids, subjects = [sample.id for sample in history], [sample.subject for sample in history]
-    places = strata.assign(ids, subjects, [0] * len(history), policies.strata(settings))
+    places = strata.assign(ids, subjects, [0] * len(history), values.strata(settings))
     kept = [sample for sample, place in zip(history, places, strict=True) if place != strata.HOLDOUT]
-    labels = np.array([label(sample.actions, policies.positive_from(settings)) for sample in kept], np.int64)
+    labels = np.array([label(sample.actions, values.positive_from(settings)) for sample in kept], np.int64)
     return TrainingRows(kept, labels, np.ones(len(kept)), np.zeros(len(kept), bool))
 
 
 def trained(model: Model, rows: TrainingRows, settings: Settings, number: int) -> Model:
     """As the service trains, on other rows."""
-    return fine_tune(model, rows, learning.tuning(settings), settings.seed + number).model
+    return fine_tune(model, rows, training.tuning(settings), settings.seed + number).model
 
 
 def weekly(predicted: Iterator[tuple[Sample, float]]) -> list[float]:

@@ -21,7 +21,7 @@ from importance.ceilings import Ceilings
 from importance.decisions import DeadRecord, Decisions, LateImpression, later
 from importance.errors import InvalidEvent
 from importance.events import ActionEvent, Heartbeat, Impression, Rated, decode
-from importance.progress import BEGINNING_OF_TIME_MS, Acknowledgements, Progress
+from importance.partition_progress import BEGINNING_OF_TIME_MS, Acknowledgements, Progress
 from importance.sample import Correction, Rating, Sample
 from importance.waiting import Orphan, Policy, Waiting
 

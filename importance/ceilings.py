@@ -10,7 +10,7 @@ from bisect import bisect_right
 from operator import itemgetter
 from typing import Final
 
-from importance.progress import BEGINNING_OF_TIME_MS, Ceiling, Progress
+from importance.partition_progress import BEGINNING_OF_TIME_MS, Ceiling, Progress
 
 AHEAD_MS: Final = 5 * 60 * 1000
 """How far past the wall clock a record may move event time."""

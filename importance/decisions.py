@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from importance.progress import Progress
+from importance.partition_progress import Progress
 from importance.sample import Correction, Rating, Sample
 
 _ACTIONS: Final = ("click", "add_to_cart", "purchase", "return", "rating")

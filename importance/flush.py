@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from importance.errors import InvalidInput
-from importance.progress import Progress
+from importance.partition_progress import Progress
 from importance.quality import CountKey, Counts
 from importance.sample import Correction
 from importance.scores import Offer

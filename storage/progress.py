@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from importance.errors import Conflict, Fenced, Unavailable
 from importance.flush import Flush
-from importance.progress import Progress
+from importance.partition_progress import Progress
 from storage import tables
 from storage.engine import place, transaction
 

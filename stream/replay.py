@@ -23,10 +23,10 @@ from kafka.admin import ConfigResource
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from importance.errors import InvalidInput, NotFound, Unavailable
+from importance.messages import Record, heartbeat
 from stream import clients
 from stream.connecting import require_broker
 from stream.connection import KafkaConnection
-from stream.datasets.dataset import Record, heartbeat
 from stream.dead_letters import BACKFILL
 from stream.reading import read_to
 

@@ -16,7 +16,7 @@ from stream.publishing import Importance
 from tests.end_to_end.lookout import Lookout
 from tests.end_to_end.oracle import Oracle
 from tests.end_to_end.service import Service
-from weir import policies
+from weir.settings import values
 
 READ_AGAIN = 40  # commits that are read again from; each takes the rest of a partition
 ZOMBIE_SECONDS = 15  # after which one that was stopped has learnt that it lost its partitions
@@ -37,8 +37,8 @@ def assert_buffer(service: Service, oracle: Oracle) -> None:
     """After a final trim: samples, keys, thresholds, labels, strata, probabilities."""
     settings = service.settings
     Buffer(
-        service.engine, policies.capacities(settings), service.topic_id, rules=policies.rules(settings),
-        subject_capacities=policies.subject_capacities(settings),
+        service.engine, values.capacities(settings), service.topic_id, rules=values.rules(settings),
+        subject_capacities=values.subject_capacities(settings),
     ).trim()  # fmt: skip
     expected = oracle.buffer()
     pool = Pool(service.engine)

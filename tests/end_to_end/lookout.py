@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple, Self
 
 from importance.errors import Unavailable
-from importance.progress import Progress
+from importance.partition_progress import Progress
 from stream.topics import committed_offsets
 from tests.end_to_end.service import Service
 

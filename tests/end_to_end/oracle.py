@@ -5,14 +5,13 @@ from collections.abc import Sequence
 
 from importance.attribution import Join, Record
 from importance.decisions import Decisions
-from importance.progress import Progress
+from importance.partition_progress import Progress
 from importance.quality import week_of
 from importance.reservoir import Reservoir, admit
 from importance.sample import Sample, label
 from importance.scores import Scores
 from tests.end_to_end.topic import records
-from weir import policies
-from weir.settings import Settings
+from weir.settings import Settings, values
 
 NOW_MS = 1_700_000_000_000  # any moment between the events of 2011 and those of the year 3000 comes to the same
 
@@ -23,7 +22,7 @@ class Oracle:
     def __init__(self, settings: Settings, topic: str) -> None:
         self._settings = settings
         self._topic = topic
-        self._policy = policies.join(settings)
+        self._policy = values.join(settings)
         self._joins: dict[int, Join] = {}
         self.content: dict[int, list[Record]] = defaultdict(list)
         self.decisions: dict[int, Decisions] = {}
@@ -79,7 +78,7 @@ class Oracle:
     @property
     def labels(self) -> dict[str, int]:
         """The label of each sample at its window's close."""
-        positive_from = policies.positive_from(self._settings)
+        positive_from = values.positive_from(self._settings)
         return {sample.id: label(sample.actions, positive_from) for sample in self.samples}
 
     @property
@@ -90,9 +89,9 @@ class Oracle:
 
     def buffer(self) -> Reservoir:
         """The buffer after a trim, late actions in it."""
-        admission = policies.admission(self._settings)
+        admission = values.admission(self._settings)
         reservoir = Reservoir(
-            policies.capacities(self._settings), admission.positive_from, policies.subject_capacities(self._settings)
+            values.capacities(self._settings), admission.positive_from, values.subject_capacities(self._settings)
         )
         for decisions in self.decisions.values():
             scores = Scores.uniform(len(decisions.samples))

@@ -29,8 +29,8 @@ from tests.end_to_end.topic import records
 from tests.end_to_end.traffic import Record, heartbeat
 from tests.end_to_end.worker import WorkerProcess
 from weir.cli.topics import named_topics, planned_topics
+from weir.learning.first_version import make_first
 from weir.local.supervisor import Restarts, Supervisor
-from weir.models import make_first
 from weir.settings import Settings, variable
 
 WINDOW_MS = 60_000

@@ -29,8 +29,8 @@ FIRST, SECOND = 2_500, 5_000  # events
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """The built-in model, trained for a moment."""
+    from datasets import open_dataset
     from importance.sample import label
-    from stream.datasets import open_dataset
     from trainer.bootstrap import FirstTraining, train_first
     from trainer.labelled import Labelled
 

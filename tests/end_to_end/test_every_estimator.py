@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from datasets import open_dataset
 from importance.mixture import NAMES
 from importance.sample import label
 from importance.strata import NEGATIVE, POSITIVE
@@ -22,7 +23,6 @@ from storage.artifacts import Artifacts
 from storage.engine import create_engine
 from storage.registry import Registry
 from stream.connection import KafkaConnection
-from stream.datasets import open_dataset
 from stream.replay import Target, replay
 from stream.topics import Topics, planned, provision
 from trainer import folder as versions

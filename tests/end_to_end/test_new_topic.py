@@ -8,7 +8,7 @@ from importance.errors import WeirError
 from storage.progress import Progresses
 from stream.topics import provision, topic_id
 from tests.end_to_end.traffic import START_MS, traffic
-from weir.topics import planned_topics
+from weir.settings.topics import planned_topics
 
 if TYPE_CHECKING:
     from tests.end_to_end.service import Service

@@ -19,8 +19,8 @@ from tests.end_to_end.role import RoleProcess, not_ready, page, running, until
 from tests.end_to_end.topic import records
 from tests.end_to_end.traffic import START_MS, Record, heartbeat
 from trainer.tokens import MAX_TOKENS
+from weir.demo.addresses import Stack, announced
 from weir.local.kafka import KafkaServer
-from weir.places import Stack, announced
 from weir.settings import PREFIX, Settings
 
 LATER_MS = START_MS + 10_000_000  # by then every window of the first visits has closed

@@ -10,9 +10,9 @@ from storage.artifacts import Artifacts
 from storage.pool import Pool
 from storage.registry import Entry, Registry
 from weir.api.limits import Limits
-from weir.estimating import Estimates
-from weir.snapshot import Snapshot
-from weir.status import Status
+from weir.status.service import Status
+from weir.status.snapshot import Snapshot
+from weir.status.stream_estimates import Estimates
 
 Score = Callable[[Sequence[Sample], Sequence[str]], tuple[str, Mapping[str, Sequence[float]]]]
 """(samples, names of estimators) → (version, each estimator's scores of all samples)."""

@@ -9,7 +9,7 @@ from monitoring.metrics import SharedState, Stratum
 from storage.pool import Pool
 from storage.quality import Quality, Series
 from storage.registry import Kind, Registry
-from weir.snapshot import FROZEN, REFERENCE, SERVING
+from weir.status.snapshot import FROZEN, REFERENCE, SERVING
 
 _NAMES = {SERVING: "serving", FROZEN: "baseline", REFERENCE: "reference"}
 

@@ -14,11 +14,12 @@ from importance.mixture import LABEL_FREE, check_name
 from importance.sample import Action, Sample
 from storage.pool import Explained
 from storage.registry import Entry, Version, served_at
-from weir import logs, promoting
+from weir import promoting
 from weir.api import shapes
 from weir.api.context import ApiContext
 from weir.api.limits import Allowance
 from weir.api.outline import outlined_route
+from weir.process import logs
 
 _log = logs.logger(__name__)
 ACTOR = "http"  # there are no tokens yet, so nobody has a name

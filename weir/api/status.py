@@ -1,10 +1,10 @@
-"""``GET /v1/status``: whether everything is alive, as `weir.status` tells it."""
+"""``GET /v1/status``: whether everything is alive, as `weir.status.service` tells it."""
 
 from fastapi import APIRouter, HTTPException, status
 
 from weir.api.context import ApiContext
 from weir.api.limits import Allowance
-from weir.status import Status
+from weir.status.service import Status
 
 MAX_ASKING = 8  # at once: each may wait for Kafka, in a thread that scoring wants
 

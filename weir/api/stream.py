@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from importance.errors import NotFound, Unavailable
 from weir.api.context import ApiContext
 from weir.api.limits import Allowance
-from weir.snapshot import Snapshot
+from weir.status.snapshot import Snapshot
 
 MOST_LISTENERS = 32  # each costs a look at Postgres a second
 LOOK_SECONDS = 1.0

@@ -119,7 +119,7 @@ def _usage(error: typer.TyperException) -> str:
     """What was wrong in the command line: for an option's value its name, the value, and the bound."""
     from pydantic import ValidationError
 
-    from weir.bounds import bound
+    from weir.settings.bounds import bound
 
     if isinstance(error.__cause__, ValidationError) and isinstance(error, typer.BadParameter) and error.param:
         detail = error.__cause__.errors()[0]

@@ -9,10 +9,10 @@ import typer
 
 from importance.errors import InvalidInput
 from weir.cli.reading import ColumnOption, DelimiterOption, PositiveOption
-from weir.progress import Progress
+from weir.demo.progress_bar import Progress
 
 if TYPE_CHECKING:
-    from weir.benchmark.examples import Examples
+    from experiments.examples import Examples
     from weir.settings import Settings
 
 app = typer.Typer(help="What importance is worth, measured.", no_args_is_help=True)
@@ -46,12 +46,12 @@ def importance(
     track: TrackOption = None,
 ) -> int:
     """Estimators, keep ratios and label noise against uniform and RS2. Stopped, it goes on when run again."""
+    from experiments.grid import read_grid
+    from experiments.plots import check_installed
+    from experiments.results import held
+    from experiments.runner import run, write_report
+    from experiments.tracking import tracker
     from trainer.device import use_threads
-    from weir.benchmark.grid import read_grid
-    from weir.benchmark.plots import check_installed
-    from weir.benchmark.results import held
-    from weir.benchmark.runner import run, write_report
-    from weir.benchmark.tracking import tracker
     from weir.settings import read
 
     check_installed()
@@ -72,8 +72,8 @@ def _examples(
     data: str, given: tuple[list[str], str | None, str | None], settings: "Settings", progress: Progress
 ) -> tuple["Examples", str]:
     """The examples, and a line about them."""
-    from weir.benchmark import sources
-    from weir.layout import read_layout
+    from datasets.layout import read_layout
+    from experiments import sources
 
     if data == sources.HOME_DEPOT or data in sources.SHOPS:
         for option, value in zip(("--column", "--positive", "--delimiter"), given, strict=True):

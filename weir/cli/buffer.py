@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from weir.cli.output import AsJson, counted, print_columns, print_facts, print_json
-from weir.signals import handled, interrupt
+from weir.process.signals import handled, interrupt
 
 if TYPE_CHECKING:
     from storage.engine import Engine
@@ -25,7 +25,7 @@ app = typer.Typer(no_args_is_help=True, help="The bounded buffer: its strata, wh
 def stats(as_json: AsJson = False) -> None:
     """Show each stratum, and what the buffer says of the stream beside what the stream was."""
     from storage.pool import Pool
-    from weir.estimating import estimates
+    from weir.status.stream_estimates import estimates
 
     with _database() as (settings, engine):
         found, told = Pool(engine).stats(), estimates(settings, engine)
@@ -70,8 +70,8 @@ def rescore(
     """Score the buffer again, by the serving version and these settings. Estimates stay right, workers may run on."""
     from storage.artifacts import Artifacts
     from storage.registry import Registry
-    from weir import logs
-    from weir.progress import Progress
+    from weir.demo.progress_bar import Progress
+    from weir.process import logs
     from weir.roles.common import rescoring
     from weir.roles.serving import Serving
     from weir.settings import secrets
@@ -132,10 +132,10 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write the samples of the buffer with their weights to a file, to train on elsewhere, in constant memory."""
+    from datasets.table_writer import check_output
     from storage.pool import Pool
-    from weir.exporting import export
-    from weir.progress import Progress
-    from weir.writing import check_output
+    from weir.demo.progress_bar import Progress
+    from weir.scoring.export import export
 
     check_output(output)
     ending = handled(interrupt, signal.SIGTERM, signal.SIGHUP)
@@ -150,7 +150,7 @@ def export(
 @contextmanager
 def _database() -> "Iterator[tuple[Settings, Engine]]":
     from storage.engine import create_engine
-    from weir.places import located
+    from weir.demo.addresses import located
     from weir.settings import read
 
     settings = located(read(), database=True)

@@ -13,7 +13,7 @@ from weir.cli.output import AsJson, print_columns, print_json
 
 if TYPE_CHECKING:
     from weir.settings import Settings
-    from weir.status import Role
+    from weir.status.service import Role
 
 State = Literal["ok", "note", "wrong"]
 
@@ -48,7 +48,7 @@ def check(as_json: AsJson = False) -> int:
 
 def look(settings: "Settings") -> Iterator[Finding]:
     """Every finding, in the order in which a run would need the dependencies."""
-    from weir.places import located
+    from weir.demo.addresses import located
 
     yield _finding("packages", _packages)
     yield _finding("codecs", _codecs)
@@ -148,7 +148,7 @@ def _local_programs(settings: "Settings") -> Iterator[Finding]:
 
 def _kafka(settings: "Settings") -> tuple[State, str]:
     from stream.topics import check as look_at
-    from weir.connection import kafka_connection
+    from weir.settings.connection import kafka_connection
 
     look_at(kafka_connection(settings), ())
     return "ok", f"answers at {settings.kafka_bootstrap}"
@@ -156,8 +156,8 @@ def _kafka(settings: "Settings") -> tuple[State, str]:
 
 def _topics(settings: "Settings") -> tuple[State, str]:
     from stream.topics import check as look_at
-    from weir.connection import kafka_connection
-    from weir.topics import planned_topics
+    from weir.settings.connection import kafka_connection
+    from weir.settings.topics import planned_topics
 
     states = look_at(kafka_connection(settings), planned_topics(settings))
     missing = [state.name for state in states if state.id is None]
@@ -185,8 +185,8 @@ def _roles(settings: "Settings") -> Iterator[Finding]:
     """A line for each role that the service needs."""
     from storage.engine import create_engine
     from storage.heartbeats import Heartbeats
-    from weir.places import remedy
-    from weir.status import NEEDED, roles
+    from weir.demo.addresses import remedy
+    from weir.status.service import NEEDED, roles
 
     engine = create_engine(settings.database_url, pool_size=1)
     try:
@@ -204,7 +204,7 @@ def _roles(settings: "Settings") -> Iterator[Finding]:
 
 def _role(known: "Sequence[Role]", ever: bool, remedy: str) -> tuple[State, str]:
     """``ever``: whether any role ever ran on this database; before the first start none is missed."""
-    from weir.status import describe
+    from weir.status.service import describe
 
     alive = [role for role in known if role.state != "gone"]
     if not alive:
@@ -220,7 +220,7 @@ def _role(known: "Sequence[Role]", ever: bool, remedy: str) -> tuple[State, str]
 def _artifacts(settings: "Settings") -> tuple[State, str]:
     from fsspec import url_to_fs
 
-    from weir.masking import masked_url
+    from weir.process.masking import masked_url
 
     place = masked_url(settings.artifacts_url)
     try:
@@ -261,7 +261,7 @@ def _active_files(settings: "Settings", store: tuple[State, str]) -> tuple[State
 
 
 def _dataset() -> tuple[State, str]:
-    from stream.datasets import complete_journey
+    from datasets import complete_journey
 
     try:
         return "ok", str(complete_journey.locate())

@@ -31,10 +31,10 @@ def list_(
     from itertools import islice
 
     from stream.dead_letters import read
-    from weir.connection import kafka_connection
-    from weir.places import located
+    from weir.demo.addresses import located
     from weir.settings import read as read_settings
-    from weir.topics import named_topics
+    from weir.settings.connection import kafka_connection
+    from weir.settings.topics import named_topics
 
     chosen = _chooser(reason, partition, offset)
     settings = located(read_settings(), kafka=True)
@@ -62,10 +62,10 @@ def redrive(
 ) -> int:
     """Send dead letters back to the topic they came from, as they were or mended. A repeat changes nothing."""
     from stream import dead_letters
-    from weir.connection import kafka_connection
-    from weir.places import located
+    from weir.demo.addresses import located
     from weir.settings import read
-    from weir.topics import named_topics
+    from weir.settings.connection import kafka_connection
+    from weir.settings.topics import named_topics
 
     if every == any(choice is not None for choice in (reason, partition, offset)):
         raise InvalidInput("nothing or too much is chosen; give --all, or some of --reason, --partition, --offset")

@@ -21,7 +21,7 @@ def migrate(
     as_json: AsJson = False,
 ) -> int:
     """Bring the database to the tables that this version knows. A second migrator waits for the first."""
-    from weir.places import located
+    from weir.demo.addresses import located
     from weir.settings import read
 
     if check and down is not None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from importance.errors import InvalidInput
-from weir.actor import this_user
 from weir.cli.output import AsJson, print_columns, print_facts, print_json
 from weir.cli.reading import ColumnOption, DelimiterOption, PositiveOption
 from weir.cli.up import DEFAULT_REPLAY
+from weir.process.actor import this_user
 
 if TYPE_CHECKING:
     from importance.sample import Sample
@@ -45,9 +45,9 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Make the first version: the built-in model trained on history or a file, or the one that WEIR_MODEL names."""
-    from weir.layout import read_layout
-    from weir.pairs import TRAINING_COLUMNS, training_samples
-    from weir.progress import Progress
+    from datasets.layout import read_layout
+    from datasets.pairs import TRAINING_COLUMNS, training_samples
+    from weir.demo.progress_bar import Progress
 
     _refuse_together({"--untrained": untrained, "--data": data, "--dataset": dataset})
     if data is None:
@@ -57,7 +57,7 @@ def init(
         # Before the services and the heavy libraries: what is wrong in the file is said at once.
         own = None if data is None else training_samples(data, layout, progress.show)
         place = ending.enter_context(opened())
-        from weir.models import dataset_history, make_first
+        from weir.learning.first_version import dataset_history, make_first
 
         def read_history() -> "list[Sample]":
             if own is not None:
@@ -97,7 +97,7 @@ def log(
     as_json: AsJson = False,
 ) -> None:
     """Show the whole append-only promotion log, oldest first, or the version that was active at a time."""
-    from weir.times import moment
+    from weir.cli.times import moment
 
     then = None if at is None else moment(at)
     with opened() as place:
@@ -228,8 +228,8 @@ class Place:
     def announce(self, entry: "Entry") -> None:
         """Wake the workers; where that fails they find the change by themselves, and the operator is told so."""
         from weir.announcing import tell
-        from weir.connection import kafka_connection
-        from weir.topics import named_topics
+        from weir.settings.connection import kafka_connection
+        from weir.settings.topics import named_topics
 
         if not self.settings.kafka_bootstrap:
             problem: str | None = "no Kafka is known"
@@ -248,7 +248,7 @@ def opened(*, announces: bool = False) -> Iterator[Place]:
     from storage.registry import Registry
     from storage.requests import Requests
     from storage.runs import Runs
-    from weir.places import located
+    from weir.demo.addresses import located
     from weir.settings import read
 
     settings = located(read(), database=True)

@@ -13,7 +13,7 @@ from weir.cli.status import show_time
 
 if TYPE_CHECKING:
     from storage.progress import Position, Progresses
-    from weir.status import Partition
+    from weir.status.service import Partition
 
 app = typer.Typer(no_args_is_help=True, help="Partitions of the topic of interactions: list them, reset event time.")
 
@@ -107,10 +107,10 @@ def _read() -> "Iterator[_Partitions]":
     from storage.engine import create_engine
     from storage.heartbeats import Heartbeats
     from storage.progress import Progresses
-    from weir.places import located
+    from weir.demo.addresses import located
     from weir.settings import read
-    from weir.status import partitions
-    from weir.topics import measured
+    from weir.settings.topics import measured
+    from weir.status.service import partitions
 
     settings = located(read(), kafka=True, database=True)
     topic = measured(settings)

@@ -14,11 +14,11 @@ import typer
 
 from importance.errors import InvalidInput
 from weir.cli.output import AsJson, counted, print_json
-from weir.connection import kafka_connection
-from weir.progress import Progress
+from weir.demo.progress_bar import Progress
+from weir.settings.connection import kafka_connection
 
 if TYPE_CHECKING:
-    from stream.datasets import Record
+    from importance.messages import Record
     from stream.replay import Advance
     from weir.settings import Settings
 
@@ -49,9 +49,9 @@ def replay(
     """Send the events of a data set or a file to Kafka. Run again, it continues; Ctrl-C ends it in order."""
     from stream.replay import Pace, Target
     from stream.replay import replay as send
-    from weir.places import located
+    from weir.demo.addresses import located
     from weir.settings import read
-    from weir.topics import named_topics
+    from weir.settings.topics import named_topics
 
     _check_source(source)
     settings = located(read(), kafka=True)
@@ -86,7 +86,7 @@ class _Opened(NamedTuple):
 
 def _check_source(source: str) -> None:
     """Refuse what can be replayed from nowhere, before any service is looked for."""
-    from stream.datasets import NAMES
+    from datasets import NAMES
 
     if source.startswith(TOPIC) or source in NAMES:
         return
@@ -101,11 +101,11 @@ def _check_source(source: str) -> None:
 
 @contextmanager
 def _opened(source: str, settings: "Settings", progress: Progress) -> Iterator[_Opened]:
-    from stream.datasets import NAMES, open_dataset
+    from datasets import NAMES, open_dataset
 
     name = f"{source}-{settings.seed}"
     if source.startswith(TOPIC):
-        from stream.datasets.recorded import records_from_topic
+        from stream.recorded_topic import records_from_topic
 
         yield _Opened(records_from_topic(kafka_connection(settings), source.removeprefix(TOPIC)), name)
     elif source in NAMES:
@@ -113,8 +113,8 @@ def _opened(source: str, settings: "Settings", progress: Progress) -> Iterator[_
             open_dataset(source, settings.seed, settings.data_dir, settings.home, progress.show).events(), name
         )
     else:
+        from datasets.events_file import open_events
         from importance.fields import Fields
-        from weir.events_file import open_events
 
         def read(count: int) -> None:
             progress.show(f"reading {source}", count, 0)

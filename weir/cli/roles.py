@@ -37,7 +37,7 @@ def api() -> int:
 
 
 def _settings(*, kafka: bool = False) -> "Settings":
-    from weir.places import located
+    from weir.demo.addresses import located
     from weir.settings import read
 
     return located(read(), kafka=kafka, database=True)

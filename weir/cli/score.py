@@ -10,8 +10,8 @@ import typer
 
 from weir.cli.output import AsJson, counted, print_json
 from weir.cli.reading import ColumnOption, DelimiterOption, PositiveOption
-from weir.progress import Progress
-from weir.signals import handled, interrupt
+from weir.demo.progress_bar import Progress
+from weir.process.signals import handled, interrupt
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +42,7 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score a file, in constant memory: id, a column an estimator, and model, in the rows' order."""
-    from weir.layout import read_layout
+    from datasets.layout import read_layout
     from weir.scoring.job import Scorer, read_mixtures, score_file
     from weir.scoring.rows import COLUMNS
     from weir.settings import read

@@ -9,7 +9,7 @@ from weir.cli.output import AsJson, columns, print_json
 
 if TYPE_CHECKING:
     from weir.settings import Settings
-    from weir.status import Role, Status, Training
+    from weir.status.service import Role, Status, Training
 
 
 def register(app: typer.Typer) -> None:
@@ -32,9 +32,9 @@ def status(as_json: AsJson = False) -> int:
 def taken(settings: "Settings") -> "Status":
     """The status now, by the services that the settings or a running stack name."""
     from storage.engine import create_engine
-    from weir.places import located, remedy
-    from weir.status import take
-    from weir.topics import measured
+    from weir.demo.addresses import located, remedy
+    from weir.settings.topics import measured
+    from weir.status.service import take
 
     placed = located(settings, database=True)
     engine = create_engine(placed.database_url, pool_size=1)

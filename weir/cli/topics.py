@@ -6,7 +6,7 @@ import typer
 
 from importance.errors import InvalidInput
 from weir.cli.output import AsJson, print_columns, print_json
-from weir.topics import named_topics, planned_topics
+from weir.settings.topics import named_topics, planned_topics
 
 
 def register(app: typer.Typer) -> None:
@@ -27,9 +27,9 @@ def topics(
         raise InvalidInput("--check and --partitions are given; choose one")
     from stream.topics import add_partitions, provision
     from stream.topics import check as look
-    from weir.connection import kafka_connection
-    from weir.places import located
+    from weir.demo.addresses import located
     from weir.settings import read
+    from weir.settings.connection import kafka_connection
 
     settings = located(read(), kafka=True)
     plans = planned_topics(settings)

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from weir.actor import this_user
 from weir.cli.models import Who, Why, opened
 from weir.cli.output import AsJson, print_columns, print_json
+from weir.process.actor import this_user
 
 app = typer.Typer(no_args_is_help=True, help="Fine-tunes: list the runs, ask for one.")
 

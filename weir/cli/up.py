@@ -36,7 +36,7 @@ def up(
     if no_replay and (vain := [name for name, is_given in given.items() if is_given]):
         raise InvalidInput(f"--no-replay and {vain[0]} are given; choose one")
     settings = read()  # before the heavy libraries and the servers: what is wrong is said at once
-    from stream.datasets import check_name
+    from datasets import check_name
 
     if not no_replay:
         check_name(replay)
@@ -46,16 +46,16 @@ def up(
             f"--fresh cannot empty the service that {' and '.join(named)} names, and would remove the model files that "
             "its versions need: leave --fresh out, or unset it"
         )
+    from weir.demo.addresses import withdraw
     from weir.local.lock import locked
     from weir.local.ports import refuse_taken
-    from weir.places import withdraw
 
     with locked(settings.home) as held:  # another one that runs here is found before the heavy libraries are loaded
         withdraw(settings)  # what a stack said that was killed
         if settings.api_port:
             refuse_taken(settings.api_host, settings.api_port, "WEIR_API_PORT")
         print("loading the libraries", file=sys.stderr, flush=True)  # torch takes its time, the first time above all
-        from weir.stack import UpOptions, run_up
+        from weir.demo.run import UpOptions, run_up
 
         options = UpOptions(
             replay=None if no_replay else replay, limit=limit, speed=speed, once=once, json=as_json, fresh=fresh

@@ -1,12 +1,12 @@
 """Announce changes of the promotion log from a role, without waiting for a Kafka that is unavailable."""
 
 from storage.registry import Entry, Registry
-from weir import logs
 from weir.announcing import tell
-from weir.connection import kafka_connection
+from weir.process import logs
 from weir.roles.watching import Watch
 from weir.settings import Settings
-from weir.topics import named_topics
+from weir.settings.connection import kafka_connection
+from weir.settings.topics import named_topics
 
 _log = logs.logger(__name__)
 

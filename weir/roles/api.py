@@ -18,15 +18,13 @@ from storage.registry import Registry
 from storage.requests import Requests
 from stream.reports import KAFKA, STORAGE
 from stream.topics import topic_id
-from weir import logs, snapshot, status
 from weir.api.app import create_api
 from weir.api.context import ApiContext
 from weir.api.figures import shared_state
 from weir.api.limits import Limits, Recent
 from weir.api.server import ApiServer
-from weir.connection import kafka_connection
-from weir.estimating import estimates
-from weir.places import remedy
+from weir.demo.addresses import remedy
+from weir.process import logs
 from weir.roles.announcing import announce
 from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
 from weir.roles.heart import Heart
@@ -34,7 +32,10 @@ from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
 from weir.roles.watching import watch_kafka, watched_storage
 from weir.settings import Settings
-from weir.topics import Measured, measured, named_topics
+from weir.settings.connection import kafka_connection
+from weir.settings.topics import Measured, measured, named_topics
+from weir.status import service, snapshot
+from weir.status.stream_estimates import estimates
 
 _log = logs.logger(__name__)
 MEASURED_SECONDS = 2.0  # so long Kafka's ends of partitions hold for whoever asks for the status
@@ -81,7 +82,7 @@ def run(settings: Settings) -> int:
     degraded: list[str] = []  # as of the last look: a probe asks often, and must not wait for Postgres
 
     def look_around() -> None:
-        degraded[:] = status.degraded(status.roles(Heartbeats(engine).all()), remedy(settings))
+        degraded[:] = service.degraded(service.roles(Heartbeats(engine).all()), remedy(settings))
 
     limits = Limits(
         bodies_bytes=settings.api_bodies_bytes,
@@ -102,7 +103,7 @@ def run(settings: Settings) -> int:
         request_training=requests.ask,
         not_ready=reporting.reasons,
         degraded=lambda: degraded,
-        status=lambda: status.take(engine, measure(), remedy(settings)),
+        status=lambda: service.take(engine, measure(), remedy(settings)),
         page=partial(page, metrics),
         metrics=HttpMetrics(metrics),
         limits=limits,

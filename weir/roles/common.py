@@ -13,11 +13,11 @@ from importance.reservoir import Score
 from storage import migrate
 from storage.engine import Engine, create_engine
 from storage.rescoring import Rescoring, Told
-from weir import logs, policies
+from weir.process import logs
+from weir.process.scratch import sweep
+from weir.process.signals import handled
 from weir.roles.reporting import Reporting
-from weir.scratch import sweep
-from weir.settings import Settings, secrets
-from weir.signals import handled
+from weir.settings import Settings, secrets, values
 
 T = TypeVar("T")
 _log = logs.logger(__name__)
@@ -44,7 +44,7 @@ def ready_database(engine: Engine) -> bool:
 
 def rescoring(settings: Settings, engine: Engine, score: Score, told: Told | None = None) -> Rescoring:
     """What makes the keys of the buffer anew as these settings want them."""
-    return Rescoring(engine, policies.admission(settings), policies.rules(settings), score, told)
+    return Rescoring(engine, values.admission(settings), values.rules(settings), score, told)
 
 
 def calm_garbage_collection() -> None:

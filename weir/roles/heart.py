@@ -15,7 +15,7 @@ from uuid import uuid4
 from importance.errors import InvalidInput, Unavailable
 from storage.engine import create_engine
 from storage.heartbeats import Heartbeats, Process, Report
-from weir import logs
+from weir.process import logs
 
 BEAT_SECONDS = 5.0
 _LAST_SECONDS = 2.0  # the longest that the end of a role waits for its last report

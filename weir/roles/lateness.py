@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from importance.decisions import LateImpression
-from weir import logs
+from weir.process import logs
 
 _log = logs.logger(__name__)
 _EVERY_SECONDS = 60.0

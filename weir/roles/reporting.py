@@ -11,7 +11,7 @@ from monitoring.metrics import DependencyMetrics, WorkerMetrics
 from storage import heartbeats
 from storage.heartbeats import Assigned, Model
 from stream.reports import Change, Failed, Lost, Report, Skipped, Standing, Turn
-from weir import logs
+from weir.process import logs
 from weir.roles.lateness import LateWarnings
 
 _log = logs.logger(__name__)

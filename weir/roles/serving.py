@@ -11,9 +11,9 @@ from storage.heartbeats import Model, SwapState
 from storage.registry import Active, Entry, Kind, Registry, walk_back
 from trainer.device import choose, use_threads
 from trainer.scorer import Scorer, Worth
-from weir import logs, policies
-from weir.scratch import scratch
-from weir.settings import Settings
+from weir.process import logs
+from weir.process.scratch import scratch
+from weir.settings import Settings, values
 
 _log = logs.logger(__name__)
 
@@ -58,10 +58,10 @@ class Serving:
         self._hindrance: Hindrance | None = None
         self.scorer = Scorer(
             Worth(
-                policies.mixture(settings),
+                values.mixture(settings),
                 settings.top_fraction,
                 settings.score_precision == "bfloat16",
-                policies.positive_from(settings),
+                values.positive_from(settings),
             ),
             choose(settings.device),
             settings.score_batch,

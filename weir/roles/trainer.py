@@ -32,16 +32,16 @@ from trainer.finetune import TrainingRows
 from trainer.labelled import Labelled
 from trainer.memory import mean_importance
 from trainer.triggers import Due, LearningState, Waits, training_due, waits
-from weir import learning, logs, policies
-from weir.connection import kafka_connection
+from weir.process import logs
+from weir.process.scratch import scratch
 from weir.roles.announcing import announce
 from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
 from weir.roles.heart import Heart
 from weir.roles.reporting import Reporting
 from weir.roles.storing import StoreHealth
 from weir.roles.watching import watch_kafka, watched_storage
-from weir.scratch import scratch
-from weir.settings import Settings
+from weir.settings import Settings, training, values
+from weir.settings.connection import kafka_connection
 
 _log = logs.logger(__name__)
 _LOOK_SECONDS = 0.3
@@ -146,7 +146,7 @@ class Trainer:
             return
         last, learned = self._runs.last(), self._runs.last(LEARNED)
         failed = last is not None and last.result not in LEARNED
-        state, policy = self._state(active, last, learned), learning.trigger(self._settings, failed)
+        state, policy = self._state(active, last, learned), training.trigger(self._settings, failed)
         self._waits = waits(state, policy, time())
         due = training_due(state, policy, time())
         if due is not None and takes_files:  # else it would be in vain
@@ -196,7 +196,7 @@ class Trainer:
         weights = training_weights(
             drawn.probability,
             drawn.time_ms,
-            policies.half_life_seconds(settings),
+            values.half_life_seconds(settings),
             exposure(drawn.samples, settings.propensity_clip),
         )
         self._tell(weights)
@@ -209,8 +209,8 @@ class Trainer:
                 Start(serving, base),
                 _rows(drawn, cut, weights),
                 Held(Labelled(held.samples, held.label), Labelled(plain.samples, plain.label)),
-                learning.tuning(settings),
-                learning.gate(settings),
+                training.tuning(settings),
+                training.gate(settings),
                 settings.seed + run,
                 self._stop,
                 self._device,

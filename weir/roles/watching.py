@@ -13,7 +13,7 @@ from storage.hanging import HangProbe
 from stream.connecting import ANSWER_SECONDS, require_broker
 from stream.connection import KafkaConnection
 from stream.reports import KAFKA, STORAGE
-from weir import logs
+from weir.process import logs
 from weir.roles.reporting import Reporting
 
 _log = logs.logger(__name__)

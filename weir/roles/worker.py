@@ -27,8 +27,7 @@ from stream.codecs import WORKER_LIBRARY, require_codecs
 from stream.lane import Effects, Limits
 from stream.reports import KAFKA, STORAGE, Availability, Report
 from stream.topics import topic_id
-from weir import logs, policies
-from weir.connection import kafka_connection
+from weir.process import logs
 from weir.roles.common import (
     begin,
     calm_garbage_collection,
@@ -42,8 +41,9 @@ from weir.roles.heart import Heart
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
 from weir.roles.watching import watched_storage
-from weir.settings import Settings
-from weir.topics import named_topics
+from weir.settings import Settings, values
+from weir.settings.connection import kafka_connection
+from weir.settings.topics import named_topics
 
 _log = logs.logger(__name__)
 _TOPIC_POLL_SECONDS = 10.0  # how often it is asked whether the topic is still the one that was begun with
@@ -100,14 +100,14 @@ def effects(
 ) -> Effects:
     """What a worker does with what it reads of a topic, when it scores by ``score``."""
     progresses = Progresses(engine, topic)
-    admission, rules = policies.admission(settings), policies.rules(settings)
+    admission, rules = values.admission(settings), values.rules(settings)
     buffer = Buffer(
         engine,
-        policies.capacities(settings),
+        values.capacities(settings),
         topic,
-        policies.positive_from(settings),
+        values.positive_from(settings),
         rules,
-        policies.subject_capacities(settings),
+        values.subject_capacities(settings),
     )
 
     def claim(partition: int, generation: int) -> tuple[int, Progress | None]:
@@ -128,7 +128,7 @@ def _bring(settings: Settings, engine: Engine, serving: Serving) -> bool:
     """Score again what in the buffer has keys of other settings, before anything is offered; True, or Unavailable."""
     scored = rescoring(settings, engine, serving.scorer.score).bring()
     if scored:
-        by = policies.rules(settings)[POSITIVE]
+        by = values.rules(settings)[POSITIVE]
         _log.info("the buffer is scored again: its keys were made otherwise", rows=scored, by=by)
     return True
 
@@ -149,7 +149,7 @@ async def _work(
             grace_seconds=settings.stop_seconds,
             importance_payload=settings.importance_payload == "on",
         ),
-        policies.join(settings),
+        values.join(settings),
         effects,
         Limits(retry_seconds=settings.retry_first_seconds, retry_most_seconds=settings.retry_limit_seconds),
     )

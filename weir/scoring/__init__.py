@@ -1,5 +1,5 @@
 """``weir score``: a file of samples in, their scores out, in constant memory.
 
-In reading order: ``rows`` what a row must be (`weir.table` reads them), ``writing`` a Parquet that is there whole or
-not at all, ``job`` all of it together; ``model`` the version that scores, and ``scorer`` how.
+In reading order: ``rows`` what a row must be (`datasets.table_files` reads them), ``writing`` the columns of the
+output, ``job`` all of it together, ``export`` the buffer as a file, ``model`` the version that scores, ``scorer`` how.
 """

@@ -6,14 +6,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
+from datasets.layout import Layout
+from datasets.table_files import columns_of, opened
+from datasets.table_writer import check_output
 from importance.errors import InvalidInput
 from importance.mixture import LABEL_FREE, Mixture, parse
 from importance.scores import Floats
-from weir.layout import Layout
 from weir.scoring.rows import COLUMNS, Rows, check_columns, checked, ours
 from weir.scoring.writing import writing
-from weir.table import columns_of, opened
-from weir.writing import check_output
 
 Progress = Callable[[str, int, int], None]
 

@@ -7,18 +7,18 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
+from datasets import complete_journey
 from importance.errors import InvalidInput, NotFound
 from storage.artifacts import Artifacts
 from storage.engine import create_engine
 from storage.registry import Registry
-from stream.datasets import complete_journey
 from trainer import folder as versions
 from trainer.bootstrap import from_pretrained
 from trainer.device import choose, use_threads
 from trainer.folder import Model
-from weir.models import Progress, build_first, dataset_history
-from weir.places import located
-from weir.scratch import scratch, sweep
+from weir.demo.addresses import located
+from weir.learning.first_version import Progress, build_first, dataset_history
+from weir.process.scratch import scratch, sweep
 from weir.settings import Settings
 
 FIRST = "first"

@@ -2,24 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from math import isnan
 from typing import Final
 
+from datasets.layout import Layout
+from datasets.table_files import HOLDS_NUL, NUL, Raw, is_missing, label_of
 from importance.errors import InvalidInput
 from importance.sample import Action, Sample
-from weir.layout import Layout
-from weir.table import Raw
 
 NEEDED: Final = ("query", "text")
 COLUMNS: Final = (*NEEDED, "label", "id")
 LONGEST: Final = {"query": 2_048, "text": 8_192, "id": 128}
 """Characters, as in the events."""
-
-NUL: Final = "\0"
-HOLDS_NUL: Final = "holds U+0000, which no text may: take it out"
-"""As in the events: Postgres has no text with it."""
-
-_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,24 +74,6 @@ def checked(raw: Raw, first: int, needs_label: str | None) -> Rows:
         [_text("text", value, row) for value, row in zip(raw["text"], numbers, strict=True)],
         [_label(value, row, needs_label) for value, row in zip(labels, numbers, strict=True)],
     )
-
-
-def is_missing(value: object) -> bool:
-    """Whether a value is none, empty or NaN.
-
-    >>> [is_missing(value) for value in (None, "", float("nan"), 0, "0")]
-    [True, True, True, False, False]
-    """
-    return value is None or value == "" or (isinstance(value, float) and isnan(value))
-
-
-def label_of(value: object) -> int | None:
-    """0 or 1, as a number, a text or a boolean; None where it is neither.
-
-    >>> label_of(1.0), label_of("False"), label_of("maybe")
-    (1, 0, None)
-    """
-    return _LABELS.get(str(value).lower())
 
 
 def _text(column: str, value: object, row: int) -> str:

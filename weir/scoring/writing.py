@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weir.writing import writing as writing_table
+from datasets.table_writer import writing as writing_table
 
 if TYPE_CHECKING:
     import numpy as np

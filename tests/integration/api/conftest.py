@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from importance.errors import Conflict
 from importance.flush import Flush
-from importance.progress import Progress
+from importance.partition_progress import Progress
 from importance.quality import tally
 from importance.reservoir import AdmissionPolicy, admit
 from importance.sample import Action, Sample, label
@@ -31,16 +31,16 @@ from storage.pool import Pool
 from storage.progress import Progresses
 from storage.quality import Quality
 from storage.registry import Entry, Registry
-from weir import snapshot, status
 from weir.api.app import create_api
 from weir.api.context import ApiContext
 from weir.api.figures import shared_state
 from weir.api.limits import Limits
 from weir.api.server import ApiServer
-from weir.estimating import estimates
-from weir.places import start_it
+from weir.demo.addresses import start_it
 from weir.settings import Settings
-from weir.topics import Measured
+from weir.settings.topics import Measured
+from weir.status import service, snapshot
+from weir.status.stream_estimates import estimates
 
 TIME_MS = 1_294_012_800_000  # 2011-01-03 00:00 UTC, a Monday
 
@@ -89,8 +89,8 @@ class World:
         """The share of the query's words that the text has."""
         return "v1", [np.mean([word in x.text.split() for word in x.query.split() or [""]]).item() for x in samples]
 
-    def status(self) -> status.Status:
-        return status.take(self.engine, Measured(self.topic, {0: 50}), start_it)
+    def status(self) -> service.Status:
+        return service.take(self.engine, Measured(self.topic, {0: 50}), start_it)
 
     def request_training(self, actor: str, reason: str) -> bool:
         active = self.registry.active()

@@ -16,7 +16,7 @@ from importance.sample import Sample
 from weir.api.limits import MAX_BODY_BYTES, Limits
 from weir.api.shapes import MAX_ITEMS
 from weir.api.status import MAX_ASKING
-from weir.status import Status
+from weir.status.service import Status
 
 from .conftest import World
 

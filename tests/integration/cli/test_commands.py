@@ -17,7 +17,7 @@ from kafka import KafkaProducer
 from importance import strata
 from importance.ceilings import AHEAD_MS, STEP_MS
 from importance.flush import Flush
-from importance.progress import Progress
+from importance.partition_progress import Progress
 from importance.quality import tally, tally_segments
 from importance.reservoir import admit
 from importance.scores import Scores
@@ -32,9 +32,10 @@ from stream.connection import KafkaConnection
 from stream.dead_letters import DeadLetter
 from stream.topics import end_offsets
 from tests.integration.storage.harness import CAPACITIES, TOPIC, Owner, offer
-from weir import policies, settings
+from weir import settings
 from weir.cli import run
-from weir.topics import measured
+from weir.settings import values
+from weir.settings.topics import measured
 
 Weir = Callable[..., "Done"]
 
@@ -197,7 +198,7 @@ def test_the_first_version_learns_from_a_file_of_ones_own(weir: Weir, database: 
 
 def is_held(subject: str) -> bool:
     """Whether the subject is of the holdout, as the settings draw it."""
-    return strata.assign(["any"], [subject], [0], policies.strata(settings.read())) == [strata.HOLDOUT]
+    return strata.assign(["any"], [subject], [0], values.strata(settings.read())) == [strata.HOLDOUT]
 
 
 @pytest.mark.parametrize(
@@ -264,14 +265,14 @@ def test_what_the_buffer_says_of_the_stream_is_shown_beside_what_it_was(
     weir("migrate")
     chosen = settings.read()
     engine = create_engine(database)
-    buffer = Buffer(engine, policies.capacities(chosen), TOPIC, rules=policies.rules(chosen))
+    buffer = Buffer(engine, values.capacities(chosen), TOPIC, rules=values.rules(chosen))
     samples = [
         offer(f"i{n}", 0.0, actions=n % 2, attributes={"country": "France" if n < 30 else "Malta"}).sample
         for n in range(100)
     ]
     labels, prediction = [each.actions for each in samples], np.full(100, 0.5)
     scores = Scores(np.ones(100), "last_layer_norm", "v1", prediction=prediction)
-    policy = policies.admission(chosen)
+    policy = values.admission(chosen)
     counts = tally(samples, labels, scores) | tally_segments(samples, labels, scores, policy.strata.segments)
     Owner(engine, buffer).flush(admit(samples, scores, policy, buffer.door()), quality=counts)
     engine.dispose()

@@ -14,11 +14,12 @@ from threading import Event, Thread, Timer
 import pytest
 from kafka import KafkaProducer
 
+from datasets import open_dataset
 from importance.errors import InvalidInput, NotFound, Unavailable
 from importance.events import Heartbeat, decode
+from importance.messages import Record
 from stream.connection import KafkaConnection
-from stream.datasets import Record, open_dataset
-from stream.datasets.recorded import records_from_topic
+from stream.recorded_topic import records_from_topic
 from stream.replay import HEADER, Advance, Pace, Target, replay
 from tests.integration.replay.harness import PARTITIONS, content, make_topic
 from weir.local.kafka import KafkaServer
@@ -124,7 +125,7 @@ def test_a_stopped_run_keeps_its_place(target: Target) -> None:
 
 CHILD = """
 import sys
-from stream.datasets import open_dataset
+from datasets import open_dataset
 from stream.connection import KafkaConnection
 from stream.replay import Target, replay
 target = Target(KafkaConnection(sys.argv[1]), *sys.argv[2:4])

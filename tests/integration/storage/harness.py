@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from importance.flush import Flush
-from importance.progress import Progress
+from importance.partition_progress import Progress
 from importance.quality import CountKey, Counts
 from importance.sample import Action, Correction, Rating, Sample, label
 from importance.scores import Offer

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from importance.ceilings import reset
 from importance.errors import Conflict, Fenced, Unavailable
 from importance.flush import Flush
-from importance.progress import BEGINNING_OF_TIME_MS, Progress
+from importance.partition_progress import BEGINNING_OF_TIME_MS, Progress
 from importance.sample import Action, Correction
 from storage.buffer import Buffer
 from storage.engine import transaction

@@ -27,7 +27,8 @@ from stream.connection import KafkaConnection
 from stream.publishing import Publisher
 from stream.topics import TopicPlan
 from tests.integration.storage.harness import TOPIC, Owner
-from weir import cli, policies, settings
+from weir import cli, settings
+from weir.settings import values
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 THINGS = ("lamp", "mug", "cushion", "ribbon", "clock")
@@ -54,11 +55,11 @@ def offers(postgres: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> An
     chosen = settings.read()
     engine = create_engine(chosen.database_url)
     upgrade(engine)
-    buffer = Buffer(engine, policies.capacities(chosen), TOPIC, rules=policies.rules(chosen))
+    buffer = Buffer(engine, values.capacities(chosen), TOPIC, rules=values.rules(chosen))
     samples = [shown(number) for number in range(3_000)]
     importance = np.array([1.0 + number % 7 for number in range(len(samples))])
     scores = Scores(importance, "last_layer_norm", "v1", mean_importance=4.0)
-    offered = admit(samples, scores, policies.admission(chosen), buffer.door())
+    offered = admit(samples, scores, values.admission(chosen), buffer.door())
     Owner(engine, buffer).flush(offered)
     buffer.trim()
     yield offered

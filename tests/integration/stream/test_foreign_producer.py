@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from importance.fields import Fields
 from stream import dead_letters, topics
-from stream.datasets.recorded import records_from_topic
+from stream.recorded_topic import records_from_topic
 from tests.integration.stream.harness import (
     CLOSED_MS,
     POLICY,

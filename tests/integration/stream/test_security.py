@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from importance.errors import Unavailable
+from importance.messages import Record
 from stream import clients, dead_letters, topics
 from stream.announcements import Announcement, announce, follow
 from stream.connection import KafkaConnection, TokenSource
-from stream.datasets.dataset import Record
-from stream.datasets.recorded import records_from_topic
+from stream.recorded_topic import records_from_topic
 from stream.replay import Target, replay
 from tests.integration.stream.harness import CLOSED_MS, SHOWN_MS, Store, heartbeat, impression, make_place, running
 from tests.integration.stream.secured import PASSWORD, USER, Authority, SecuredKafka, unsecured_token

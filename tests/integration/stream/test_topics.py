@@ -10,7 +10,7 @@ from kafka import KafkaAdminClient
 from importance.errors import InvalidInput, NotFound, Unavailable
 from stream import topics
 from stream.connection import KafkaConnection
-from stream.datasets.recorded import records_from_topic
+from stream.recorded_topic import records_from_topic
 from tests.integration.stream.harness import SHOWN_MS, Place, Store, heartbeat, make_place, running
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from importance.errors import InvalidInput
 from importance.flush import Flush
-from importance.progress import Progress
+from importance.partition_progress import Progress
 from importance.quality import CountKey, empty_counts
 from importance.sample import Correction
 

@@ -15,12 +15,12 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from datasets.table_files import columns_of, opened
 from importance import estimators
 from importance.sample import Action, Sample
 from trainer import folder as versions
 from trainer.forward import run
 from weir.scoring.rows import COLUMNS
-from weir.table import columns_of, opened
 
 from .conftest import Run, command, environment, query_and_text
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from datasets.table_writer import writing as writing_table
 from importance.errors import InvalidInput
 from weir.scoring.writing import writing
-from weir.writing import writing as writing_table
 
 
 def test_rows_are_written_in_their_order(tmp_path: Path) -> None:

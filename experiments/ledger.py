@@ -1,0 +1,49 @@
+"""What a run selected, added up over its rounds: above all, how many wrong labels, as drawn and as weighted."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.policies import Selection
+from importance.estimates import share
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What was selected, added up over the rounds."""
+
+    selected: int = 0
+    wrong: int = 0
+    mass: float = 0.0
+    wrong_mass: float = 0.0
+    drawn: list[tuple[Floats, NDArray[np.bool_]]] = field(default_factory=list)
+    effective: list[float] = field(default_factory=list)
+    clipped: list[float] = field(default_factory=list)
+
+    def add(self, selection: Selection, wrong: NDArray[np.bool_]) -> None:
+        """One round: what was chosen, and which of it is mislabelled [n]."""
+        self.selected += len(wrong)
+        self.wrong += int(wrong.sum())
+        self.mass += float(selection.weights.sum())
+        self.wrong_mass += float(selection.weights[wrong].sum())
+        self.drawn.append((selection.probability, wrong))
+        self.effective.append(selection.effective_share)
+        self.clipped.append(selection.clipped_mass)
+
+    def noise(self) -> dict[str, float]:
+        """Raw share, the share that the loss sees, and the unbiased one Σ f/p / Σ 1/p with its 95 % interval.
+
+        The interval is that of `importance.estimates.share`; it says nothing where p is no chance (`Rule.draws`).
+        """
+        probability, wrong = map(np.concatenate, zip(*self.drawn, strict=True))
+        found = share(wrong, probability)
+        return {
+            "noise_raw": self.wrong / self.selected,
+            "noise_loss": self.wrong_mass / self.mass,
+            "noise_weighted": found.value,
+            "noise_low": found.low,
+            "noise_high": found.high,
+        }

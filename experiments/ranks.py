@@ -1,0 +1,69 @@
+"""Which estimators rank alike: Spearman's correlation of their scores on the same candidates, by one trained model."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.examples import Fold
+from experiments.learner import REMEMBERED
+from experiments.results import replace_file
+from experiments.stage import Stage, remembered_rows, train_plain
+from importance import estimators
+
+ALIKE = 0.999
+CANDIDATES = 4_096
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Ranks:
+    """The correlation [E, E] of each two of E ``names``."""
+
+    names: tuple[str, ...]
+    correlation: Floats
+
+    def alike(self) -> list[tuple[str, ...]]:
+        """Groups of estimators that rank alike, each one once, in order; − before one that ranks the other way."""
+        groups: list[tuple[str, ...]] = []
+        for row, name in enumerate(self.names):
+            if any({name, f"−{name}"} & set(group) for group in groups):
+                continue
+            near = np.flatnonzero(np.abs(self.correlation[row]) > ALIKE)
+            others = ("−" * bool(self.correlation[row, place] < 0) + self.names[place] for place in near)
+            groups.append(tuple(dict.fromkeys((name, *others))))
+        return groups
+
+    def save(self, file: Path) -> None:
+        """Write as JSON, with the folder where there is none."""
+        kept = {"names": self.names, "correlation": self.correlation.round(4).tolist()}
+        replace_file(file, json.dumps(kept).encode())
+
+    @classmethod
+    def load(cls, file: Path) -> "Ranks":
+        """Read what `save` wrote."""
+        kept = json.loads(file.read_text())
+        return cls(tuple(kept["names"]), np.asarray(kept["correlation"]))
+
+
+def measure(stage: Stage, names: Sequence[str], seed: int = 0) -> Ranks:
+    """Train one epoch on all, then score the same candidates by every estimator; a constant one is left out."""
+    random, learner = np.random.default_rng(seed), stage.start.clone()
+    pool, holdout = stage.examples.rows(Fold.POOL), remembered_rows(stage.examples)
+    train_plain(learner, pool, stage.labels, 1, random)
+    rows = random.permutation(pool)[:CANDIDATES]
+    learner.remember(holdout, stage.labels[holdout], REMEMBERED)
+    scores = learner.score(rows, stage.labels[rows], tuple(map(estimators.get, names)))
+    varying = tuple(name for name in names if np.ptp(scores[name]) > 0)
+    return Ranks(varying, np.corrcoef([_ranks(scores[name]) for name in varying]))
+
+
+def _ranks(values: Floats) -> Floats:
+    """Ranks from 1; equal values share the middle of theirs."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(count) - (count - 1) / 2)[place]
+    return ranks

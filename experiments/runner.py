@@ -1,0 +1,142 @@
+"""All cells of a grid on one set of examples, each once; a second run goes on where the first one stopped."""
+
+from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from experiments import page, report
+from experiments.examples import Examples, Fold
+from experiments.findings import Findings
+from experiments.grid import Grid
+from experiments.head import HeadLearners, head_vectors
+from experiments.learner import Learners
+from experiments.noise import Noise, NoiseKind
+from experiments.policies import policy
+from experiments.ranks import Ranks, measure
+from experiments.results import Results
+from experiments.stage import ambiguity, size, stage
+from experiments.transformer import TransformerLearners, tokenizer_file
+from experiments.trial import Clock, Outcome, Trial, seconds
+from experiments.vectors import encode
+from importance import estimators
+from importance.errors import InvalidInput
+
+RANKS = "ranks.json"
+METHOD = 1
+"""How cells are run, raised whenever a cell's figures would come out otherwise: no folder mixes two methods."""
+_PROVIDED = {"head": HeadLearners.provides, "transformer": TransformerLearners.provides}
+
+Progress = Callable[[str, int, int], None]
+Told = Callable[[Outcome], None]
+
+
+def run(
+    grid: Grid,
+    examples: Examples,
+    folder: Path,
+    cache: Path,
+    progress: Progress,
+    told: Told | None = None,
+    clock: Clock = seconds,
+) -> Results:
+    """Run what is missing, and how the estimators rank, once.
+
+    ``folder`` keeps the results and what they were made with, ``cache`` vectors; ``told`` hears of each finished cell.
+    """
+    check_needs(grid)
+    check_holdout(examples)
+    examples = examples.at_most(grid.pool)
+    results = Results(folder, conditions(grid, examples))
+    cells = list(grid.cells(examples.name, size(examples)))
+    left = [cell for cell in cells if cell.key not in results]
+    if left and not results.may_grow:
+        raise InvalidInput(
+            f"{folder} lacks {len(left)} runs of the grid, and an older version wrote it, which did not say all that "
+            "must be the same in them: take another --output"
+        )
+    ranked = bool(results.records) and (folder / RANKS).exists()  # without records they may be of other examples
+    if not left and (ranked or not results.may_grow):
+        return results
+    if results.records:
+        check_tokenizer(grid, examples, folder)
+    learners = make_learners(grid, examples, folder, cache, progress)
+    if not ranked:
+        rank(examples, learners).save(folder / RANKS)
+    confuses = any(cell.noise.kind is NoiseKind.CONFUSABLE for cell in left)
+    confusing = ambiguity(examples, learners) if confuses else np.ones(len(examples))
+    done = len(cells) - len(left)
+    progress("running cells", done, len(cells))
+    for (noise, seed), part in groupby(left, key=lambda cell: (cell.noise, cell.seed)):
+        prepared = stage(examples, learners, confusing, noise, seed)
+        for cell in part:
+            outcome = Trial(cell, prepared, grid.epochs, clock).run()
+            results.add(outcome)
+            if told is not None:
+                told(outcome)
+            done += 1
+            progress("running cells", done, len(cells))
+    return results
+
+
+def rank(examples: Examples, learners: Learners) -> Ranks:
+    """How the estimators that the learners can serve rank, on true labels."""
+    plain = stage(examples, learners, np.ones(len(examples)), Noise(), seed=0)
+    return measure(plain, [name for name in estimators.names() if estimators.get(name).needs <= learners.provides])
+
+
+def conditions(grid: Grid, examples: Examples) -> dict[str, object]:
+    """What must be the same in all cells of a folder; policies, ratios, noises and seeds may come later."""
+    return {
+        "method": METHOD,
+        "data": examples.name,
+        "content": examples.digest(),
+        "judged": len(examples.rows(examples.judged)),
+        "learner": grid.learner,
+        "epochs": grid.epochs,
+        "pool": grid.pool,
+    }
+
+
+def check_needs(grid: Grid) -> None:
+    """InvalidInput where the grid's learners cannot serve one of its policies."""
+    for name in grid.policies:
+        missing = sorted(policy(name).needs - _PROVIDED[grid.learner])
+        if missing:
+            raise InvalidInput(
+                f"policy {name} needs {', '.join(missing)}, which the learner {grid.learner} has not: leave it out"
+            )
+
+
+def check_holdout(examples: Examples) -> None:
+    """InvalidInput without a holdout: estimators with a memory compare with it, and all are ranked."""
+    if not len(examples.rows(Fold.HOLDOUT)):
+        raise InvalidInput(
+            f"{examples.name}: no row is in the holdout, which gets a tenth of the groups by hash, and there are only "
+            f"{len(np.unique(examples.groups))}: give more rows, or smaller groups with --column group=COLUMN"
+        )
+
+
+def check_tokenizer(grid: Grid, examples: Examples, folder: Path) -> None:
+    """InvalidInput where the tokenizer of the runs that are finished is gone: runs of another one do not compare."""
+    if grid.learner == "transformer" and not (file := tokenizer_file(folder, examples)).exists():
+        raise InvalidInput(f"{folder} has runs, and {file.name} is gone, their tokenizer: take another --output")
+
+
+def make_learners(grid: Grid, examples: Examples, folder: Path, cache: Path, progress: Progress) -> Learners:
+    """The learners that the grid names, over these examples."""
+    if grid.learner == "transformer":
+        return TransformerLearners(examples, folder)
+    return HeadLearners(head_vectors(examples, lambda texts: encode(texts, cache / "vectors", progress)))
+
+
+def write_report(grid: Grid, examples: Examples, about: str, results: Results, folder: Path) -> None:
+    """report.md, report.html and its plots, of the cells that are finished."""
+    examples = examples.at_most(grid.pool)
+    findings = Findings(results.records, examples, results.prediction, np.random.default_rng(0))
+    ranks = Ranks.load(folder / RANKS) if (folder / RANKS).exists() else None
+    missing = sum(cell.key not in results for cell in grid.cells(examples.name, size(examples)))
+    page.save(
+        f"What importance is worth: {examples.name}", report.blocks(about, grid, findings, ranks, missing), folder
+    )

@@ -1,0 +1,50 @@
+"""The last word of ``weir up --once --json``: one object with every figure of a run."""
+
+import math
+from collections.abc import Mapping
+
+from weir.demo.state import State
+from weir.status import snapshot
+
+
+def summary(state: State, seconds: float, cpu_seconds: Mapping[str, float]) -> dict[str, object]:
+    """The final object of ``--json``: the contract's keys, and weeks, reference, gate, CPU seconds by stage."""
+    shared = state.shared
+    weeks = shared.weeks.get("all", ())
+    predicted = [week.figures[snapshot.SERVING].samples for week in weeks if snapshot.SERVING in week.figures]
+    return {
+        "events": state.events,
+        "samples": shared.samples,
+        "dead_letters": state.dead_letters,
+        "buffer_items": shared.buffer.items,
+        "buffer_capacity": shared.buffer.capacity,
+        "promotions": shared.promotions,
+        "auc": {
+            **_means(shared),
+            "samples": sum(predicted),
+            "second_half": _second_half(shared),
+            "known_items": _means(shared, slice_="known"),
+            "weeks": [
+                {"monday": week.monday} | {name: _finite(each.auc) for name, each in week.figures.items()}
+                for week in weeks
+            ],
+        },
+        "training_runs": shared.results,
+        "seconds": round(seconds, 1),
+        "cpu_seconds": cpu_seconds,
+    }
+
+
+def _second_half(shared: snapshot.Snapshot) -> dict[str, object]:
+    """The means over the later half of the weeks; ``since`` is the first of them."""
+    weeks = shared.weeks.get("all", ())
+    since = weeks[len(weeks) // 2].monday if weeks else None
+    return {"since": since, **_means(shared, since=since or "")}
+
+
+def _means(shared: snapshot.Snapshot, slice_: str = "all", since: str = "") -> dict[str, float | None]:
+    return {name: _finite(shared.mean_auc(name, slice_, since)) for name in snapshot.PREDICTORS}
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 5) if math.isfinite(value) else None

@@ -1,0 +1,1 @@
+"""Learning, assembled from the trainer, the buffer and the registry."""

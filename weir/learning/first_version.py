@@ -1,0 +1,116 @@
+"""``weir models init``: the first version, trained on history or taken over, registered and promoted."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets import Dataset, open_dataset
+from importance import strata
+from importance.errors import Conflict, InvalidInput
+from importance.sample import Sample, label
+from storage.artifacts import Artifacts
+from storage.registry import Entry, Registry
+from trainer import folder as versions
+from trainer.bootstrap import FirstTraining, from_pretrained, train_first
+from trainer.cycle import predict
+from trainer.device import choose, use_threads
+from trainer.evaluation import evaluate
+from trainer.finetune import Optimisation
+from trainer.labelled import Labelled
+from trainer.memory import mean_importance
+from weir.process.actor import this_user
+from weir.process.scratch import scratch
+from weir.settings import Settings, values
+
+Progress = Callable[[str, int, int], None]
+ReadHistory = Callable[[], list[Sample]]
+"""Reads what the first version learns from."""
+BUILTIN = "builtin"
+
+
+def dataset_for(settings: Settings, name: str, progress: Progress) -> Dataset:
+    """The data set of that name, by the settings."""
+    return open_dataset(name, settings.seed, settings.data_dir, settings.home, progress)
+
+
+def dataset_history(settings: Settings, name: str, progress: Progress) -> list[Sample]:
+    """The samples of a data set from before its stream begins."""
+    return list(dataset_for(settings, name, progress).history())
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """The folder of a first version, and the history of the holdout's subjects, which it was not trained on."""
+
+    folder: Path
+    held: list[Sample]
+
+
+def make_first(settings: Settings, registry: Registry, read_history: ReadHistory | None, progress: Progress) -> Entry:
+    """Make, register and promote version 1; the history is read only where there is no version yet."""
+    if registry.active() is not None:
+        raise Conflict("there is a model already: see 'weir models list'")
+    with scratch("first") as folder:
+        first = build_first(settings, read_history, folder, progress)
+        model = versions.load(first.folder, choose(settings.device))
+        metrics: dict[str, object] = {"gate": "the first version: no gate"}
+        labels = _labels(first.held, settings)
+        if len(set(labels.tolist())) == 2:
+            metrics |= asdict(evaluate(labels, predict(model, first.held)))
+        means = mean_importance(model)
+        version = registry.new_version()
+        artifact, sha256 = Artifacts(settings.artifacts_url).save(version, first.folder)
+    registry.register(version, artifact, sha256, metrics=metrics, statistics={"mean_importance": means})
+    return registry.promote(version, expected_sequence=None, actor=this_user(), reason="the first version")
+
+
+def build_first(settings: Settings, read_history: ReadHistory | None, into: Path, progress: Progress) -> First:
+    """The first version, in a folder below ``into``.
+
+    The built-in model is trained on the history; a model of `WEIR_MODEL` goes on from there, and without a history is
+    taken over as it is. Subjects of the holdout are left out of the training.
+    """
+    if settings.model == BUILTIN and read_history is None:
+        raise InvalidInput("the built-in model needs a data set to be trained on: name one, or set WEIR_MODEL")
+    use_threads(settings.threads)
+    history = read_history() if read_history else []
+    training, plain, held = _divided(history, settings)
+    base = None
+    if settings.model != BUILTIN:
+        base = from_pretrained(
+            settings.model, into / "base", settings.seed, gradient_fallback=settings.gradient_fallback
+        )
+    if not training:
+        assert base is not None
+        return First(base, held)
+    folder = train_first(
+        Labelled(training, _labels(training, settings)),
+        into / "version",
+        Labelled(plain, _labels(plain, settings)),
+        FirstTraining(optimisation=Optimisation(learning_rate=settings.learning_rate)),
+        settings.seed,
+        base,
+        choose(settings.device),
+        lambda done, total, _: progress("training the first model", done, total),
+    )
+    return First(folder, held)
+
+
+def _divided(history: list[Sample], settings: Settings) -> tuple[list[Sample], list[Sample], list[Sample]]:
+    """History to train on; those of it in the stratum uniform; and that of the holdout's subjects."""
+    policy = values.strata(settings)
+    ids, subjects = [sample.id for sample in history], [sample.subject for sample in history]
+    places = strata.assign(ids, subjects, [0] * len(history), policy)
+    pairs = list(zip(history, places, strict=True))
+    return (
+        [sample for sample, place in pairs if place != strata.HOLDOUT],
+        [sample for sample, place in pairs if place == strata.UNIFORM],
+        [sample for sample, place in pairs if place == strata.HOLDOUT],
+    )
+
+
+def _labels(samples: list[Sample], settings: Settings) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    positive_from = values.positive_from(settings)
+    return np.array([label(sample.actions, positive_from) for sample in samples], dtype=np.int64)

@@ -1,0 +1,124 @@
+"""Logs on standard error: readable lines on a terminal, one JSON object a line elsewhere. Secrets never get out.
+
+Lines of our own and of the libraries (which use ``logging``) take the same way. Libraries are heard from warnings on,
+and not twice a minute with the same words: while a broker is away its client says so a hundred times a second.
+"""
+
+import json
+import logging
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from weir.process.masking import masked_url
+
+ROOMS = ("importance", "stream", "trainer", "storage", "monitoring", "weir")
+_LEAST_SECRET = 4  # a shorter "secret" would mask half of every line
+_SAME_AGAIN_SECONDS = 60.0
+_MOST_KNOWN_LINES = 1_000
+
+
+def configure(
+    level: str = "info",
+    role: str = "weir",
+    secrets: Iterable[str] = (),
+    out: TextIO | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Send every log line of this process to ``out`` (standard error), from ``level`` on, as lines of ``role``."""
+    out = sys.stderr if out is None else out
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _named(role),
+    ]
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if out.isatty()
+        else structlog.processors.JSONRenderer(default=str)
+    )
+    handler = logging.StreamHandler(out)
+    handler.addFilter(_Repeats(clock))
+    handler.setFormatter(
+        _Masking(
+            secrets,
+            foreign_pre_chain=[structlog.stdlib.PositionalArgumentsFormatter(), *shared],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *([] if out.isatty() else [structlog.processors.format_exc_info]),
+                renderer,
+            ],
+        )
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    # It warns of each call that a busy machine made late; what matters arrives as an error of the call itself.
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
+    for room in ROOMS:
+        logging.getLogger(room).setLevel(level.upper())
+    logging.captureWarnings(True)
+
+
+def logger(name: str = "weir") -> structlog.stdlib.BoundLogger:
+    """A logger whose lines carry facts as keywords: ``log.info("partition assigned", partition=3)``."""
+    return structlog.stdlib.get_logger(name)
+
+
+def _named(role: str) -> Processor:
+    def name(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        return {"role": role, **event}
+
+    return name
+
+
+class _Repeats(logging.Filter):
+    """Leaves out what a library said with the same words less than a minute ago; the next such line tells how often."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] in ROOMS:
+            return True
+        line, now = (record.name, record.getMessage()), self._clock()
+        since, left_out = self._said.get(line, (-math.inf, 0))
+        if now - since < _SAME_AGAIN_SECONDS:
+            self._said[line] = (since, left_out + 1)
+            return False
+        if len(self._said) >= _MOST_KNOWN_LINES:  # lines that hold a number or an address are always new
+            self._said.clear()
+        self._said[line] = (now, 0)
+        if left_out:
+            record.msg, record.args = f"{line[1]} (said {left_out} times more since)", ()
+        return True
+
+
+class _Masking(structlog.stdlib.ProcessorFormatter):
+    """Renders a line, then masks every known secret and every password of a URL in it, whatever brought it there."""
+
+    def __init__(self, secrets: Iterable[str], **options: Any) -> None:
+        super().__init__(**options)
+        known = {secret for secret in secrets if len(secret) >= _LEAST_SECRET}
+        escaped = {json.dumps(secret)[1:-1] for secret in known}
+        self._secrets = sorted(known | escaped, key=len, reverse=True)
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = masked_url(super().format(record))
+        for secret in self._secrets:
+            line = line.replace(secret, "***")
+        return line

@@ -1,0 +1,58 @@
+"""Topics by the settings: their names, and what they should be. Loads Kafka's client when called."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from importance.errors import NotFound, Unavailable
+from weir.settings.connection import kafka_connection
+
+if TYPE_CHECKING:
+    from stream.topics import TopicPlan, Topics
+    from weir.settings import Settings
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The topic of interactions as the broker tells it: its id, and partition → the offset up to which it can be read.
+
+    ``trouble``: why it could not be asked; then nothing is known.
+    """
+
+    id: UUID | None = None
+    ends: Mapping[int, int] = field(default_factory=dict)
+    trouble: str | None = None
+
+
+def measured(settings: "Settings") -> Measured:
+    """Ask the broker of the settings."""
+    from stream.topics import end_offsets, topic_id
+
+    if not settings.kafka_bootstrap:
+        return Measured(trouble="no Kafka is known")
+    name = named_topics(settings).interactions
+    try:
+        kafka = kafka_connection(settings)
+        return Measured(topic_id(kafka, name), end_offsets(kafka, name))
+    except (NotFound, Unavailable) as error:
+        return Measured(trouble=str(error))
+
+
+def named_topics(settings: "Settings") -> "Topics":
+    """The names of the topics by the settings."""
+    from stream.topics import Topics
+
+    return Topics(
+        interactions=settings.topic_interactions,
+        dead=settings.topic_dead,
+        importance=settings.topic_importance,
+        models=settings.topic_models,
+    )
+
+
+def planned_topics(settings: "Settings") -> "tuple[TopicPlan, ...]":
+    """What the topics should be by the settings."""
+    from stream.topics import planned
+
+    return planned(named_topics(settings), settings.partitions, settings.replication)

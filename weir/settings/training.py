@@ -1,0 +1,31 @@
+"""Settings turned into what learning takes. Apart from `policies`, because it loads torch."""
+
+from trainer.finetune import FineTuning, Optimisation
+from trainer.gate import GatePolicy
+from trainer.triggers import TriggerPolicy
+from weir.settings import Settings
+from weir.settings.values import train_after_samples
+
+
+def tuning(settings: Settings) -> FineTuning:
+    """How a fine-tune goes."""
+    return FineTuning(
+        steps=settings.train_steps,
+        fresh_share=settings.train_fresh_share,
+        optimisation=Optimisation(batch_size=settings.train_batch, learning_rate=settings.learning_rate),
+    )
+
+
+def gate(settings: Settings) -> GatePolicy:
+    """When a candidate may serve."""
+    return GatePolicy(settings.gate_margin, settings.gate_alpha, settings.gate_least_samples)
+
+
+def trigger(settings: Settings, after_failure: bool = False) -> TriggerPolicy:
+    """When a fine-tune begins. After one that failed there is a pause, as before any other retry."""
+    return TriggerPolicy(
+        after_samples=train_after_samples(settings),
+        after_seconds=settings.train_after_seconds,
+        cooldown_seconds=max(settings.train_cooldown_seconds, settings.retry_limit_seconds if after_failure else 0.0),
+        least_samples=settings.train_least_samples,
+    )
