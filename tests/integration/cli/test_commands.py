@@ -496,7 +496,7 @@ def test_a_partition_is_not_reset_in_vain_or_under_a_worker(weir: Weir, moved_ah
     for number, status, complaint in (
         ("1", 1, "event time of partition 1 is 2011-03-13 07:06:40Z, which is not ahead"),
         ("7", 1, "partition 7 has no progress"),
-        ("-1", 2, "Invalid value"),
+        ("-1", 2, "partition is '-1'; it must be at least 0"),
     ):
         done = weir("partitions", "reset", "--yes", "--", number)
         assert (done.status, done.err.count("\n"), complaint in done.err) == (status, 1, True), done.err

@@ -133,9 +133,11 @@ def test_what_is_wrong_with_a_row_of_parquet_is_said(tmp_path: Path) -> None:
         read(rows(tmp_path / "e.parquet", naive))
     twice = pa.array([[("a", 1), ("a", 2)]], pa.map_(pa.string(), pa.int64()))
     parquet.write_table(pa.table({"id": ["i1"], "attributes": twice}), tmp_path / "twice.parquet")
-    with pytest.raises(InvalidInput, match=r"twice.parquet cannot be read as Parquet of events after row 0: "):
+    with pytest.raises(
+        InvalidInput, match=r"twice.parquet cannot be read as Parquet of events after row 0; it is damaged"
+    ):
         read(tmp_path / "twice.parquet")
-    with pytest.raises(InvalidInput, match=r"cannot be read as Parquet of events after row 0: "):
+    with pytest.raises(InvalidInput, match=r"cannot be read as Parquet of events after row 0; it is damaged"):
         read(written(tmp_path / "none.parquet", b"{}"))
 
 
@@ -165,5 +167,5 @@ def test_an_unknown_source_says_what_can_be_replayed(
     assert "'simulaton' is unknown; replay one of complete_journey," in capsys.readouterr().err
     assert run(["replay", "absent.jsonl"]) == 2
     assert capsys.readouterr().err == (
-        "weir: absent.jsonl cannot be read: No such file or directory; name a Parquet, CSV or JSONL file\n"
+        "weir: there is no file absent.jsonl: name a .jsonl or .parquet file of events\n"
     )
