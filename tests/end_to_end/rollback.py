@@ -21,7 +21,7 @@ from tests.end_to_end.worker import WorkerProcess
 from trainer import folder as versions
 from trainer.bootstrap import FirstTraining, build
 from trainer.scorer import Scorer, Worth
-from weir.announcing import tell
+from weir.operations import Operations, announcer
 
 Offsets = dict[int, int]
 
@@ -38,8 +38,11 @@ def register(service: Service, seed: int) -> str:
 def promote(service: Service, version: str) -> Entry:
     """What ``weir models promote`` does, without the start of a process."""
     registry = Registry(service.engine)
-    entry = registry.promote(version, expected_sequence=None, actor="test", reason="a new season")
-    assert tell(service.connection, service.topics.models, registry, entry) is None
+    problems: list[str] = []
+    announce = announcer(service.settings, registry, problems.append)
+    operations = Operations(service.engine, Artifacts(service.settings.artifacts_url), problems.append, announce)
+    entry = operations.promote_new(version, actor="test", reason="a new season")
+    assert problems == []
     return entry
 
 

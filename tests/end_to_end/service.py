@@ -19,6 +19,7 @@ from kafka import KafkaProducer
 from importance.attribution import Record as Received
 from importance.errors import Unavailable
 from storage import migrate
+from storage.artifacts import Artifacts
 from storage.engine import Engine, create_engine
 from storage.progress import Position, Progresses
 from storage.registry import Registry
@@ -31,6 +32,7 @@ from tests.end_to_end.worker import WorkerProcess
 from weir.cli.topics import named_topics, planned_topics
 from weir.learning.first_version import make_first
 from weir.local.supervisor import Restarts, Supervisor
+from weir.operations import Operations
 from weir.settings import Settings, variable
 
 WINDOW_MS = 60_000
@@ -74,7 +76,8 @@ class Service:
         plans = planned_topics(self.settings)
         provision(self.connection, [replace(plan, config={**plan.config, **future}) for plan in plans])
         registry = Registry(self.engine)
-        make_first(self.settings, registry, None, lambda *_: None)
+        operations = Operations(self.engine, Artifacts(self.settings.artifacts_url), self.said.append)
+        make_first(self.settings, registry, operations, None, lambda *_: None)
         registry.freeze(actor="test", reason="nothing is to be trained here")
 
     def weir(self, *words: str) -> str:

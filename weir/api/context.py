@@ -6,10 +6,10 @@ from threading import Event
 
 from importance.sample import Sample
 from monitoring.metrics import HttpMetrics
-from storage.artifacts import Artifacts
 from storage.pool import Pool
-from storage.registry import Entry, Registry
+from storage.registry import Registry
 from weir.api.limits import Limits
+from weir.operations import Operations
 from weir.status.service import Status
 from weir.status.snapshot import Snapshot
 from weir.status.stream_estimates import Estimates
@@ -25,21 +25,17 @@ Predict = Callable[[Sequence[Sample]], tuple[str, Sequence[float]]]
 class ApiContext:
     """Everything a route needs.
 
-    ``announce`` tells the workers of an entry of the log. ``request_training`` is given who asks and why, and says
-    whether the request is new (True) or one with another that waits (False); Conflict while frozen. ``not_ready`` gives
-    the reasons why requests cannot be served now, ``degraded`` what the rest of the service lacks. ``page`` gives the
-    text of /metrics and its content type. ``closing`` ends endless answers.
+    ``not_ready`` returns the reasons why requests cannot be served now, ``degraded`` what the rest of the service
+    lacks. ``page`` returns the text of /metrics and its content type. ``closing`` ends endless responses.
     """
 
     registry: Registry
-    artifacts: Artifacts
+    operations: Operations
     pool: Pool
     estimates: Callable[[], Estimates]
     snapshot: Callable[[], Snapshot]
     score: Score
     predict: Predict
-    announce: Callable[[Entry], None]
-    request_training: Callable[[str, str], bool]
     not_ready: Callable[[], Sequence[str]]
     degraded: Callable[[], Sequence[str]]
     status: Callable[[], Status]

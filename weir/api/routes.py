@@ -14,14 +14,11 @@ from importance.mixture import LABEL_FREE, check_name
 from importance.sample import Action, Sample
 from storage.pool import Explained
 from storage.registry import Entry, Version, served_at
-from weir import promoting
 from weir.api import shapes
 from weir.api.context import ApiContext
 from weir.api.limits import Allowance
 from weir.api.outline import outlined_route
-from weir.process import logs
 
-_log = logs.logger(__name__)
 ACTOR = "http"  # there are no tokens yet, so nobody has a name
 
 Reason = Annotated[shapes.ReasonRequest, Body()]
@@ -134,18 +131,14 @@ def _models(router: APIRouter, context: ApiContext) -> None:
     @router.post("/v1/models/rollback", tags=["models"])
     def rollback(request: shapes.RollbackRequest) -> shapes.Serving:
         """Let an earlier version serve again, and freeze training. Repeated, it walks further back."""
-        entry = promoting.rollback(
-            registry, context.artifacts, request.version, actor=ACTOR, reason=request.reason, warn=_log.warning
-        )
-        context.announce(entry)
+        entry = context.operations.rollback(request.version, actor=ACTOR, reason=request.reason)
         return _serving(entry, frozen=True)
 
     @router.post("/v1/models/{version}/promote", tags=["models"])
     def promote(version: VersionName, request: Reason = UNTOLD) -> shapes.Serving:
         """Let a version serve, whatever the gate said of it; 409 when its files are not as registered."""
         frozen = registry.frozen()  # asked before: once the change is made, nothing may say that it failed
-        entry = promoting.promote(registry, context.artifacts, version, actor=ACTOR, reason=request.reason)
-        context.announce(entry)
+        entry = context.operations.promote(version, actor=ACTOR, reason=request.reason)
         return _serving(entry, frozen)
 
 
@@ -153,19 +146,19 @@ def _training(router: APIRouter, context: ApiContext) -> None:
     @router.post("/v1/training/freeze", tags=["training"])
     def freeze(request: Reason = UNTOLD) -> shapes.Frozen:
         """Stop training: nothing is promoted by itself any more."""
-        context.registry.freeze(actor=ACTOR, reason=request.reason)
+        context.operations.freeze(actor=ACTOR, reason=request.reason)
         return shapes.Frozen(frozen=True)
 
     @router.post("/v1/training/unfreeze", tags=["training"])
     def unfreeze(request: Reason = UNTOLD) -> shapes.Frozen:
         """Let training go on."""
-        context.registry.unfreeze(actor=ACTOR, reason=request.reason)
+        context.operations.unfreeze(actor=ACTOR, reason=request.reason)
         return shapes.Frozen(frozen=False)
 
     @router.post("/v1/training/run", tags=["training"], status_code=status.HTTP_202_ACCEPTED)
     def run(request: Reason = UNTOLD) -> shapes.TrainingRun:
         """Ask for a fine-tune now; 409 while training is frozen."""
-        is_new = context.request_training(ACTOR, request.reason)
+        is_new = context.operations.train_now(actor=ACTOR, reason=request.reason)
         note = next((line for line in context.degraded() if line.startswith("no trainer")), None)
         return shapes.TrainingRun(state="accepted" if is_new else "coalesced", note=note)
 

@@ -17,10 +17,10 @@ from weir.process.actor import this_user
 
 if TYPE_CHECKING:
     from importance.sample import Sample
-    from storage.artifacts import Artifacts
+    from storage.engine import Engine
     from storage.registry import Entry, Registry, Version
-    from storage.requests import Requests
     from storage.runs import Runs
+    from weir.operations import Operations
     from weir.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Model versions: list, promote, roll back, freeze training.")
@@ -56,25 +56,27 @@ def init(
     with closing(Progress(sys.stderr)) as progress, ExitStack() as ending:
         # Before the services and the heavy libraries: what is wrong in the file is said at once.
         own = None if data is None else training_samples(data, layout, progress.show)
-        place = ending.enter_context(opened())
+        tables = ending.enter_context(opened())
+        operations = tables.operations()
         from weir.learning.first_version import dataset_history, make_first
 
         def read_history() -> "list[Sample]":
             if own is not None:
                 return own
-            return dataset_history(place.settings, dataset or DEFAULT_REPLAY, progress.show)
+            return dataset_history(tables.settings, dataset or DEFAULT_REPLAY, progress.show)
 
-        entry = make_first(place.settings, place.registry, None if untrained else read_history, progress.show)
-        place.announce(entry)
+        entry = make_first(
+            tables.settings, tables.registry, operations, None if untrained else read_history, progress.show
+        )
     _say(entry, f"{entry.to_version} serves", as_json)
 
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List all versions, oldest first, with state and quality then; the active one serves."""
-    with opened() as place:
-        active, versions = place.registry.active(), place.registry.versions()
-        frozen = place.registry.frozen()
+    with opened() as tables:
+        active, versions = tables.registry.active(), tables.registry.versions()
+        frozen = tables.registry.frozen()
     if as_json:
         print_json({"active": active and active.version, "frozen": frozen, "versions": versions})
     else:
@@ -100,8 +102,8 @@ def log(
     from weir.cli.times import moment
 
     then = None if at is None else moment(at)
-    with opened() as place:
-        entries = place.registry.log()
+    with opened() as tables:
+        entries = tables.registry.log()
     if then is None:
         print_json(entries) if as_json else _print_log(entries)
         return
@@ -129,10 +131,10 @@ def show(version: VersionName, as_json: AsJson = False) -> None:
     """Show one version: its files, figures, the gate's decision, and what the log says of it."""
     from dataclasses import asdict
 
-    with opened() as place:
-        found = place.registry.version(version)
-        parent = place.registry.version(found.parent) if found.parent else None
-        log = [entry for entry in place.registry.log() if version in (entry.from_version, entry.to_version)]
+    with opened() as tables:
+        found = tables.registry.version(version)
+        parent = tables.registry.version(found.parent) if found.parent else None
+        log = [entry for entry in tables.registry.log() if version in (entry.from_version, entry.to_version)]
     if as_json:
         print_json({**asdict(found), "log": log})
         return
@@ -161,11 +163,8 @@ def promote(
     version: VersionName, reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson = False
 ) -> None:
     """Let a version serve, whatever the gate said of it."""
-    from weir import promoting
-
-    with opened(announces=True) as place:
-        entry = promoting.promote(place.registry, place.artifacts, version, actor=actor or this_user(), reason=reason)
-        place.announce(entry)
+    with opened() as tables:
+        entry = tables.operations().promote(version, actor=actor or this_user(), reason=reason)
     _say(entry, f"{entry.to_version} serves", as_json)
 
 
@@ -177,29 +176,24 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Let an earlier version serve again and freeze training. Repeated, it walks further back."""
-    from weir import promoting
-
-    with opened(announces=True) as place:
-        entry = promoting.rollback(
-            place.registry, place.artifacts, to, actor=actor or this_user(), reason=reason, warn=_warn
-        )
-        place.announce(entry)
+    with opened() as tables:
+        entry = tables.operations().rollback(to, actor=actor or this_user(), reason=reason)
     _say(entry, f"{entry.to_version} serves again; training is frozen until weir models unfreeze", as_json)
 
 
 @app.command()
 def freeze(reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson = False) -> None:
     """Stop training: nothing is promoted by itself any more."""
-    with opened() as place:
-        entry = place.registry.freeze(actor=actor or this_user(), reason=reason)
+    with opened() as tables:
+        entry = tables.operations().freeze(actor=actor or this_user(), reason=reason)
     _say(entry, "training is frozen", as_json)
 
 
 @app.command()
 def unfreeze(reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson = False) -> None:
     """Let training go on."""
-    with opened() as place:
-        entry = place.registry.unfreeze(actor=actor or this_user(), reason=reason)
+    with opened() as tables:
+        entry = tables.operations().unfreeze(actor=actor or this_user(), reason=reason)
     _say(entry, "training goes on", as_json)
 
 
@@ -216,47 +210,41 @@ def _refuse_alone(options: Mapping[str, object]) -> None:
 
 
 @dataclass(frozen=True)
-class Place:
-    """The tables of models and training, the store, and the settings that say where changes are announced."""
+class Tables:
+    """The tables of models and training, and the settings by which they were opened."""
 
+    engine: "Engine"
     registry: "Registry"
     runs: "Runs"
-    requests: "Requests"
-    artifacts: "Artifacts"
     settings: "Settings"
 
-    def announce(self, entry: "Entry") -> None:
-        """Wake the workers; where that fails they find the change by themselves, and the operator is told so."""
-        from weir.announcing import tell
-        from weir.settings.connection import kafka_connection
-        from weir.settings.topics import named_topics
+    def operations(self) -> "Operations":
+        """Return what changes them, warning on standard error. Loads a Kafka client: 0.4 s, spent before the change."""
+        from storage.artifacts import Artifacts
+        from weir.operations import Operations, announcer
 
-        if not self.settings.kafka_bootstrap:
-            problem: str | None = "no Kafka is known"
-        else:
-            problem = tell(kafka_connection(self.settings), named_topics(self.settings).models, self.registry, entry)
-        if problem is not None:
-            wait = f"workers see it within {self.settings.models_poll_seconds:g} s by themselves"
-            print(f"weir: not announced ({problem}); {wait}", file=sys.stderr)
+        artifacts = Artifacts(self.settings.artifacts_url)
+        announce = announcer(self.settings, self.registry, self._warn_unannounced)
+        return Operations(self.engine, artifacts, _warn, announce)
+
+    def _warn_unannounced(self, problem: str) -> None:
+        wait = f"workers see it within {self.settings.models_poll_seconds:g} s by themselves"
+        _warn(f"not announced ({problem}); {wait}")
 
 
 @contextmanager
-def opened(*, announces: bool = False) -> Iterator[Place]:
-    """What the commands of models and training work on, for the length of a block."""
-    from storage.artifacts import Artifacts
+def opened() -> Iterator[Tables]:
+    """Open the tables of models and training for the length of a block."""
     from storage.engine import create_engine
     from storage.registry import Registry
-    from storage.requests import Requests
     from storage.runs import Runs
     from weir.demo.addresses import located
     from weir.settings import read
 
     settings = located(read(), database=True)
-    if announces:
-        import weir.announcing  # noqa: F401 - takes 0.4 s, which the workers would wait for after the change
     engine = create_engine(settings.database_url, pool_size=1)
     try:
-        yield Place(Registry(engine), Runs(engine), Requests(engine), Artifacts(settings.artifacts_url), settings)
+        yield Tables(engine, Registry(engine), Runs(engine), settings)
     finally:
         engine.dispose()
 

@@ -17,8 +17,8 @@ def runs(
     as_json: AsJson = False,
 ) -> None:
     """List the last runs, newest first: trigger, start, how each ended and why."""
-    with opened() as place:
-        found = place.runs.latest(limit)
+    with opened() as tables:
+        found = tables.runs.latest(limit)
     if as_json:
         print_json(found)
         return
@@ -44,8 +44,8 @@ def runs(
 @app.command()
 def run(reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson = False) -> None:
     """Ask the trainer for a run now. The request stays until a run was carried through."""
-    with opened() as place:
-        is_new = place.requests.ask(actor or this_user(), reason)
+    with opened() as tables:
+        is_new = tables.operations().train_now(actor=actor or this_user(), reason=reason)
     state = "accepted" if is_new else "coalesced"
     if as_json:
         print_json({"state": state})

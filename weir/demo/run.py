@@ -16,6 +16,7 @@ from uuid import UUID
 from datasets import complete_journey
 from importance.errors import Unavailable, WeirError
 from storage import migrate
+from storage.artifacts import Artifacts
 from storage.engine import Engine, create_engine
 from storage.heartbeats import Heartbeats
 from storage.registry import Registry
@@ -32,6 +33,7 @@ from weir.local.install import install
 from weir.local.ports import answers, free_port
 from weir.local.stack import LocalStack, wipe
 from weir.local.supervisor import INTERRUPTED, ended_by_signals
+from weir.operations import Operations
 from weir.process import logs
 from weir.settings import Settings, secrets
 from weir.settings.connection import kafka_connection
@@ -134,7 +136,8 @@ class _Up:
             history = self._options.replay or (complete_journey.NAME if settings.model == BUILTIN else None)
             self._cpu.end("set_up")
             read = partial(dataset_history, settings, history, self._progress) if history else None
-            make_first(settings, registry, read, self._progress)
+            operations = Operations(self._engine, Artifacts(settings.artifacts_url), view.say)
+            make_first(settings, registry, operations, read, self._progress)
             self._cpu.end("first_training")
         topic = topic_id(kafka_connection(settings), self._topics.interactions)
         with announced(settings, self._start_roles()) as told:

@@ -20,6 +20,7 @@ from trainer.evaluation import evaluate
 from trainer.finetune import Optimisation
 from trainer.labelled import Labelled
 from trainer.memory import mean_importance
+from weir.operations import Operations
 from weir.process.actor import this_user
 from weir.process.scratch import scratch
 from weir.settings import Settings, values
@@ -48,7 +49,13 @@ class First:
     held: list[Sample]
 
 
-def make_first(settings: Settings, registry: Registry, read_history: ReadHistory | None, progress: Progress) -> Entry:
+def make_first(
+    settings: Settings,
+    registry: Registry,
+    operations: Operations,
+    read_history: ReadHistory | None,
+    progress: Progress,
+) -> Entry:
     """Make, register and promote version 1; the history is read only where there is no version yet."""
     if registry.active() is not None:
         raise Conflict("there is a model already: see 'weir models list'")
@@ -63,7 +70,7 @@ def make_first(settings: Settings, registry: Registry, read_history: ReadHistory
         version = registry.new_version()
         artifact, sha256 = Artifacts(settings.artifacts_url).save(version, first.folder)
     registry.register(version, artifact, sha256, metrics=metrics, statistics={"mean_importance": means})
-    return registry.promote(version, expected_sequence=None, actor=this_user(), reason="the first version")
+    return operations.promote_new(version, actor=this_user(), reason="the first version")
 
 
 def build_first(settings: Settings, read_history: ReadHistory | None, into: Path, progress: Progress) -> First:

@@ -15,7 +15,6 @@ from storage.heartbeats import Heartbeats
 from storage.pool import Pool
 from storage.quality import Quality
 from storage.registry import Registry
-from storage.requests import Requests
 from stream.reports import KAFKA, STORAGE
 from stream.topics import topic_id
 from weir.api.app import create_api
@@ -24,9 +23,9 @@ from weir.api.figures import shared_state
 from weir.api.limits import Limits, Recent
 from weir.api.server import ApiServer
 from weir.demo.addresses import remedy
+from weir.operations import Operations
 from weir.process import logs
-from weir.roles.announcing import announce
-from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
+from weir.roles.common import announcing, begin, database, patiently, ready_database, stopped_by_signals
 from weir.roles.heart import Heart
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
@@ -48,7 +47,7 @@ def run(settings: Settings) -> int:
     metrics = new_registry()
     reporting = Reporting(WorkerMetrics(new_registry()), DependencyMetrics(metrics, (KAFKA, STORAGE)))
     engine = database(settings, "api", pool_size=10)
-    models, pool, requests = Registry(engine), Pool(engine), Requests(engine)
+    models, pool = Registry(engine), Pool(engine)
     artifacts = Artifacts(settings.artifacts_url)
     serving = Serving(settings, models, artifacts)
     reporting.model = serving.standing
@@ -93,14 +92,12 @@ def run(settings: Settings) -> int:
     )
     context = ApiContext(
         registry=models,
-        artifacts=artifacts,
+        operations=Operations(engine, artifacts, _log.warning, announcing(settings, models, kafka)),
         pool=pool,
         estimates=lambda: estimates(settings, engine),
         snapshot=look,
         score=score,
         predict=predict,
-        announce=partial(announce, settings, models, kafka),
-        request_training=requests.ask,
         not_ready=reporting.reasons,
         degraded=lambda: degraded,
         status=lambda: service.take(engine, measure(), remedy(settings)),

@@ -12,11 +12,14 @@ from importance.errors import NotFound, Unavailable
 from importance.reservoir import Score
 from storage import migrate
 from storage.engine import Engine, create_engine
+from storage.registry import Registry
 from storage.rescoring import Rescoring, Told
+from weir.operations import Announce, announcer
 from weir.process import logs
 from weir.process.scratch import sweep
 from weir.process.signals import handled
 from weir.roles.reporting import Reporting
+from weir.roles.watching import Watch
 from weir.settings import Settings, secrets, values
 
 T = TypeVar("T")
@@ -45,6 +48,15 @@ def ready_database(engine: Engine) -> bool:
 def rescoring(settings: Settings, engine: Engine, score: Score, told: Told | None = None) -> Rescoring:
     """What makes the keys of the buffer anew as these settings want them."""
     return Rescoring(engine, values.admission(settings), values.rules(settings), score, told)
+
+
+def announcing(settings: Settings, registry: Registry, kafka: Watch) -> Announce:
+    """Return what announces an entry of the promotion log, without waiting for a Kafka that is known as unavailable."""
+
+    def report(problem: str) -> None:
+        _log.warning("not announced; workers find it by themselves", reason=problem)
+
+    return announcer(settings, registry, report, lambda: kafka.trouble)
 
 
 def calm_garbage_collection() -> None:

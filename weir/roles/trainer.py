@@ -1,6 +1,6 @@
 """The trainer: one at a time, it fine-tunes, judges and promotes. Learning itself is `trainer.cycle`."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -21,7 +21,7 @@ from storage.engine import Engine
 from storage.lock import TrainerLock
 from storage.pool import Draw, Pool
 from storage.progress import samples_decided
-from storage.registry import Active, Entry, Registry
+from storage.registry import Active, Registry
 from storage.requests import Requests
 from storage.runs import LEARNED, PROMOTED, REJECTED, RESULTS, SUPERSEDED, Run, Runs
 from stream.reports import KAFKA, STORAGE
@@ -32,10 +32,10 @@ from trainer.finetune import TrainingRows
 from trainer.labelled import Labelled
 from trainer.memory import mean_importance
 from trainer.triggers import Due, LearningState, Waits, training_due, waits
+from weir.operations import Announce, Operations
 from weir.process import logs
 from weir.process.scratch import scratch
-from weir.roles.announcing import announce
-from weir.roles.common import begin, database, patiently, ready_database, stopped_by_signals
+from weir.roles.common import announcing, begin, database, patiently, ready_database, stopped_by_signals
 from weir.roles.heart import Heart
 from weir.roles.reporting import Reporting
 from weir.roles.storing import StoreHealth
@@ -63,14 +63,14 @@ def run(settings: Settings) -> int:
         stopped_by_signals(stop.set),
         Exporter(registry, reporting.reasons, settings.metrics_host, settings.metrics_port) as page,
         watched_storage(engine, reporting),
-        _announcing(settings, engine, reporting) as announced,
+        _announcing(settings, engine, reporting) as announce,
         Heart(settings.database_url, "trainer", reporting.beat),
     ):
         _log.info("page is served", url=page.url)
         if patiently(lambda: ready_database(engine), "storage", settings, stop, reporting) is None:
             return 0
         with TrainerLock(engine) as lock:
-            trainer = Trainer(settings, engine, lock, metrics, reporting, stop, announced)
+            trainer = Trainer(settings, engine, lock, metrics, reporting, stop, announce)
             reporting.started()
             while not stop.wait(_LOOK_SECONDS):
                 patiently(trainer.turn, "storage", settings, stop, reporting)
@@ -78,19 +78,19 @@ def run(settings: Settings) -> int:
 
 
 @contextmanager
-def _announcing(settings: Settings, engine: Engine, reporting: Reporting) -> Iterator[Callable[[Entry], None]]:
+def _announcing(settings: Settings, engine: Engine, reporting: Reporting) -> Iterator[Announce]:
     """Yield what announces a promotion. A trainer needs no Kafka; where it knows one it watches and reports it."""
     if not settings.kafka_bootstrap:
         yield lambda _: None
         return
     with watch_kafka(kafka_connection(settings), reporting) as kafka:
-        yield partial(announce, settings, Registry(engine), kafka)
+        yield announcing(settings, Registry(engine), kafka)
 
 
 class Trainer:
     """What a trainer does at each look: take the right if it is free, and train when it is due.
 
-    ``announced`` is given each promotion.
+    ``announce`` is given each promotion.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Trainer:
         metrics: TrainerMetrics,
         reporting: Reporting,
         stop: Event,
-        announced: Callable[[Entry], None],
+        announce: Announce,
     ) -> None:
         self._settings = settings
         self._engine = engine
@@ -109,10 +109,10 @@ class Trainer:
         self._metrics = metrics
         self._reporting = reporting
         self._stop = stop
-        self._announced = announced
         self._registry, self._runs, self._pool = Registry(engine), Runs(engine), Pool(engine)
         self._requests = Requests(engine)
         self._artifacts = Artifacts(settings.artifacts_url)
+        self._operations = Operations(engine, self._artifacts, _log.warning, announce)
         self._device = choose(settings.device)
         self._leads = False
         self._store = StoreHealth(self._artifacts, partial(reporting.change, STORE), settings.retry_limit_seconds)
@@ -275,13 +275,12 @@ class Trainer:
     def _promote(self, active: Active, version: str, reason: str) -> tuple[str, list[str], str]:
         """By compare-and-set on the log as it was when the training began: a rollback in between wins."""
         try:
-            entry = self._registry.promote(
-                version, expected_sequence=active.sequence, actor=ACTOR, reason=reason, lock=self._lock
+            self._operations.promote_new(
+                version, actor=ACTOR, reason=reason, expected_sequence=active.sequence, lock=self._lock
             )
         except Conflict as error:
             self._registry.reject(version)
             return SUPERSEDED, [str(error)], version
-        self._announced(entry)
         return PROMOTED, [reason], version
 
 

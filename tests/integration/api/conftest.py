@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from importance.errors import Conflict
 from importance.flush import Flush
 from importance.partition_progress import Progress
 from importance.quality import tally
@@ -37,6 +36,7 @@ from weir.api.figures import shared_state
 from weir.api.limits import Limits
 from weir.api.server import ApiServer
 from weir.demo.addresses import start_it
+from weir.operations import Operations
 from weir.settings import Settings
 from weir.settings.topics import Measured
 from weir.status import service, snapshot
@@ -55,7 +55,7 @@ class World:
         self.registry = Registry(self.engine)
         self.artifacts = Artifacts(f"memory://{self.topic}")
         self.announced: list[Entry] = []
-        self.waiting_requests: list[tuple[str, str]] = []
+        self.warnings: list[str] = []
         self.reasons: list[str] = []
         self.degraded: list[str] = []
         registry = new_registry()
@@ -63,14 +63,12 @@ class World:
         registry.register(SharedStateCollector(partial(shared_state, self.registry, pool, Quality(self.engine))))
         context = ApiContext(
             registry=self.registry,
-            artifacts=self.artifacts,
+            operations=Operations(self.engine, self.artifacts, self.warnings.append, self.announced.append),
             pool=pool,
             estimates=partial(estimates, Settings(), self.engine),
             snapshot=partial(snapshot.take, self.engine, self.topic),
             score=self.score,
             predict=self.predict,
-            announce=self.announced.append,
-            request_training=self.request_training,
             not_ready=lambda: self.reasons,
             degraded=lambda: self.degraded,
             status=self.status,
@@ -92,12 +90,11 @@ class World:
     def status(self) -> service.Status:
         return service.take(self.engine, Measured(self.topic, {0: 50}), start_it)
 
-    def request_training(self, actor: str, reason: str) -> bool:
-        active = self.registry.active()
-        if active is not None and active.frozen:
-            raise Conflict("training is frozen: unfreeze first")
-        self.waiting_requests.append((actor, reason))
-        return len(self.waiting_requests) == 1
+    def waiting_request(self) -> tuple[str, str]:
+        """Who requested a training, and why."""
+        with self.engine.begin() as connection:
+            actor, reason = connection.execute(sa.text("SELECT actor, reason FROM training_requests")).one()
+        return actor, reason
 
     def register(self, *versions: str) -> None:
         """Register and promote versions, one after the other."""

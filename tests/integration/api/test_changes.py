@@ -55,7 +55,7 @@ def test_a_request_to_train_keeps_its_reason_and_takes_no_unknown_field(world: W
     assert world.http.post("/v1/training/run", json={"reason": "new season"}).status_code == 202
     refused = world.problem(world.http.post("/v1/training/run", json={"why": "new season"}), 422)
     assert refused["errors"] == [{"pointer": "/why", "detail": "Extra inputs are not permitted"}]
-    assert world.waiting_requests == [("http", "new season")]
+    assert world.waiting_request() == ("http", "new season")
 
 
 def test_requests_to_train_become_one(world: World) -> None:

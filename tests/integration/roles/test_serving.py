@@ -17,7 +17,7 @@ from storage.registry import Registry
 from tests.conftest import TestPostgres
 from trainer import folder as versions
 from trainer.bootstrap import FirstTraining, build
-from weir import promoting
+from weir.operations import Operations
 from weir.roles.serving import Serving
 from weir.settings import Settings
 
@@ -239,7 +239,7 @@ def test_a_worker_that_begins_with_a_bad_active_version_serves_the_last_good_one
 def test_a_damaged_version_is_not_promoted_by_an_operator(place: Place, begun: Serving) -> None:
     place.spoil("v2")
     with pytest.raises(Conflict, match=r"version v2 was not promoted: .* does not have the sha256"):
-        promoting.promote(place.registry, place.artifacts, "v2", actor="ann", reason="better")
+        Operations(place.engine, place.artifacts, list[str]().append).promote("v2", actor="ann", reason="better")
     assert begun.look() is None
     assert begun.trouble is None
 
@@ -249,7 +249,7 @@ def test_a_rollback_goes_ahead_while_the_store_does_not_answer(place: Place, tmp
     place.promote("v2")
     (tmp_path / "file").touch()
     elsewhere, warnings = Artifacts(str(tmp_path / "file" / "store")), list[str]()
-    promoting.rollback(place.registry, elsewhere, None, actor="ann", reason="worse", warn=warnings.append)
+    Operations(place.engine, elsewhere, warnings.append).rollback(None, actor="ann", reason="worse")
     active = place.registry.active()
     assert active is not None
     assert (active.version, active.frozen) == ("v1", True)
