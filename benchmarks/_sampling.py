@@ -119,14 +119,14 @@ def merged(log_weights: Floats, u: Floats, places: int, shared: int, delete: boo
 
 
 def between_trims(log_weights: Floats, u: Floats, places: int, look: bool = True) -> tuple[Rows, Floats]:
-    """A table between two trims: the second half was let in by a door that last looked a while ago.
+    """A table between two trims: the second half was admitted by thresholds read a while ago.
 
     ``look``: readers ignore rows at or below κ.
     """
     keys, half = log_weights - np.log(u), len(u) // 2
-    _, door = largest(keys[: half // 4], places)
+    _, thresholds = largest(keys[: half // 4], places)
     first, kappa = largest(keys[:half], places)
-    late = half + np.flatnonzero(keys[half:] > door)
+    late = half + np.flatnonzero(keys[half:] > thresholds)
     rows = np.concatenate([first, late])
     if look:
         rows = rows[keys[rows] > kappa]

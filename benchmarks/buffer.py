@@ -1,4 +1,4 @@
-"""How fast the buffer is: offers turned away at the door, rows stored in Postgres, and how rarely either is needed.
+"""How fast the buffer is: offers rejected, rows stored in Postgres, and how rarely either is needed.
 
 CPU time is that of this process, the client; contestants take turns.
 
@@ -29,7 +29,7 @@ from importance.reservoir import AdmissionPolicy, Reservoir, admit, draw, logari
 from importance.sample import Outcome, Sample, labels
 from importance.scores import Offer, Scores
 from importance.strata import STRATA, StrataPolicy, assign
-from importance.thresholds import Door, Threshold
+from importance.thresholds import AdmissionThresholds, Threshold
 from storage import tables
 from storage.buffer import Buffer
 from storage.engine import create_engine
@@ -98,8 +98,8 @@ def strata_of(batch: Sequence[Sample]) -> list[str]:
 
 
 def turned_away(rounds: int) -> str:
-    """Offers at a door that turns nearly all of them away."""
-    door = Door(dict.fromkeys(STRATA, Threshold(log(10_000))))
+    """Offers below the admission threshold, nearly all of them."""
+    thresholds = AdmissionThresholds(dict.fromkeys(STRATA, Threshold(log(10_000))))
     offered = [(batch, strata_of(batch), scores) for batch, scores in batches(OFFERED)]
     weights = [draw(*each, POLICY).log_weight for each in offered]
     given = [(weight, np.random.default_rng(n).uniform(size=len(weight))) for n, weight in enumerate(weights)]
@@ -109,13 +109,17 @@ def turned_away(rounds: int) -> str:
         return sum(int((log_weight - logarithms(u) > kappa).sum()) for log_weight, u in given)
 
     def by_hash() -> int:
-        return sum(int(draw(*each, POLICY).kept(door).sum()) for each in offered)
+        return sum(int(draw(*each, POLICY).kept(thresholds).sum()) for each in offered)
 
     def with_strata() -> int:
-        return sum(int(draw(batch, strata_of(batch), scores, POLICY).kept(door).sum()) for batch, _, scores in offered)
+        return sum(
+            int(draw(batch, strata_of(batch), scores, POLICY).kept(thresholds).sum()) for batch, _, scores in offered
+        )
 
     def with_offers() -> int:
-        return sum(sum(offer.kept for offer in admit(batch, scores, POLICY, door)) for batch, _, scores in offered)
+        return sum(
+            sum(offer.kept for offer in admit(batch, scores, POLICY, thresholds)) for batch, _, scores in offered
+        )
 
     def into_a_ring() -> int:
         from cpprb import PrioritizedReplayBuffer  # has no wheel for every machine
@@ -138,13 +142,17 @@ def turned_away(rounds: int) -> str:
         for name, way in ways.items():
             rates[name].append(OFFERED / seconds(way) / 1e6)
     rows = [(name, spread(found)) for name, found in rates.items()]
-    title = f"Offers at the door, {1 - by_hash() / OFFERED:.2%} of them turned away"
+    title = f"Offers at the thresholds, {1 - by_hash() / OFFERED:.2%} of them turned away"
     return table(title, ("", "million/CPU-s"), rows)
 
 
 def stored(rounds: int, rows: int) -> str:
     """New rows into Postgres, by the buffer and by what one would write first."""
-    offers = [offer for batch, scores in batches(rounds * rows) for offer in admit(batch, scores, POLICY, Door())]
+    offers = [
+        offer
+        for batch, scores in batches(rounds * rows)
+        for offer in admit(batch, scores, POLICY, AdmissionThresholds())
+    ]
     staged: list[float] = []
     plain: list[float] = []
     with postgres() as servers:
@@ -152,7 +160,7 @@ def stored(rounds: int, rows: int) -> str:
         topic = uuid4()
         epoch = Progresses(ours, topic).claim(0, 1).epoch
         buffer = Buffer(ours, dict.fromkeys(STRATA, EVERYTHING), topic)
-        buffer.door()
+        buffer.thresholds()
         for start in range(0, rounds * rows, rows):
             some = offers[start : start + rows]
             staged.append(rows / seconds(partial(remember, buffer, epoch, start, some)) / 1e3)
@@ -208,7 +216,7 @@ def counted(offers: int, places: int) -> str:
     wanted = [places * 10**power for power in range(10) if places * 10**power < offers] + [offers]
     for batch, _ in batches(offers):
         seen += len(batch)
-        reservoir.offer(admit(batch, Scores.uniform(len(batch)), ONE_STRATUM, reservoir.door()))
+        reservoir.offer(admit(batch, Scores.uniform(len(batch)), ONE_STRATUM, reservoir.thresholds()))
         reservoir.trim()
         if seen >= wanted[0]:
             wanted.pop(0)

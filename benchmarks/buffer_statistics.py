@@ -29,7 +29,7 @@ from importance.sample import Sample
 from importance.scores import Scores
 from importance.selection import proportional
 from importance.strata import HOLDOUT, PLAIN, STRATA, StrataPolicy, assign, subject_capacities
-from importance.thresholds import Door
+from importance.thresholds import AdmissionThresholds
 from importance.weights import effective_sample_size, training_weights
 
 BOUND = 4.0
@@ -390,7 +390,7 @@ def exactness(runs: int, count: int = 400) -> Verdict:
     policy = AdmissionPolicy(StrataPolicy("salt"), "salt")
     samples = [Sample(f"id-{n}", f"s{n}", "search", "q", "i", "t", n, 0, n, actions=n % 2) for n in range(count)]
     random = np.random.default_rng(7)
-    offers = admit(samples, Scores(random.lognormal(size=count), "loss", "v1"), policy, Door())
+    offers = admit(samples, Scores(random.lognormal(size=count), "loss", "v1"), policy, AdmissionThresholds())
     places = dict.fromkeys(STRATA, 20)
 
     def filled(batches: Iterable[NDArray[np.int64]]) -> Reservoir:
@@ -407,7 +407,7 @@ def exactness(runs: int, count: int = 400) -> Verdict:
         workers = [filled(np.array_split(part, 5)) for part in np.array_split(order, random.integers(1, 5))]
         for other in workers[1:]:
             workers[0].merge(other)
-        differ += workers[0].rows() != whole.rows() or workers[0].door() != whole.door()
+        differ += workers[0].rows() != whole.rows() or workers[0].thresholds() != whole.thresholds()
     return ("order, repetition and split change neither rows nor κ", f"{runs:,}", f"{differ} differ", "exact",
             verdict(not differ))  # fmt: skip
 

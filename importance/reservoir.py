@@ -18,7 +18,7 @@ nothing and is dropped: a stratum keeps at most k/q of them.
 
 A row that is scored again gets another ℓ and key, with the same u. That it is there at all it owes to the old ones, so
 it keeps m = min(m, ℓ − κ) of before, and p = exp(min(0, m, ℓ − κ)). When a whole stratum is scored again, κ begins anew
-at −∞; an offer that passed the door of before then keeps m in the same way.
+at −∞; an offer above the previous threshold then keeps m in the same way.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,7 +37,7 @@ from importance.sample import Correction, Outcome, Rating, Sample, label_table, 
 from importance.scores import Floats, Offer, Scores
 from importance.selection import FLOOR, PROPORTIONAL, RULES, TOP_FRACTION, check_floor, proportional, top_fraction
 from importance.strata import NEGATIVE, PLAIN, POSITIVE, StrataPolicy, assign
-from importance.thresholds import OPEN, Door, Threshold, inclusion_probability
+from importance.thresholds import OPEN, AdmissionThresholds, Threshold, inclusion_probability
 
 Score = Callable[[Sequence[Sample]], Scores]
 """Scores samples, in order."""
@@ -99,14 +99,14 @@ class Draws:
     log_weight: Floats
     key: Floats
 
-    def kept(self, door: Door) -> NDArray[np.bool_]:
+    def kept(self, thresholds: AdmissionThresholds) -> NDArray[np.bool_]:
         """Whether each lies above the threshold of its stratum and subject."""
-        return self.key > door.kappas(self.strata, self.subjects)
+        return self.key > thresholds.kappas(self.strata, self.subjects)
 
-    def probability(self, door: Door) -> list[float]:
+    def probability(self, thresholds: AdmissionThresholds) -> list[float]:
         """The chance of each to lie above that threshold; see `inclusion_probability`."""
         with np.errstate(invalid="ignore"):  # −∞ − (−∞): a weight of 0 before anything was turned away
-            exponents = np.minimum(0.0, self.log_weight - door.kappas(self.strata, self.subjects))
+            exponents = np.minimum(0.0, self.log_weight - thresholds.kappas(self.strata, self.subjects))
         exponents[self.log_weight == -inf] = -inf
         return [exp(exponent) for exponent in exponents.tolist()]
 
@@ -142,8 +142,10 @@ def _logarithm(value: float) -> float:
     return log(value) if value else -inf
 
 
-def admit(samples: Sequence[Sample], scores: Scores, policy: AdmissionPolicy, door: Door) -> list[Offer]:
-    """An offer for each sample, in order: its stratum, key, and whether the door lets it in.
+def admit(
+    samples: Sequence[Sample], scores: Scores, policy: AdmissionPolicy, thresholds: AdmissionThresholds
+) -> list[Offer]:
+    """An offer for each sample, in order: its stratum, key, and whether it lies above the threshold.
 
     Those that it turns away are offers too: their scores are published like everybody's.
     """
@@ -156,7 +158,7 @@ def admit(samples: Sequence[Sample], scores: Scores, policy: AdmissionPolicy, do
         [sample.attributes for sample in samples],
     )
     draws = draw(samples, strata, scores, policy)
-    epochs = {stratum: door[stratum].epoch for stratum in set(strata)}
+    epochs = {stratum: thresholds[stratum].epoch for stratum in set(strata)}
     return list(
         map(
             Offer,
@@ -169,8 +171,8 @@ def admit(samples: Sequence[Sample], scores: Scores, policy: AdmissionPolicy, do
             strata,
             draws.log_weight.tolist(),
             draws.key.tolist(),
-            draws.probability(door),
-            draws.kept(door).tolist(),
+            draws.probability(thresholds),
+            draws.kept(thresholds).tolist(),
             map(epochs.__getitem__, strata),
         )
     )
@@ -183,8 +185,10 @@ def _newest(first: Rating | None, second: Rating | None) -> Rating | None:
     return max(first, second)
 
 
-def rescored(rows: Sequence[Offer], score: Score, policy: AdmissionPolicy, door: Door) -> list[Offer]:
-    """Rows with a new score, ℓ and key, and m of the old ones; ``door`` has the thresholds they were held by."""
+def rescored(
+    rows: Sequence[Offer], score: Score, policy: AdmissionPolicy, thresholds: AdmissionThresholds
+) -> list[Offer]:
+    """Rows with a new score, ℓ and key, and m of the old ones; ``thresholds`` are those they were held by."""
     samples = [row.sample for row in rows]
     scores = score(samples)
     draws = draw(samples, [row.stratum for row in rows], scores, policy)
@@ -192,7 +196,7 @@ def rescored(rows: Sequence[Offer], score: Score, policy: AdmissionPolicy, door:
     return [
         msgspec.structs.replace(
             row, importance=importance, estimator=scores.estimator, model=scores.model, log_weight=log_weight, key=key,
-            limit=min(row.limit, row.log_weight - door.kappa(row.stratum, row.sample.subject)),
+            limit=min(row.limit, row.log_weight - thresholds.kappa(row.stratum, row.sample.subject)),
         )
         for row, importance, log_weight, key in zip(rows, *columns, strict=True)
     ]  # fmt: skip
@@ -224,20 +228,20 @@ class Reservoir:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def door(self) -> Door:
+    def thresholds(self) -> AdmissionThresholds:
         """The thresholds as they are now."""
-        return Door(dict(self._thresholds), dict(self._subjects))
+        return AdmissionThresholds(dict(self._thresholds), dict(self._subjects))
 
     def offer(self, offers: Iterable[Offer]) -> None:
         """Take in what lies above the threshold; an id that is already here stays as it is.
 
-        An offer that passed the door before its stratum was scored again keeps the chance that this door left it; one
+        An offer above the threshold from before its stratum was scored again keeps the chance it had then; one
         that did not pass stays outside.
         """
         for offer in offers:
             if not offer.kept:
                 continue
-            if offer.door_epoch < self._thresholds[offer.stratum].epoch:
+            if offer.threshold_epoch < self._thresholds[offer.stratum].epoch:
                 self._take(msgspec.structs.replace(offer, limit=min(offer.limit, log(offer.probability))))
             else:
                 self._take(offer)
@@ -306,25 +310,25 @@ class Reservoir:
     def rescore(self, stratum: str, score: Score, policy: AdmissionPolicy) -> None:
         """Score a whole stratum again, by another estimator, version, floor or half-life; its κ begins anew."""
         self.trim()
-        door = self.door()
+        thresholds = self.thresholds()
         rows = [row for row in self._rows.values() if row.stratum == stratum]
-        self._thresholds[stratum] = Threshold(epoch=door[stratum].epoch + 1)
+        self._thresholds[stratum] = Threshold(epoch=thresholds[stratum].epoch + 1)
         self._forget_subjects(stratum)
-        self._replace(rescored(rows, score, policy, door))
+        self._replace(rescored(rows, score, policy, thresholds))
 
     def rescore_rows(self, ids: Iterable[str], score: Score, policy: AdmissionPolicy) -> None:
         """Score single rows again, by their stratum's rule: κ stays, and a row that falls to it goes."""
         self.trim()
-        self._replace(rescored([self._rows[id_] for id_ in ids if id_ in self._rows], score, policy, self.door()))
+        self._replace(rescored([self._rows[id_] for id_ in ids if id_ in self._rows], score, policy, self.thresholds()))
 
     def rows(self) -> list[Offer]:
         """What is held, by falling key: p by the present thresholds, label by all the actions known by now."""
-        door = self.door()
+        thresholds = self.thresholds()
         rows = [
             msgspec.structs.replace(
                 row,
                 probability=inclusion_probability(
-                    row.log_weight, door.kappa(row.stratum, row.sample.subject), row.limit
+                    row.log_weight, thresholds.kappa(row.stratum, row.sample.subject), row.limit
                 ),
                 kept=True,
             )

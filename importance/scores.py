@@ -1,4 +1,4 @@
-"""What a model says about a batch of samples, and what becomes of each of them at the buffer's door.
+"""What a model says about a batch of samples, and what becomes of each of them at the buffer's thresholds.
 
 Plain values that the scorer, the worker and the buffer hand to each other. Knows nothing of how they are computed.
 """
@@ -69,10 +69,10 @@ class Scores:
 
 
 class Offer(msgspec.Struct, frozen=True, gc=False):
-    """A sample at the door of its stratum: its key, and what the door said at that moment.
+    """A sample offered to its stratum: its key, and the decision of the thresholds at that moment.
 
-    ``key`` = ``log_weight`` − ln u decides; ``kept`` says that it lies above the threshold κ of the door of epoch
-    ``door_epoch``, and ``probability`` is that of being kept by that κ. ``label`` is the one at the window's close.
+    ``key`` = ``log_weight`` − ln u decides; ``kept`` says that it lies above the threshold κ of epoch
+    ``threshold_epoch``, and ``probability`` is that of being kept by that κ. ``label`` is that at the window's close.
     ``limit`` is m ≤ 0: what earlier draws left of the chance, for a row that was scored again.
     """
 
@@ -87,5 +87,5 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
     key: float
     probability: float
     kept: bool
-    door_epoch: int
+    threshold_epoch: int
     limit: float = 0.0

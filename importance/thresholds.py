@@ -27,17 +27,17 @@ OPEN = Threshold()
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """The thresholds of all strata as somebody last saw them. An old copy is never wrong, only less strict.
+class AdmissionThresholds:
+    """The thresholds of all strata as last read. An old copy is never wrong, only less strict.
 
     ``subjects`` holds κₕ > κ by (stratum, subject), of subjects that are at their bound.
     """
 
-    thresholds: Mapping[str, Threshold] = field(default_factory=dict)
+    by_stratum: Mapping[str, Threshold] = field(default_factory=dict)
     subjects: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def __getitem__(self, stratum: str) -> Threshold:
-        return self.thresholds.get(stratum, OPEN)
+        return self.by_stratum.get(stratum, OPEN)
 
     def kappa(self, stratum: str, subject: str) -> float:
         """max(κ, κₕ): what a subject's key must exceed."""

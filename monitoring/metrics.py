@@ -87,7 +87,7 @@ class WorkerMetrics:
             registry=registry,
         )  # fmt: skip
         self.buffer_offers = Counter(
-            "weir_buffer_offers_total", "samples offered to the buffer: kept, or rejected at the door", ("decision",),
+            "weir_buffer_offers_total", "samples offered to the buffer: kept, or below the threshold", ("decision",),
             registry=registry,
         )  # fmt: skip
         self.dead_letters = Counter(

@@ -14,18 +14,18 @@ from importance.errors import Unavailable
 from importance.flush import Flush
 from importance.sample import Correction, Outcome, Rating, label_table
 from importance.scores import Offer
-from importance.thresholds import Door, Threshold
+from importance.thresholds import AdmissionThresholds, Threshold
 from storage import progress, quality, staging, tables
 from storage.engine import session, transaction
 from storage.lock import Right, share, try_for, wait_for
 
 # Sorted by id, so that two workers with the same ids wait for each other instead of locking each other out. An id that
-# is there stays as it is: the first to be stored wins. Thresholds may have risen since the door was asked. Where the
-# whole stratum was scored again since, a row keeps the chance that the old door left it, as m.
+# is there stays as it is: the first to be stored wins. Thresholds may have risen since they were read. Where the
+# whole stratum was scored again since, a row keeps the chance that the old threshold left it, as m.
 _INSERT = sa.text("""
     WITH stored AS (
         INSERT INTO buffer_keys (id, stratum, subject, key, log_weight, m)
-        SELECT id, stratum, subject, key, log_weight, CASE WHEN door_epoch < epoch THEN door_limit ELSE 0 END
+        SELECT id, stratum, subject, key, log_weight, CASE WHEN threshold_epoch < epoch THEN threshold_limit ELSE 0 END
         FROM staged JOIN buffer_strata s USING (stratum) LEFT JOIN buffer_subjects b USING (stratum, subject)
         WHERE key > greatest(s.threshold, b.threshold) ORDER BY id
         ON CONFLICT (id) DO NOTHING
@@ -42,7 +42,8 @@ _INSERT = sa.text("""
         ON CONFLICT (topic_id, partition, stratum) DO UPDATE SET inserted = i.inserted + excluded.inserted
     )
     SELECT EXISTS (
-        SELECT FROM staged LEFT JOIN buffer_strata s USING (stratum) WHERE staged.door_epoch IS DISTINCT FROM s.epoch
+        SELECT FROM staged LEFT JOIN buffer_strata s USING (stratum)
+        WHERE staged.threshold_epoch IS DISTINCT FROM s.epoch
     )
 """)
 
@@ -151,7 +152,7 @@ _TRIM = sa.text("""
 _FORGET = sa.text("""
     DELETE FROM buffer_subjects b USING buffer_strata s WHERE s.stratum = b.stratum AND b.threshold <= s.threshold
 """)
-_DOOR = sa.text("""
+_THRESHOLDS = sa.text("""
     SELECT s.stratum, s.threshold, s.epoch, s.rule, b.subject, b.threshold AS subject_threshold
     FROM buffer_strata s LEFT JOIN buffer_subjects b ON b.stratum = s.stratum AND b.threshold > s.threshold
 """)
@@ -187,17 +188,17 @@ class Buffer:
         self._rules = {name: (rules or {}).get(name, "") for name in capacities}
         self._topic_id = topic_id
         self._labels = list(label_table(positive_from))
-        self._door: Door | None = None
+        self._thresholds: AdmissionThresholds | None = None
         self._preparing = Lock()
         self._untrimmed: dict[int, set[Place]] = {}
         self._counts: dict[int, quality.Held] = {}
 
-    def door(self) -> Door:
+    def thresholds(self) -> AdmissionThresholds:
         """The thresholds as last seen: at the start, and after each flush and trim."""
         with self._preparing:
-            if self._door is None:
-                self._door = self._prepare()
-            return self._door
+            if self._thresholds is None:
+                self._thresholds = self._prepare()
+            return self._thresholds
 
     def remember(self, flush: Flush) -> None:
         """Store a flush, all of it or nothing, and trim if that is nobody else's work just now.
@@ -206,7 +207,7 @@ class Buffer:
         try again with the same flush, which is then stored once. The number of queries does not depend on how many
         samples were offered, and a sample that was not kept costs nothing.
         """
-        self.door()
+        self.thresholds()
         first = {offer.sample.id: offer for offer in reversed(flush.offers) if offer.kept}
         with session(self._engine) as connection:
             if untrimmed := self._untrimmed.get(flush.partition):  # maybe not trimmed: one batch may wait
@@ -225,7 +226,7 @@ class Buffer:
 
         With no writer at work the buffer is then a function of all that was offered: see `Reservoir`.
         """
-        self.door()
+        self.thresholds()
         with session(self._engine) as connection:
             return bool(self._trim(connection, None, wait=True))
 
@@ -237,16 +238,16 @@ class Buffer:
         if not progress.advance(connection, self._topic_id, flush):
             return
         if offers and connection.scalar(_INSERT, {"topic": self._topic_id, "partition": flush.partition}):
-            self._read_door(connection)  # another epoch: maybe another rule, and then all of this is undone
+            self._read_thresholds(connection)  # another epoch: maybe another rule, and then all of this is undone
         self._correct(connection, flush.corrections)
         # Should the COMMIT fail, the counts held are those of a `next` that never was, and are not used.
         self._counts[flush.partition] = quality.add(
             connection, self._topic_id, flush, self._counts.get(flush.partition)
         )
         if not offers:  # else a trim follows, and looks
-            self._door = self._read_door(connection)
+            self._thresholds = self._read_thresholds(connection)
 
-    def _prepare(self) -> Door:
+    def _prepare(self) -> AdmissionThresholds:
         row = tables.strata
         places = sorted(self._capacities.items())
         bounds = self._subject_capacities
@@ -265,11 +266,11 @@ class Buffer:
             connection.execute(write)
             # Whoever ended between a flush and its trim has left its subjects' rows; a smaller bound lets more go.
             connection.execute(_BOUND_EVERY)
-            return self._read_door(connection)
+            return self._read_thresholds(connection)
 
-    def _read_door(self, connection: sa.Connection) -> Door:
+    def _read_thresholds(self, connection: sa.Connection) -> AdmissionThresholds:
         """The thresholds of all strata and subjects; Unavailable when keys are not made as ours are."""
-        found = connection.execute(_DOOR).all()
+        found = connection.execute(_THRESHOLDS).all()
         strata = {row.stratum: row for row in found}
         for name in sorted(strata.keys() | self._rules.keys()):
             theirs, ours = strata[name].rule if name in strata else None, self._rules.get(name)
@@ -278,7 +279,7 @@ class Buffer:
                     f"the buffer's keys of stratum {name} are made by {theirs or 'no known rule'!r}, those of this "
                     f"process by {ours or 'none'!r}: run 'weir buffer rescore', or restart with the buffer's settings"
                 )
-        return Door(
+        return AdmissionThresholds(
             {name: Threshold(row.threshold, row.epoch) for name, row in strata.items()},
             {(row.stratum, row.subject): row.subject_threshold for row in found if row.subject is not None},
         )
@@ -309,8 +310,8 @@ class Buffer:
             elif not try_for(connection, Right.TRIM):
                 return None
             gone = trim(connection, places)
-            door = self._read_door(connection)
-        self._door = door
+            thresholds = self._read_thresholds(connection)
+        self._thresholds = thresholds
         return gone
 
 

@@ -10,7 +10,7 @@ from importance.sample import Correction
 from importance.scores import Offer
 from importance.segments import Segments
 from importance.strata import StrataPolicy
-from importance.thresholds import Door
+from importance.thresholds import AdmissionThresholds
 from storage import migrate, tables
 from storage.buffer import Buffer
 from storage.engine import create_engine, transaction
@@ -30,34 +30,34 @@ Row = tuple[str, float, int, float]  # stratum, probability, label, log weight
 
 
 class Pooled(Protocol):
-    """A buffer with several writers, each with a door of its own."""
+    """A buffer with several writers, each with its own copy of the thresholds."""
 
     def empty(self, capacities: dict[str, int], subject_capacities: dict[str, int] | None = None) -> None: ...
-    def door(self, writer: int) -> Door: ...
+    def thresholds(self, writer: int) -> AdmissionThresholds: ...
     def write(self, writer: int, offers: Sequence[Offer], late: Sequence[Correction]) -> None: ...
     def rescore(self, stratum: str, score: Score) -> None: ...
     def rescore_rows(self, model: str, score: Score) -> None: ...
     def resize(self, capacities: dict[str, int]) -> None: ...
     def dissolve(self, stratum: str, score: Score) -> None: ...
-    def trimmed(self) -> tuple[Door, dict[str, Row]]: ...
+    def trimmed(self) -> tuple[AdmissionThresholds, dict[str, Row]]: ...
 
 
 class InMemory:
-    """A reservoir; its writers ask old copies of the door, as workers do."""
+    """A reservoir; its writers ask old copies of the thresholds, as workers do."""
 
     def empty(self, capacities: dict[str, int], subject_capacities: dict[str, int] | None = None) -> None:
         self.reservoir = Reservoir(capacities, subject_capacities=subject_capacities)
-        self.doors = [self.reservoir.door()] * WRITERS
+        self.copies = [self.reservoir.thresholds()] * WRITERS
 
-    def door(self, writer: int) -> Door:
-        return self.doors[writer]
+    def thresholds(self, writer: int) -> AdmissionThresholds:
+        return self.copies[writer]
 
     def write(self, writer: int, offers: Sequence[Offer], late: Sequence[Correction]) -> None:
-        door = self.doors[writer]
-        self.reservoir.offer(each for each in offers if each.key > door.kappa(each.stratum, each.sample.subject))
+        thresholds = self.copies[writer]
+        self.reservoir.offer(each for each in offers if each.key > thresholds.kappa(each.stratum, each.sample.subject))
         self.reservoir.correct(late)
         self.reservoir.trim()
-        self.doors[writer] = self.reservoir.door()
+        self.copies[writer] = self.reservoir.thresholds()
 
     def rescore(self, stratum: str, score: Score) -> None:
         self.reservoir.rescore(stratum, score, POLICY)
@@ -72,16 +72,16 @@ class InMemory:
     def dissolve(self, stratum: str, score: Score) -> None:
         self.reservoir.dissolve(stratum)
 
-    def trimmed(self) -> tuple[Door, dict[str, Row]]:
+    def trimmed(self) -> tuple[AdmissionThresholds, dict[str, Row]]:
         self.reservoir.trim()
         found = {
             row.sample.id: (row.stratum, row.probability, row.label, row.log_weight) for row in self.reservoir.rows()
         }
-        return self.reservoir.door(), found
+        return self.reservoir.thresholds(), found
 
 
 class InPostgres:
-    """Workers with engines, doors and partitions of their own, on one database."""
+    """Workers with engines, copies and partitions of their own, on one database."""
 
     def __init__(self, url: str) -> None:
         self.engines = [create_engine(url) for _ in range(WRITERS)]
@@ -97,10 +97,10 @@ class InPostgres:
             for partition, engine in enumerate(self.engines)
         ]
         for owner in self.owners:
-            owner.buffer.door()
+            owner.buffer.thresholds()
 
-    def door(self, writer: int) -> Door:
-        return self.owners[writer].buffer.door()
+    def thresholds(self, writer: int) -> AdmissionThresholds:
+        return self.owners[writer].buffer.thresholds()
 
     def write(self, writer: int, offers: Sequence[Offer], late: Sequence[Correction]) -> None:
         self.owners[writer].flush(offers, late)
@@ -123,12 +123,12 @@ class InPostgres:
         for owner, engine in zip(self.owners, self.engines, strict=True):
             owner.buffer = Buffer(engine, self.capacities, TOPIC)
 
-    def trimmed(self) -> tuple[Door, dict[str, Row]]:
+    def trimmed(self) -> tuple[AdmissionThresholds, dict[str, Row]]:
         buffer = self.owners[0].buffer
         buffer.trim()
         drawn = Pool(self.engines[0]).draw(tuple(self.capacities))
         columns = (drawn.stratum, drawn.probability.tolist(), drawn.label.tolist(), drawn.log_weight.tolist())
-        return buffer.door(), dict(zip(drawn.ids, zip(*columns, strict=True), strict=True))
+        return buffer.thresholds(), dict(zip(drawn.ids, zip(*columns, strict=True), strict=True))
 
     def _rescoring(self, score: Score) -> Rescoring:
         return Rescoring(self.engines[0], POLICY, dict.fromkeys(self.capacities, ""), score)

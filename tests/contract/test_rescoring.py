@@ -13,7 +13,7 @@ from importance.reservoir import Score, admit
 from importance.sample import Sample
 from importance.scores import Offer, Scores
 from importance.strata import NEGATIVE, POSITIVE
-from importance.thresholds import Door
+from importance.thresholds import AdmissionThresholds
 from tests.contract.pools import FRANCE, POLICY, Pooled
 
 STRATA = POLICY.strata.names
@@ -40,12 +40,12 @@ def scored(values: Sequence[float], estimator: str, model: str) -> Score:
 
 
 def offered(buffer: Pooled, writer: int, samples: Sequence[Sample], score: Score) -> list[Offer]:
-    return [each for each in admit(samples, score(samples), POLICY, buffer.door(writer)) if each.kept]
+    return [each for each in admit(samples, score(samples), POLICY, buffer.thresholds(writer)) if each.kept]
 
 
 def keys(samples: Sequence[Sample], score: Score) -> dict[str, Offer]:
-    """The offers that an open door would see."""
-    return {each.sample.id: each for each in admit(samples, score(samples), POLICY, Door())}
+    """The offers that open strata would see."""
+    return {each.sample.id: each for each in admit(samples, score(samples), POLICY, AdmissionThresholds())}
 
 
 def largest(keyed: dict[str, float], places: int) -> tuple[list[str], float]:
@@ -66,9 +66,9 @@ def test_a_stratum_scored_again_goes_on_with_new_keys_and_the_chance_that_is_lef
     before, _ = buffer.trimmed()
     for name in STRATA:
         buffer.rescore(name, new)
-    buffer.write(0, [], [])  # sees the door
+    buffer.write(0, [], [])  # reads the thresholds
     buffer.write(0, offered(buffer, 0, SAMPLES[cut:], new), [])
-    door, held = buffer.trimmed()
+    thresholds, held = buffer.trimmed()
     was, now = keys(SAMPLES[:cut], old), keys(SAMPLES, new)
     for name in STRATA:
         kept, kappa = largest({id_: each.key for id_, each in was.items() if each.stratum == name}, places)
@@ -76,24 +76,24 @@ def test_a_stratum_scored_again_goes_on_with_new_keys_and_the_chance_that_is_lef
         limits = {id_: min(0.0, was[id_].log_weight - kappa) for id_ in kept}
         limits |= {each.id: 0.0 for each in SAMPLES[cut:] if now[each.id].stratum == name}
         kept, kappa = largest({id_: now[id_].key for id_ in limits}, places)
-        assert door[name].kappa == kappa
+        assert thresholds[name].kappa == kappa
         assert {id_ for id_, row in held.items() if row[0] == name} == set(kept)
         for id_ in kept:
             assert held[id_][3] == now[id_].log_weight
             expected = exp(min(limits[id_], now[id_].log_weight - kappa))
             assert held[id_][1] == pytest.approx(expected, rel=1e-12)
-    assert {door[name].epoch for name in STRATA} == {1}
+    assert {thresholds[name].epoch for name in STRATA} == {1}
 
 
 @quiet
 @given(first=VALUES, second=VALUES, places=PLACES, cut=st.integers(0, COUNT))
-def test_an_offer_on_its_way_keeps_the_chance_that_the_door_of_before_left_it(
+def test_an_offer_on_its_way_keeps_the_chance_that_the_previous_threshold_left_it(
     buffer: Pooled, first: list[float], second: list[float], places: int, cut: int
 ) -> None:
     old, new = scored(first, "loss", "v1"), scored(second, "loss", "v2")
     buffer.empty(dict.fromkeys(STRATA, places))
     buffer.write(1, offered(buffer, 1, SAMPLES[:cut], old), [])
-    door = buffer.door(1)
+    thresholds = buffer.thresholds(1)
     late = offered(buffer, 1, SAMPLES[cut:], old)
     for name in STRATA:
         buffer.rescore(name, new)
@@ -101,7 +101,7 @@ def test_an_offer_on_its_way_keeps_the_chance_that_the_door_of_before_left_it(
     after, held = buffer.trimmed()
     for each in late:
         if each.sample.id in held:
-            left = each.log_weight - door[each.stratum].kappa
+            left = each.log_weight - thresholds[each.stratum].kappa
             expected = exp(min(0.0, left, each.log_weight - after[each.stratum].kappa))
             assert held[each.sample.id][1] == pytest.approx(expected, rel=1e-12)
     assert {each.sample.id for each in late if each.key > after[each.stratum].kappa} == held.keys() & {
@@ -118,18 +118,18 @@ def test_rows_scored_again_keep_the_threshold_and_go_when_they_fall_to_it(
     buffer.empty(dict.fromkeys(STRATA, places))
     buffer.write(0, offered(buffer, 0, [each for each in SAMPLES if each.offset not in chosen], old), [])
     buffer.write(1, offered(buffer, 1, [each for each in SAMPLES if each.offset in chosen], bad), [])
-    door, before = buffer.trimmed()
+    thresholds, before = buffer.trimmed()
     buffer.rescore_rows("bad", new)
     after, held = buffer.trimmed()
-    assert [after[name] for name in STRATA] == [door[name] for name in STRATA]
+    assert [after[name] for name in STRATA] == [thresholds[name] for name in STRATA]
     again = keys(SAMPLES, new)
     for id_, (stratum, probability, label, _) in before.items():
         if int(id_[1:]) not in chosen:
             assert held[id_] == before[id_]
             continue
-        assert (id_ in held) == (again[id_].key > door[stratum].kappa)
+        assert (id_ in held) == (again[id_].key > thresholds[stratum].kappa)
         if id_ in held:
-            expected = min(probability, exp(min(0.0, again[id_].log_weight - door[stratum].kappa)))
+            expected = min(probability, exp(min(0.0, again[id_].log_weight - thresholds[stratum].kappa)))
             assert held[id_] == (stratum, pytest.approx(expected, rel=1e-12), label, again[id_].log_weight)
 
 
@@ -143,12 +143,12 @@ def test_places_change_at_run_time_and_the_threshold_never_falls(
     buffer.write(0, offered(buffer, 0, SAMPLES, score), [])
     for size in sizes[1:]:
         buffer.resize(dict.fromkeys(STRATA, size))
-    door, held = buffer.trimmed()
-    open_door = keys(SAMPLES, score)
+    thresholds, held = buffer.trimmed()
+    open_thresholds = keys(SAMPLES, score)
     for name in STRATA:
-        keyed = {id_: each.key for id_, each in open_door.items() if each.stratum == name}
+        keyed = {id_: each.key for id_, each in open_thresholds.items() if each.stratum == name}
         kept, kappa = largest(keyed, min(sizes))
-        assert door[name].kappa == kappa
+        assert thresholds[name].kappa == kappa
         assert {id_ for id_, row in held.items() if row[0] == name} == set(kept)
 
 
@@ -162,13 +162,13 @@ def test_a_stratum_that_is_not_wanted_any_more_is_merged_into_those_of_the_label
     buffer.write(0, offered(buffer, 0, SAMPLES, score), [])
     before, rows = buffer.trimmed()
     buffer.dissolve(FRANCE, score)
-    door, held = buffer.trimmed()
+    thresholds, held = buffer.trimmed()
     keyed = {id_: each.key for id_, each in keys(SAMPLES, score).items()}
     for label, name in ((1, POSITIVE), (0, NEGATIVE)):
         at_least = max(before[name].kappa, before[FRANCE].kappa)
         pooled = {id_: keyed[id_] for id_, row in rows.items() if row[0] == name or (row[0], row[2]) == (FRANCE, label)}
         kept, kappa = largest({id_: key for id_, key in pooled.items() if key > at_least}, places)
-        assert door[name].kappa == max(at_least, kappa)
+        assert thresholds[name].kappa == max(at_least, kappa)
         assert {id_ for id_, row in held.items() if row[0] == name} == set(kept)
     assert FRANCE not in {row[0] for row in held.values()}
 

@@ -80,16 +80,16 @@ def test_buffer_and_thresholds_are_a_function_of_the_set_of_offers(buffer: Poole
     buffer.empty(capacities, most)
     for writer, batch in data.draw(deliveries(offers)):
         buffer.write(writer, batch, [])
-    door, held = buffer.trimmed()
-    thresholds, bounds, ids = top(offers, capacities, most)
-    assert {name: door[name].kappa for name in STRATA} == thresholds
-    assert door.subjects == bounds
+    thresholds, held = buffer.trimmed()
+    kappas, bounds, ids = top(offers, capacities, most)
+    assert {name: thresholds[name].kappa for name in STRATA} == kappas
+    assert thresholds.subjects == bounds
     assert set(held) == ids
     by_id = {each.sample.id: each for each in offers}
     for id_, (stratum, probability, _, log_weight) in held.items():
         expected = by_id[id_]
         assert (stratum, log_weight) == (expected.stratum, expected.log_weight)
-        kappa = max(thresholds[stratum], bounds.get((stratum, expected.sample.subject), -inf))
+        kappa = max(kappas[stratum], bounds.get((stratum, expected.sample.subject), -inf))
         assert probability == pytest.approx(exp(min(0.0, log_weight - kappa)), rel=1e-12)
 
 

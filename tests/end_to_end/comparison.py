@@ -44,7 +44,7 @@ def assert_buffer(service: Service, oracle: Oracle) -> None:
     pool = Pool(service.engine)
     stats = pool.stats()
     kept = Counter(row.stratum for row in expected.rows())
-    kappas = {name: threshold.kappa for name, threshold in expected.door().thresholds.items()}
+    kappas = {name: threshold.kappa for name, threshold in expected.thresholds().by_stratum.items()}
     assert {each.name: (each.items, each.threshold) for each in stats.strata} == {
         name: (kept[name], kappa) for name, kappa in kappas.items()
     }

@@ -95,7 +95,7 @@ class Oracle:
         )
         for decisions in self.decisions.values():
             scores = Scores.uniform(len(decisions.samples))
-            reservoir.offer(admit(decisions.samples, scores, admission, reservoir.door()))
+            reservoir.offer(admit(decisions.samples, scores, admission, reservoir.thresholds()))
             reservoir.correct(decisions.corrections)
         reservoir.trim()
         return reservoir

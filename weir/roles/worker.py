@@ -119,7 +119,7 @@ def effects(
         return tally(samples, closed, scores) | tally_segments(samples, closed, scores, admission.strata.segments)
 
     def admitted(samples: Sequence[Sample], scores: Scores) -> Sequence[Offer]:
-        return admit(samples, scores, admission, buffer.door())
+        return admit(samples, scores, admission, buffer.thresholds())
 
     return Effects(claim, score, admitted, count, buffer.remember, report, progresses.acknowledged)
 

@@ -126,7 +126,7 @@ class World:
         )  # fmt: skip
         policy = AdmissionPolicy(strata=StrataPolicy(salt="weir"), salt="weir")
         buffer = Buffer(self.engine, policy.strata.capacities(capacity), self.topic)
-        offers = admit(samples, scores, policy, buffer.door())
+        offers = admit(samples, scores, policy, buffer.thresholds())
         assignment = Progresses(self.engine, self.topic).claim(0, 1)
         done = Progress(count, TIME_MS, count, TIME_MS)
         counts = tally(samples, labels, scores)

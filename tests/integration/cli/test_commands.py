@@ -274,7 +274,7 @@ def test_what_the_buffer_says_of_the_stream_is_shown_beside_what_it_was(
     scores = Scores(np.ones(100), "last_layer_norm", "v1", prediction=prediction)
     policy = values.admission(chosen)
     counts = tally(samples, labels, scores) | tally_segments(samples, labels, scores, policy.strata.segments)
-    Owner(engine, buffer).flush(admit(samples, scores, policy, buffer.door()), quality=counts)
+    Owner(engine, buffer).flush(admit(samples, scores, policy, buffer.thresholds()), quality=counts)
     engine.dispose()
 
     told = weir("buffer", "stats", "--json").data

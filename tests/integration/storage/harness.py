@@ -58,7 +58,7 @@ def offer(
         key=key,
         probability=1.0,
         kept=kept,
-        door_epoch=0,
+        threshold_epoch=0,
     )
 
 
@@ -80,9 +80,9 @@ class Owner:
         *,
         stay: bool = False,
     ) -> Flush:
-        """The flush that would store these next; by the door as it is now."""
-        door = self.buffer.door()
-        asked = [each for each in offers if each.key > door.kappa(each.stratum, each.sample.subject)]
+        """The flush that would store these next; by the thresholds as they are now."""
+        thresholds = self.buffer.thresholds()
+        asked = [each for each in offers if each.key > thresholds.kappa(each.stratum, each.sample.subject)]
         to = self.next if stay else self.next + max(len(offers), 1)
         return Flush(
             partition=self.partition,

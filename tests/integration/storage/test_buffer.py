@@ -31,10 +31,10 @@ def buffer(engine: sa.Engine) -> Buffer:
 
 
 def kappa(buffer: Buffer, stratum: str = NEGATIVE) -> float:
-    return buffer.door()[stratum].kappa
+    return buffer.thresholds()[stratum].kappa
 
 
-def test_the_door_is_open_until_something_was_turned_away(engine: sa.Engine, buffer: Buffer) -> None:
+def test_every_stratum_is_open_until_something_was_rejected(engine: sa.Engine, buffer: Buffer) -> None:
     Owner(engine, buffer).flush([offer(f"i{n}", float(n)) for n in range(3)])
     assert kappa(buffer) == -inf
 
@@ -141,7 +141,7 @@ def test_a_row_at_or_below_the_threshold_is_not_read_and_goes_with_the_next_trim
     engine: sa.Engine, buffer: Buffer
 ) -> None:
     Owner(engine, buffer).flush([offer("a", 1.0), offer("b", 2.0)])
-    with transaction(engine) as connection:  # another worker's trim, between our door and our insert
+    with transaction(engine) as connection:  # another worker's trim, between our read of the thresholds and our insert
         connection.execute(sa.text("UPDATE buffer_strata SET threshold = 1.0 WHERE stratum = 'negative'"))
     assert Pool(engine).draw().ids == ["b"]
     assert not Pool(engine).explain("a").in_buffer
@@ -171,7 +171,7 @@ def test_while_another_trims_at_most_one_batch_waits(
     engine: sa.Engine, buffer: Buffer, connect: Callable[[], sa.Engine]
 ) -> None:
     owner = Owner(engine, buffer)
-    buffer.door()
+    buffer.thresholds()
     with transaction(connect()) as trimming:
         wait_for(trimming, Right.TRIM)
         owner.flush([offer(f"i{n}", float(n)) for n in range(10)])
@@ -211,7 +211,7 @@ def test_many_workers_with_the_same_ids_do_not_lock_each_other_out(
     buffer = Buffer(engine, capacities, TOPIC)
     buffer.trim()
     assert held(engine) == {each.sample.id: each.key for each in expected.rows()}
-    assert buffer.door() == expected.door()
+    assert buffer.thresholds() == expected.thresholds()
     assert all(kept == counted for _, kept, counted in rows(engine, COUNTED))
 
 
@@ -223,7 +223,7 @@ def test_inserts_follow_the_law_of_the_reservoir(engine: sa.Engine) -> None:
     plain = offer("x", 0.0).sample
     for start in range(0, count, batch):
         samples = [_renamed(plain, f"i{n}") for n in range(start, start + batch)]
-        owner.flush(admit(samples, Scores.uniform(batch), policy, buffer.door()))
+        owner.flush(admit(samples, Scores.uniform(batch), policy, buffer.thresholds()))
         assert len(held(engine)) <= places
     ((inserted,),) = rows(engine, "SELECT sum(inserted) FROM buffer_intake")
     assert inserted <= 1.1 * places * (1 + log(count / places))

@@ -45,7 +45,7 @@ def samples(first: int, count: int) -> list[Sample]:
 
 def offered(buffer: Buffer, first: int, count: int, score: Score) -> list[Offer]:
     given = samples(first, count)
-    return [each for each in admit(given, score(given), POLICY, buffer.door()) if each.kept]
+    return [each for each in admit(given, score(given), POLICY, buffer.thresholds()) if each.kept]
 
 
 def owner(engine: sa.Engine, worth: str = "loss", partition: int = 0) -> Owner:
@@ -68,7 +68,7 @@ def test_another_estimator_is_refused_in_one_line_that_names_the_command_and_not
     first.flush(offered(first.buffer, 0, 40, scoring("loss")))
     before = rows(engine, "SELECT id FROM buffer_keys ORDER BY id")
     second = Buffer(engine, PLACES | {NEGATIVE: 1}, TOPIC, rules=rules("entropy"))
-    for act in (second.door, second.trim):
+    for act in (second.thresholds, second.trim):
         with pytest.raises(Unavailable, match="run 'weir buffer rescore', or restart") as caught:
             act()
         assert "\n" not in str(caught.value)
@@ -89,12 +89,12 @@ def test_after_scoring_again_a_stratum_knows_one_estimator_and_plain_strata_are_
     found = estimators(engine)
     assert found[POSITIVE] == found[NEGATIVE] == {"entropy"}
     assert consistent(engine)
-    epochs = {name: again.buffer.door()[name].epoch for name in STRATA}
+    epochs = {name: again.buffer.thresholds()[name].epoch for name in STRATA}
     assert epochs == {"holdout": 0, "uniform": 0, POSITIVE: 1, NEGATIVE: 1}
 
 
 def test_another_half_life_or_floor_is_another_rule(engine: sa.Engine) -> None:
-    owner(engine).buffer.door()
+    owner(engine).buffer.thresholds()
     slow = AdmissionPolicy(POLICY.strata, "salt", half_life_seconds=60.0)
     assert Rescoring(engine, slow, rules("loss", slow), scoring("loss")).due() == sorted(STRATA)
     high = AdmissionPolicy(POLICY.strata, "salt", floor=0.5)
@@ -108,7 +108,7 @@ def test_keys_of_before_rules_were_told_are_made_anew(connect: Callable[[], sa.E
         connection.execute(sa.text("INSERT INTO buffer_strata (stratum, capacity) VALUES ('negative', 3)"))
     migrate.upgrade(engine)
     assert Rescoring(engine, POLICY, rules("loss"), scoring("loss")).bring() == {NEGATIVE: 0}
-    assert owner(engine).buffer.door()[NEGATIVE].epoch == 1
+    assert owner(engine).buffer.thresholds()[NEGATIVE].epoch == 1
 
 
 def test_a_worker_of_the_old_rule_cannot_store_what_it_has_on_its_way_until_it_is_its_rule_again(
@@ -235,7 +235,7 @@ def test_workers_store_on_while_the_buffer_is_scored_again_and_again(
         for each in [*done, again]:
             each.result()
     workers[0].buffer.trim()
-    assert workers[0].buffer.door()[NEGATIVE].epoch == 5
+    assert workers[0].buffer.thresholds()[NEGATIVE].epoch == 5
     assert consistent(engine)
     assert [items for _, items in rows(engine, COUNTED)] == [8] * 4
     drawn = Pool(engine).draw(STRATA)
@@ -287,10 +287,10 @@ def test_a_stratum_that_is_not_wanted_any_more_is_merged_and_the_counts_stay_rig
     worker.flush([offer(f"f{n}", 10.0 + n, "country=France", actions=n % 2) for n in range(9)])
     worker.flush(offered(worker.buffer, 0, 100, scoring("loss")))
     with pytest.raises(Unavailable, match="stratum country=France"):
-        owner(engine, partition=1).buffer.door()
+        owner(engine, partition=1).buffer.thresholds()
     assert Rescoring(engine, POLICY, rules("loss"), scoring("loss")).bring() == {}
     after = owner(engine, partition=1)
     after.buffer.trim()
     assert consistent(engine)
     assert {stratum.name for stratum in Pool(engine).stats().strata} == set(STRATA)
-    assert all(after.buffer.door()[name].kappa >= 13.0 for name in (POSITIVE, NEGATIVE))
+    assert all(after.buffer.thresholds()[name].kappa >= 13.0 for name in (POSITIVE, NEGATIVE))

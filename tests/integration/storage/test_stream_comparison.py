@@ -43,7 +43,7 @@ def filled(engine: sa.Engine, capacity: int) -> Owner:
         scores = Scores(random.lognormal(size=500), "loss", "v1", prediction=random.uniform(0.01, 0.3, 500))
         labels = [sample.actions for sample in part]
         counts = tally(part, labels, scores) | tally_segments(part, labels, scores, TOLD)
-        owner.flush(admit(part, scores, POLICY, owner.buffer.door()), quality=counts)
+        owner.flush(admit(part, scores, POLICY, owner.buffer.thresholds()), quality=counts)
     return owner
 
 

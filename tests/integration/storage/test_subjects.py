@@ -40,7 +40,7 @@ def test_a_subject_holds_its_largest_keys_and_p_knows_of_the_bound(engine: sa.En
     owner = Owner(engine, bounded(engine))
     owner.flush([*loud(0, 6), *quiet(3)])
     assert set(held(engine)) == {"bot-5", "bot-4", "quiet-0", "quiet-1", "quiet-2"}
-    assert owner.buffer.door().subjects == {(NEGATIVE, "bot"): 3.0}
+    assert owner.buffer.thresholds().subjects == {(NEGATIVE, "bot"): 3.0}
     drawn = dict(zip((draw := Pool(engine).draw()).ids, draw.probability.tolist(), strict=True))
     assert drawn["bot-5"] == pytest.approx(exp(-3.0))
     assert drawn["quiet-0"] == 1.0
@@ -60,7 +60,7 @@ def test_a_threshold_at_or_below_its_stratum_s_is_dropped(engine: sa.Engine) -> 
     owner.flush(loud(0, 4))
     assert stored_by_subject(engine) == {(NEGATIVE, "bot"): 1.0}
     owner.flush([offer(f"late-{n}", 20.0 + n, subject=f"s{n}") for n in range(10)])
-    assert owner.buffer.door()[NEGATIVE].kappa == 3.0
+    assert owner.buffer.thresholds()[NEGATIVE].kappa == 3.0
     assert stored_by_subject(engine) == {}
 
 
@@ -68,16 +68,16 @@ def test_a_smaller_share_takes_effect_at_the_next_start_and_a_larger_one_keeps_t
     owner = Owner(engine, bounded(engine))
     owner.flush(loud(0, 6))
     owner.buffer = bounded(engine, dict.fromkeys(STRATA, 1))
-    assert owner.buffer.door().subjects == {(NEGATIVE, "bot"): 4.0}
+    assert owner.buffer.thresholds().subjects == {(NEGATIVE, "bot"): 4.0}
     owner.buffer = bounded(engine, dict.fromkeys(STRATA, 3))
     owner.flush([*loud(2, 2), *loud(6, 2)])
     assert set(held(engine)) == {"bot-5", "bot-6", "bot-7"}
-    assert owner.buffer.door().subjects == {(NEGATIVE, "bot"): 4.0}
+    assert owner.buffer.thresholds().subjects == {(NEGATIVE, "bot"): 4.0}
 
 
 def test_what_a_process_left_untrimmed_goes_when_the_next_one_starts(engine: sa.Engine) -> None:
     Owner(engine, bounded(engine, PLACES)).flush(loud(0, 6))  # nobody trimmed its subjects by the bound of now
-    assert bounded(engine).door().subjects == {(NEGATIVE, "bot"): 3.0}
+    assert bounded(engine).thresholds().subjects == {(NEGATIVE, "bot"): 3.0}
     assert set(held(engine)) == {"bot-5", "bot-4"}
 
 

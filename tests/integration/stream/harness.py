@@ -129,7 +129,7 @@ def admit(samples: Sequence[Sample], scores: Scores) -> list[Offer]:
             key=0.0,
             probability=1.0,
             kept=True,
-            door_epoch=0,
+            threshold_epoch=0,
         )
         for sample, value in zip(samples, scores.importance, strict=True)
     ]

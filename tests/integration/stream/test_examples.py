@@ -46,7 +46,7 @@ def shown(number: int) -> Sample:
 
 @pytest.fixture
 def offers(postgres: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """3,000 samples at the door of a buffer with 1,000 places, which took what it may."""
+    """3,000 samples offered to a buffer with 1,000 places, which took what it may."""
     for name in settings.VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -59,7 +59,7 @@ def offers(postgres: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> An
     samples = [shown(number) for number in range(3_000)]
     importance = np.array([1.0 + number % 7 for number in range(len(samples))])
     scores = Scores(importance, "last_layer_norm", "v1", mean_importance=4.0)
-    offered = admit(samples, scores, values.admission(chosen), buffer.door())
+    offered = admit(samples, scores, values.admission(chosen), buffer.thresholds())
     Owner(engine, buffer).flush(offered)
     buffer.trim()
     yield offered

@@ -1,4 +1,4 @@
-"""Keys, the door, and the buffer in memory: exact laws."""
+"""Keys, the thresholds, and the buffer in memory: exact laws."""
 
 from collections.abc import Callable, Sequence
 from math import inf, isfinite, log
@@ -15,7 +15,7 @@ from importance.reservoir import AdmissionPolicy, Reservoir, admit
 from importance.sample import Action, Correction, Outcome, Rating, Sample
 from importance.scores import Offer, Scores
 from importance.strata import HOLDOUT, NEGATIVE, POSITIVE, STRATA, UNIFORM, StrataPolicy
-from importance.thresholds import Door, Threshold, inclusion_probability
+from importance.thresholds import AdmissionThresholds, Threshold, inclusion_probability
 
 NOON_MS = 1_300_000_000_000
 POLICY = AdmissionPolicy(StrataPolicy("salt"), "salt", half_life_seconds=3_600.0, landmark_ms=NOON_MS)
@@ -36,10 +36,10 @@ def scores(values: list[float], prediction: list[float] | None = None) -> Scores
     )  # fmt: skip
 
 
-def offers(count: int = 120, door: Door | None = None) -> list[Offer]:
+def offers(count: int = 120, thresholds: AdmissionThresholds | None = None) -> list[Offer]:
     drawn = np.random.default_rng(3)
     batch = [sample(number, number % 2, NOON_MS + number * 60_000) for number in range(count)]
-    return admit(batch, scores(drawn.lognormal(size=count).tolist()), POLICY, door or Door())
+    return admit(batch, scores(drawn.lognormal(size=count).tolist()), POLICY, thresholds or AdmissionThresholds())
 
 
 def filled(batches: list[list[Offer]], capacities: dict[str, int] | None = None) -> Reservoir:
@@ -51,7 +51,7 @@ def filled(batches: list[list[Offer]], capacities: dict[str, int] | None = None)
 
 
 def content(reservoir: Reservoir) -> tuple[list[Offer], dict[str, Threshold]]:
-    return reservoir.rows(), {name: reservoir.door()[name] for name in STRATA}
+    return reservoir.rows(), {name: reservoir.thresholds()[name] for name in STRATA}
 
 
 OFFERS = offers()
@@ -70,8 +70,11 @@ def test_a_key_is_the_formula_of_the_theory() -> None:
 def test_a_key_is_the_same_to_the_bit_in_any_batch(numbers: list[int], data: st.DataObject) -> None:
     values = data.draw(st.lists(st.floats(0, 1e30), min_size=len(numbers), max_size=len(numbers)))
     batch = [sample(number, number % 2, NOON_MS + number) for number in numbers]
-    together = admit(batch, scores(values), POLICY, Door())
-    alone = [admit([one], scores([value]), POLICY, Door())[0] for one, value in zip(batch, values, strict=True)]
+    together = admit(batch, scores(values), POLICY, AdmissionThresholds())
+    alone = [
+        admit([one], scores([value]), POLICY, AdmissionThresholds())[0]
+        for one, value in zip(batch, values, strict=True)
+    ]
     assert together == alone
 
 
@@ -98,10 +101,10 @@ def test_workers_that_share_the_stream_merge_into_what_one_would_hold(owner: lis
 
 
 @given(st.integers(0, len(OFFERS)), st.integers(0, len(OFFERS)))
-def test_an_old_copy_of_the_door_changes_nothing_in_the_end(seen: int, offered: int) -> None:
+def test_old_thresholds_change_nothing_in_the_end(seen: int, offered: int) -> None:
     """A worker that last looked after ``seen`` offers turns away less, never more, than a worker that looks now."""
-    old_door = filled([OFFERS[: min(seen, offered)]]).door()
-    rest = offers(door=old_door)[offered:]
+    old_thresholds = filled([OFFERS[: min(seen, offered)]]).thresholds()
+    rest = offers(thresholds=old_thresholds)[offered:]
     reservoir = filled([OFFERS[:offered], [offer for offer in rest if offer.kept]])
     expected, held = content(filled([OFFERS])), content(reservoir)
     assert [offer.key for offer in held[0]] == [offer.key for offer in expected[0]]
@@ -112,13 +115,13 @@ def test_the_threshold_is_the_first_key_that_did_not_fit() -> None:
     reservoir = filled([OFFERS[:50], OFFERS[50:]])
     for name, capacity in CAPACITIES.items():
         keys = sorted((offer.key for offer in OFFERS if offer.stratum == name), reverse=True)
-        assert reservoir.door()[name].kappa == keys[capacity]
+        assert reservoir.thresholds()[name].kappa == keys[capacity]
         assert [row.key for row in reservoir.rows() if row.stratum == name] == keys[:capacity]
 
 
 def test_a_stratum_that_was_never_full_lets_everybody_in() -> None:
     reservoir = filled([OFFERS], dict.fromkeys(STRATA, 1_000))
-    assert all(reservoir.door()[name] == Threshold(-inf, 0) for name in STRATA)
+    assert all(reservoir.thresholds()[name] == Threshold(-inf, 0) for name in STRATA)
     assert [row.probability for row in reservoir.rows()] == [1.0] * len(OFFERS)
     assert not reservoir.trim()
 
@@ -126,16 +129,16 @@ def test_a_stratum_that_was_never_full_lets_everybody_in() -> None:
 def test_a_row_carries_the_probability_of_the_present_threshold() -> None:
     reservoir = filled([OFFERS])
     for row in reservoir.rows():
-        kappa = reservoir.door()[row.stratum].kappa
+        kappa = reservoir.thresholds()[row.stratum].kappa
         assert row.probability == inclusion_probability(row.log_weight, kappa)
         assert 0 < row.probability <= 1
 
 
-def test_the_door_turns_away_what_cannot_stay_and_says_by_which_epoch() -> None:
-    door = Door(dict.fromkeys(STRATA, Threshold(2.0, epoch=3)))
-    turned = offers(door=door)
+def test_the_threshold_rejects_what_cannot_stay_and_names_its_epoch() -> None:
+    thresholds = AdmissionThresholds(dict.fromkeys(STRATA, Threshold(2.0, epoch=3)))
+    turned = offers(thresholds=thresholds)
     assert {offer.kept for offer in turned} == {True, False}
-    assert all(offer.kept == (offer.key > 2.0) and offer.door_epoch == 3 for offer in turned)
+    assert all(offer.kept == (offer.key > 2.0) and offer.threshold_epoch == 3 for offer in turned)
     assert all(offer.probability == inclusion_probability(offer.log_weight, 2.0) for offer in turned)
 
 
@@ -154,13 +157,13 @@ def test_a_stratum_without_places_holds_nothing() -> None:
 
 def test_holdout_and_uniform_strata_do_not_look_at_importance() -> None:
     batch = [sample(number) for number in range(200)]
-    low, high = (admit(batch, scores([value] * 200), POLICY, Door()) for value in (0.0, 9.0))
+    low, high = (admit(batch, scores([value] * 200), POLICY, AdmissionThresholds()) for value in (0.0, 9.0))
     for first, second in zip(low, high, strict=True):
         assert (first.key == second.key) == (first.stratum in (HOLDOUT, UNIFORM))
 
 
 def test_an_offer_keeps_what_the_model_said_and_the_label_at_close() -> None:
-    (offer,) = admit([sample(1, Action.PURCHASE)], scores([0.5], prediction=[0.9]), POLICY, Door())
+    (offer,) = admit([sample(1, Action.PURCHASE)], scores([0.5], prediction=[0.9]), POLICY, AdmissionThresholds())
     assert (offer.importance, offer.estimator, offer.model, offer.prediction, offer.label) == (
         0.5,
         "loss",
@@ -173,7 +176,7 @@ def test_an_offer_keeps_what_the_model_said_and_the_label_at_close() -> None:
 @pytest.mark.parametrize(("positive_from", "expected"), [(Outcome.CLICK, 1), (Outcome.PURCHASE, 0)])
 def test_the_label_follows_the_policy(positive_from: Outcome, expected: int) -> None:
     policy = AdmissionPolicy(POLICY.strata, "salt", positive_from=positive_from)
-    assert admit([sample(1, Action.CLICK)], Scores.uniform(1), policy, Door())[0].label == expected
+    assert admit([sample(1, Action.CLICK)], Scores.uniform(1), policy, AdmissionThresholds())[0].label == expected
 
 
 def test_a_late_action_corrects_label_and_rating_and_leaves_the_draw_alone() -> None:
@@ -201,7 +204,7 @@ def test_ten_years_of_decay_at_a_half_life_of_an_hour_stay_finite() -> None:
     reservoir = Reservoir(dict.fromkeys(STRATA, 50))
     for start in range(0, days, 100):
         part = batch[start : start + 100]
-        reservoir.offer(admit(part, Scores.uniform(len(part)), POLICY, reservoir.door()))
+        reservoir.offer(admit(part, Scores.uniform(len(part)), POLICY, reservoir.thresholds()))
         reservoir.trim()
     rows = reservoir.rows()
     assert all(isfinite(row.key) and isfinite(row.log_weight) and 0 < row.probability <= 1 for row in rows)
@@ -213,8 +216,8 @@ def test_ten_years_of_decay_at_a_half_life_of_an_hour_stay_finite() -> None:
 def test_decay_moves_all_keys_alike_and_so_never_changes_the_order() -> None:
     later = AdmissionPolicy(POLICY.strata, "salt", half_life_seconds=3_600.0, landmark_ms=NOON_MS - 7_200_000)
     batch = [offer.sample for offer in OFFERS]
-    moved = admit(batch, Scores.uniform(len(batch)), later, Door())
-    still = admit(batch, Scores.uniform(len(batch)), POLICY, Door())
+    moved = admit(batch, Scores.uniform(len(batch)), later, AdmissionThresholds())
+    still = admit(batch, Scores.uniform(len(batch)), POLICY, AdmissionThresholds())
     shifts = [second.key - first.key for first, second in zip(still, moved, strict=True)]
     np.testing.assert_allclose(shifts, 2 * log(2), rtol=1e-9)
 
@@ -226,7 +229,7 @@ def test_a_limit_left_by_an_earlier_draw_bounds_the_probability() -> None:
 
 def test_scores_and_samples_must_be_one_each() -> None:
     with pytest.raises(InvalidInput, match="1 scores for 2 samples"):
-        admit([sample(1), sample(2)], Scores.uniform(1), POLICY, Door())
+        admit([sample(1), sample(2)], Scores.uniform(1), POLICY, AdmissionThresholds())
 
 
 @pytest.mark.parametrize(
@@ -253,7 +256,7 @@ def test_a_stratum_that_is_scored_again_has_new_keys_of_the_same_u_and_begins_an
     reservoir.rescore(NEGATIVE, reweigh(100.0), POLICY)
     after = {row.sample.id: row for row in reservoir.rows()}
     assert set(after) == set(before)
-    assert reservoir.door()[NEGATIVE] == Threshold(-inf, epoch=1)
+    assert reservoir.thresholds()[NEGATIVE] == Threshold(-inf, epoch=1)
     for id_, row in after.items():
         if row.stratum != NEGATIVE:
             assert row == before[id_]
@@ -272,12 +275,12 @@ def test_to_score_again_and_back_leaves_what_was_held_with_its_chance() -> None:
     assert {row.sample.id: row.probability for row in reservoir.rows()} == pytest.approx(
         {row.sample.id: row.probability for row in before}
     )
-    assert reservoir.door()[POSITIVE].epoch == 2
+    assert reservoir.thresholds()[POSITIVE].epoch == 2
 
 
 def test_single_rows_that_are_scored_again_keep_the_threshold_and_may_fall_to_it() -> None:
     reservoir = filled([OFFERS])
-    kappa = reservoir.door()[NEGATIVE].kappa
+    kappa = reservoir.thresholds()[NEGATIVE].kappa
     chosen = [row for row in reservoir.rows() if row.stratum == NEGATIVE][:2]
     reservoir.rescore_rows([*(row.sample.id for row in chosen[:1]), "nobody"], reweigh(50.0), POLICY)
     (row,) = [row for row in reservoir.rows() if row.sample.id == chosen[0].sample.id]
@@ -287,12 +290,12 @@ def test_single_rows_that_are_scored_again_keep_the_threshold_and_may_fall_to_it
     reservoir.rescore_rows([last.sample.id], reweigh(0.0), POLICY)
     assert last.importance > 0.5  # its weight falls from more than 0.7 to the floor
     assert last.sample.id not in {row.sample.id for row in reservoir.rows()}
-    assert reservoir.door()[NEGATIVE] == Threshold(kappa, 0)
+    assert reservoir.thresholds()[NEGATIVE] == Threshold(kappa, 0)
 
 
-def test_an_offer_that_an_older_door_turned_away_stays_outside_though_the_stratum_begins_anew() -> None:
+def test_an_offer_that_an_older_threshold_rejected_stays_outside_when_the_stratum_restarts() -> None:
     reservoir = filled([OFFERS[:60]])
-    refused = [offer for offer in offers(door=reservoir.door())[60:] if not offer.kept]
+    refused = [offer for offer in offers(thresholds=reservoir.thresholds())[60:] if not offer.kept]
     for name in STRATA:
         reservoir.rescore(name, reweigh(1.0), POLICY)
     reservoir.offer(refused)
@@ -300,10 +303,10 @@ def test_an_offer_that_an_older_door_turned_away_stays_outside_though_the_stratu
     assert {row.sample.id for row in reservoir.rows()}.isdisjoint(offer.sample.id for offer in refused)
 
 
-def test_an_offer_that_passed_an_older_door_keeps_the_chance_that_this_door_left() -> None:
+def test_an_offer_above_an_older_threshold_keeps_the_chance_that_this_threshold_left() -> None:
     reservoir = filled([OFFERS[:60]])
-    late = [offer for offer in offers(door=reservoir.door())[60:] if offer.kept]
-    kappas = {name: reservoir.door()[name].kappa for name in STRATA}
+    late = [offer for offer in offers(thresholds=reservoir.thresholds())[60:] if offer.kept]
+    kappas = {name: reservoir.thresholds()[name].kappa for name in STRATA}
     for name in STRATA:
         reservoir.rescore(name, reweigh(1.0), POLICY)
     reservoir.offer(late)
@@ -331,8 +334,8 @@ def test_a_stratum_is_merged_into_those_of_the_labels_as_one_of_their_pools(orde
         for offer in order
     ]
     reservoir = filled([moved], {**CAPACITIES, "country=France": 3})
-    gone = reservoir.door()["country=France"].kappa
-    kappas = {name: reservoir.door()[name].kappa for name in (POSITIVE, NEGATIVE)}
+    gone = reservoir.thresholds()["country=France"].kappa
+    kappas = {name: reservoir.thresholds()[name].kappa for name in (POSITIVE, NEGATIVE)}
     before = {row.sample.id: row for row in reservoir.rows()}
     reservoir.dissolve("country=France")
     for name, kappa in kappas.items():
@@ -340,5 +343,5 @@ def test_a_stratum_is_merged_into_those_of_the_labels_as_one_of_their_pools(orde
         mine = [row for row in pooled if row.label == (name == POSITIVE) and row.key > max(kappa, gone)]
         largest = sorted((row.key for row in mine), reverse=True)
         assert [row.key for row in reservoir.rows() if row.stratum == name] == largest[: CAPACITIES[name]]
-        assert reservoir.door()[name].kappa == max([kappa, gone, *largest[CAPACITIES[name] :]])
+        assert reservoir.thresholds()[name].kappa == max([kappa, gone, *largest[CAPACITIES[name] :]])
     assert {row.stratum for row in reservoir.rows()} <= set(STRATA)

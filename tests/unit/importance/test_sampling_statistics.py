@@ -98,8 +98,8 @@ def test_our_rule_of_drawing_has_the_least_variance_of_those_without_bias() -> N
     assert (by_score.ess < 0.2, ours.ess > 0.5) == (True, True)
 
 
-def test_the_whole_path_through_door_and_trims_is_unbiased() -> None:
-    """Samples offered in batches with decay, floor and scores, to a door that closes as they come."""
+def test_the_whole_path_through_admission_and_trims_is_unbiased() -> None:
+    """Samples offered in batches with decay, floor and scores, to thresholds that rise as they come."""
     samples, random = stream(600), np.random.default_rng(5)
     importance = random.lognormal(sigma=1.5, size=600)
     values = random.uniform(size=600) * importance
@@ -110,7 +110,9 @@ def test_the_whole_path_through_door_and_trims_is_unbiased() -> None:
         for start in range(0, 600, 100):
             part = slice(start, start + 100)
             scored = Scores(importance[part], "loss", "v1", mean_importance=3.0)
-            reservoir.offer(offer for offer in admit(samples[part], scored, policy, reservoir.door()) if offer.kept)
+            reservoir.offer(
+                offer for offer in admit(samples[part], scored, policy, reservoir.thresholds()) if offer.kept
+            )
             reservoir.trim()
         totals[repeat] = sum(values[row.sample.offset] / row.probability for row in reservoir.rows())
     assert abs(Bias.of(totals, float(values.sum())).z) < BOUND
@@ -122,7 +124,7 @@ def by_offset(values: np.ndarray, estimator: str) -> Score:
 
 def test_the_whole_path_stays_unbiased_when_the_scale_of_scores_shifts_under_offers_on_their_way() -> None:
     """Half the stream by one estimator; the stratum scored again by another of thrice the scale; then offers that had
-    passed the door of before, single rows scored once more, and the rest by the new estimator."""
+    passed the previous threshold, single rows scored once more, and the rest by the new estimator."""
     samples, random = stream(600), np.random.default_rng(8)
     old, new = random.lognormal(sigma=1.5, size=600), 3 * random.lognormal(sigma=1.5, size=600)
     values = random.uniform(size=600) * new
@@ -133,16 +135,16 @@ def test_the_whole_path_stays_unbiased_when_the_scale_of_scores_shifts_under_off
         first, second = by_offset(old, "loss"), by_offset(new, "entropy")
         for start in range(0, 300, 100):
             part = samples[start : start + 100]
-            reservoir.offer(offer for offer in admit(part, first(part), policy, reservoir.door()) if offer.kept)
+            reservoir.offer(offer for offer in admit(part, first(part), policy, reservoir.thresholds()) if offer.kept)
             reservoir.trim()
-        late = admit(samples[300:350], first(samples[300:350]), policy, reservoir.door())
+        late = admit(samples[300:350], first(samples[300:350]), policy, reservoir.thresholds())
         reservoir.rescore(NEGATIVE, second, policy)
         reservoir.offer(offer for offer in late if offer.kept)
         on_the_way[repeat] = sum(1 / row.probability for row in reservoir.rows())
         reservoir.trim()
         for start in range(350, 600, 50):
             part = samples[start : start + 50]
-            reservoir.offer(offer for offer in admit(part, second(part), policy, reservoir.door()) if offer.kept)
+            reservoir.offer(offer for offer in admit(part, second(part), policy, reservoir.thresholds()) if offer.kept)
             reservoir.trim()
         reservoir.rescore_rows((each.id for each in samples if each.offset % 3), by_offset(old, "entropy"), policy)
         totals[repeat] = sum(values[row.sample.offset] / row.probability for row in reservoir.rows())
@@ -172,7 +174,7 @@ def test_the_buffer_in_memory_inserts_no_more_than_the_law_says() -> None:
     policy, reservoir = AdmissionPolicy(ONE_STRATUM, "salt"), Reservoir({NEGATIVE: places})
     samples = stream(count)
     for start in range(0, count, batch):
-        reservoir.offer(admit(samples[start : start + batch], Scores.uniform(batch), policy, reservoir.door()))
+        reservoir.offer(admit(samples[start : start + batch], Scores.uniform(batch), policy, reservoir.thresholds()))
         assert len(reservoir) <= places + batch
         reservoir.trim()
         assert len(reservoir) <= places

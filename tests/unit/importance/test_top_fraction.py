@@ -14,7 +14,7 @@ from importance.sample import Sample
 from importance.scores import Scores
 from importance.selection import TOP_FRACTION, Cut, cut_at, top_fraction
 from importance.strata import NEGATIVE, STRATA, StrataPolicy
-from importance.thresholds import Door
+from importance.thresholds import AdmissionThresholds
 
 POLICY = AdmissionPolicy(StrataPolicy("salt", holdout_ratio=0.0, uniform_ratio=0.2), "salt", selection=TOP_FRACTION)
 
@@ -66,7 +66,7 @@ def test_before_anything_was_measured_all_are_in() -> None:
 def test_below_the_cut_there_is_no_chance_and_above_it_everybody_has_the_same() -> None:
     batch = samples(400)
     scores = Scores(np.arange(400.0), "entropy", "v1", cut=Cut(360.0, 1.0))
-    offers = admit(batch, scores, POLICY, Door())
+    offers = admit(batch, scores, POLICY, AdmissionThresholds())
     ranked = [offer for offer in offers if offer.stratum == NEGATIVE]
     assert all(offer.kept == (offer.importance >= 360) for offer in ranked)
     assert {offer.log_weight for offer in ranked if offer.kept} == {0.0}
@@ -77,14 +77,16 @@ def test_below_the_cut_there_is_no_chance_and_above_it_everybody_has_the_same() 
 def test_a_buffer_takes_none_of_those_below_the_cut_however_empty_it_is() -> None:
     scores = Scores(np.arange(400.0), "entropy", "v1", cut=Cut(360.0, 1.0))
     reservoir = Reservoir(dict.fromkeys(STRATA, 1_000))
-    reservoir.offer(admit(samples(400), scores, POLICY, Door()))
+    reservoir.offer(admit(samples(400), scores, POLICY, AdmissionThresholds()))
     assert all(row.importance >= 360 for row in reservoir.rows() if row.stratum == NEGATIVE)
 
 
 def test_scored_again_a_row_that_is_no_longer_in_the_top_goes() -> None:
     batch = samples(50)
     reservoir = Reservoir(dict.fromkeys(STRATA, 1_000))
-    reservoir.offer(admit(batch, Scores(np.ones(50), "entropy", "v1", cut=Cut(0.5, 1.0)), POLICY, Door()))
+    reservoir.offer(
+        admit(batch, Scores(np.ones(50), "entropy", "v1", cut=Cut(0.5, 1.0)), POLICY, AdmissionThresholds())
+    )
     reservoir.rescore(
         NEGATIVE,
         lambda rows: Scores(

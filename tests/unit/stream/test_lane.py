@@ -80,7 +80,7 @@ class World:
     def admit(self, samples: Sequence[Sample], scores: Scores) -> list[Offer]:
         rest: dict[str, Any] = {"stratum": "uniform", "log_weight": 0.0, "key": 0.0, "probability": 1.0}
         rest |= {"label": 0, "importance": 1.0, "estimator": "uniform", "model": "v1", "prediction": None}
-        return [Offer(sample=sample, kept=True, door_epoch=0, **rest) for sample in samples]
+        return [Offer(sample=sample, kept=True, threshold_epoch=0, **rest) for sample in samples]
 
     async def publish(self, offers: Sequence[Offer], letters: Sequence[DeadLetter]) -> None:
         self._do("publish")

@@ -39,7 +39,7 @@ def offer(prediction: float | None) -> Offer:
         key=-0.25,
         probability=0.5,
         kept=True,
-        door_epoch=4,
+        threshold_epoch=4,
     )
 
 
