@@ -1,6 +1,6 @@
 """The bounded buffer in Postgres: what a worker decided goes in, in one transaction; what is least wanted goes out.
 
-Which sample stays is decided by `importance.reservoir`; reading is in `storage.pool`.
+Which sample stays is decided by `importance.reservoir`; reading is in `storage.buffer_reader`.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -13,8 +13,8 @@ from importance.strata import StrataPolicy
 from importance.thresholds import AdmissionThresholds
 from storage import migrate, tables
 from storage.buffer import Buffer
+from storage.buffer_reader import BufferReader
 from storage.engine import create_engine, transaction
-from storage.pool import Pool
 from storage.rescoring import Rescoring
 from tests.integration.storage.harness import TOPIC, Owner
 
@@ -126,7 +126,7 @@ class InPostgres:
     def trimmed(self) -> tuple[AdmissionThresholds, dict[str, Row]]:
         buffer = self.owners[0].buffer
         buffer.trim()
-        drawn = Pool(self.engines[0]).draw(tuple(self.capacities))
+        drawn = BufferReader(self.engines[0]).draw(tuple(self.capacities))
         columns = (drawn.stratum, drawn.probability.tolist(), drawn.label.tolist(), drawn.log_weight.tolist())
         return buffer.thresholds(), dict(zip(drawn.ids, zip(*columns, strict=True), strict=True))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from importance.quality import BINS, Counts, bin_of
 from storage.buffer import Buffer
-from storage.pool import Pool
+from storage.buffer_reader import BufferReader
 from storage.quality import Quality
 from stream import dead_letters
 from stream.publishing import Importance
@@ -41,15 +41,15 @@ def assert_buffer(service: Service, oracle: Oracle) -> None:
         subject_capacities=values.subject_capacities(settings),
     ).trim()  # fmt: skip
     expected = oracle.buffer()
-    pool = Pool(service.engine)
-    stats = pool.stats()
+    reader = BufferReader(service.engine)
+    stats = reader.stats()
     kept = Counter(row.stratum for row in expected.rows())
     kappas = {name: threshold.kappa for name, threshold in expected.thresholds().by_stratum.items()}
     assert {each.name: (each.items, each.threshold) for each in stats.strata} == {
         name: (kept[name], kappa) for name, kappa in kappas.items()
     }
     for row in expected.rows():
-        found = pool.explain(row.sample.id)
+        found = reader.explain(row.sample.id)
         assert (found.sample, found.label, found.stratum, found.key, found.log_weight, found.probability) == (
             row.sample, row.label, row.stratum, row.key, row.log_weight, row.probability,
         )  # fmt: skip

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from storage.pool import Pool
+from storage.buffer_reader import BufferReader
 from stream import dead_letters
 from tests.end_to_end.comparison import assert_as_told, published_scores
 from tests.end_to_end.oracle import Oracle
@@ -58,7 +58,7 @@ def test_every_kind_of_malformed_message_is_a_dead_letter_and_a_mended_one_becom
     mended = valid_impression("mended", time=KAFKA_TIME_MS + 3 * WINDOW_MS)
     service.weir("dead-letters", "redrive", *place, "--value", mended.decode())
     close_windows(service, oracle, 6)
-    assert Pool(service.engine).explain("mended").sample.query == json.loads(mended)["query"]
+    assert BufferReader(service.engine).explain("mended").sample.query == json.loads(mended)["query"]
     assert assert_as_told(service, oracle) == 2
 
 

@@ -6,7 +6,7 @@ from threading import Event
 
 from importance.sample import Sample
 from monitoring.metrics import HttpMetrics
-from storage.pool import Pool
+from storage.buffer_reader import BufferReader
 from storage.registry import Registry
 from weir.api.limits import Limits
 from weir.operations import Operations
@@ -31,7 +31,7 @@ class ApiContext:
 
     registry: Registry
     operations: Operations
-    pool: Pool
+    reader: BufferReader
     estimates: Callable[[], Estimates]
     snapshot: Callable[[], Snapshot]
     score: Score

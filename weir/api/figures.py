@@ -6,7 +6,7 @@ from importance import quality
 from importance.errors import Unavailable
 from importance.quality import Counts
 from monitoring.metrics import SharedState, Stratum
-from storage.pool import Pool
+from storage.buffer_reader import BufferReader
 from storage.quality import Quality, Series
 from storage.registry import Kind, Registry
 from weir.status.snapshot import FROZEN, REFERENCE, SERVING
@@ -15,14 +15,14 @@ _NAMES = {SERVING: "serving", FROZEN: "baseline", REFERENCE: "reference"}
 
 
 def shared_state(
-    registry: Registry, pool: Pool, counts: Quality, served: Callable[[], str | None] | None = None
+    registry: Registry, reader: BufferReader, counts: Quality, served: Callable[[], str | None] | None = None
 ) -> SharedState | None:
     """The shared figures of now; None while Postgres is away.
 
     ``served`` gives the version that the replica really serves, by default the active one.
     """
     try:
-        stats, active, log, recent = pool.stats(), registry.active(), registry.log(), counts.recent()
+        stats, active, log, recent = reader.stats(), registry.active(), registry.log(), counts.recent()
         frozen = registry.frozen()
     except Unavailable:
         return None

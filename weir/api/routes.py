@@ -12,7 +12,7 @@ from fastapi import APIRouter, Body, HTTPException, Path, Query, Response, statu
 from importance.errors import InvalidInput
 from importance.mixture import LABEL_FREE, check_name
 from importance.sample import Action, Sample
-from storage.pool import Explained
+from storage.buffer_reader import Explained
 from storage.registry import Entry, Version, served_at
 from weir.api import shapes
 from weir.api.context import ApiContext
@@ -167,7 +167,7 @@ def _buffer(router: APIRouter, context: ApiContext) -> None:
     @router.get("/v1/buffer", tags=["buffer"])
     def buffer(estimates: bool = False) -> shapes.EstimatedBufferState | shapes.BufferState:
         """Places and samples by stratum; with ``estimates`` also what the buffer says of the stream."""
-        state = shapes.BufferState.model_validate(context.pool.stats(), from_attributes=True)
+        state = shapes.BufferState.model_validate(context.reader.stats(), from_attributes=True)
         if not estimates:
             return state
         return shapes.EstimatedBufferState(**state.model_dump(), **asdict(context.estimates()))
@@ -179,13 +179,13 @@ def _buffer(router: APIRouter, context: ApiContext) -> None:
         after: Annotated[shapes.Id | None, Query(description="the id that the page follows")] = None,
     ) -> shapes.SelectedSamples:
         """Samples of the buffer with their weights, in the order of their ids, a page at a time."""
-        found, following = context.pool.page(stratum, after or "", limit)
+        found, following = context.reader.page(stratum, after or "", limit)
         return shapes.SelectedSamples(samples=[_selected(each) for each in found], next=following)
 
     @router.get("/v1/samples/{id:path}", tags=["buffer"])
     def sample(id: Annotated[shapes.Id, Path(description="the sample's id")]) -> shapes.SampleState:  # noqa: A002
         """One sample, and why the buffer holds it."""
-        found = context.pool.explain(id)
+        found = context.reader.explain(id)
         shown = found.sample
         return shapes.SampleState(
             id=shown.id, subject=shown.subject, surface=shown.surface, query=shown.query, item=shown.item,

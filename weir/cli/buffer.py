@@ -24,11 +24,11 @@ app = typer.Typer(no_args_is_help=True, help="The bounded buffer: its strata, wh
 @app.command()
 def stats(as_json: AsJson = False) -> None:
     """Show each stratum, and what the buffer says of the stream beside what the stream was."""
-    from storage.pool import Pool
+    from storage.buffer_reader import BufferReader
     from weir.status.stream_estimates import estimates
 
     with _database() as (settings, engine):
-        found, told = Pool(engine).stats(), estimates(settings, engine)
+        found, told = BufferReader(engine).stats(), estimates(settings, engine)
     if as_json:
         print_json(asdict(found) | asdict(told))
         return
@@ -95,10 +95,10 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Show one sample and why it is in the buffer: importance, stratum, key, threshold and inclusion probability."""
-    from storage.pool import Pool
+    from storage.buffer_reader import BufferReader
 
     with _database() as (_, engine):
-        found = Pool(engine).explain(sample)
+        found = BufferReader(engine).explain(sample)
     facts = {
         "id": found.sample.id,
         "subject": found.sample.subject,
@@ -133,14 +133,14 @@ def export(
 ) -> None:
     """Write the samples of the buffer with their weights to a file, to train on elsewhere, in constant memory."""
     from datasets.table_writer import check_output
-    from storage.pool import Pool
+    from storage.buffer_reader import BufferReader
     from weir.demo.progress_bar import Progress
     from weir.scoring.export import export
 
     check_output(output)
     ending = handled(interrupt, signal.SIGTERM, signal.SIGHUP)
     with _database() as (_, engine), ending, closing(Progress(sys.stderr)) as progress:
-        rows = export(Pool(engine), output, holdout, progress.show)
+        rows = export(BufferReader(engine), output, holdout, progress.show)
     if as_json:
         print_json({"rows": rows, "output": str(output)})
     else:

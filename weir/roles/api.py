@@ -11,8 +11,8 @@ from importance.sample import Sample
 from monitoring.exporter import page
 from monitoring.metrics import DependencyMetrics, HttpMetrics, SharedStateCollector, WorkerMetrics, new_registry
 from storage.artifacts import Artifacts
+from storage.buffer_reader import BufferReader
 from storage.heartbeats import Heartbeats
-from storage.pool import Pool
 from storage.quality import Quality
 from storage.registry import Registry
 from stream.reports import KAFKA, STORAGE
@@ -47,12 +47,12 @@ def run(settings: Settings) -> int:
     metrics = new_registry()
     reporting = Reporting(WorkerMetrics(new_registry()), DependencyMetrics(metrics, (KAFKA, STORAGE)))
     engine = database(settings, "api", pool_size=10)
-    models, pool = Registry(engine), Pool(engine)
+    models, reader = Registry(engine), BufferReader(engine)
     artifacts = Artifacts(settings.artifacts_url)
     serving = Serving(settings, models, artifacts)
     reporting.model = serving.standing
     metrics.register(
-        SharedStateCollector(lambda: shared_state(models, pool, Quality(engine), lambda: serving.scorer.version))
+        SharedStateCollector(lambda: shared_state(models, reader, Quality(engine), lambda: serving.scorer.version))
     )
     kafka = watch_kafka(kafka_connection(settings), reporting)
 
@@ -93,7 +93,7 @@ def run(settings: Settings) -> int:
     context = ApiContext(
         registry=models,
         operations=Operations(engine, artifacts, _log.warning, announcing(settings, models, kafka)),
-        pool=pool,
+        reader=reader,
         estimates=lambda: estimates(settings, engine),
         snapshot=look,
         score=score,

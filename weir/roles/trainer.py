@@ -17,9 +17,9 @@ from importance.weights import TrainingWeights, training_weights
 from monitoring.exporter import Exporter
 from monitoring.metrics import DependencyMetrics, TrainerMetrics, WorkerMetrics, new_registry
 from storage.artifacts import Artifacts
+from storage.buffer_reader import BufferReader, Draw
 from storage.engine import Engine
 from storage.lock import TrainerLock
-from storage.pool import Draw, Pool
 from storage.progress import samples_decided
 from storage.registry import Active, Registry
 from storage.requests import Requests
@@ -109,7 +109,7 @@ class Trainer:
         self._metrics = metrics
         self._reporting = reporting
         self._stop = stop
-        self._registry, self._runs, self._pool = Registry(engine), Runs(engine), Pool(engine)
+        self._registry, self._runs, self._reader = Registry(engine), Runs(engine), BufferReader(engine)
         self._requests = Requests(engine)
         self._artifacts = Artifacts(settings.artifacts_url)
         self._operations = Operations(engine, self._artifacts, _log.warning, announce)
@@ -156,7 +156,7 @@ class Trainer:
         return LearningState(
             samples=samples_decided(self._engine),
             samples_at_last=int(learned.inputs["samples"]) if learned else 0,
-            trainable=self._pool.trainable(at_most=self._settings.train_least_samples),
+            trainable=self._reader.trainable(at_most=self._settings.train_least_samples),
             last_started=last.started.timestamp() if last else None,
             last_ended=last.ended.timestamp() if last and last.ended else None,
             asked=self._requests.waits(),
@@ -165,7 +165,7 @@ class Trainer:
 
     def _train(self, active: Active, due: Due, cut: int) -> None:
         began = monotonic()
-        drawn = self._pool.draw()
+        drawn = self._reader.draw()
         run = self._runs.start(due.trigger, {**due.inputs, "sequence": active.sequence, "cut": drawn.cut})
         result, reasons, version = "failed", ["an error ended it; see the log"], None
         try:
@@ -191,8 +191,8 @@ class Trainer:
     def _learn(self, active: Active, drawn: Draw, cut: int, run: int) -> tuple[str, list[str], str | None]:
         """Fine-tune, judge, register, and promote; result, reasons, version."""
         settings = self._settings
-        held = self._pool.draw((HOLDOUT,))
-        plain = self._pool.draw((UNIFORM,))
+        held = self._reader.draw((HOLDOUT,))
+        plain = self._reader.draw((UNIFORM,))
         weights = training_weights(
             drawn.probability,
             drawn.time_ms,

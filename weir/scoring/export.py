@@ -8,7 +8,7 @@ import msgspec
 
 from datasets.table_writer import check_output, writing
 from importance.errors import NotFound
-from storage.pool import Explained, Pool
+from storage.buffer_reader import BufferReader, Explained
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 
 
-def export(pool: Pool, output: Path, holdout: bool, progress: Progress) -> int:
+def export(reader: BufferReader, output: Path, holdout: bool, progress: Progress) -> int:
     """Write every sample of the buffer in the order of ids, those of the holdout only on demand; how many they were."""
     place, done = check_output(output), 0
     schema = columns()
-    with pool.snapshot(holdout=holdout) as held, writing(place, schema) as write:
+    with reader.snapshot(holdout=holdout) as held, writing(place, schema) as write:
         if not held.items:
             raise NotFound("the buffer holds no sample to export yet: see 'weir buffer stats'")
         for found in held.batches:

@@ -13,8 +13,8 @@ import numpy as np
 
 from importance import quality
 from importance.quality import Counts
+from storage.buffer_reader import BufferReader, BufferStats
 from storage.engine import Engine
-from storage.pool import BufferStats, Pool
 from storage.progress import Position, Progresses
 from storage.quality import Quality, Series
 from storage.registry import Active, Entry, Kind, Registry, Version
@@ -104,7 +104,7 @@ def take(engine: Engine, topic: UUID) -> Snapshot:
     by_week, recent = counts.weeks(), counts.recent()
     return Snapshot(
         positions=Progresses(engine, topic).positions(),
-        buffer=Pool(engine).stats(),
+        buffer=BufferReader(engine).stats(),
         active=registry.active(),
         versions=registry.versions(),
         log=registry.log(),

@@ -24,9 +24,9 @@ from monitoring.exporter import page
 from monitoring.metrics import HttpMetrics, SharedStateCollector, new_registry
 from storage.artifacts import Artifacts
 from storage.buffer import Buffer
+from storage.buffer_reader import BufferReader
 from storage.engine import create_engine
 from storage.migrate import upgrade
-from storage.pool import Pool
 from storage.progress import Progresses
 from storage.quality import Quality
 from storage.registry import Entry, Registry
@@ -59,12 +59,12 @@ class World:
         self.reasons: list[str] = []
         self.degraded: list[str] = []
         registry = new_registry()
-        pool = Pool(self.engine)
-        registry.register(SharedStateCollector(partial(shared_state, self.registry, pool, Quality(self.engine))))
+        reader = BufferReader(self.engine)
+        registry.register(SharedStateCollector(partial(shared_state, self.registry, reader, Quality(self.engine))))
         context = ApiContext(
             registry=self.registry,
             operations=Operations(self.engine, self.artifacts, self.warnings.append, self.announced.append),
-            pool=pool,
+            reader=reader,
             estimates=partial(estimates, Settings(), self.engine),
             snapshot=partial(snapshot.take, self.engine, self.topic),
             score=self.score,

@@ -13,9 +13,9 @@ from importance.sample import Action, Correction, Rating, Sample
 from importance.scores import Scores
 from importance.strata import NEGATIVE, POSITIVE, StrataPolicy
 from storage.buffer import Buffer
+from storage.buffer_reader import BufferReader
 from storage.engine import transaction
 from storage.lock import Right, wait_for
-from storage.pool import Pool
 from tests.integration.storage.harness import CAPACITIES, TOPIC, Owner, held, offer, rows, statements
 
 COUNTED = """
@@ -51,14 +51,14 @@ def test_an_id_that_is_there_stays_as_it_is(engine: sa.Engine, buffer: Buffer) -
     owner.flush([offer("a", 1.0, text="first")])
     owner.flush([offer("a", 2.0, text="second")])
     other.flush([offer("a", 3.0, POSITIVE, text="third")])
-    found = Pool(engine).explain("a")
+    found = BufferReader(engine).explain("a")
     assert (found.key, found.stratum, found.sample.text) == (1.0, NEGATIVE, "first")
     assert [count for *_, count in rows(engine, COUNTED)] == [0, 1, 0, 0]
 
 
 def test_of_one_id_twice_in_a_flush_the_first_counts(engine: sa.Engine, buffer: Buffer) -> None:
     Owner(engine, buffer).flush([offer("a", 1.0, text="first"), offer("a", 2.0, text="second")])
-    assert Pool(engine).explain("a").sample.text == "first"
+    assert BufferReader(engine).explain("a").sample.text == "first"
 
 
 def test_content_comes_back_as_it_was(engine: sa.Engine, buffer: Buffer) -> None:
@@ -74,7 +74,7 @@ def test_content_comes_back_as_it_was(engine: sa.Engine, buffer: Buffer) -> None
         value=-0.0,
     )
     Owner(engine, buffer).flush([given])
-    (found,) = Pool(engine).draw([NEGATIVE]).samples
+    (found,) = BufferReader(engine).draw([NEGATIVE]).samples
     assert found == given.sample
 
 
@@ -143,8 +143,8 @@ def test_a_row_at_or_below_the_threshold_is_not_read_and_goes_with_the_next_trim
     Owner(engine, buffer).flush([offer("a", 1.0), offer("b", 2.0)])
     with transaction(engine) as connection:  # another worker's trim, between our read of the thresholds and our insert
         connection.execute(sa.text("UPDATE buffer_strata SET threshold = 1.0 WHERE stratum = 'negative'"))
-    assert Pool(engine).draw().ids == ["b"]
-    assert not Pool(engine).explain("a").in_buffer
+    assert BufferReader(engine).draw().ids == ["b"]
+    assert not BufferReader(engine).explain("a").in_buffer
     assert buffer.trim()
     assert (set(held(engine)), kappa(buffer)) == ({"b"}, 1.0)
     assert not buffer.trim()

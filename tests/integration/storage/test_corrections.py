@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from importance.sample import Action, Correction, Outcome, Rating
 from importance.strata import NEGATIVE, POSITIVE
 from storage.buffer import Buffer
-from storage.pool import Pool
+from storage.buffer_reader import BufferReader
 from tests.integration.storage.harness import CAPACITIES, TOPIC, Owner, offer, rows
 
 LATE = [
@@ -26,9 +26,9 @@ def owner(engine: sa.Engine) -> Owner:
 
 def test_a_late_action_corrects_label_and_outcome_and_nothing_else(engine: sa.Engine, owner: Owner) -> None:
     owner.flush([offer("a", 1.0)])
-    before = Pool(engine).explain("a")
+    before = BufferReader(engine).explain("a")
     owner.flush(corrections=[Correction("a", int(Action.ADD_TO_CART))])
-    after = Pool(engine).explain("a")
+    after = BufferReader(engine).explain("a")
     assert (before.label, before.outcome, after.label, after.outcome) == (0, Outcome.NONE, 1, Outcome.ADD_TO_CART)
     assert (after.stratum, after.key, after.log_weight) == (NEGATIVE, 1.0, before.log_weight)
 
@@ -36,18 +36,18 @@ def test_a_late_action_corrects_label_and_outcome_and_nothing_else(engine: sa.En
 def test_a_late_return_takes_a_purchase_back(engine: sa.Engine, owner: Owner) -> None:
     owner.flush([offer("a", 1.0, POSITIVE, actions=Action.PURCHASE)])
     owner.flush(corrections=[Correction("a", int(Action.RETURN))])
-    found = Pool(engine).explain("a")
+    found = BufferReader(engine).explain("a")
     assert (found.label, found.outcome, found.stratum) == (0, Outcome.RETURN, POSITIVE)
 
 
 def test_a_correction_finds_the_sample_of_its_own_flush(engine: sa.Engine, owner: Owner) -> None:
     owner.flush([offer("a", 1.0)], [Correction("a", int(Action.CLICK))])
-    assert Pool(engine).explain("a").label == 1
+    assert BufferReader(engine).explain("a").label == 1
 
 
 def test_a_correction_of_what_is_not_there_changes_nothing(engine: sa.Engine, owner: Owner) -> None:
     owner.flush([offer("a", 1.0)], [Correction("b", int(Action.CLICK))])
-    assert Pool(engine).explain("a").label == 0
+    assert BufferReader(engine).explain("a").label == 0
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -74,4 +74,4 @@ def test_the_label_follows_the_rule_that_is_set(engine: sa.Engine) -> None:
     owner = Owner(engine, strict)
     owner.flush([offer("a", 1.0), offer("b", 2.0)])
     owner.flush(corrections=[Correction("a", int(Action.CLICK)), Correction("b", int(Action.PURCHASE))])
-    assert (Pool(engine).explain("a").label, Pool(engine).explain("b").label) == (0, 1)
+    assert (BufferReader(engine).explain("a").label, BufferReader(engine).explain("b").label) == (0, 1)

@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 
 from importance.errors import Unavailable
 from storage import migrate, tables
-from storage.pool import Pool
+from storage.buffer_reader import BufferReader
 
 
 def test_the_migrated_database_has_the_tables_that_the_code_knows(engine: sa.Engine) -> None:
@@ -43,4 +43,4 @@ def test_several_migrators_at_once_migrate_once(connect: Callable[[], sa.Engine]
 
 def test_a_database_without_tables_says_what_to_do(connect: Callable[[], sa.Engine]) -> None:
     with pytest.raises(Unavailable, match="weir migrate"):
-        Pool(connect()).stats()
+        BufferReader(connect()).stats()

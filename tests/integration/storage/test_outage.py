@@ -11,8 +11,8 @@ from importance.sample import Action, Correction
 from importance.scores import Offer
 from storage import migrate
 from storage.buffer import Buffer
+from storage.buffer_reader import BufferReader
 from storage.engine import create_engine, transaction
-from storage.pool import Pool
 from storage.progress import samples_decided
 from storage.staging import stage
 from tests.conftest import TestPostgres
@@ -32,7 +32,7 @@ def test_a_killed_database_comes_back_with_all_that_was_stored(own_postgres: Tes
     own_postgres.start()
     owner.buffer.remember(flush)
     assert set(held(engine)) == {"a", "b"}
-    assert Pool(engine).explain("a").label == 1
+    assert BufferReader(engine).explain("a").label == 1
     assert samples_decided(engine) == 2
     engine.dispose()
 

@@ -14,7 +14,7 @@ from importance.scores import Offer, Scores
 from importance.strata import NEGATIVE, POSITIVE, STRATA, StrataPolicy
 from storage import migrate
 from storage.buffer import Buffer
-from storage.pool import Pool
+from storage.buffer_reader import BufferReader
 from storage.rescoring import PAGE, Rescoring
 from tests.integration.storage.harness import TOPIC, Owner, offer, rows
 
@@ -238,7 +238,7 @@ def test_workers_store_on_while_the_buffer_is_scored_again_and_again(
     assert workers[0].buffer.thresholds()[NEGATIVE].epoch == 5
     assert consistent(engine)
     assert [items for _, items in rows(engine, COUNTED)] == [8] * 4
-    drawn = Pool(engine).draw(STRATA)
+    drawn = BufferReader(engine).draw(STRATA)
     assert np.all((drawn.probability > 0) & (drawn.probability <= 1))
 
 
@@ -292,5 +292,5 @@ def test_a_stratum_that_is_not_wanted_any_more_is_merged_and_the_counts_stay_rig
     after = owner(engine, partition=1)
     after.buffer.trim()
     assert consistent(engine)
-    assert {stratum.name for stratum in Pool(engine).stats().strata} == set(STRATA)
+    assert {stratum.name for stratum in BufferReader(engine).stats().strata} == set(STRATA)
     assert all(after.buffer.thresholds()[name].kappa >= 13.0 for name in (POSITIVE, NEGATIVE))

@@ -11,7 +11,7 @@ from importance.sample import Sample
 from importance.scores import Offer, Scores
 from importance.strata import NEGATIVE, STRATA, StrataPolicy
 from storage.buffer import Buffer
-from storage.pool import Pool
+from storage.buffer_reader import BufferReader
 from storage.rescoring import Rescoring
 from tests.integration.storage.harness import TOPIC, Owner, held, offer, rows
 
@@ -41,10 +41,10 @@ def test_a_subject_holds_its_largest_keys_and_p_knows_of_the_bound(engine: sa.En
     owner.flush([*loud(0, 6), *quiet(3)])
     assert set(held(engine)) == {"bot-5", "bot-4", "quiet-0", "quiet-1", "quiet-2"}
     assert owner.buffer.thresholds().subjects == {(NEGATIVE, "bot"): 3.0}
-    drawn = dict(zip((draw := Pool(engine).draw()).ids, draw.probability.tolist(), strict=True))
+    drawn = dict(zip((draw := BufferReader(engine).draw()).ids, draw.probability.tolist(), strict=True))
     assert drawn["bot-5"] == pytest.approx(exp(-3.0))
     assert drawn["quiet-0"] == 1.0
-    (negative,) = (each for each in Pool(engine).stats().strata if each.name == NEGATIVE)
+    (negative,) = (each for each in BufferReader(engine).stats().strata if each.name == NEGATIVE)
     assert (negative.items, negative.subject_capacity, negative.largest_subject_share) == (5, 2, 0.4)
 
 
@@ -89,6 +89,6 @@ def test_scored_again_rows_keep_the_chance_that_the_bound_left_them(engine: sa.E
     owner.flush([*loud(0, 6), *quiet(3)])
     Rescoring(engine, policy, dict.fromkeys(STRATA, ""), score).stratum(NEGATIVE)
     assert stored_by_subject(engine) == {}
-    drawn = dict(zip((draw := Pool(engine).draw()).ids, draw.probability.tolist(), strict=True))
+    drawn = dict(zip((draw := BufferReader(engine).draw()).ids, draw.probability.tolist(), strict=True))
     assert drawn["bot-4"] == drawn["bot-5"] == pytest.approx(exp(-3.0))
     assert drawn["quiet-0"] == 1.0

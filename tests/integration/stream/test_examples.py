@@ -19,9 +19,9 @@ from importance.sample import Action, Sample
 from importance.scores import Scores
 from importance.strata import HOLDOUT
 from storage.buffer import Buffer
+from storage.buffer_reader import BufferReader
 from storage.engine import create_engine
 from storage.migrate import upgrade
-from storage.pool import Pool
 from stream import topics
 from stream.connection import KafkaConnection
 from stream.publishing import Publisher
@@ -122,9 +122,9 @@ def test_an_export_that_cannot_be_written_is_one_line(
 
 def test_a_snapshot_stays_what_it_was_while_the_buffer_changes(offers: Any) -> None:
     engine = create_engine(settings.read().database_url)
-    pool = Pool(engine)
-    before = pool.draw().ids
-    with pool.snapshot() as held:
+    reader = BufferReader(engine)
+    before = reader.draw().ids
+    with reader.snapshot() as held:
         first = next(held.batches)
         with engine.begin() as other:
             other.exec_driver_sql("DELETE FROM buffer_keys")

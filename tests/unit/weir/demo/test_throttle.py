@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from storage.pool import BufferStats
+from storage.buffer_reader import BufferStats
 from storage.progress import Position
 from storage.runs import Run
 from weir.demo.state import State

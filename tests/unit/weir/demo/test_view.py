@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console, ConsoleDimensions
 
 from importance.partition_progress import Progress
+from storage.buffer_reader import BufferStats, StratumStats
 from storage.heartbeats import Model
-from storage.pool import BufferStats, StratumStats
 from storage.progress import Position
 from storage.registry import Active, Entry, Kind, Version
 from storage.registry import State as VersionState

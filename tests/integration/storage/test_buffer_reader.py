@@ -11,8 +11,8 @@ from importance.errors import NotFound
 from importance.sample import Action, Correction, Outcome
 from importance.strata import HOLDOUT, NEGATIVE, POSITIVE, STRATA, UNIFORM
 from storage.buffer import Buffer
+from storage.buffer_reader import BufferReader
 from storage.engine import transaction
-from storage.pool import Pool
 from tests.integration.storage.harness import CAPACITIES, TOPIC, Owner, offer
 
 
@@ -22,21 +22,21 @@ def owner(engine: sa.Engine) -> Owner:
 
 
 def test_an_empty_buffer_gives_an_empty_draw(engine: sa.Engine, owner: Owner) -> None:
-    drawn = Pool(engine).draw()
+    drawn = BufferReader(engine).draw()
     assert (len(drawn), drawn.cut, drawn.probability.shape, drawn.ids) == (0, 0, (0,), [])
 
 
 def test_the_holdout_is_drawn_only_by_name(engine: sa.Engine, owner: Owner) -> None:
     owner.flush([offer(name, 1.0, name) for name in STRATA])
-    assert Pool(engine).draw().stratum == [NEGATIVE, POSITIVE, UNIFORM]
-    assert Pool(engine).draw([HOLDOUT]).ids == [HOLDOUT]
-    assert Pool(engine).draw([UNIFORM, POSITIVE]).ids == [POSITIVE, UNIFORM]
+    assert BufferReader(engine).draw().stratum == [NEGATIVE, POSITIVE, UNIFORM]
+    assert BufferReader(engine).draw([HOLDOUT]).ids == [HOLDOUT]
+    assert BufferReader(engine).draw([UNIFORM, POSITIVE]).ids == [POSITIVE, UNIFORM]
 
 
 def test_columns_belong_together_in_the_order_of_ids(engine: sa.Engine, owner: Owner) -> None:
     owner.flush([offer(name, key, text=f"text of {name}", time_ms=7) for key, name in enumerate("bca")])
     owner.flush(corrections=[Correction("b", int(Action.PURCHASE))])
-    drawn = Pool(engine).draw()
+    drawn = BufferReader(engine).draw()
     assert drawn.ids == ["a", "b", "c"]
     assert drawn.text == ["text of a", "text of b", "text of c"]
     assert drawn.label.tolist() == [0, 1, 0]
@@ -52,34 +52,34 @@ def test_a_missing_prediction_is_nan(engine: sa.Engine, owner: Owner) -> None:
     import msgspec
 
     owner.flush([offer("a", 1.0), msgspec.structs.replace(offer("b", 2.0), prediction=None)])
-    np.testing.assert_array_equal(Pool(engine).draw().prediction, [0.25, np.nan])
+    np.testing.assert_array_equal(BufferReader(engine).draw().prediction, [0.25, np.nan])
 
 
 def test_probability_is_that_of_priority_sampling(engine: sa.Engine, owner: Owner) -> None:
     weights = {"a": -3.0, "b": -1.0, "c": 0.5}
     owner.flush([offer(name, 10.0, log_weight=weight) for name, weight in weights.items()] + [offer("low", 0.25)])
-    drawn = Pool(engine).draw()
+    drawn = BufferReader(engine).draw()
     np.testing.assert_allclose(drawn.probability, [exp(-3.25), exp(-1.25), 1.0], rtol=1e-15)
     for name, probability in zip(drawn.ids, drawn.probability.tolist(), strict=True):
-        assert Pool(engine).explain(name).probability == pytest.approx(probability, rel=1e-15)
+        assert BufferReader(engine).explain(name).probability == pytest.approx(probability, rel=1e-15)
 
 
 def test_an_earlier_draw_limits_the_probability(engine: sa.Engine, owner: Owner) -> None:
     owner.flush([offer("a", 1.0)])
     with transaction(engine) as connection:
         connection.execute(sa.text("UPDATE buffer_keys SET m = :m"), {"m": log(0.125)})
-    assert Pool(engine).draw().probability.tolist() == pytest.approx([0.125], rel=1e-15)
-    assert Pool(engine).explain("a").probability == pytest.approx(0.125, rel=1e-15)
+    assert BufferReader(engine).draw().probability.tolist() == pytest.approx([0.125], rel=1e-15)
+    assert BufferReader(engine).explain("a").probability == pytest.approx(0.125, rel=1e-15)
 
 
 def test_fresh_is_what_was_stored_after_the_last_cut(engine: sa.Engine, owner: Owner) -> None:
     owner.flush([offer("a", 1.0), offer("b", 2.0)])
-    first = Pool(engine).draw()
+    first = BufferReader(engine).draw()
     assert first.cut == max(first.stored)
     owner.flush([offer("c", 3.0), offer("held out", 3.0, HOLDOUT)])
-    fresh = Pool(engine).draw(newer_than=first.cut)
+    fresh = BufferReader(engine).draw(newer_than=first.cut)
     assert fresh.ids == ["c"]
-    assert len(Pool(engine).draw(newer_than=fresh.cut)) == 0
+    assert len(BufferReader(engine).draw(newer_than=fresh.cut)) == 0
 
 
 def test_a_draw_does_not_see_a_trim_that_comes_while_it_reads(
@@ -95,22 +95,22 @@ def test_a_draw_does_not_see_a_trim_that_comes_while_it_reads(
             read.append(1.0)
             owner.flush([offer("high", 10.0)])
 
-    drawn = Pool(reader).draw()
+    drawn = BufferReader(reader).draw()
     assert drawn.ids == ["i0", "i1", "i2"]
     assert drawn.probability.tolist() == [1.0, 1.0, 1.0]
-    assert Pool(engine).draw().ids == ["high", "i1", "i2"]
+    assert BufferReader(engine).draw().ids == ["high", "i1", "i2"]
 
 
 def test_rows_that_may_train_are_counted_as_far_as_is_asked(engine: sa.Engine, owner: Owner) -> None:
-    assert Pool(engine).trainable(at_most=9) == 0
+    assert BufferReader(engine).trainable(at_most=9) == 0
     # κ = 10: i0 is not readable any more
     owner.flush([offer(f"i{n}", 10.0 + n) for n in range(4)] + [offer("p", 1.0, POSITIVE), offer("h", 1.0, HOLDOUT)])
-    assert [Pool(engine).trainable(at_most=most) for most in (3, 4, 9)] == [3, 4, 4]
+    assert [BufferReader(engine).trainable(at_most=most) for most in (3, 4, 9)] == [3, 4, 4]
 
 
 def test_stats_tell_places_rows_threshold_and_worth(engine: sa.Engine, owner: Owner) -> None:
     owner.flush([offer(f"i{n}", 10.0 + n, log_weight=9.0 - 2 * n) for n in range(4)] + [offer("p", 1.0, POSITIVE)])
-    stats = Pool(engine).stats()
+    stats = BufferReader(engine).stats()
     assert (stats.capacity, stats.items) == (10, 4)
     assert [stratum.name for stratum in stats.strata] == list(STRATA)
     holdout, _, positive, negative = stats.strata
@@ -125,7 +125,7 @@ def test_stats_tell_places_rows_threshold_and_worth(engine: sa.Engine, owner: Ow
 
 def test_a_sample_is_explained(engine: sa.Engine, owner: Owner) -> None:
     owner.flush([offer("a", 1.5, POSITIVE, log_weight=0.5)])
-    found = Pool(engine).explain("a")
+    found = BufferReader(engine).explain("a")
     assert (found.sample.id, found.label, found.outcome) == ("a", 1, Outcome.CLICK)
     assert (found.importance, found.estimator, found.model, found.prediction) == (0.5, "uniform", "v1", 0.25)
     assert (found.stratum, found.key, found.log_weight, found.threshold) == (POSITIVE, 1.5, 0.5, -inf)
@@ -134,4 +134,4 @@ def test_a_sample_is_explained(engine: sa.Engine, owner: Owner) -> None:
 
 def test_a_sample_that_is_not_there_is_not_found(engine: sa.Engine, owner: Owner) -> None:
     with pytest.raises(NotFound, match="'nobody'"):
-        Pool(engine).explain("nobody")
+        BufferReader(engine).explain("nobody")

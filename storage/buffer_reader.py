@@ -159,7 +159,7 @@ class Held:
     batches: Iterator[list[Explained]]
 
 
-class Pool:
+class BufferReader:
     """Reads the buffer; changes nothing, and waits for nobody."""
 
     def __init__(self, engine: sa.Engine) -> None:
