@@ -8,9 +8,9 @@ from tokenizers import Tokenizer, models
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification
 
-from trainer.folder import Card, Model
 from trainer.model import InteractionModel, PairClassifier, Shape, losses
 from trainer.tokens import Batch, Encoded, Tokens
+from trainer.version_directory import Card, Model
 
 LONGEST = 512
 _VOCABULARY = {"MiniLM-size": 30_522, "built-in": 2_000}

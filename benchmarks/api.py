@@ -33,7 +33,7 @@ from importance.sample import Sample
 from storage.artifacts import Artifacts
 from storage.engine import create_engine
 from storage.registry import Registry
-from trainer import folder as versions
+from trainer import version_directory as versions
 from trainer.bootstrap import FirstTraining, build
 from weir.local.ports import LOOPBACK, free_port, until
 from weir.local.process import Child

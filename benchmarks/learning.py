@@ -30,11 +30,11 @@ from datasets import Dataset, complete_journey, open_dataset
 from importance import quality, strata
 from importance.attribution import replay_partition
 from importance.sample import Sample, label
-from trainer import folder as versions
+from trainer import version_directory as versions
 from trainer.cycle import predict
 from trainer.device import use_threads
 from trainer.finetune import TrainingRows, fine_tune
-from trainer.folder import Model
+from trainer.version_directory import Model
 from weir.settings import Settings, read, training, values
 
 NAMES = ("serving", "frozen", "stale", "reference")

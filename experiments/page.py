@@ -106,10 +106,10 @@ def _as_html(block: Block) -> str:
             return f'<img alt="{escape(caption)}" src="data:image/png;base64,{b64encode(png).decode()}">'
 
 
-def save(title: str, blocks: Sequence[Block], folder: Path) -> None:
+def save(title: str, blocks: Sequence[Block], directory: Path) -> None:
     """Write report.md, report.html and the plots, each whole under another name first."""
-    replace_file(folder / "report.md", markdown(title, blocks).encode())
-    replace_file(folder / "report.html", html(title, blocks).encode())
+    replace_file(directory / "report.md", markdown(title, blocks).encode())
+    replace_file(directory / "report.html", html(title, blocks).encode())
     for block in blocks:
         if isinstance(block, Plot):
-            replace_file(folder / f"{block.name}.png", block.png)
+            replace_file(directory / f"{block.name}.png", block.png)

@@ -39,7 +39,7 @@ class Ranks:
         return groups
 
     def save(self, file: Path) -> None:
-        """Write as JSON, with the folder where there is none."""
+        """Write as JSON, with the directory where there is none."""
         kept = {"names": self.names, "correlation": self.correlation.round(4).tolist()}
         replace_file(file, json.dumps(kept).encode())
 

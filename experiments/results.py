@@ -24,44 +24,46 @@ CONDITIONS = "conditions.json"
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Make ``folder`` and keep it for this process, until it ends in whatever way; a Conflict where another has it.
+def held(directory: Path) -> Iterator[None]:
+    """Make ``directory`` and keep it for this process, until it ends in whatever way; a Conflict where another has it.
 
-    Nothing is left of a folder that stayed empty. InvalidInput where no folder can be made.
+    Nothing is left of a directory that stayed empty. InvalidInput where no directory can be made.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise InvalidInput(f"{folder} can be no folder of results: {error.strerror}; take another --output") from error
+        raise InvalidInput(
+            f"{directory} is not a usable results directory: {error.strerror}; take another --output"
+        ) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Conflict(f"another benchmark writes to {folder}: wait for it, or take another --output") from None
+            raise Conflict(f"another benchmark writes to {directory}: wait for it, or take another --output") from None
         yield
     finally:
         os.close(descriptor)
         with suppress(OSError):
-            folder.rmdir()
+            directory.rmdir()
 
 
 class Results:
-    """The records in ``folder``, in the order in which they were added; whoever adds has it `held`.
+    """The records in ``directory``, in the order in which they were added; whoever adds has it `held`.
 
-    ``conditions`` are what must be the same in all of them; InvalidInput where the folder has records of others. The
-    first record binds the folder to them: a benchmark that ends before it binds nobody. Records of an older version,
+    ``conditions`` are what must be the same in all of them; InvalidInput where the directory has records of others. The
+    first record binds the directory to them: a benchmark that ends before it binds nobody. Records of an older version,
     of fewer conditions or none, are read; ``may_grow`` is false there.
     """
 
-    def __init__(self, folder: Path, conditions: dict[str, object]) -> None:
-        self._folder, self._conditions = folder, conditions
-        self._records = read_records(folder / TABLE) if (folder / TABLE).exists() else []
-        before = _read_conditions(folder / CONDITIONS) if self._records else conditions
+    def __init__(self, directory: Path, conditions: dict[str, object]) -> None:
+        self._directory, self._conditions = directory, conditions
+        self._records = read_records(directory / TABLE) if (directory / TABLE).exists() else []
+        before = _read_conditions(directory / CONDITIONS) if self._records else conditions
         self.may_grow = before.keys() == conditions.keys()
         if not before.items() <= conditions.items():
             raise InvalidInput(
-                f"{folder} has results under {before}, and now it is {conditions}: take another --output"
+                f"{directory} has results under {before}, and now it is {conditions}: take another --output"
             )
 
     def __contains__(self, key: str) -> bool:
@@ -80,14 +82,14 @@ class Results:
         key = str(outcome.record["key"])
         predictions = self._prediction_file(key)
         if not self._records:
-            replace_file(self._folder / CONDITIONS, msgspec.json.encode(self._conditions))
+            replace_file(self._directory / CONDITIONS, msgspec.json.encode(self._conditions))
         content = BytesIO()
         np.save(content, outcome.prediction.astype(np.float32))
         replace_file(predictions, content.getvalue())
         self._records.append(outcome.record)
         content = BytesIO()
         parquet.write_table(pa.Table.from_pylist(self._records), content)
-        replace_file(self._folder / TABLE, content.getvalue())
+        replace_file(self._directory / TABLE, content.getvalue())
 
     def prediction(self, key: str) -> NDArray[np.float64]:
         """P(label = 1) of the judged rows [n] in a finished cell; InvalidInput where they are gone."""
@@ -98,13 +100,13 @@ class Results:
             raise InvalidInput(f"{file} is gone or broken, and {TABLE} has its run: take another --output") from error
 
     def _prediction_file(self, key: str) -> Path:
-        return self._folder / "predictions" / f"{key}.npy"
+        return self._directory / "predictions" / f"{key}.npy"
 
 
 def replace_file(file: Path, content: bytes) -> None:
     """Write a file whole under another name, then rename it: it is the old one or the new one, never half of it.
 
-    The name is this process's own, so that two may write one file. Makes the folder; InvalidInput where it cannot.
+    The name is this process's own, so that two may write one file. Makes the directory; InvalidInput where it cannot.
     """
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
@@ -119,7 +121,7 @@ def replace_file(file: Path, content: bytes) -> None:
 
 
 def _read_conditions(file: Path) -> dict[str, object]:
-    """What the records of a folder were made under; empty where no file says it."""
+    """What the records of a directory were made under; empty where no file says it."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=dict[str, object]) if file.exists() else {}
     except (OSError, msgspec.MsgspecError) as error:

@@ -25,7 +25,7 @@ from importance.errors import InvalidInput
 
 RANKS = "ranks.json"
 METHOD = 1
-"""How cells are run, raised whenever a cell's figures would come out otherwise: no folder mixes two methods."""
+"""How cells are run, raised whenever a cell's figures would come out otherwise: no directory mixes two methods."""
 _PROVIDED = {"head": HeadLearners.provides, "transformer": TransformerLearners.provides}
 
 Progress = Callable[[str, int, int], None]
@@ -35,7 +35,7 @@ Told = Callable[[Outcome], None]
 def run(
     grid: Grid,
     examples: Examples,
-    folder: Path,
+    directory: Path,
     cache: Path,
     progress: Progress,
     told: Told | None = None,
@@ -43,27 +43,27 @@ def run(
 ) -> Results:
     """Run what is missing, and how the estimators rank, once.
 
-    ``folder`` keeps the results and what they were made with, ``cache`` vectors; ``told`` hears of each finished cell.
+    ``directory`` keeps the results and what they were made with, ``cache`` vectors; ``told`` is called after each cell.
     """
     check_needs(grid)
     check_holdout(examples)
     examples = examples.at_most(grid.pool)
-    results = Results(folder, conditions(grid, examples))
+    results = Results(directory, conditions(grid, examples))
     cells = list(grid.cells(examples.name, size(examples)))
     left = [cell for cell in cells if cell.key not in results]
     if left and not results.may_grow:
         raise InvalidInput(
-            f"{folder} lacks {len(left)} runs of the grid, and an older version wrote it, which did not say all that "
-            "must be the same in them: take another --output"
+            f"{directory} lacks {len(left)} runs of the grid, and an older version wrote it, which did not say all "
+            "that must be the same in them: take another --output"
         )
-    ranked = bool(results.records) and (folder / RANKS).exists()  # without records they may be of other examples
+    ranked = bool(results.records) and (directory / RANKS).exists()  # without records they may be of other examples
     if not left and (ranked or not results.may_grow):
         return results
     if results.records:
-        check_tokenizer(grid, examples, folder)
-    learners = make_learners(grid, examples, folder, cache, progress)
+        check_tokenizer(grid, examples, directory)
+    learners = make_learners(grid, examples, directory, cache, progress)
     if not ranked:
-        rank(examples, learners).save(folder / RANKS)
+        rank(examples, learners).save(directory / RANKS)
     confuses = any(cell.noise.kind is NoiseKind.CONFUSABLE for cell in left)
     confusing = ambiguity(examples, learners) if confuses else np.ones(len(examples))
     done = len(cells) - len(left)
@@ -87,7 +87,7 @@ def rank(examples: Examples, learners: Learners) -> Ranks:
 
 
 def conditions(grid: Grid, examples: Examples) -> dict[str, object]:
-    """What must be the same in all cells of a folder; policies, ratios, noises and seeds may come later."""
+    """What must be the same in all cells of a directory; policies, ratios, noises and seeds may come later."""
     return {
         "method": METHOD,
         "data": examples.name,
@@ -118,25 +118,25 @@ def check_holdout(examples: Examples) -> None:
         )
 
 
-def check_tokenizer(grid: Grid, examples: Examples, folder: Path) -> None:
+def check_tokenizer(grid: Grid, examples: Examples, directory: Path) -> None:
     """InvalidInput where the tokenizer of the runs that are finished is gone: runs of another one do not compare."""
-    if grid.learner == "transformer" and not (file := tokenizer_file(folder, examples)).exists():
-        raise InvalidInput(f"{folder} has runs, and {file.name} is gone, their tokenizer: take another --output")
+    if grid.learner == "transformer" and not (file := tokenizer_file(directory, examples)).exists():
+        raise InvalidInput(f"{directory} has runs, and {file.name} is gone, their tokenizer: take another --output")
 
 
-def make_learners(grid: Grid, examples: Examples, folder: Path, cache: Path, progress: Progress) -> Learners:
+def make_learners(grid: Grid, examples: Examples, directory: Path, cache: Path, progress: Progress) -> Learners:
     """The learners that the grid names, over these examples."""
     if grid.learner == "transformer":
-        return TransformerLearners(examples, folder)
+        return TransformerLearners(examples, directory)
     return HeadLearners(head_vectors(examples, lambda texts: encode(texts, cache / "vectors", progress)))
 
 
-def write_report(grid: Grid, examples: Examples, about: str, results: Results, folder: Path) -> None:
+def write_report(grid: Grid, examples: Examples, about: str, results: Results, directory: Path) -> None:
     """report.md, report.html and its plots, of the cells that are finished."""
     examples = examples.at_most(grid.pool)
     findings = Findings(results.records, examples, results.prediction, np.random.default_rng(0))
-    ranks = Ranks.load(folder / RANKS) if (folder / RANKS).exists() else None
+    ranks = Ranks.load(directory / RANKS) if (directory / RANKS).exists() else None
     missing = sum(cell.key not in results for cell in grid.cells(examples.name, size(examples)))
     page.save(
-        f"What importance is worth: {examples.name}", report.blocks(about, grid, findings, ranks, missing), folder
+        f"What importance is worth: {examples.name}", report.blocks(about, grid, findings, ranks, missing), directory
     )

@@ -25,7 +25,7 @@ POSITIVE_RELEVANCE = 2.5
 HOLDOUT_SHARE = 0.1
 HISTORY_HOLDOUT_SHARE = 0.2  # of a month of history, whose tenth would be too little to learn from
 TEST_SHARE = 0.2
-MOST_RELEVANCE = 100
+MAX_RELEVANCE = 100
 """NDCG's gain is 2 to its power: the sums of a slate stay far from what a float64 holds."""
 COLUMNS = ("text", "label", "query", "relevance", "group")
 ABOUT_HOME_DEPOT = (
@@ -102,7 +102,7 @@ def about(shop: str) -> str:
 def from_file(file: Path, layout: Layout = DEFAULT) -> Examples:
     """Labelled texts of a Parquet, CSV or JSONL file.
 
-    Columns ``text`` and ``label``, and where they exist ``query``, ``relevance`` from 0 to `MOST_RELEVANCE` and
+    Columns ``text`` and ``label``, and where they exist ``query``, ``relevance`` from 0 to `MAX_RELEVANCE` and
     ``group`` (by default the query, else the text, so that equal ones are in one fold). A fifth of the groups is the
     test, a tenth the holdout, by hash.
     """
@@ -129,11 +129,11 @@ def _gains(values: Sequence[object], file: Path) -> NDArray[np.float64]:
         gains = np.asarray(values, np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"{file}: a relevance is no number: {error}") from error
-    outside = np.flatnonzero(~((gains >= 0) & (gains <= MOST_RELEVANCE)))
+    outside = np.flatnonzero(~((gains >= 0) & (gains <= MAX_RELEVANCE)))
     if len(outside):
         raise InvalidInput(
             f"{file}, row {outside[0] + 1}: a relevance is {gains[outside[0]]:g}; it must be from 0 to "
-            f"{MOST_RELEVANCE}: scale it"
+            f"{MAX_RELEVANCE}: scale it"
         )
     return gains
 

@@ -19,20 +19,20 @@ _PARAMETERS = ("dataset", "learner", "policy", "estimator", "rule", "weighted", 
                "noise_rate", "seed")  # fmt: skip
 
 
-def tracker(name: str, folder: Path) -> Told:
+def tracker(name: str, directory: Path) -> Told:
     """What tells the tool of that name; InvalidInput for an unknown one, and without its package.
 
-    Everything is written below ``folder``, unless the tool's own environment variables name a server.
+    Everything is written below ``directory``, unless the tool's own environment variables name a server.
     """
     if name not in _TRACKERS:
         raise InvalidInput(f"--track is {name!r}; it must be one of {', '.join(_TRACKERS)}")
     if find_spec(name) is None:
         raise InvalidInput(f"--track {name} needs the package {name}: pip install 'weirstream[{name}]'")
-    return lambda outcome: _TRACKERS[name](folder, outcome)
+    return lambda outcome: _TRACKERS[name](directory, outcome)
 
 
-def _tensorboard(folder: Path, outcome: Outcome) -> None:
-    writer = import_module("torch.utils.tensorboard").SummaryWriter(str(folder / "tensorboard" / _key(outcome)))
+def _tensorboard(directory: Path, outcome: Outcome) -> None:
+    writer = import_module("torch.utils.tensorboard").SummaryWriter(str(directory / "tensorboard" / _key(outcome)))
     try:
         for step, auc in _curve(outcome.record):
             writer.add_scalar("curve/auc", auc, step)
@@ -42,22 +42,22 @@ def _tensorboard(folder: Path, outcome: Outcome) -> None:
         writer.close()
 
 
-def _wandb(folder: Path, outcome: Outcome) -> None:
+def _wandb(directory: Path, outcome: Outcome) -> None:
     wandb = import_module("wandb")
     parameters = _parameters(outcome.record)
     offline = not {"WANDB_MODE", "WANDB_BASE_URL"} & os.environ.keys()  # by itself it would send to its maker's server
     mode = "offline" if offline else None
-    run = wandb.init(project="weir-benchmark", name=_key(outcome), dir=str(folder), config=parameters, mode=mode)
+    run = wandb.init(project="weir-benchmark", name=_key(outcome), dir=str(directory), config=parameters, mode=mode)
     for step, auc in _curve(outcome.record):
         run.log({"curve/auc": auc}, step=step)
     run.summary.update(_metrics(outcome.record))
     run.finish()
 
 
-def _mlflow(folder: Path, outcome: Outcome) -> None:
+def _mlflow(directory: Path, outcome: Outcome) -> None:
     mlflow = import_module("mlflow")
     if not mlflow.is_tracking_uri_set():
-        mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+        mlflow.set_tracking_uri(f"sqlite:///{directory / 'mlflow.db'}")
     mlflow.set_experiment("weir-benchmark")
     with mlflow.start_run(run_name=_key(outcome)):
         mlflow.log_params(_parameters(outcome.record))

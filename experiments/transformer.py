@@ -16,10 +16,10 @@ from importance.estimators import Estimator
 from importance.sample import Sample
 from trainer import forward
 from trainer.bootstrap import FirstTraining, train_tokenizer
-from trainer.finetune import Lessons, Optimisation, train
-from trainer.folder import INTERACTION, Card, Model
+from trainer.finetune import Optimisation, TrainingBatches, train
 from trainer.model import InteractionModel, Shape
 from trainer.tokens import Encoded, Tokens
+from trainer.version_directory import INTERACTION, Card, Model
 
 _DROPOUT_SEEDS = 100_000  # each round of learning takes one; a run has far fewer
 
@@ -27,16 +27,16 @@ _DROPOUT_SEEDS = 100_000  # each round of learning takes one; a run has far fewe
 class TransformerLearners:
     """Untrained built-in models over one set of examples, all with one tokenizer.
 
-    A tokenizer trained again would differ and no two runs could be compared: it is kept in ``folder``, with the
+    A tokenizer trained again would differ and no two runs could be compared: it is kept in ``directory``, with the
     results, for these very examples.
     """
 
     provides: ClassVar = frozenset({"logits", "hidden", "label", "embeddings", "gradient_norm"}) | REMEMBERED
 
-    def __init__(self, examples: Examples, folder: Path) -> None:
+    def __init__(self, examples: Examples, directory: Path) -> None:
         training = FirstTraining()
         samples = [_sample(examples, row) for row in range(len(examples))]
-        file = tokenizer_file(folder, examples)
+        file = tokenizer_file(directory, examples)
         if not file.exists():
             replace_file(file, train_tokenizer(examples.texts, training.vocabulary).to_str().encode())
         self._tokens = Tokens.load(file, pad_id=0, max_tokens=training.max_tokens)
@@ -81,9 +81,9 @@ class TransformerLearner:
     def learn(self, rows: Integers, labels: Integers, weights: Floats, learning_rate: float) -> int:
         """AdamW on the weighted loss, with the moments of the steps before."""
         batches = [np.arange(start, min(start + BATCH, len(rows))) for start in range(0, len(rows), BATCH)]
-        lessons = Lessons(_part(self._encoded, rows), labels, weights, batches)
+        prepared = TrainingBatches(_part(self._encoded, rows), labels, weights, batches)
         optimisation = Optimisation(batch_size=BATCH, learning_rate=learning_rate)
-        self._model = train(self._model, lessons, optimisation, self._seed).model
+        self._model = train(self._model, prepared, optimisation, self._seed).model
         self._seed += 1
         return len(batches)
 
@@ -93,9 +93,9 @@ class TransformerLearner:
         return TransformerLearner(model, self._encoded, self._seed)
 
 
-def tokenizer_file(folder: Path, examples: Examples) -> Path:
-    """Where the tokenizer of these examples is kept in a folder of results."""
-    return folder / f"tokenizer-{examples.digest()}.json"
+def tokenizer_file(directory: Path, examples: Examples) -> Path:
+    """Where the tokenizer of these examples is kept in a directory of results."""
+    return directory / f"tokenizer-{examples.digest()}.json"
 
 
 def _part(encoded: Encoded, rows: Integers) -> Encoded:

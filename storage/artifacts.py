@@ -1,6 +1,6 @@
-"""Model files, in a folder or any store that fsspec knows, each version with a manifest whose hash the registry keeps.
+"""Store model files in a directory or any store that fsspec supports.
 
-Knows nothing of what the files mean. Nothing is fetched whose hash is not that of the registry.
+Each version has a manifest, whose hash the registry keeps; nothing with another hash is fetched.
 """
 
 import hashlib
@@ -26,8 +26,8 @@ _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 class Artifacts:
     """The versions' files below ``url``, for example ``/data/models``, ``memory://models`` or ``s3://bucket/models``.
 
-    A version's files lie in a folder named by version and hash, beside a manifest in the format of ``sha256sum``.
-    The manifest is written last: without it the folder does not count.
+    A version's files lie in a directory named by version and hash, beside a manifest in the format of ``sha256sum``.
+    The manifest is written last: without it the directory does not count.
     """
 
     def __init__(self, url: str) -> None:
@@ -37,44 +37,44 @@ class Artifacts:
             raise InvalidInput(f"artifacts URL {url!r} cannot be used: {error}: set WEIR_ARTIFACTS_URL") from error
         self._url = url
 
-    def save(self, version: str, folder: Path) -> tuple[str, str]:
-        """Store a folder's files; returns (artifact, sha256): the name to fetch them by, and the manifest's hash."""
+    def save(self, version: str, directory: Path) -> tuple[str, str]:
+        """Store a directory's files; returns (artifact, sha256): the name to fetch them by, and the manifest's hash."""
         if not _NAME.fullmatch(version) or len(version) > _VERSION_CHARACTERS:
             raise InvalidInput(f"version {version!r} is no name: letters, digits, '.', '_' and '-', at most 64 of them")
-        manifest = manifest_of(folder)
+        manifest = manifest_of(directory)
         sha256 = hashlib.sha256(manifest.encode()).hexdigest()
         artifact = f"{version}-{sha256[:16]}"
         with self._reported():
             for _, name in _entries(manifest):
                 target = self._path(artifact, name)
                 self._files.makedirs(target.rpartition("/")[0], exist_ok=True)
-                self._files.put_file(str(folder / name), target)
+                self._files.put_file(str(directory / name), target)
             self._files.pipe_file(self._path(artifact, MANIFEST), manifest.encode())
         return artifact, sha256
 
     def fetch(self, artifact: str, sha256: str, into: Path) -> Path:
-        """A local folder with the files of an artifact, below ``into``; raises BadArtifact unless every hash is right.
+        """Return a local directory with the files of an artifact, below ``into``.
 
-        What was fetched before is checked, not fetched again.
+        Files fetched before are checked, not fetched again. Raises BadArtifact unless every hash is right.
         """
         if not _NAME.fullmatch(artifact):
             raise BadArtifact(f"artifact {artifact!r} is no name of this store")
-        folder = into / artifact
-        if folder.is_dir() and _is(folder, sha256):
-            return folder
+        directory = into / artifact
+        if directory.is_dir() and _is(directory, sha256):
+            return directory
         into.mkdir(parents=True, exist_ok=True)
         partial = Path(mkdtemp(prefix=".fetching-", dir=into))
         try:
             self._download(artifact, sha256, partial)
-            shutil.rmtree(folder, ignore_errors=True)  # spoiled since it was fetched
+            shutil.rmtree(directory, ignore_errors=True)  # spoiled since it was fetched
             try:
-                partial.rename(folder)
+                partial.rename(directory)
             except OSError:  # another process was faster
-                if not _is(folder, sha256):
+                if not _is(directory, sha256):
                     raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        return folder
+        return directory
 
     def check(self, artifact: str, sha256: str) -> None:
         """Read every file of an artifact where it lies; raises BadArtifact unless every hash is right."""
@@ -139,11 +139,11 @@ class Artifacts:
             raise StoreUnavailable(f"the artifact store {self._url} does not answer: {error}") from error
 
 
-def manifest_of(folder: Path) -> str:
-    """A line for each file below a folder, sorted by name: its sha256, two spaces, its name with slashes."""
+def manifest_of(directory: Path) -> str:
+    """A line for each file below a directory, sorted by name: its sha256, two spaces, its name with slashes."""
     lines = []
-    for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
-        name = path.relative_to(folder).as_posix()
+    for path in sorted(directory.rglob("*"), key=lambda path: path.relative_to(directory).as_posix()):
+        name = path.relative_to(directory).as_posix()
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
             raise InvalidInput(f"{path} is no plain file: a version consists of plain files only")
         if path.is_file() and name != MANIFEST:
@@ -151,25 +151,25 @@ def manifest_of(folder: Path) -> str:
                 lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")
     manifest = "".join(lines)
     if not lines:
-        raise InvalidInput(f"{folder} holds no file: there is nothing to store")
+        raise InvalidInput(f"{directory} holds no file; there is nothing to store")
     list(_entries(manifest))
     return manifest
 
 
 def _entries(manifest: str) -> Iterator[tuple[str, str]]:
-    """The (hash, name) pairs of a manifest; refuses names that would lead out of the folder."""
+    """The (hash, name) pairs of a manifest; refuses names that would lead out of the directory."""
     for line in manifest.splitlines():
         match = _LINE.fullmatch(line)
         name = match[2] if match else ""
         path = PurePosixPath(name)
         if not match or path.is_absolute() or ".." in path.parts or "\\" in name or path.as_posix() != name:
-            raise BadArtifact(f"{line!r} is no line of a manifest: a name must stay below its folder")
+            raise BadArtifact(f"{line!r} is not a valid manifest line: a name must stay below its directory")
         yield match[1], name
 
 
-def _is(folder: Path, sha256: str) -> bool:
-    """Whether a folder holds exactly the files of a manifest with this hash."""
+def _is(directory: Path, sha256: str) -> bool:
+    """Whether a directory holds exactly the files of a manifest with this hash."""
     try:
-        return hashlib.sha256(manifest_of(folder).encode()).hexdigest() == sha256
+        return hashlib.sha256(manifest_of(directory).encode()).hexdigest() == sha256
     except InvalidInput:
         return False

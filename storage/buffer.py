@@ -166,8 +166,8 @@ class Buffer:
     """The pool of samples, written by any number of workers.
 
     ``capacities`` are the places of each stratum; the first use writes them, and they hold for all. Growing keeps a
-    stratum's κ, shrinking raises it at the next trim. ``rules`` say what the keys of each stratum are made with; where
-    the buffer's are made otherwise nothing is stored, and every call raises Unavailable until `Rescoring` was at work.
+    stratum's κ, shrinking raises it at the next trim. ``scoring_configs`` describe what the keys of each stratum are
+    made with; where the buffer's differ nothing is stored, and every call raises Unavailable until `Rescoring` has run.
     ``subject_capacities`` are the rows of each stratum that a subject may hold: all, or changed as places are.
     ``topic_id`` is that of the topic whose partitions are flushed. Safe to be used by several threads, a partition
     being flushed by one at a time.
@@ -179,13 +179,13 @@ class Buffer:
         capacities: Mapping[str, int],
         topic_id: UUID,
         positive_from: Outcome = Outcome.CLICK,
-        rules: Mapping[str, str] | None = None,
+        scoring_configs: Mapping[str, str] | None = None,
         subject_capacities: Mapping[str, int] | None = None,
     ) -> None:
         self._engine = engine
         self._capacities = dict(capacities)
         self._subject_capacities = dict(capacities if subject_capacities is None else subject_capacities)
-        self._rules = {name: (rules or {}).get(name, "") for name in capacities}
+        self._scoring_configs = {name: (scoring_configs or {}).get(name, "") for name in capacities}
         self._topic_id = topic_id
         self._labels = list(label_table(positive_from))
         self._thresholds: AdmissionThresholds | None = None
@@ -253,7 +253,7 @@ class Buffer:
         bounds = self._subject_capacities
         write = insert(row).values(
             [
-                {"stratum": name, "capacity": n, "rule": self._rules[name], "subject_capacity": bounds[name]}
+                {"stratum": name, "capacity": n, "rule": self._scoring_configs[name], "subject_capacity": bounds[name]}
                 for name, n in places
             ]
         )
@@ -272,8 +272,8 @@ class Buffer:
         """The thresholds of all strata and subjects; Unavailable when keys are not made as ours are."""
         found = connection.execute(_THRESHOLDS).all()
         strata = {row.stratum: row for row in found}
-        for name in sorted(strata.keys() | self._rules.keys()):
-            theirs, ours = strata[name].rule if name in strata else None, self._rules.get(name)
+        for name in sorted(strata.keys() | self._scoring_configs.keys()):
+            theirs, ours = strata[name].rule if name in strata else None, self._scoring_configs.get(name)
             if theirs != ours:
                 raise Unavailable(
                     f"the buffer's keys of stratum {name} are made by {theirs or 'no known rule'!r}, those of this "

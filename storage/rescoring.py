@@ -59,7 +59,7 @@ _REPLACE = sa.text("""
         UPDATE buffer_samples s SET importance = r.importance, estimator = r.estimator, model = r.model
         FROM rescored r JOIN changed USING (id) WHERE s.id = r.id
     ), opened AS (
-        UPDATE buffer_strata SET threshold = '-Infinity', epoch = epoch + 1, rule = :rule WHERE stratum = :anew
+        UPDATE buffer_strata SET threshold = '-Infinity', epoch = epoch + 1, rule = :config WHERE stratum = :anew
     ), forgotten AS (
         DELETE FROM buffer_subjects WHERE stratum = :anew
     )
@@ -92,27 +92,27 @@ _DISSOLVE = sa.text("""
 class Rescoring:
     """Makes keys of the buffer anew, by ``policy`` and ``score``.
 
-    ``rules`` say what they are made with then, for every stratum that the buffer is to have. A process that ends on the
-    way leaves each stratum as it was, or done.
+    ``scoring_configs`` describe what the new keys are made with, for every stratum that the buffer is to have. A
+    process that ends on the way leaves each stratum either unchanged or done.
     """
 
     def __init__(
         self,
         engine: sa.Engine,
         policy: AdmissionPolicy,
-        rules: Mapping[str, str],
+        scoring_configs: Mapping[str, str],
         score: Score,
         told: Told | None = None,
     ) -> None:
         self._engine = engine
         self._policy = policy
-        self._rules = dict(rules)
+        self._scoring_configs = dict(scoring_configs)
         self._score = score
         self._told = told
 
     def due(self) -> list[str]:
         """Strata whose keys are made with something else; they must be scored again before anything is offered."""
-        return [name for name, rule in self._stored().items() if rule != self._rule(name)]
+        return [name for name, config in self._stored().items() if config != self._config_of(name)]
 
     def bring(self) -> dict[str, int]:
         """Score again what is `due`, and merge strata that are not wanted any more into those of their rows' labels.
@@ -121,7 +121,7 @@ class Rescoring:
         scored once: what a process of other rules takes back meanwhile stays `due`, or the two would never end.
         """
         scored = {name: self._anew(name, only_if_due=True) for name in self.due()}
-        for name in self._stored().keys() - self._rules.keys():
+        for name in self._stored().keys() - self._scoring_configs.keys():
             self._dissolve(name)
         return scored
 
@@ -137,7 +137,7 @@ class Rescoring:
 
     def _anew(self, name: str, *, only_if_due: bool) -> int:
         with self._collected(stratum=name) as connection, self._alone(connection):
-            if only_if_due and self._rules_in(connection).get(name) == self._rule(name):
+            if only_if_due and self._configs_in(connection).get(name) == self._config_of(name):
                 return 0  # another process was faster
             while rows := self._page(connection, stratum=name):  # what came meanwhile
                 connection.execute(_SCORED, self._scored(rows))
@@ -149,7 +149,9 @@ class Rescoring:
         Conflict when the keys of a stratum are made with something else.
         """
         with self._collected(model=model) as connection, self._alone(connection):
-            if other := [name for name, rule in self._rules_in(connection).items() if rule != self._rule(name)]:
+            if other := [
+                name for name, config in self._configs_in(connection).items() if config != self._config_of(name)
+            ]:
                 raise Conflict(f"the keys of stratum {other[0]} are made otherwise: score the whole buffer again first")
             while rows := self._page(connection, model=model):  # what came meanwhile
                 connection.execute(_SCORED, self._scored(rows))
@@ -157,8 +159,8 @@ class Rescoring:
 
     def _replace(self, connection: sa.Connection, anew: str | None) -> int:
         """Put the new scores in place, and let go what falls to its threshold, or has no weight any more."""
-        rule = None if anew is None else self._rule(anew)
-        scored = int(connection.scalar(_REPLACE, {"anew": anew, "rule": rule}) or 0)
+        config = None if anew is None else self._config_of(anew)
+        scored = int(connection.scalar(_REPLACE, {"anew": anew, "config": config}) or 0)
         buffer.trim(connection)
         return scored
 
@@ -168,15 +170,15 @@ class Rescoring:
             connection.execute(_DISSOLVE, {"stratum": name, "positive": POSITIVE, "negative": NEGATIVE})
             buffer.trim(connection)
 
-    def _rule(self, stratum: str) -> str:
+    def _config_of(self, stratum: str) -> str:
         """A stratum that is not wanted any more is made as those that take its rows."""
-        return self._rules.get(stratum, self._rules[NEGATIVE])
+        return self._scoring_configs.get(stratum, self._scoring_configs[NEGATIVE])
 
     def _stored(self) -> dict[str, str]:
         with transaction(self._engine) as connection:
-            return self._rules_in(connection)
+            return self._configs_in(connection)
 
-    def _rules_in(self, connection: sa.Connection) -> dict[str, str]:
+    def _configs_in(self, connection: sa.Connection) -> dict[str, str]:
         row = tables.strata
         found = connection.execute(sa.select(row.c.stratum, row.c.rule).order_by(row.c.stratum))
         return {each.stratum: each.rule for each in found}

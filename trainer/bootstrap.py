@@ -1,6 +1,6 @@
-"""The first version: the built-in model trained on history, or any model folder of transformers taken over.
+"""The first version: the built-in model trained on history, or any model directory of transformers taken over.
 
-Knows nothing of the registry; writes a folder.
+Knows nothing of the registry; writes a directory.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,15 +15,15 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from importance.errors import BadArtifact, InvalidInput, WeirError
 from importance.sample import Sample
-from trainer import folder as versions
 from trainer import minilm
-from trainer.finetune import Lessons, Optimisation, Progress, train
-from trainer.folder import INTERACTION, PAIR, Card, Model
+from trainer import version_directory as versions
+from trainer.finetune import Optimisation, Progress, TrainingBatches, train
 from trainer.labelled import Labelled
 from trainer.memory import remember
 from trainer.model import InteractionModel, PairClassifier, Shape
-from trainer.proof import prove
 from trainer.tokens import MAX_TOKENS, Tokens, item_text
+from trainer.validation import validate
+from trainer.version_directory import INTERACTION, PAIR, Card, Model
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -62,8 +62,8 @@ def train_first(
     size = training.optimisation.batch_size
     order = np.concatenate([rng.permutation(len(samples)) for _ in range(training.epochs)])
     batches = [order[start : start + size] for start in range(0, len(order), size)]
-    lessons = Lessons(model.tokens.encode(samples), labels, np.ones(len(samples)), batches)
-    tuned = train(model, lessons, training.optimisation, seed, progress)
+    prepared = TrainingBatches(model.tokens.encode(samples), labels, np.ones(len(samples)), batches)
+    tuned = train(model, prepared, training.optimisation, seed, progress)
     known = frozenset(sample.item for sample in samples)
     first = remember(tuned, None, plain or Labelled((), np.empty(0, np.int64)))
     return versions.save(replace(first, known_items=known), into)
@@ -99,23 +99,23 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
 
 
 def from_pretrained(
-    name_or_folder: str, into: Path, seed: int = 0, max_tokens: int = MAX_TOKENS, gradient_fallback: bool = False
+    name_or_directory: str, into: Path, seed: int = 0, max_tokens: int = MAX_TOKENS, gradient_fallback: bool = False
 ) -> Path:
-    """Take over a model of transformers, from a folder or by its name on the Hub, as a version in ``into``.
+    """Take over a model of transformers, from a directory or by its name on the Hub, as a version in ``into``.
 
-    ``minilm`` is the one of the extra of that name. A folder is read without any network; a name may be downloaded.
+    ``minilm`` is the one of the extra of that name. A directory is read without any network; a name may be downloaded.
     Only safetensors are read and no code of the model is run. A model without a classifier gets a new one of one logit,
     drawn from ``seed``. With ``gradient_fallback`` its gradient norms may be computed sample by sample.
     """
-    source = minilm.folder() if name_or_folder == minilm.NAME else Path(name_or_folder).expanduser()
+    source = minilm.directory() if name_or_directory == minilm.NAME else Path(name_or_directory).expanduser()
     local = source.is_dir()
     if local and versions.is_version(source):
-        version = versions.load(source, with_moments=True, with_companions=True)
+        version = versions.load(source, with_moments=True, with_auxiliary=True)
         allowed = version.card.gradient_fallback or gradient_fallback
         card = msgspec.structs.replace(version.card, gradient_fallback=allowed)
         return versions.save(replace(version, card=card), into)
     options = {"local_files_only": local, "trust_remote_code": False}
-    origin = str(source) if local else name_or_folder
+    origin = str(source) if local else name_or_directory
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()  # or it reports at length that a classifier is new
     try:
@@ -135,13 +135,13 @@ def from_pretrained(
         reason = " ".join(str(error).split())[:200]
         kind = BadArtifact if local else InvalidInput
         raise kind(
-            f"model {name_or_folder!r} cannot be loaded: {reason}; set WEIR_MODEL to a folder or name"
+            f"model {name_or_directory!r} cannot be loaded: {reason}; set WEIR_MODEL to a directory or name"
         ) from error
-    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):  # where a folder has none, one is made up
-        raise BadArtifact(f"model {name_or_folder!r} has no tokenizer that knows a word: add its tokenizer.json")
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):  # where a directory has none, one is made up
+        raise BadArtifact(f"model {name_or_directory!r} has no tokenizer that knows a word: add its tokenizer.json")
     network.eval()
     reads_types = "token_type_ids" in tokenizer.model_input_names
     card = Card(PAIR, max_tokens, tokenizer.pad_token_id or 0, seed, reads_types, gradient_fallback)
     model = Model(PairClassifier(network, reads_types), Tokens(backend, card.pad_id, max_tokens), card)
-    prove(model, f"model {name_or_folder!r}")
+    validate(model, f"model {name_or_directory!r}")
     return versions.save(model, into)

@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from importance.sample import Sample
-from trainer import folder as versions
+from trainer import version_directory as versions
 from trainer.evaluation import Evaluation, evaluate
 from trainer.finetune import FineTuning, TrainingRows, Tuned, fine_tune
-from trainer.folder import Model
 from trainer.forward import run
 from trainer.gate import Decision, GatePolicy, decide
 from trainer.labelled import Labelled
 from trainer.memory import remember, weights_of
+from trainer.version_directory import Model
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -68,7 +68,7 @@ def learn(
     """Fine-tune the base and judge the result against the serving version."""
     holdout = held.holdout
     serving = versions.load(start.serving, device)
-    base = versions.load(start.base, device, with_moments=True, with_companions=True)
+    base = versions.load(start.base, device, with_moments=True, with_auxiliary=True)
     before = weights_of(base)
     tuned = fine_tune(base, rows, tuning, seed, stop=stop)
     if tuned.finished:

@@ -11,7 +11,7 @@ from importance.errors import InvalidInput
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-_LEAST_PROBABILITY = 1e-7  # a log-loss is cut there: one sure mistake must not outweigh all else
+_MIN_PROBABILITY = 1e-7  # a log-loss is cut there: one sure mistake must not outweigh all else
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def evaluate(labels: Integers, prediction: Floats) -> Evaluation:
     hits = float((positive & chosen).sum())
     precision = hits / chosen.sum() if chosen.any() else 0.0
     recall = hits / positive.sum()
-    sure = np.clip(np.where(positive, prediction, 1 - prediction), _LEAST_PROBABILITY, 1.0)
+    sure = np.clip(np.where(positive, prediction, 1 - prediction), _MIN_PROBABILITY, 1.0)
     counts = quality.empty_counts()
     np.add.at(counts, (labels, quality.bin_of(prediction)), 1)
     return Evaluation(

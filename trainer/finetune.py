@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from importance.errors import InvalidInput
 from importance.sample import Sample
-from trainer.folder import INTERACTION, PAIR, Model
 from trainer.model import losses, positive_probability
 from trainer.tokens import Encoded
+from trainer.version_directory import INTERACTION, PAIR, Model
 
 Progress = Callable[[int, int, float], None]
 """Called after each step with the steps done, the steps in all, and the step's mean loss in nats."""
@@ -88,7 +88,7 @@ class TrainingRows:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Lessons:
+class TrainingBatches:
     """Encoded samples with ``labels`` and loss ``weights`` [n], and ``batches``: the row numbers of each step."""
 
     encoded: Encoded
@@ -132,8 +132,8 @@ def fine_tune(
     used, places = np.unique(np.concatenate(batches), return_inverse=True)
     encoded = model.tokens.encode([rows.samples[row] for row in used])
     split = np.split(places, np.cumsum([len(batch) for batch in batches])[:-1])
-    lessons = Lessons(encoded, rows.labels[used], rows.weights[used], split)
-    return train(model, lessons, tuning.optimisation, seed, progress, stop)
+    prepared = TrainingBatches(encoded, rows.labels[used], rows.weights[used], split)
+    return train(model, prepared, tuning.optimisation, seed, progress, stop)
 
 
 def mixed_batches(fresh: NDArray[np.bool_], tuning: FineTuning, rng: np.random.Generator) -> Iterator[Indices]:
@@ -154,7 +154,7 @@ def mixed_batches(fresh: NDArray[np.bool_], tuning: FineTuning, rng: np.random.G
 
 def train(
     model: Model,
-    lessons: Lessons,
+    data: TrainingBatches,
     optimisation: Optimisation,
     seed: int,
     progress: Progress | None = None,
@@ -164,18 +164,18 @@ def train(
     network, device = model.network, model.device
     network.requires_grad_(True)
     optimizer = _optimizer(model, optimisation)
-    wanted = torch.from_numpy(lessons.labels).to(device)
-    weighted = torch.from_numpy(lessons.weights).float().to(device)
+    wanted = torch.from_numpy(data.labels).to(device)
+    weighted = torch.from_numpy(data.weights).float().to(device)
     total, done = 0.0, 0
     right: list[Tensor] = []
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         network.train()
-        for rows in lessons.batches:
+        for rows in data.batches:
             if stop is not None and stop.is_set():
                 break
             at = torch.from_numpy(rows).to(device)
-            output = network(lessons.encoded.batch(rows).to(device))
+            output = network(data.encoded.batch(rows).to(device))
             loss: Tensor = (losses(output.logits, wanted[at]) * weighted[at]).mean()
             optimizer.zero_grad()
             torch.autograd.backward(loss)
@@ -184,14 +184,14 @@ def train(
             total, done = total + loss.item(), done + 1
             right.append((positive_probability(output.logits.detach()) >= 0.5) == wanted[at].bool())
             if progress is not None:
-                progress(done, len(lessons.batches), loss.item())
+                progress(done, len(data.batches), loss.item())
     optimizer.zero_grad()
     network.eval()
     moments = _moments(network, optimizer)
-    met = lessons.encoded.pairs(np.concatenate([*lessons.batches[:done], np.empty(0, np.int64)]))
+    met = data.encoded.pairs(np.concatenate([*data.batches[:done], np.empty(0, np.int64)]))
     answers = torch.cat([*right, torch.empty(0, dtype=torch.bool, device=device)]).cpu().numpy()
     tuned = replace(model, moments=moments)
-    return Tuned(tuned, done, total / max(done, 1), done == len(lessons.batches), met, answers)
+    return Tuned(tuned, done, total / max(done, 1), done == len(data.batches), met, answers)
 
 
 def _optimizer(model: Model, optimisation: Optimisation) -> torch.optim.AdamW:

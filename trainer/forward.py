@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from importance.estimators import BACKWARD, Estimator, Forward
-from trainer.folder import Model, Weights
 from trainer.model import Output, losses, positive_probability
 from trainer.tokens import Batch, Encoded
+from trainer.version_directory import Model, Weights
 
 MICRO_BATCH = 128
 """Samples a pass; 128 to 512 are equally fast on one core, and the smallest holds the least memory."""

@@ -11,15 +11,15 @@ from importance.evidence import paired_auc
 
 @dataclass(frozen=True, slots=True)
 class GatePolicy:
-    """``margin``: AUC that a candidate may be worse; ``alpha``: one-sided level; ``least_samples`` of the holdout."""
+    """``margin``: AUC that a candidate may be worse; ``alpha``: one-sided level; ``min_samples`` of the holdout."""
 
     margin: float = 0.01
     alpha: float = 0.05
-    least_samples: int = 200
+    min_samples: int = 200
 
     def __post_init__(self) -> None:
         """Refuse a gate that decides nothing."""
-        if not 0 <= self.margin < 1 or not 0 < self.alpha < 0.5 or self.least_samples < 4:
+        if not 0 <= self.margin < 1 or not 0 < self.alpha < 0.5 or self.min_samples < 4:
             raise InvalidInput(f"{self} is no gate: margin in [0, 1), alpha in (0, 0.5), at least 4 samples")
 
 
@@ -46,8 +46,8 @@ def decide(
     """
     nan = float("nan")
     smallest = min(int((labels == 1).sum()), int((labels == 0).sum()))
-    if len(labels) < policy.least_samples or smallest < 2:
-        needed = f"the gate needs {policy.least_samples} and 2"
+    if len(labels) < policy.min_samples or smallest < 2:
+        needed = f"the gate needs {policy.min_samples} and 2"
         return Decision(False, f"holdout has {len(labels)} samples, {smallest} of the rarer label; {needed}", nan, nan)
     auc = paired_auc(labels, candidate, serving, subjects)
     bound = auc.lower(policy.alpha)

@@ -18,10 +18,10 @@ from importance.estimators import BACKWARD, Estimator, Forward, State
 from importance.estimators.memory import choose_centres, count_forgotten, fit_holdout, validation_gradient
 from importance.mixture import GUARD
 from trainer.finetune import Tuned
-from trainer.folder import Model, Weights
 from trainer.forward import passes, provided, run
 from trainer.labelled import Labelled
 from trainer.tokens import Encoded
+from trainer.version_directory import Model, Weights
 
 MEASURED = 2_000
 """Samples that a version is measured on, and as many others that it learns from: the rate of a top tenth is then right

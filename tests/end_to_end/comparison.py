@@ -37,7 +37,7 @@ def assert_buffer(service: Service, oracle: Oracle) -> None:
     """After a final trim: samples, keys, thresholds, labels, strata, probabilities."""
     settings = service.settings
     Buffer(
-        service.engine, values.capacities(settings), service.topic_id, rules=values.rules(settings),
+        service.engine, values.capacities(settings), service.topic_id, scoring_configs=values.scoring_configs(settings),
         subject_capacities=values.subject_capacities(settings),
     ).trim()  # fmt: skip
     expected = oracle.buffer()

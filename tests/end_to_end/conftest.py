@@ -20,7 +20,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the built-in model, untrained: for a base model anybody's will do."""
     from tests.end_to_end.traffic import samples
     from trainer.bootstrap import FirstTraining, build
-    from trainer.folder import save
+    from trainer.version_directory import save
 
     return save(build(samples(), FirstTraining(), seed=0), tmp_path_factory.mktemp("model"))
 

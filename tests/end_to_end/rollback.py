@@ -18,7 +18,7 @@ from stream.topics import end_offsets
 from tests.end_to_end.service import Service
 from tests.end_to_end.traffic import samples
 from tests.end_to_end.worker import WorkerProcess
-from trainer import folder as versions
+from trainer import version_directory as versions
 from trainer.bootstrap import FirstTraining, build
 from trainer.scorer import Scorer, Worth
 from weir.operations import Operations, announcer

@@ -25,7 +25,7 @@ from storage.registry import Registry
 from stream.connection import KafkaConnection
 from stream.replay import Target, replay
 from stream.topics import Topics, planned, provision
-from trainer import folder as versions
+from trainer import version_directory as versions
 from trainer.bootstrap import FirstTraining, train_first
 from trainer.device import use_threads
 from trainer.finetune import FineTuning, TrainingRows, fine_tune

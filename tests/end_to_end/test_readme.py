@@ -75,7 +75,7 @@ def reader(own_kafka: KafkaServer, own_postgres: TestPostgres, tmp_path: Path) -
     return reader
 
 
-def hugging_face_folder(into: Path) -> Path:
+def hugging_face_directory(into: Path) -> Path:
     """A tiny random BERT, as anybody's tool of transformers writes it."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
@@ -97,7 +97,7 @@ def test_a_reader_takes_weir_to_servers_of_the_house_with_another_model_and_adds
 ) -> None:
     reader.types("weir migrate")
     reader.types("weir topics")
-    folder = hugging_face_folder(reader.home / "bert")
+    folder = hugging_face_directory(reader.home / "bert")
     said = reader.types("weir models init", "--untrained", WEIR_MODEL=str(folder))
     assert said == "v1 serves (entry 1 of the log)\n"
     assert all(f"`weir {role}`" in README for role in ("worker", "trainer", "api"))

@@ -277,7 +277,7 @@ def _model(settings: "Settings") -> tuple[State, str]:
     if settings.model == "builtin":
         return "ok", "builtin; weir models init trains version 1 on a data set's history"
     if settings.model == minilm.NAME:
-        return "ok", f"{minilm.NAME}, {minilm.folder()}"
+        return "ok", f"{minilm.NAME}, {minilm.directory()}"
     folder = Path(settings.model)
     if folder.is_dir():
         lacking = [name for name in ("config.json",) if not (folder / name).is_file()]

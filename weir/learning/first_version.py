@@ -12,7 +12,7 @@ from importance.errors import Conflict, InvalidInput
 from importance.sample import Sample, label
 from storage.artifacts import Artifacts
 from storage.registry import Entry, Registry
-from trainer import folder as versions
+from trainer import version_directory as versions
 from trainer.bootstrap import FirstTraining, from_pretrained, train_first
 from trainer.cycle import predict
 from trainer.device import choose, use_threads

@@ -47,7 +47,7 @@ def ready_database(engine: Engine) -> bool:
 
 def rescoring(settings: Settings, engine: Engine, score: Score, told: Told | None = None) -> Rescoring:
     """What makes the keys of the buffer anew as these settings want them."""
-    return Rescoring(engine, values.admission(settings), values.rules(settings), score, told)
+    return Rescoring(engine, values.admission(settings), values.scoring_configs(settings), score, told)
 
 
 def announcing(settings: Settings, registry: Registry, kafka: Watch) -> Announce:

@@ -25,7 +25,7 @@ from storage.registry import Active, Registry
 from storage.requests import Requests
 from storage.runs import LEARNED, PROMOTED, REJECTED, RESULTS, SUPERSEDED, Run, Runs
 from stream.reports import KAFKA, STORAGE
-from trainer import folder as versions
+from trainer import version_directory as versions
 from trainer.cycle import Candidate, Held, Start, learn
 from trainer.device import choose, use_threads
 from trainer.finetune import TrainingRows

@@ -100,13 +100,13 @@ def effects(
 ) -> Effects:
     """What a worker does with what it reads of a topic, when it scores by ``score``."""
     progresses = Progresses(engine, topic)
-    admission, rules = values.admission(settings), values.rules(settings)
+    admission, configs = values.admission(settings), values.scoring_configs(settings)
     buffer = Buffer(
         engine,
         values.capacities(settings),
         topic,
         values.positive_from(settings),
-        rules,
+        configs,
         values.subject_capacities(settings),
     )
 
@@ -128,7 +128,7 @@ def _bring(settings: Settings, engine: Engine, serving: Serving) -> bool:
     """Score again what in the buffer has keys of other settings, before anything is offered; True, or Unavailable."""
     scored = rescoring(settings, engine, serving.scorer.score).bring()
     if scored:
-        by = values.rules(settings)[POSITIVE]
+        by = values.scoring_configs(settings)[POSITIVE]
         _log.info("the buffer is scored again: its keys were made otherwise", rows=scored, by=by)
     return True
 

@@ -12,10 +12,10 @@ from importance.errors import InvalidInput, NotFound
 from storage.artifacts import Artifacts
 from storage.engine import create_engine
 from storage.registry import Registry
-from trainer import folder as versions
+from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
 from trainer.device import choose, use_threads
-from trainer.folder import Model
+from trainer.version_directory import Model
 from weir.demo.addresses import located
 from weir.learning.first_version import Progress, build_first, dataset_history
 from weir.process.scratch import scratch, sweep
@@ -40,7 +40,7 @@ def find(settings: Settings, wanted: str | None, progress: Progress) -> tuple[st
     sweep()
     with scratch("score") as into:
         name, folder = _folder(settings, wanted, into, progress)
-        return name, versions.load(folder, choose(settings.device), with_companions=True)
+        return name, versions.load(folder, choose(settings.device), with_auxiliary=True)
 
 
 def _folder(settings: Settings, wanted: str | None, into: Path, progress: Progress) -> tuple[str, Path]:

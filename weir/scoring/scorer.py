@@ -9,8 +9,8 @@ from importance.errors import InvalidInput
 from importance.mixture import Mixture
 from importance.scale import Scale
 from importance.scores import Floats
-from trainer.folder import Model
 from trainer.forward import provided, run
+from trainer.version_directory import Model
 from weir.scoring.rows import Rows
 
 

@@ -27,5 +27,5 @@ def trigger(settings: Settings, after_failure: bool = False) -> TriggerPolicy:
         after_samples=train_after_samples(settings),
         after_seconds=settings.train_after_seconds,
         cooldown_seconds=max(settings.train_cooldown_seconds, settings.retry_limit_seconds if after_failure else 0.0),
-        least_samples=settings.train_least_samples,
+        min_samples=settings.train_least_samples,
     )

@@ -78,7 +78,7 @@ def admission(settings: Settings) -> AdmissionPolicy:
     )
 
 
-def rules(settings: Settings) -> dict[str, str]:
+def scoring_configs(settings: Settings) -> dict[str, str]:
     """What the keys of each stratum are made with."""
     worth, policy = str(mixture(settings)), admission(settings)
     if settings.selection == TOP_FRACTION:

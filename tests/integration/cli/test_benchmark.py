@@ -135,7 +135,7 @@ def test_an_output_that_is_a_file_is_one_line_and_stays(
     (tmp_path / "out").write_text("mine")
     assert run(arguments) == 2
     complaint = capsys.readouterr().err
-    assert "out can be no folder of results: File exists; take another --output" in complaint
+    assert "out is not a usable results directory: File exists; take another --output" in complaint
     assert complaint.count("\n") == 1
     assert (tmp_path / "out").read_text() == "mine"
 

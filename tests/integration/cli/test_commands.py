@@ -265,7 +265,7 @@ def test_what_the_buffer_says_of_the_stream_is_shown_beside_what_it_was(
     weir("migrate")
     chosen = settings.read()
     engine = create_engine(database)
-    buffer = Buffer(engine, values.capacities(chosen), TOPIC, rules=values.rules(chosen))
+    buffer = Buffer(engine, values.capacities(chosen), TOPIC, scoring_configs=values.scoring_configs(chosen))
     samples = [
         offer(f"i{n}", 0.0, actions=n % 2, attributes={"country": "France" if n < 30 else "Malta"}).sample
         for n in range(100)

@@ -15,7 +15,7 @@ from storage.artifacts import Artifacts
 from storage.engine import create_engine
 from storage.registry import Registry
 from tests.conftest import TestPostgres
-from trainer import folder as versions
+from trainer import version_directory as versions
 from trainer.bootstrap import FirstTraining, build
 from weir.operations import Operations
 from weir.roles.serving import Serving

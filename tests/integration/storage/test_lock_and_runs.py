@@ -96,11 +96,11 @@ def test_what_was_not_carried_through_is_passed_over_when_the_last_lesson_is_ask
     runs.finish(learned, "rejected")
     for result in ("failed", "interrupted"):
         runs.finish(runs.start("amount", {"samples": 20}), result)
-    last, lesson = runs.last(), runs.last(LEARNED)
+    last, learned_run = runs.last(), runs.last(LEARNED)
     assert last is not None
     assert last.result == "interrupted"
-    assert lesson is not None
-    assert lesson.id == learned
+    assert learned_run is not None
+    assert learned_run.id == learned
 
 
 def test_a_wish_waits_until_a_run_was_carried_through_and_not_a_moment_longer(engine: sa.Engine) -> None:

@@ -27,7 +27,7 @@ COUNTED = """
 """
 
 
-def rules(worth: str, policy: AdmissionPolicy = POLICY) -> dict[str, str]:
+def configs(worth: str, policy: AdmissionPolicy = POLICY) -> dict[str, str]:
     return {name: policy.rule(name, worth) for name in STRATA}
 
 
@@ -49,7 +49,7 @@ def offered(buffer: Buffer, first: int, count: int, score: Score) -> list[Offer]
 
 
 def owner(engine: sa.Engine, worth: str = "loss", partition: int = 0) -> Owner:
-    return Owner(engine, Buffer(engine, PLACES, TOPIC, rules=rules(worth)), partition)
+    return Owner(engine, Buffer(engine, PLACES, TOPIC, scoring_configs=configs(worth)), partition)
 
 
 def estimators(engine: sa.Engine) -> dict[str, set[str]]:
@@ -67,7 +67,7 @@ def test_another_estimator_is_refused_in_one_line_that_names_the_command_and_not
     first = owner(engine)
     first.flush(offered(first.buffer, 0, 40, scoring("loss")))
     before = rows(engine, "SELECT id FROM buffer_keys ORDER BY id")
-    second = Buffer(engine, PLACES | {NEGATIVE: 1}, TOPIC, rules=rules("entropy"))
+    second = Buffer(engine, PLACES | {NEGATIVE: 1}, TOPIC, scoring_configs=configs("entropy"))
     for act in (second.thresholds, second.trim):
         with pytest.raises(Unavailable, match="run 'weir buffer rescore', or restart") as caught:
             act()
@@ -80,7 +80,7 @@ def test_another_estimator_is_refused_in_one_line_that_names_the_command_and_not
 def test_after_scoring_again_a_stratum_knows_one_estimator_and_plain_strata_are_left_alone(engine: sa.Engine) -> None:
     first = owner(engine)
     first.flush(offered(first.buffer, 0, 100, scoring("loss")))
-    rescoring = Rescoring(engine, POLICY, rules("entropy"), scoring("entropy"))
+    rescoring = Rescoring(engine, POLICY, configs("entropy"), scoring("entropy"))
     assert rescoring.due() == [NEGATIVE, POSITIVE]
     assert rescoring.bring() == {NEGATIVE: 8, POSITIVE: 8}
     assert (rescoring.due(), rescoring.bring()) == ([], {})
@@ -96,9 +96,9 @@ def test_after_scoring_again_a_stratum_knows_one_estimator_and_plain_strata_are_
 def test_another_half_life_or_floor_is_another_rule(engine: sa.Engine) -> None:
     owner(engine).buffer.thresholds()
     slow = AdmissionPolicy(POLICY.strata, "salt", half_life_seconds=60.0)
-    assert Rescoring(engine, slow, rules("loss", slow), scoring("loss")).due() == sorted(STRATA)
+    assert Rescoring(engine, slow, configs("loss", slow), scoring("loss")).due() == sorted(STRATA)
     high = AdmissionPolicy(POLICY.strata, "salt", floor=0.5)
-    assert Rescoring(engine, high, rules("loss", high), scoring("loss")).due() == [NEGATIVE, POSITIVE]
+    assert Rescoring(engine, high, configs("loss", high), scoring("loss")).due() == [NEGATIVE, POSITIVE]
 
 
 def test_keys_of_before_rules_were_told_are_made_anew(connect: Callable[[], sa.Engine]) -> None:
@@ -107,7 +107,7 @@ def test_keys_of_before_rules_were_told_are_made_anew(connect: Callable[[], sa.E
     with engine.begin() as connection:
         connection.execute(sa.text("INSERT INTO buffer_strata (stratum, capacity) VALUES ('negative', 3)"))
     migrate.upgrade(engine)
-    assert Rescoring(engine, POLICY, rules("loss"), scoring("loss")).bring() == {NEGATIVE: 0}
+    assert Rescoring(engine, POLICY, configs("loss"), scoring("loss")).bring() == {NEGATIVE: 0}
     assert owner(engine).buffer.thresholds()[NEGATIVE].epoch == 1
 
 
@@ -118,13 +118,13 @@ def test_a_worker_of_the_old_rule_cannot_store_what_it_has_on_its_way_until_it_i
     worker.flush(offered(worker.buffer, 0, 40, scoring("loss")))
     late = worker.prepare(offered(worker.buffer, 40, 40, scoring("loss")))
     assert late.offers
-    Rescoring(engine, POLICY, rules("entropy"), scoring("entropy")).bring()
+    Rescoring(engine, POLICY, configs("entropy"), scoring("entropy")).bring()
     before = rows(engine, "SELECT id FROM buffer_keys ORDER BY id")
     with pytest.raises(Unavailable, match="rescore"):
         worker.buffer.remember(late)
     assert rows(engine, "SELECT id FROM buffer_keys ORDER BY id") == before
     assert rows(engine, "SELECT next FROM progress") == [(late.old_next,)]
-    Rescoring(engine, POLICY, rules("loss"), scoring("loss")).bring()
+    Rescoring(engine, POLICY, configs("loss"), scoring("loss")).bring()
     worker.buffer.remember(late)
     assert rows(engine, "SELECT next FROM progress") == [(late.progress.next,)]
     assert rows(engine, "SELECT count(*) > 0 FROM buffer_keys WHERE m < 0") == [(True,)]
@@ -145,7 +145,7 @@ def test_rows_that_come_while_the_others_are_scored_are_scored_too(
         calls.append(len(given))
         return again(given)
 
-    Rescoring(engine, POLICY, rules("loss"), score).stratum(NEGATIVE)
+    Rescoring(engine, POLICY, configs("loss"), score).stratum(NEGATIVE)
     models = rows(
         engine, "SELECT DISTINCT model FROM buffer_samples JOIN buffer_keys USING (id) WHERE stratum = 'negative'"
     )
@@ -165,17 +165,17 @@ def test_a_process_that_ends_on_the_way_leaves_the_stratum_as_it_was(engine: sa.
         raise Unavailable("the model is away")
 
     with pytest.raises(Unavailable, match="the model is away"):
-        Rescoring(engine, POLICY, rules("entropy"), fails).bring()
+        Rescoring(engine, POLICY, configs("entropy"), fails).bring()
     assert (rows(engine, state), rows(engine, "SELECT * FROM buffer_strata ORDER BY 1")) == before
-    assert Rescoring(engine, POLICY, rules("entropy"), scoring("entropy")).bring() == {NEGATIVE: 8, POSITIVE: 8}
+    assert Rescoring(engine, POLICY, configs("entropy"), scoring("entropy")).bring() == {NEGATIVE: 8, POSITIVE: 8}
 
 
 def test_more_rows_than_a_page_are_all_scored_and_told(engine: sa.Engine) -> None:
     places = dict.fromkeys(STRATA, 3 * PAGE)
-    worker = Owner(engine, Buffer(engine, places, TOPIC, rules=rules("loss")))
+    worker = Owner(engine, Buffer(engine, places, TOPIC, scoring_configs=configs("loss")))
     worker.flush(offered(worker.buffer, 0, 6 * PAGE, scoring("loss")))
     told: list[int] = []
-    rescoring = Rescoring(engine, POLICY, rules("entropy"), scoring("entropy"), told.append)
+    rescoring = Rescoring(engine, POLICY, configs("entropy"), scoring("entropy"), told.append)
     scored = rescoring.stratum(NEGATIVE)
     assert scored == rows(engine, "SELECT count(*) FROM buffer_keys WHERE stratum = 'negative'")[0][0]
     assert told == [PAGE, 2 * PAGE, scored]
@@ -187,7 +187,7 @@ def test_several_processes_that_start_at_once_score_again_once(
 ) -> None:
     worker = owner(engine)
     worker.flush(offered(worker.buffer, 0, 200, scoring("loss")))
-    several = [Rescoring(connect(), POLICY, rules("entropy"), scoring("entropy")) for _ in range(3)]
+    several = [Rescoring(connect(), POLICY, configs("entropy"), scoring("entropy")) for _ in range(3)]
     with ThreadPoolExecutor(len(several)) as threads:
         list(threads.map(Rescoring.bring, several))
     assert rows(engine, "SELECT DISTINCT epoch FROM buffer_strata WHERE stratum IN ('positive', 'negative')") == [(1,)]
@@ -205,10 +205,10 @@ def test_two_processes_with_different_rules_do_not_undo_each_other_for_ever(
     def score(given: Sequence[Sample]) -> Scores:
         calls.append(len(given))
         if len(calls) <= 6:
-            Rescoring(connect(), POLICY, rules("loss"), scoring("loss")).bring()
+            Rescoring(connect(), POLICY, configs("loss"), scoring("loss")).bring()
         return scoring("entropy")(given)
 
-    first = Rescoring(engine, POLICY, rules("entropy"), score)
+    first = Rescoring(engine, POLICY, configs("entropy"), score)
     assert first.bring() == {NEGATIVE: 8, POSITIVE: 8}
     assert len(calls) == 2
     assert first.due() == [NEGATIVE]
@@ -229,7 +229,7 @@ def test_workers_store_on_while_the_buffer_is_scored_again_and_again(
         done = [threads.submit(work, number) for number in range(3)]
         again = threads.submit(
             lambda: [
-                Rescoring(engine, POLICY, rules("loss"), scoring("loss", f"v{n}")).stratum(NEGATIVE) for n in range(5)
+                Rescoring(engine, POLICY, configs("loss"), scoring("loss", f"v{n}")).stratum(NEGATIVE) for n in range(5)
             ]
         )
         for each in [*done, again]:
@@ -247,7 +247,7 @@ def test_what_one_version_scored_is_scored_again_alone(engine: sa.Engine) -> Non
     worker.flush(offered(worker.buffer, 0, 10, scoring("loss", "good")))
     worker.flush(offered(worker.buffer, 10, 10, scoring("loss", "bad")))
     bad = rows(engine, "SELECT count(*) FROM buffer_samples WHERE model = 'bad'")
-    rescoring = Rescoring(engine, POLICY, rules("loss"), scoring("loss", "v2"))
+    rescoring = Rescoring(engine, POLICY, configs("loss"), scoring("loss", "v2"))
     assert [(rescoring.rows_of("bad"),)] == bad
     assert {str(model) for (model,) in rows(engine, "SELECT DISTINCT model FROM buffer_samples")} <= {"good", "v2"}
     assert rows(engine, "SELECT DISTINCT epoch FROM buffer_strata") == [(0,)]
@@ -267,7 +267,7 @@ def test_rows_of_a_version_that_come_while_its_others_are_scored_are_scored_too(
         calls.append(len(given))
         return again(given)
 
-    Rescoring(engine, POLICY, rules("loss"), score).rows_of("bad")
+    Rescoring(engine, POLICY, configs("loss"), score).rows_of("bad")
     assert rows(engine, "SELECT DISTINCT model FROM buffer_samples") == [("v2",)]
     assert consistent(engine)
 
@@ -276,19 +276,20 @@ def test_single_rows_cannot_be_scored_by_another_rule_than_their_stratum(engine:
     worker = owner(engine)
     worker.flush(offered(worker.buffer, 0, 10, scoring("loss")))
     with pytest.raises(Conflict, match="score the whole buffer again first"):
-        Rescoring(engine, POLICY, rules("entropy"), scoring("entropy")).rows_of("v1")
+        Rescoring(engine, POLICY, configs("entropy"), scoring("entropy")).rows_of("v1")
 
 
 def test_a_stratum_that_is_not_wanted_any_more_is_merged_and_the_counts_stay_right(engine: sa.Engine) -> None:
     more = PLACES | {"country=France": 5}
     worker = Owner(
-        engine, Buffer(engine, more, TOPIC, rules=rules("loss") | {"country=France": rules("loss")[NEGATIVE]})
+        engine,
+        Buffer(engine, more, TOPIC, scoring_configs=configs("loss") | {"country=France": configs("loss")[NEGATIVE]}),
     )
     worker.flush([offer(f"f{n}", 10.0 + n, "country=France", actions=n % 2) for n in range(9)])
     worker.flush(offered(worker.buffer, 0, 100, scoring("loss")))
     with pytest.raises(Unavailable, match="stratum country=France"):
         owner(engine, partition=1).buffer.thresholds()
-    assert Rescoring(engine, POLICY, rules("loss"), scoring("loss")).bring() == {}
+    assert Rescoring(engine, POLICY, configs("loss"), scoring("loss")).bring() == {}
     after = owner(engine, partition=1)
     after.buffer.trim()
     assert consistent(engine)

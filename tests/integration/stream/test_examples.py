@@ -55,7 +55,7 @@ def offers(postgres: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> An
     chosen = settings.read()
     engine = create_engine(chosen.database_url)
     upgrade(engine)
-    buffer = Buffer(engine, values.capacities(chosen), TOPIC, rules=values.rules(chosen))
+    buffer = Buffer(engine, values.capacities(chosen), TOPIC, scoring_configs=values.scoring_configs(chosen))
     samples = [shown(number) for number in range(3_000)]
     importance = np.array([1.0 + number % 7 for number in range(len(samples))])
     scores = Scores(importance, "last_layer_norm", "v1", mean_importance=4.0)

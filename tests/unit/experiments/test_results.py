@@ -47,7 +47,7 @@ def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
         Results(tmp_path, CONDITIONS)
 
 
-def test_a_run_that_ended_before_its_first_result_leaves_the_folder_to_any_other(tmp_path: Path) -> None:
+def test_a_run_that_ended_before_its_first_result_leaves_the_directory_to_any_other(tmp_path: Path) -> None:
     out = tmp_path / "out"
     Results(out, CONDITIONS)
     assert not out.exists()
@@ -113,25 +113,28 @@ def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing_behind(tmp
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "other"]
 
 
-def test_a_place_that_can_be_no_folder_is_one_line(tmp_path: Path) -> None:
+def test_a_place_that_can_be_no_directory_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
     for place in (tmp_path / "out", tmp_path / "out" / "below"):
-        with pytest.raises(InvalidInput, match=r"can be no folder of results: .*; take another --output"), held(place):
+        with (
+            pytest.raises(InvalidInput, match=r"is not a usable results directory: .*; take another --output"),
+            held(place),
+        ):
             pass
     assert (tmp_path / "out").read_text() == "mine"
 
 
-def test_two_benchmarks_do_not_write_to_one_folder(tmp_path: Path) -> None:
-    folder = tmp_path / "deep" / "out"
-    with held(folder):
-        with pytest.raises(Conflict, match="another benchmark writes to"), held(folder):
+def test_two_benchmarks_do_not_write_to_one_directory(tmp_path: Path) -> None:
+    directory = tmp_path / "deep" / "out"
+    with held(directory):
+        with pytest.raises(Conflict, match="another benchmark writes to"), held(directory):
             pass
-        Results(folder, CONDITIONS).add(_outcome("a"))
-    with held(folder):
-        assert "a" in Results(folder, CONDITIONS)
+        Results(directory, CONDITIONS).add(_outcome("a"))
+    with held(directory):
+        assert "a" in Results(directory, CONDITIONS)
 
 
-def test_a_folder_to_which_nothing_was_written_is_gone_again(tmp_path: Path) -> None:
+def test_a_directory_to_which_nothing_was_written_is_gone_again(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput), held(tmp_path / "out"):
         raise InvalidInput("no such data")
     assert not (tmp_path / "out").exists()

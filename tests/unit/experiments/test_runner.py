@@ -49,7 +49,7 @@ def test_two_files_of_one_name_share_neither_results_nor_a_tokenizer(tmp_path: P
     with pytest.raises(InvalidInput, match="take another --output"):
         run(SMALL, other, out, cache, _silent)
     run(SMALL, other, tmp_path / "other", cache, _silent)
-    tokenizers = [next(folder.glob("tokenizer-*.json")).name for folder in (out, tmp_path / "other")]
+    tokenizers = [next(directory.glob("tokenizer-*.json")).name for directory in (out, tmp_path / "other")]
     assert len(set(tokenizers)) == 2
     assert not cache.exists()
 

@@ -9,11 +9,11 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from importance.sample import Action, Sample
-from trainer import folder as versions
+from trainer import version_directory as versions
 from trainer.bootstrap import FirstTraining, build, train_first
 from trainer.device import use_threads
-from trainer.folder import Model
 from trainer.labelled import Labelled
+from trainer.version_directory import Model
 
 COLOURS = ("red", "blue", "green", "white")
 THINGS = ("lantern", "mug", "cushion", "ribbon", "clock")
@@ -104,7 +104,7 @@ def deberta() -> transformers.DebertaV2Config:
     return transformers.DebertaV2Config(**SIZE, **positions, position_buckets=4, num_labels=1)
 
 
-def hugging_face_folder(into: Path, config: transformers.PretrainedConfig, classifier: bool = True) -> Path:
+def hugging_face_directory(into: Path, config: transformers.PretrainedConfig, classifier: bool = True) -> Path:
     """A random network with a word tokenizer, in the layout of transformers."""
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *COLOURS, *THINGS, *(f"price{band}" for band in range(20))]
     tokenizer = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))

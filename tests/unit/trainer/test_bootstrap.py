@@ -8,13 +8,13 @@ import transformers
 
 from importance.errors import BadArtifact, InvalidInput
 from importance.sample import Sample
-from trainer import folder as versions
+from trainer import version_directory as versions
 from trainer.bootstrap import FirstTraining, from_pretrained, train_first
 from trainer.evaluation import evaluate
 from trainer.forward import run
 from trainer.labelled import Labelled
 
-from .conftest import ARCHITECTURES, SIZE, hugging_face_folder, labels_of, shop
+from .conftest import ARCHITECTURES, SIZE, hugging_face_directory, labels_of, shop
 
 
 def test_the_first_version_predicts_samples_it_never_saw(first: Path) -> None:
@@ -32,7 +32,7 @@ def test_training_from_one_tokenizer_is_the_same_for_a_seed(
         train_first(Labelled(samples[:100], labels[:100]), tmp_path / name, None, training, seed, base=first)
         for name, seed in (("one", 3), ("two", 3), ("three", 4))
     ]
-    weights = [(folder / "model.safetensors").read_bytes() for folder in made]
+    weights = [(directory / "model.safetensors").read_bytes() for directory in made]
     assert weights[0] == weights[1]
     assert weights[0] != weights[2]
 
@@ -40,10 +40,10 @@ def test_training_from_one_tokenizer_is_the_same_for_a_seed(
 def test_a_taken_over_network_trains_on_history_and_knows_its_items(
     samples: list[Sample], labels: np.ndarray, tmp_path: Path
 ) -> None:
-    source = hugging_face_folder(tmp_path / "source", ARCHITECTURES["distilbert"](1))
+    source = hugging_face_directory(tmp_path / "source", ARCHITECTURES["distilbert"](1))
     base = from_pretrained(str(source), tmp_path / "base")
-    folder = train_first(Labelled(samples[:64], labels[:64]), tmp_path / "first", base=base)
-    model = versions.load(folder, with_moments=True)
+    directory = train_first(Labelled(samples[:64], labels[:64]), tmp_path / "first", base=base)
+    model = versions.load(directory, with_moments=True)
     assert model.known_items == {sample.item for sample in samples[:64]}
     assert model.moments
 
@@ -66,9 +66,9 @@ def test_progress_counts_to_the_end(samples: list[Sample], labels: np.ndarray, t
 
 
 def test_a_network_without_a_classifier_gets_one_of_one_logit_drawn_from_the_seed(tmp_path: Path) -> None:
-    source = hugging_face_folder(tmp_path / "source", transformers.BertConfig(**SIZE), classifier=False)
+    source = hugging_face_directory(tmp_path / "source", transformers.BertConfig(**SIZE), classifier=False)
     made = [from_pretrained(str(source), tmp_path / name, seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))]
-    weights = [versions.load(folder).network.final.weight for folder in made]
+    weights = [versions.load(directory).network.final.weight for directory in made]
     assert weights[0].shape == (1, SIZE["hidden_size"])
     assert weights[0].equal(weights[1])
     assert not weights[0].equal(weights[2])
@@ -80,21 +80,21 @@ def test_a_version_of_ours_is_taken_over_as_it_is(first: Path, tmp_path: Path) -
         assert (copy / name).read_bytes() == (first / name).read_bytes()
 
 
-def test_a_folder_that_is_no_model_is_a_bad_artifact(tmp_path: Path) -> None:
+def test_a_directory_that_is_no_model_is_a_bad_artifact(tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     with pytest.raises(BadArtifact, match="WEIR_MODEL"):
         from_pretrained(str(tmp_path / "source"), tmp_path / "version")
 
 
 def test_a_model_with_pickled_weights_only_is_refused(tmp_path: Path) -> None:
-    source = hugging_face_folder(tmp_path / "source", ARCHITECTURES["bert"](1))
+    source = hugging_face_directory(tmp_path / "source", ARCHITECTURES["bert"](1))
     (source / "model.safetensors").rename(source / "pytorch_model.bin")
     with pytest.raises(BadArtifact):
         from_pretrained(str(source), tmp_path / "version")
 
 
-def test_a_folder_without_a_tokenizer_is_refused_and_none_is_made_up(tmp_path: Path) -> None:
-    source = hugging_face_folder(tmp_path / "source", ARCHITECTURES["bert"](1))
+def test_a_directory_without_a_tokenizer_is_refused_and_none_is_made_up(tmp_path: Path) -> None:
+    source = hugging_face_directory(tmp_path / "source", ARCHITECTURES["bert"](1))
     (source / "tokenizer.json").unlink()
     (source / "tokenizer_config.json").unlink()
     with pytest.raises(BadArtifact, match="has no tokenizer that knows a word"):
@@ -102,20 +102,20 @@ def test_a_folder_without_a_tokenizer_is_refused_and_none_is_made_up(tmp_path: P
 
 
 def test_a_network_of_three_classes_is_refused(tmp_path: Path) -> None:
-    source = hugging_face_folder(tmp_path / "source", ARCHITECTURES["bert"](3))
+    source = hugging_face_directory(tmp_path / "source", ARCHITECTURES["bert"](3))
     with pytest.raises(InvalidInput, match="3 outputs"):
         from_pretrained(str(source), tmp_path / "version")
 
 
 def test_a_network_with_fewer_positions_than_its_input_may_have_is_refused(tmp_path: Path) -> None:
     config = transformers.BertConfig(**{**SIZE, "max_position_embeddings": 16, "num_labels": 1})
-    source = hugging_face_folder(tmp_path / "source", config)
+    source = hugging_face_directory(tmp_path / "source", config)
     with pytest.raises(BadArtifact, match="cannot compute an input of 32 tokens"):
         from_pretrained(str(source), tmp_path / "version")
 
 
 def test_a_tokenizer_with_more_ids_than_the_network_has_rows_is_refused(tmp_path: Path) -> None:
     config = transformers.BertConfig(**{**SIZE, "vocab_size": 8, "num_labels": 1})
-    source = hugging_face_folder(tmp_path / "source", config)
+    source = hugging_face_directory(tmp_path / "source", config)
     with pytest.raises(BadArtifact, match="cannot compute"):
         from_pretrained(str(source), tmp_path / "version")

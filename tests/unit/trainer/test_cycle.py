@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from importance.sample import Sample
-from trainer import folder as versions
+from trainer import version_directory as versions
 from trainer.cycle import Held, Start, learn, predict
 from trainer.finetune import FineTuning, Optimisation, TrainingRows
-from trainer.folder import Model
 from trainer.gate import GatePolicy
 from trainer.labelled import Labelled
+from trainer.version_directory import Model
 
 from .conftest import labels_of, shop
 
 TUNING = FineTuning(steps=6, optimisation=Optimisation(batch_size=32))
-GATE = GatePolicy(margin=0.01, alpha=0.05, least_samples=100)
+GATE = GatePolicy(margin=0.01, alpha=0.05, min_samples=100)
 
 
 def held_out(count: int = 400) -> Held:

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from importance.errors import InvalidInput
 from importance.sample import Sample
-from trainer import folder as versions
+from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
 from trainer.evaluation import evaluate
 from trainer.finetune import FineTuning, Optimisation, TrainingRows, fine_tune, mixed_batches
-from trainer.folder import Model
 from trainer.forward import run
+from trainer.version_directory import Model
 
-from .conftest import ARCHITECTURES, hugging_face_folder
+from .conftest import ARCHITECTURES, hugging_face_directory
 
 SMALL = FineTuning(steps=4, optimisation=Optimisation(batch_size=16))
 
@@ -112,7 +112,7 @@ def test_a_model_follows_a_world_that_turned_round(first: Path, samples: list[Sa
 def test_every_architecture_learns(
     architecture: str, outputs: int, samples: list[Sample], labels: np.ndarray, tmp_path: Path
 ) -> None:
-    source = hugging_face_folder(tmp_path / "source", ARCHITECTURES[architecture](outputs))
+    source = hugging_face_directory(tmp_path / "source", ARCHITECTURES[architecture](outputs))
     model = versions.load(from_pretrained(str(source), tmp_path / "version"))
     before = parameters(model)
     tuned = fine_tune(model, rows_of(samples, labels), SMALL, seed=1)
@@ -138,11 +138,11 @@ def test_the_first_step_is_as_long_as_the_learning_rate_of_the_network(
     rate: float,
 ) -> None:
     """Adam's first step is the rate, whatever the gradient; weight decay adds a hundredth of it and of the weight."""
-    folder = first
+    directory = first
     if architecture is not None:
-        source = hugging_face_folder(tmp_path / "source", ARCHITECTURES[architecture](1))
-        folder = from_pretrained(str(source), tmp_path / "version")
-    model = versions.load(folder)
+        source = hugging_face_directory(tmp_path / "source", ARCHITECTURES[architecture](1))
+        directory = from_pretrained(str(source), tmp_path / "version")
+    model = versions.load(directory)
     before = parameters(model)
     once = FineTuning(steps=1, optimisation=Optimisation(batch_size=16, learning_rate=asked))
     after = parameters(fine_tune(model, rows_of(samples, labels), once, seed=1).model)

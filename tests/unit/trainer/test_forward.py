@@ -17,16 +17,16 @@ from importance.estimators import Forward
 from importance.estimators.base import NEEDS
 from importance.mixture import GUARD
 from importance.sample import Sample
-from trainer import folder as versions
+from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
 from trainer.finetune import FineTuning, Optimisation, TrainingRows, fine_tune
-from trainer.folder import Model
 from trainer.forward import passes, run, wearing
 from trainer.labelled import Labelled
 from trainer.memory import remember, weights_of
 from trainer.model import losses
+from trainer.version_directory import Model
 
-from .conftest import ARCHITECTURES, hugging_face_folder, labels_of
+from .conftest import ARCHITECTURES, hugging_face_directory, labels_of
 
 COUNT = 24
 every_estimator = pytest.mark.parametrize("name", [*estimators.names(), GUARD])
@@ -42,11 +42,11 @@ def model(
 ) -> Model:
     """A version with everything that estimators read, the weights before it included."""
     scratch = tmp_path_factory.mktemp(request.param)
-    folder = first
+    directory = first
     if request.param != "builtin":
-        source = hugging_face_folder(scratch / "source", ARCHITECTURES[request.param](2))
-        folder = from_pretrained(str(source), scratch / "version")
-    return next_version(folder, samples, labels)
+        source = hugging_face_directory(scratch / "source", ARCHITECTURES[request.param](2))
+        directory = from_pretrained(str(source), scratch / "version")
+    return next_version(directory, samples, labels)
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +54,8 @@ def builtin(first: Path, samples: list[Sample], labels: np.ndarray) -> Model:
     return next_version(first, samples, labels)
 
 
-def next_version(folder: Path, samples: list[Sample], labels: np.ndarray) -> Model:
-    base = versions.load(folder, with_companions=True)
+def next_version(directory: Path, samples: list[Sample], labels: np.ndarray) -> Model:
+    base = versions.load(directory, with_auxiliary=True)
     before = weights_of(base)
     rows = TrainingRows(samples, labels, np.ones(len(samples)), np.ones(len(samples), bool))
     tuned = fine_tune(base, rows, FineTuning(steps=3, optimisation=Optimisation(batch_size=16)), seed=0)
@@ -241,7 +241,7 @@ def test_in_bfloat16_only_the_network_computes_so(builtin: Model, samples: list[
 @every_estimator
 def test_a_gpu_gives_the_same_scores(name: str, builtin: Model, samples: list[Sample], tmp_path: Path) -> None:
     expected = scores(builtin, name, samples[:COUNT])
-    on_gpu = versions.load(versions.save(builtin, tmp_path / "v"), torch.device("cuda"), with_companions=True)
+    on_gpu = versions.load(versions.save(builtin, tmp_path / "v"), torch.device("cuda"), with_auxiliary=True)
     np.testing.assert_allclose(
         scores(on_gpu, name, samples[:COUNT]), expected, rtol=1e-4, atol=10 * least_difference(expected)
     )

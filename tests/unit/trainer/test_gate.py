@@ -6,7 +6,7 @@ import pytest
 from importance.errors import InvalidInput
 from trainer.gate import GatePolicy, decide
 
-POLICY = GatePolicy(margin=0.01, alpha=0.05, least_samples=200)
+POLICY = GatePolicy(margin=0.01, alpha=0.05, min_samples=200)
 
 
 def events(rng: np.random.Generator, count: int, quality: float) -> tuple[np.ndarray, np.ndarray]:
@@ -86,7 +86,7 @@ def test_events_of_few_subjects_are_less_evidence() -> None:
     assert together.difference - together.lower_bound > 1.5 * (apart.difference - apart.lower_bound)
 
 
-@pytest.mark.parametrize("wrong", [{"margin": -0.1}, {"margin": float("nan")}, {"alpha": 0.0}, {"least_samples": 1}])
+@pytest.mark.parametrize("wrong", [{"margin": -0.1}, {"margin": float("nan")}, {"alpha": 0.0}, {"min_samples": 1}])
 def test_a_gate_that_decides_nothing_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InvalidInput):
         GatePolicy(**wrong)

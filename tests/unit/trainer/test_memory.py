@@ -12,17 +12,17 @@ from importance.estimators.memory import choose_centres
 from importance.mixture import GUARD, parse
 from importance.sample import Sample
 from importance.scale import Scale
-from trainer import folder as versions
 from trainer import memory
+from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
 from trainer.finetune import FineTuning, Optimisation, TrainingRows, fine_tune
-from trainer.folder import Model
 from trainer.forward import passes, run
 from trainer.labelled import Labelled
 from trainer.model import losses
 from trainer.scorer import Scorer, Worth
+from trainer.version_directory import Model
 
-from .conftest import ARCHITECTURES, deberta, hugging_face_folder, labels_of, shop
+from .conftest import ARCHITECTURES, deberta, hugging_face_directory, labels_of, shop
 
 CPU = torch.device("cpu")
 NOTHING = Labelled((), np.empty(0, np.int64))
@@ -35,7 +35,7 @@ def plain(count: int, seed: int = 7) -> Labelled:
 
 def learned(start: Path, samples: list[Sample], labels: np.ndarray, measured_on: Labelled, steps: int = 4) -> Model:
     """The next version: a few steps on, and what it remembers."""
-    base = versions.load(start, with_moments=True, with_companions=True)
+    base = versions.load(start, with_moments=True, with_auxiliary=True)
     before = memory.weights_of(base)
     rows = TrainingRows(samples, labels, np.ones(len(samples)), np.ones(len(samples), bool))
     tuned = fine_tune(base, rows, FineTuning(steps, optimisation=Optimisation(batch_size=32)), seed=1)
@@ -68,7 +68,7 @@ def test_what_was_measured_is_what_the_version_scores_of_samples_that_it_did_not
 
 
 def test_of_many_samples_a_bounded_part_is_measured_and_a_smaller_one_backward(first: Path) -> None:
-    found = memory.measured(versions.load(first, with_companions=True), plain(4_200)).measured
+    found = memory.measured(versions.load(first, with_auxiliary=True), plain(4_200)).measured
     able = {*estimators.names(), GUARD} - {"learnability"}  # a first version has no average
     assert {name: int(np.isfinite(scores).sum()) for name, scores in found.items()} == {
         name: 500 if "gradient" in name or name == "grand" else 2_000 for name in able
@@ -91,18 +91,18 @@ def test_without_plain_samples_nothing_is_measured_and_every_sample_weighs_the_s
 
 
 def test_a_network_that_was_taken_over_serves_what_needs_no_memory(samples: list[Sample], tmp_path: Path) -> None:
-    source = hugging_face_folder(tmp_path / "source", ARCHITECTURES["bert"](1))
-    folder = from_pretrained(str(source), tmp_path / "version")
+    source = hugging_face_directory(tmp_path / "source", ARCHITECTURES["bert"](1))
+    directory = from_pretrained(str(source), tmp_path / "version")
     for name in estimators.names():
         scorer = Scorer(Worth(parse(name)), CPU)
-        scorer.swap("v", folder)
+        scorer.swap("v", directory)
         assert np.isfinite(scorer.score(samples[:5]).importance).all()
 
 
 def test_a_network_that_cannot_be_projected_is_measured_without_the_direction(tmp_path: Path) -> None:
-    source = hugging_face_folder(tmp_path / "source", deberta())
+    source = hugging_face_directory(tmp_path / "source", deberta())
     taken = from_pretrained(str(source), tmp_path / "taken")
-    model = memory.measured(versions.load(taken, with_companions=True), plain(60))
+    model = memory.measured(versions.load(taken, with_auxiliary=True), plain(60))
     assert model.state.direction is None
     refused = {"gradient_norm", "gradient_alignment", "grand"}
     untrained = {"learnability", "forgetting"}
@@ -113,7 +113,7 @@ def test_a_network_that_cannot_be_projected_is_measured_without_the_direction(tm
 
 
 def test_where_the_fallback_is_allowed_its_gradient_norms_are_those_of_a_loop(tmp_path: Path) -> None:
-    source = hugging_face_folder(tmp_path / "source", deberta())
+    source = hugging_face_directory(tmp_path / "source", deberta())
     model = versions.load(from_pretrained(str(source), tmp_path / "taken", gradient_fallback=True))
     samples = shop(9)
     encoded, labels = model.tokens.encode(samples), labels_of(samples)
@@ -132,7 +132,7 @@ def test_where_the_fallback_is_allowed_its_gradient_norms_are_those_of_a_loop(tm
 def test_the_average_moves_a_tenth_of_the_way(
     first: Path, samples: list[Sample], labels: np.ndarray, tmp_path: Path
 ) -> None:
-    base = versions.load(first, with_companions=True)
+    base = versions.load(first, with_auxiliary=True)
     assert base.average is None
     one = learned(first, samples, labels, NOTHING)
     two = learned(versions.save(one, tmp_path / "one"), samples, labels, NOTHING)
@@ -172,12 +172,12 @@ def test_what_training_forgot_is_counted_on_from_version_to_version(
 def test_a_restart_changes_no_score_of_an_estimator_with_a_memory(
     next_version: Model, samples: list[Sample], tmp_path: Path
 ) -> None:
-    folder = versions.save(next_version, tmp_path / "v")
+    directory = versions.save(next_version, tmp_path / "v")
     for name in ("rho", "tracin", "novelty", "forgetting", "learnability", "gradient_alignment", "grand"):
         scored = []
         for _ in range(2):
             scorer = Scorer(Worth(parse(name, guarded=True)), CPU)
-            scorer.swap("v", folder)
+            scorer.swap("v", directory)
             scored.append(scorer.score(samples[:30]))
         np.testing.assert_array_equal(scored[0].importance, scored[1].importance)
         assert scored[0].mean_importance == scored[1].mean_importance > 0
@@ -196,9 +196,9 @@ def test_rho_and_the_guard_know_a_wrong_label(next_version: Model) -> None:
 def test_a_mixture_is_scored_by_the_means_of_the_version(
     next_version: Model, samples: list[Sample], tmp_path: Path
 ) -> None:
-    folder = versions.save(next_version, tmp_path / "v")
+    directory = versions.save(next_version, tmp_path / "v")
     scorer = Scorer(Worth(parse("0.5*entropy+2*novelty", guarded=True)), CPU)
-    scorer.swap("v", folder)
+    scorer.swap("v", directory)
     scores = scorer.score(samples[:30])
     names = ("entropy", "novelty", GUARD)
     _, seen = scorer.estimate(samples[:30], [estimators.get(name) for name in names])

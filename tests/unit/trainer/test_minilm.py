@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from importance.errors import InvalidInput
-from trainer import folder as versions
 from trainer import minilm
+from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
 from trainer.forward import run
 

@@ -10,9 +10,9 @@ import transformers
 from importance import estimators
 from importance.errors import InvalidInput
 from importance.sample import Sample
-from trainer.folder import Model
 from trainer.forward import provided, run
 from trainer.model import PairClassifier, losses, positive_probability
+from trainer.version_directory import Model
 
 from .conftest import ARCHITECTURES, SIZE
 

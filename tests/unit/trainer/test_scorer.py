@@ -15,13 +15,13 @@ from importance.errors import BadArtifact, Unavailable
 from importance.mixture import NAMES, parse
 from importance.sample import Outcome, Sample
 from importance.selection import cut_at
-from trainer import folder as versions
+from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
 from trainer.forward import run
 from trainer.memory import weights_of
 from trainer.scorer import Scorer, Worth
 
-from .conftest import ARCHITECTURES, hugging_face_folder
+from .conftest import ARCHITECTURES, hugging_face_directory
 
 CPU = torch.device("cpu")
 
@@ -81,7 +81,7 @@ def test_a_control_with_another_tokenizer_reads_by_its_own(
     scorer: Scorer, samples: list[Sample], tmp_path: Path
 ) -> None:
     before = scorer.score(samples[:50])
-    source = hugging_face_folder(tmp_path / "source", ARCHITECTURES["bert"](2))
+    source = hugging_face_directory(tmp_path / "source", ARCHITECTURES["bert"](2))
     scorer.swap("other", from_pretrained(str(source), tmp_path / "version"))
     np.testing.assert_array_equal(before.prediction, scorer.score(samples[:50]).control)
 
@@ -137,7 +137,7 @@ def test_a_rollback_to_the_first_version_needs_no_file_however_far_it_is(scorer:
     assert scorer.version == "1"
 
 
-def test_a_folder_is_fetched_only_for_a_version_that_is_not_in_memory(scorer: Scorer, second: Path) -> None:
+def test_a_directory_is_fetched_only_for_a_version_that_is_not_in_memory(scorer: Scorer, second: Path) -> None:
     fetched = []
 
     def fetch() -> Path:
@@ -207,9 +207,9 @@ def test_no_batch_mixes_versions_and_none_is_scored_by_the_old_one_after_a_swap(
     scorer: Scorer, first: Path, second: Path, samples: list[Sample]
 ) -> None:
     expected = {}
-    for version, folder in (("1", first), ("2", second)):
+    for version, directory in (("1", first), ("2", second)):
         alone = Scorer(Worth(parse("last_layer_norm")), CPU)
-        alone.swap(version, folder)
+        alone.swap(version, directory)
         expected[version] = alone.score(samples[:100]).prediction
     finished = threading.Event()
     wrong: list[str] = []

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from importance.errors import BadArtifact
 from importance.sample import Sample
 from trainer.bootstrap import train_tokenizer
-from trainer.folder import Model
 from trainer.tokens import Encoded, Tokens, item_text, price_band
+from trainer.version_directory import Model
 
 SAMPLE = Sample("i", "s", "ad", "blue mug", "8", "red lantern", 0, 0, 0, attributes={"price": 2.95})
 TOKENIZER = train_tokenizer(["red lantern price9", "blue mug", "green clock"], 100)

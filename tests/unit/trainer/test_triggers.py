@@ -7,7 +7,7 @@ import pytest
 from importance.errors import InvalidInput
 from trainer.triggers import LearningState, TriggerPolicy, training_due
 
-POLICY = TriggerPolicy(after_samples=1_000, after_seconds=600, cooldown_seconds=10, least_samples=100)
+POLICY = TriggerPolicy(after_samples=1_000, after_seconds=600, cooldown_seconds=10, min_samples=100)
 QUIET = LearningState(
     samples=5_000, samples_at_last=5_000, trainable=500, last_started=90.0, last_ended=100.0, asked=False, frozen=False
 )

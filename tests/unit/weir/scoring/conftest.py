@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from importance.sample import Action, Sample
-from trainer import folder as versions
+from trainer import version_directory as versions
 from trainer.bootstrap import FirstTraining, train_first
 from trainer.device import use_threads
 from trainer.labelled import Labelled

@@ -18,7 +18,7 @@ from pyarrow import parquet
 from datasets.table_files import columns_of, opened
 from importance import estimators
 from importance.sample import Action, Sample
-from trainer import folder as versions
+from trainer import version_directory as versions
 from trainer.forward import run
 from weir.scoring.rows import COLUMNS
 

@@ -1,4 +1,4 @@
-"""A model version on disk: a folder of safetensors and JSON, read and written here and nowhere else.
+"""A model version on disk: a directory of safetensors and JSON, read and written here and nowhere else.
 
 ::
 
@@ -73,8 +73,8 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Model:
     """A version in memory.
 
-    ``moments`` are Adam's, by name, when they were asked for and kept; so are the two ``companions``: ``average``, the
-    moving average of the weights, and ``earlier``, those of the version before. ``state`` is what estimators remember.
+    ``moments`` are Adam's, by name, None unless requested and stored. So are the auxiliary weights: ``average``, the
+    moving average of the weights, and ``earlier``, those of the previous version. ``state`` is the estimators' state.
     ``measured`` are the scores [n] by estimator of the same n samples of the stream, kept without regard to importance,
     NaN where a costly one was not computed.
     """
@@ -105,69 +105,69 @@ class Model:
         return Projection(self.network)
 
 
-def save(model: Model, folder: Path) -> Path:
-    """Write a version; the folder is made, and files of these names in it are replaced, or gone where it has none."""
-    folder.mkdir(parents=True, exist_ok=True)
+def save(model: Model, directory: Path) -> Path:
+    """Write a version into ``directory``, which is created; files of these names in it are replaced or removed."""
+    directory.mkdir(parents=True, exist_ok=True)
     if isinstance(model.network, InteractionModel):
-        _write_json(folder / _CONFIG, asdict(model.network.shape))
-        save_file(_on_cpu(model.network.state_dict()), folder / _WEIGHTS)
+        _write_json(directory / _CONFIG, asdict(model.network.shape))
+        save_file(_on_cpu(model.network.state_dict()), directory / _WEIGHTS)
     else:
-        model.network.network.save_pretrained(folder)
-    model.tokens.save(folder / _TOKENIZER)
-    (folder / _CARD).write_bytes(msgspec.json.format(msgspec.json.encode(model.card)))
-    _write_json(folder / _KNOWN, sorted(model.known_items))
+        model.network.network.save_pretrained(directory)
+    model.tokens.save(directory / _TOKENIZER)
+    (directory / _CARD).write_bytes(msgspec.json.format(msgspec.json.encode(model.card)))
+    _write_json(directory / _KNOWN, sorted(model.known_items))
     for name, tensors in ((_OPTIMIZER, model.moments), (_AVERAGE, model.average), (_EARLIER, model.earlier)):
-        (folder / name).unlink(missing_ok=True)
+        (directory / name).unlink(missing_ok=True)
         if tensors:
-            save_file(_on_cpu(tensors), folder / name)
-    (folder / _STATE).unlink(missing_ok=True)
+            save_file(_on_cpu(tensors), directory / name)
+    (directory / _STATE).unlink(missing_ok=True)
     remembered = model.state.parts() | {
         _MEASURED + name: torch.from_numpy(scores).float() for name, scores in model.measured.items()
     }
     if remembered:
-        save_file(_on_cpu(remembered), folder / _STATE, {"weights": _sha256(folder / _WEIGHTS)})
-    return folder
+        save_file(_on_cpu(remembered), directory / _STATE, {"weights": _sha256(directory / _WEIGHTS)})
+    return directory
 
 
 def load(
-    folder: Path, device: torch.device | None = None, with_moments: bool = False, with_companions: bool = False
+    directory: Path, device: torch.device | None = None, with_moments: bool = False, with_auxiliary: bool = False
 ) -> Model:
     """Read a version, in evaluation mode; `BadArtifact` when anything in it is missing, damaged or out of shape."""
-    card = _checked(folder / _CARD, lambda file: msgspec.json.decode(file.read_bytes(), type=Card))
+    card = _checked(directory / _CARD, lambda file: msgspec.json.decode(file.read_bytes(), type=Card))
     read = _interaction if card.kind == INTERACTION else _pair
-    network = _checked(folder / _WEIGHTS, lambda _: read(folder, card))
-    known = _checked(folder / _KNOWN, lambda file: msgspec.json.decode(file.read_bytes(), type=frozenset[str]))
-    tokens = Tokens.load(folder / _TOKENIZER, card.pad_id, card.max_tokens)
+    network = _checked(directory / _WEIGHTS, lambda _: read(directory, card))
+    known = _checked(directory / _KNOWN, lambda file: msgspec.json.decode(file.read_bytes(), type=frozenset[str]))
+    tokens = Tokens.load(directory / _TOKENIZER, card.pad_id, card.max_tokens)
     network.eval()
     if device is not None:
         network.to(device)
-    moments = _optional(folder / _OPTIMIZER) if with_moments else None
+    moments = _optional(directory / _OPTIMIZER) if with_moments else None
     average, earlier = (
-        _of_network(folder / name, network) if with_companions else None for name in (_AVERAGE, _EARLIER)
+        _of_network(directory / name, network) if with_auxiliary else None for name in (_AVERAGE, _EARLIER)
     )
-    state, measured = _remembered(folder, network.final.weight.device)
+    state, measured = _remembered(directory, network.final.weight.device)
     return Model(network, tokens, card, known, moments, average, earlier, state, measured)
 
 
-def is_version(folder: Path) -> bool:
-    """Whether a folder is a version of ours, and not a plain model folder of transformers."""
-    return (folder / _CARD).is_file()
+def is_version(directory: Path) -> bool:
+    """Whether a directory is a version of ours, and not a plain model directory of transformers."""
+    return (directory / _CARD).is_file()
 
 
-def _interaction(folder: Path, _: Card) -> InteractionModel:
-    shape = msgspec.convert(json.loads((folder / _CONFIG).read_text(encoding="utf-8")), Shape)
+def _interaction(directory: Path, _: Card) -> InteractionModel:
+    shape = msgspec.convert(json.loads((directory / _CONFIG).read_text(encoding="utf-8")), Shape)
     network = InteractionModel(shape)
-    network.load_state_dict(load_file(folder / _WEIGHTS))
+    network.load_state_dict(load_file(directory / _WEIGHTS))
     return network
 
 
-def _pair(folder: Path, card: Card) -> PairClassifier:
+def _pair(directory: Path, card: Card) -> PairClassifier:
     transformers.utils.logging.disable_progress_bar()  # a worker's log is no terminal
     network, info = transformers.AutoModelForSequenceClassification.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, output_loading_info=True
+        directory, local_files_only=True, trust_remote_code=False, use_safetensors=True, output_loading_info=True
     )
     if info["missing_keys"]:
-        raise BadArtifact(f"{folder / _WEIGHTS} lacks {len(info['missing_keys'])} of the network's weights")
+        raise BadArtifact(f"{directory / _WEIGHTS} lacks {len(info['missing_keys'])} of the network's weights")
     return PairClassifier(network, card.reads_types)
 
 
@@ -186,9 +186,9 @@ def _of_network(file: Path, network: Network) -> Weights | None:
     return {name: tensor.to(network.final.weight.device) for name, tensor in weights.items()}
 
 
-def _remembered(folder: Path, device: torch.device) -> tuple[State, dict[str, NDArray[np.float64]]]:
+def _remembered(directory: Path, device: torch.device) -> tuple[State, dict[str, NDArray[np.float64]]]:
     """What estimators remember, and the measured scores; both empty where the version has none."""
-    file = folder / _STATE
+    file = directory / _STATE
     if not file.exists():
         return State(), {}
 
@@ -197,7 +197,7 @@ def _remembered(folder: Path, device: torch.device) -> tuple[State, dict[str, ND
             return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata()["weights"]  # noqa: SIM118
 
     tensors, belongs_to = _checked(file, read)
-    if belongs_to != _sha256(folder / _WEIGHTS):
+    if belongs_to != _sha256(directory / _WEIGHTS):
         raise BadArtifact(f"{file} belongs to other weights than those beside it")
     measured = {
         name.removeprefix(_MEASURED): tensor.double().numpy()

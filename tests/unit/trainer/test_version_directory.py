@@ -14,12 +14,12 @@ from safetensors.torch import load_file, save_file
 from importance.errors import BadArtifact
 from importance.estimators import State
 from importance.sample import Sample
-from trainer import folder as versions
+from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
 from trainer.forward import run
 from trainer.memory import weights_of
 
-from .conftest import ARCHITECTURES, hugging_face_folder
+from .conftest import ARCHITECTURES, hugging_face_directory
 
 FILES = {"config.json", "model.safetensors", "tokenizer.json", "weir.json", "known_items.json"}
 
@@ -42,20 +42,20 @@ def test_a_version_is_safetensors_and_json_only(first: Path) -> None:
     assert {file.name for file in first.iterdir()} == FILES | optional
 
 
-def test_moments_and_companions_are_read_only_when_asked_for(first: Path, tmp_path: Path) -> None:
+def test_moments_and_auxiliary_weights_are_read_only_when_asked_for(first: Path, tmp_path: Path) -> None:
     assert versions.load(first).moments is None
     model = versions.load(first)
-    companions = {"average": weights_of(model), "earlier": weights_of(model)}
-    folder = versions.save(replace(model, **companions), tmp_path / "v")
-    assert versions.load(folder).average is versions.load(folder).earlier is None
-    again = versions.load(folder, with_companions=True)
-    for name, weights in companions.items():
+    auxiliary = {"average": weights_of(model), "earlier": weights_of(model)}
+    directory = versions.save(replace(model, **auxiliary), tmp_path / "v")
+    assert versions.load(directory).average is versions.load(directory).earlier is None
+    again = versions.load(directory, with_auxiliary=True)
+    for name, weights in auxiliary.items():
         assert all(torch.equal(weight, getattr(again, name)[key]) for key, weight in weights.items())
 
 
 def test_what_estimators_remember_survives_a_round_trip(first: Path, tmp_path: Path) -> None:
-    model = versions.load(first, with_companions=True)
-    again = versions.load(versions.save(model, tmp_path / "copy"), with_companions=True)
+    model = versions.load(first, with_auxiliary=True)
+    again = versions.load(versions.save(model, tmp_path / "copy"), with_auxiliary=True)
     for name, part in model.state.parts().items():
         assert torch.equal(part, again.state.parts()[name])
     assert model.measured.keys() == again.measured.keys()
@@ -74,22 +74,22 @@ def test_a_version_saved_over_another_leaves_nothing_of_it(first: Path, tmp_path
     shutil.copytree(first, tmp_path / "used")
     shutil.copy(first / "model.safetensors", tmp_path / "used" / "average.safetensors")
     bare = replace(versions.load(first), state=State(), measured={})
-    again = versions.load(versions.save(bare, tmp_path / "used"), with_moments=True, with_companions=True)
+    again = versions.load(versions.save(bare, tmp_path / "used"), with_moments=True, with_auxiliary=True)
     assert (again.moments, again.average, again.measured, again.state.parts()) == (None, None, {}, {})
 
 
-def test_companions_of_another_network_are_a_bad_artifact(first: Path, tmp_path: Path) -> None:
+def test_auxiliary_weights_of_another_network_are_a_bad_artifact(first: Path, tmp_path: Path) -> None:
     shutil.copytree(first, tmp_path / "bad")
     save_file({"final.bias": torch.zeros(1)}, tmp_path / "bad" / "average.safetensors")
     with pytest.raises(BadArtifact, match="no weights of the network"):
-        versions.load(tmp_path / "bad", with_companions=True)
+        versions.load(tmp_path / "bad", with_auxiliary=True)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_network_of_transformers_survives_a_round_trip(
     architecture: str, samples: list[Sample], tmp_path: Path
 ) -> None:
-    source = hugging_face_folder(tmp_path / "source", ARCHITECTURES[architecture](1))
+    source = hugging_face_directory(tmp_path / "source", ARCHITECTURES[architecture](1))
     version = versions.load(from_pretrained(str(source), tmp_path / "version"))
     again = versions.load(versions.save(version, tmp_path / "again"))
     encoded = version.tokens.encode(samples[:30])
@@ -155,14 +155,14 @@ def test_a_card_or_shape_that_does_not_fit_is_a_bad_artifact(
 
 @pytest.mark.parametrize("kind", ["interaction", "pair"])
 def test_a_missing_weight_is_a_bad_artifact_and_never_drawn_anew(kind: str, first: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "bad"
+    directory = tmp_path / "bad"
     if kind == "interaction":
-        shutil.copytree(first, folder)
+        shutil.copytree(first, directory)
     else:
-        source = hugging_face_folder(tmp_path / "source", ARCHITECTURES["bert"](2))
-        from_pretrained(str(source), folder)
-    weights = load_file(folder / "model.safetensors")
+        source = hugging_face_directory(tmp_path / "source", ARCHITECTURES["bert"](2))
+        from_pretrained(str(source), directory)
+    weights = load_file(directory / "model.safetensors")
     weights.pop("final.weight" if kind == "interaction" else "classifier.weight")
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(BadArtifact):
-        versions.load(folder)
+        versions.load(directory)

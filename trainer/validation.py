@@ -11,17 +11,19 @@ import numpy as np
 from importance.errors import BadArtifact, WeirError
 from importance.estimators import Estimator
 from importance.sample import Sample
-from trainer.folder import Model
 from trainer.forward import run
 from trainer.tokens import Encoded
+from trainer.version_directory import Model
 
 _SHORT = (
-    Sample("proof-1", "proof", "search", "a query", "proof", "an item", 0, 0, 0, attributes={"price": 1.0}),
-    Sample("proof-2", "proof", "recommendation", "", "proof", "another item", 0, 0, 1),
+    Sample(
+        "validation-1", "validation", "search", "a query", "validation", "an item", 0, 0, 0, attributes={"price": 1.0}
+    ),
+    Sample("validation-2", "validation", "recommendation", "", "validation", "another item", 0, 0, 1),
 )
 
 
-def prove(model: Model, name: str, estimators: Sequence[Estimator] = (), autocast: bool = False) -> None:
+def validate(model: Model, name: str, estimators: Sequence[Estimator] = (), autocast: bool = False) -> None:
     """Let the model predict and be scored; the first pass also allocates what later ones use.
 
     Two samples, and one input of full length of the largest token id. Raises `BadArtifact`, with ``name`` in it, when
