@@ -51,7 +51,10 @@ def test_freeze_and_unfreeze_are_recorded_and_not_announced(engine: Engine) -> N
     frozen = changing.freeze(actor="ann", reason="holidays")
     resumed = changing.unfreeze(actor="bob", reason="back at work")
     assert [entry.kind for entry in Registry(engine).log()] == [Kind.FREEZE, Kind.UNFREEZE]
-    assert [(entry.actor, entry.reason) for entry in (frozen, resumed)] == [("ann", "holidays"), ("bob", "back at work")]
+    assert [(entry.actor, entry.reason) for entry in (frozen, resumed)] == [
+        ("ann", "holidays"),
+        ("bob", "back at work"),
+    ]
     assert announced == []
 
 
@@ -62,7 +65,11 @@ def test_a_second_request_to_train_joins_the_first(engine: Engine) -> None:
 
 @pytest.mark.parametrize(
     ("bootstrap", "trouble", "reported"),
-    [("", None, "no Kafka is known"), ("127.0.0.1:1", "Kafka hangs", "Kafka hangs"), ("127.0.0.1:1", None, "127.0.0.1:1")],
+    [
+        ("", None, "no Kafka is known"),
+        ("127.0.0.1:1", "Kafka hangs", "Kafka hangs"),
+        ("127.0.0.1:1", None, "127.0.0.1:1"),
+    ],
 )
 def test_an_unavailable_kafka_is_reported_and_the_change_stays(
     engine: Engine, bootstrap: str, trouble: str | None, reported: str

@@ -1,4 +1,4 @@
-"""Settings turned into what learning takes. Apart from `policies`, because it loads torch."""
+"""Settings turned into what learning takes. Apart from `values`, because it loads torch."""
 
 from trainer.finetune import FineTuning, Optimisation
 from trainer.gate import GatePolicy

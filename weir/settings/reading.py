@@ -1,0 +1,122 @@
+"""Read the settings of this process, and show each with its value and its source."""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+from dotenv import dotenv_values
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from importance.errors import InvalidInput
+from weir.process.masking import masked_url
+from weir.settings.bounds import bound
+from weir.settings.sections.base import ENV_FILE, PREFIX, variable
+from weir.settings.settings import Settings
+
+Source = Literal["default", "environment", ".env"]
+VARIABLES = frozenset(variable(name) for name in Settings.model_fields)
+
+
+def read() -> Settings:
+    """The settings of this process; ``InvalidInput`` with one line that names all that is wrong."""
+    given = _given()
+    problems = [_unknown(name) for name in sorted(given) if name not in VARIABLES]
+    settings = None
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        problems += [_problem(detail) for detail in error.errors() if detail["type"] != "default_factory_not_called"]
+    if settings is None or problems:
+        raise InvalidInput("; ".join(problems))
+    return settings
+
+
+@dataclass(frozen=True)
+class SettingSource:
+    """One setting as ``weir settings`` shows it; ``value`` is masked where it is secret."""
+
+    variable: str
+    value: str
+    source: Source
+    meaning: str
+
+
+def sources(settings: Settings) -> list[SettingSource]:
+    """Every setting, its value, where it came from and what it means, section by section."""
+    given = _given()
+    return [
+        SettingSource(
+            variable=variable(name),
+            value=shown(name, getattr(settings, name)),
+            source=given.get(variable(name), "default"),
+            meaning=field.description or "",
+        )
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def shown(name: str, value: object) -> str:
+    """A field's value as text that may be printed: secrets and passwords inside a URL are ``***``."""
+    if value is None:
+        return ""
+    match _secrecy(name):
+        case "whole":
+            return "***" if value != Settings.model_fields[name].default else str(value)
+        case "password":
+            return masked_url(str(value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def secrets(settings: Settings) -> list[str]:
+    """The secret values themselves, for what has to keep them out of logs; an untouched default is none."""
+    found = []
+    for name, field in Settings.model_fields.items():
+        value = str(getattr(settings, name))
+        if _secrecy(name) == "whole" and value != field.default:
+            found.append(value)
+        elif _secrecy(name) == "password" and (password := urlsplit(value).password):
+            found += [password, unquote(password)]
+    with suppress(InvalidInput):  # a file that cannot be read holds nothing to hide; whoever needs it will say so
+        found += filter(None, [settings.kafka_login_password])
+    return found
+
+
+def _secrecy(name: str) -> str | None:
+    extra = Settings.model_fields[name].json_schema_extra
+    return str(extra["secret"]) if isinstance(extra, dict) and "secret" in extra else None
+
+
+def _given() -> dict[str, Source]:
+    """Which ``WEIR_*`` variables are set and not empty, and where; the environment goes before the file."""
+    found: dict[str, Source] = {}
+    for name, value in dotenv_values(ENV_FILE).items():
+        if name.upper().startswith(PREFIX) and value:
+            found[name.upper()] = ".env"
+    for name, value in os.environ.items():
+        if name.upper().startswith(PREFIX) and value:
+            found[name.upper()] = "environment"
+    return found
+
+
+def _unknown(name: str) -> str:
+    close = get_close_matches(name.removeprefix(PREFIX).lower(), Settings.model_fields, n=1)
+    hint = f"did you mean {variable(close[0])}?" if close else "unset it; docs/settings.md lists them all"
+    return f"{name} is no setting of Weir: {hint}"
+
+
+def _problem(detail: ErrorDetails) -> str:
+    """One error of pydantic as a sentence: what, the value, the bound, the remedy."""
+    if not detail["loc"]:  # from the validator of settings that are wrong together
+        return str(detail["msg"]).removeprefix("Value error, ")
+    name = str(detail["loc"][0])
+    if detail["type"] == "value_error":  # from a validator of one setting: its own words say all
+        return f"{variable(name)}: {str(detail['msg']).removeprefix('Value error, ')}"
+    value = "***" if _secrecy(name) else repr(detail["input"])
+    must = f"it must be {found}" if (found := bound(detail)) else "expected"
+    return f"{variable(name)} is {value}; {must}: {Settings.model_fields[name].description}"

@@ -1,0 +1,59 @@
+"""Training: when a fine-tune starts, and how it goes."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import Field
+
+from weir.settings.sections.base import Count, Seconds, Share
+from weir.settings.sections.buffer import MIN_SAMPLES, Buffer, trainable_capacity
+
+
+class Training(Buffer):
+    """Triggers and optimization; extends the buffer, whose capacity bounds what training may ask for."""
+
+    train_after_samples: Count | None = Field(
+        default=None, description="new samples that start a fine-tune; empty: by the base model"
+    )
+    train_after_seconds: Seconds = Field(
+        default=86_400.0,
+        gt=0,
+        description="a fine-tune starts when so long has passed since the last one began, if there is anything new",
+    )
+    train_cooldown_seconds: Seconds = Field(default=5.0, description="least time between two fine-tunes")
+    train_least_samples: Count = Field(
+        default_factory=lambda known: max(1, min(MIN_SAMPLES, _capacity(known) // 2)),
+        description="samples that may train which the buffer must hold before any fine-tune; "
+        "default: 200, or half of their places if that is less",
+    )
+    train_steps: int = Field(default=32, ge=1, le=1_000_000, description="optimizer steps of a fine-tune")
+    train_batch: int = Field(default=64, ge=1, le=65_536, description="samples of one step")
+    train_fresh_share: Share = Field(
+        default=0.5,
+        description="share of a batch from samples newer than the last cut; the rest is replay from the buffer",
+    )
+    learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="of AdamW; empty: by the base model, 0.001 for the built-in one and 0.0001 for another",
+    )
+    propensity_clip: float = Field(
+        default=1.0,
+        ge=1,
+        le=1e6,
+        description="most that 1 / propensity of an impression counts in its training weight; 1: it does not count",
+    )
+
+    def _disagreements(self) -> Iterator[str]:
+        yield from super()._disagreements()
+        if self.train_least_samples > (capacity := _capacity(dict(self))):
+            yield (
+                f"WEIR_TRAIN_LEAST_SAMPLES is {self.train_least_samples}; it must be at most {capacity}, the places of "
+                "samples that may train (WEIR_BUFFER_CAPACITY less WEIR_HOLDOUT_CAPACITY_SHARE of it), or no fine-tune "
+                "would ever begin"
+            )
+
+
+def _capacity(known: Mapping[str, Any]) -> int:
+    return trainable_capacity(known["buffer_capacity"], known["holdout_capacity_share"])

@@ -1,0 +1,18 @@
+"""All settings in one frozen value, assembled from the sections."""
+
+from weir.settings.sections.addresses import Addresses
+from weir.settings.sections.api import Api
+from weir.settings.sections.buffer import Buffer
+from weir.settings.sections.gate import Gate
+from weir.settings.sections.importance import Importance
+from weir.settings.sections.join import Join
+from weir.settings.sections.kafka import Kafka
+from weir.settings.sections.model import Model
+from weir.settings.sections.monitoring import Monitoring
+from weir.settings.sections.process import Process
+from weir.settings.sections.training import Training
+
+
+# The last base comes first: in this order, from the bottom up, the fields are shown and the defaults computed.
+class Settings(Process, Gate, Training, Model, Importance, Buffer, Join, Kafka, Monitoring, Api, Addresses):
+    """All settings. Frozen; nothing outside ``weir`` sees this object."""
