@@ -23,8 +23,8 @@ from importance.events import decode
 from stream.app import StreamSettings, Worker, create_app
 from stream.chunks import ChunkSchema
 from stream.clients import async_consumer, faust_options
-from stream.ledger import Chunk
-from stream.reports import Report, Turn
+from stream.offset_tracker import Chunk
+from stream.reports import CommittedBatch, Report
 from weir.roles.common import calm_garbage_collection
 from weir.settings import Settings, values
 
@@ -96,7 +96,7 @@ async def whole(task: Task, meter: Meter) -> None:
 
     def report(said: Report) -> None:
         does.report(said)
-        if isinstance(said, Turn):
+        if isinstance(said, CommittedBatch):
             meter.count(sum(said.counts.values()))
 
     with tempfile.TemporaryDirectory() as folder:

@@ -15,9 +15,9 @@ from monitoring.metrics import DependencyMetrics, WorkerMetrics, new_registry
 from storage.engine import create_engine
 from stream.app import StreamSettings
 from stream.clients import async_consumer, async_producer
-from stream.lane import Effects, Limits
+from stream.partition_worker import Effects, Limits
 from stream.publishing import Publisher
-from stream.reports import Turn
+from stream.reports import CommittedBatch
 from stream.topics import topic_id
 from weir.roles.reporting import Reporting
 from weir.settings import Settings, values
@@ -37,8 +37,8 @@ def effects_of(task: Task) -> Effects:
 
 
 @dataclass
-class _Lane:
-    """One partition: its join, and what was decided since its last turn."""
+class _Partition:
+    """One partition: its join, and what was decided since its last batch."""
 
     partition: int
     epoch: int
@@ -60,7 +60,7 @@ class _Lane:
             rows = [(record.offset, record.timestamp, record.value) for record in records]
             self.decided.extend(self.join.feed(records[0].offset, records[-1].offset + 1, rows))
 
-    async def turn(self, does: Effects, publisher: Publisher, meter: Meter) -> None:
+    async def process(self, does: Effects, publisher: Publisher, meter: Meter) -> None:
         """Make what was decided durable."""
         decided = self.decided
         with meter.step("score"):
@@ -71,18 +71,16 @@ class _Lane:
             quality = does.tally(decided.samples, scores)
         with meter.step("publish"):
             await publisher.publish(offers, [])
-        with meter.step("remember"):
+        with meter.step("persist"):
             late, samples = decided.corrections, len(offers)
-            does.remember(
-                Flush(self.partition, self.epoch, self.next, decided.progress, offers, late, quality, samples)
-            )
+            does.persist(Flush(self.partition, self.epoch, self.next, decided.progress, offers, late, quality, samples))
         with meter.step("report"):
-            does.report(Turn(self.partition, decided.counts, offers, len(late), [], []))
+            does.report(CommittedBatch(self.partition, decided.counts, offers, len(late), [], []))
         self.begin()
 
 
 async def step_by_step(task: Task, meter: Meter) -> None:
-    """Read as the worker does, in turns of the same size."""
+    """Read as the worker does, in batches of the same size."""
     names, does = task.topics, effects_of(task)
     consumer = async_consumer(task.kafka, names.interactions, group_id=task.group, auto_offset_reset="earliest")
     producer = async_producer(task.kafka, max_batch_size=1 << 19)
@@ -93,19 +91,19 @@ async def step_by_step(task: Task, meter: Meter) -> None:
         return producer
 
     publisher = Publisher(started, names.importance, names.dead)
-    lanes: dict[int, _Lane] = {}
+    workers: dict[int, _Partition] = {}
     while not meter.done.is_set():
         with meter.step("fetch"):
             fetched = await consumer.getmany(timeout_ms=1_000, max_records=StreamSettings.max_poll_records)
         for place, records in fetched.items():
-            if place.partition not in lanes:
+            if place.partition not in workers:
                 epoch, _ = does.claim(place.partition, 1)
                 join = Join(values.join(Settings()), place.partition, Progress.beginning(records[0].offset))
-                lanes[place.partition] = _Lane(place.partition, epoch, join)
-            lane = lanes[place.partition]
-            lane.read(records, meter)
-            if len(lane.decided.samples) >= Limits.turn_samples:
-                await lane.turn(does, publisher, meter)
+                workers[place.partition] = _Partition(place.partition, epoch, join)
+            worker = workers[place.partition]
+            worker.read(records, meter)
+            if len(worker.decided.samples) >= Limits.batch_samples:
+                await worker.process(does, publisher, meter)
             meter.count(len(records))
     await consumer.stop()
     await producer.stop()

@@ -163,7 +163,7 @@ def stored(rounds: int, rows: int) -> str:
         buffer.thresholds()
         for start in range(0, rounds * rows, rows):
             some = offers[start : start + rows]
-            staged.append(rows / seconds(partial(remember, buffer, epoch, start, some)) / 1e3)
+            staged.append(rows / seconds(partial(persist, buffer, epoch, start, some)) / 1e3)
             plain.append(rows / seconds(partial(upsert, theirs, some)) / 1e3)
         ours.dispose()
         theirs.dispose()
@@ -178,12 +178,12 @@ def stored(rounds: int, rows: int) -> str:
     )
 
 
-def remember(buffer: Buffer, epoch: int, first: int, offers: Sequence[Offer]) -> None:
+def persist(buffer: Buffer, epoch: int, first: int, offers: Sequence[Offer]) -> None:
     """Store offers as a worker does."""
     for start in range(0, len(offers), BATCH):
         some = offers[start : start + BATCH]
         old, new = first + start, first + start + len(some)
-        buffer.remember(Flush(0, epoch, old, Progress(new, FIRST_MS + new, 0, 0), some, samples=len(some)))
+        buffer.persist(Flush(0, epoch, old, Progress(new, FIRST_MS + new, 0, 0), some, samples=len(some)))
 
 
 def upsert(engine: sa.Engine, offers: Sequence[Offer]) -> None:

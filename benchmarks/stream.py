@@ -114,7 +114,7 @@ def steps(walked: Measured, rounds: Sequence[dict[Contestant, Measured]]) -> str
     took = {name: walked.microseconds(seconds) for name, seconds in walked.steps.items()}
     took["join"] = took.pop("decode and join") - took["decode"]
     all_of_it = median(measured[WHOLE].microseconds(measured[WHOLE].cpu_seconds) for measured in rounds)
-    order = ("fetch", "decode", "join", "score", "admit", "count predictions", "publish", "remember", "report")
+    order = ("fetch", "decode", "join", "score", "admit", "count predictions", "publish", "persist", "report")
     shown = [(name, took[name]) for name in order]
     shown.append(("rest: threads, Faust, what steps leave to clear away", all_of_it - sum(took.values())))
     rows = [(name, figure(each), f"{each / all_of_it:.0%}") for name, each in shown]

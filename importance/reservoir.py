@@ -35,7 +35,7 @@ from importance.errors import InvalidInput
 from importance.hashing import check_salt, uniforms
 from importance.sample import Correction, Outcome, Rating, Sample, label_table, labels
 from importance.scores import Floats, Offer, Scores
-from importance.selection import FLOOR, PROPORTIONAL, RULES, TOP_FRACTION, check_floor, proportional, top_fraction
+from importance.selection import FLOOR, PROPORTIONAL, SELECTIONS, TOP_FRACTION, check_floor, proportional, top_fraction
 from importance.strata import NEGATIVE, PLAIN, POSITIVE, StrataPolicy, assign
 from importance.thresholds import OPEN, AdmissionThresholds, Threshold, inclusion_probability
 
@@ -62,8 +62,8 @@ class AdmissionPolicy:
         """Refuse what makes no key."""
         check_salt(self.salt)
         check_floor(self.floor)
-        if self.selection not in RULES:
-            raise InvalidInput(f"the selecting rule is {self.selection!r}; it must be one of {', '.join(RULES)}")
+        if self.selection not in SELECTIONS:
+            raise InvalidInput(f"selection is {self.selection!r}; it must be one of {', '.join(SELECTIONS)}")
         if self.half_life_seconds is not None and not 0 < self.half_life_seconds < inf:
             raise InvalidInput(f"the half-life is {self.half_life_seconds} seconds; it must be above 0, or absent")
 
@@ -121,7 +121,7 @@ def draw(samples: Sequence[Sample], strata: Sequence[str], scores: Scores, polic
         raise InvalidInput(f"{len(scores)} scores for {len(samples)} samples; there must be one each")
     ids = [sample.id for sample in samples]
     if policy.selection == TOP_FRACTION:
-        weights = top_fraction(scores.importance, scores.cut, uniforms(ids, policy.salt, "top"))
+        weights = top_fraction(scores.importance, scores.top_threshold, uniforms(ids, policy.salt, "top"))
     else:
         weights = proportional(scores.importance, scores.mean_importance, policy.floor)
     times_ms = np.fromiter(map(_time_ms, samples), np.int64, len(samples))

@@ -11,7 +11,7 @@ import numpy as np
 
 from importance.mixture import GUARD, Mixture
 from importance.scores import Floats
-from importance.selection import Cut, cut_at
+from importance.selection import QuantileThreshold, quantile_threshold
 
 TOP_FRACTION = 0.1
 """The article's: at or above the 90th percentile."""
@@ -19,11 +19,11 @@ TOP_FRACTION = 0.1
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Scale:
-    """``means`` by estimator; ``mean`` and ``cut`` are the mixture's. A mean of 0 says that nothing is known yet."""
+    """``means`` by estimator; ``mean`` and ``top_threshold`` are the mixture's. A mean of 0 says that nothing is known yet."""
 
     means: Mapping[str, float]
     mean: float
-    cut: Cut | None
+    top_threshold: QuantileThreshold | None
 
     @classmethod
     def of(cls, mixture: Mixture, measured: Mapping[str, Floats], fraction: float = TOP_FRACTION) -> "Scale":
@@ -31,8 +31,8 @@ class Scale:
 
         >>> from importance.mixture import parse
         >>> scale = Scale.of(parse("rho+loss"), {"rho": np.array([1.0, 3.0]), "loss": np.array([0.2, 0.2])})
-        >>> scale.means, scale.mean, scale.cut
-        ({'rho': 2.0, 'loss': 0.2}, 2.0, Cut(threshold=2.5, at_threshold=0.2))
+        >>> scale.means, scale.mean, scale.top_threshold
+        ({'rho': 2.0, 'loss': 0.2}, 2.0, QuantileThreshold(threshold=2.5, at_threshold=0.2))
         """
         wanted = {name: measured[name] for name in mixture.columns if name in measured}
         known = np.all([np.isfinite(scores) for scores in wanted.values()], axis=0)
@@ -41,7 +41,7 @@ class Scale:
             return cls({}, 0.0, None)
         means = {name: float(scores.mean()) for name, scores in columns.items()}
         scores = mixture.combine(complete(mixture, columns, int(known.sum())), means)
-        return cls(means, float(scores.mean()), cut_at(scores, fraction))
+        return cls(means, float(scores.mean()), quantile_threshold(scores, fraction))
 
 
 def complete(mixture: Mixture, columns: Mapping[str, Floats], count: int) -> dict[str, Floats]:

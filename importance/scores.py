@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from importance.errors import InvalidInput
 from importance.sample import Sample
-from importance.selection import Cut
+from importance.selection import QuantileThreshold
 
 Floats = NDArray[np.float64]
 
@@ -21,7 +21,7 @@ class Scores:
     """The scores of n samples by one model version; every array has shape [n].
 
     ``importance`` is the raw score s ≥ 0 of ``estimator``; ``mean_importance`` is the mean of s that was measured
-    once, when the version was evaluated, so that a key depends on event and version only; ``cut`` is where its top
+    once, when the version was evaluated, so that a key depends on event and version only; ``top_threshold`` is where its top
     fraction begins, measured with it. ``non_finite`` of the samples had a score or prediction that was no finite
     number, and was replaced. ``prediction`` is
     P(label = 1) by the serving version ``model``, ``control`` by the frozen copy ``control_model`` of the first one;
@@ -33,7 +33,7 @@ class Scores:
     estimator: str
     model: str
     mean_importance: float = 1.0
-    cut: Cut | None = None
+    top_threshold: QuantileThreshold | None = None
     prediction: Floats | None = None
     control: Floats | None = None
     control_model: str | None = None

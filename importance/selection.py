@@ -1,4 +1,4 @@
-"""From a raw score to a weight: the proportional rule with a uniform floor, and the top fraction.
+"""Turn a raw score into a weight: proportional with a uniform floor, or the top fraction.
 
 Knows nothing of keys; importance is applied here, once, at admission (theory: Katharopoulos & Fleuret 2018).
 """
@@ -13,30 +13,30 @@ from importance.errors import InvalidInput
 
 PROPORTIONAL: Final = "proportional"
 TOP_FRACTION: Final = "top_fraction"
-RULES: Final = (PROPORTIONAL, TOP_FRACTION)
+SELECTIONS: Final = (PROPORTIONAL, TOP_FRACTION)
 
 FLOOR = 0.25
-_LARGEST = 1e300  # a ratio past every float would be no weight; float32 scores stay far below
+_LARGEST = 1e300  # a ratio that overflows would not be a weight; float32 scores stay far below
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """Where the top fraction begins: what scores above ``threshold`` is in it, and ``at_threshold`` of what equals it.
+class QuantileThreshold:
+    """The quantile of scores above which the top fraction lies; of scores equal to it a share ``at_threshold`` is in.
 
-    Measured once, when a version is evaluated, so that being in it is a function of event and version.
+    Measured once, when a version is evaluated, so that membership is a function of event and version.
     """
 
     threshold: float
     at_threshold: float
 
 
-def cut_at(measured: NDArray[np.float64], fraction: float) -> Cut | None:
-    """The cut that leaves exactly ``fraction`` of the measured scores in; None where nothing was measured.
+def quantile_threshold(measured: NDArray[np.float64], fraction: float) -> QuantileThreshold | None:
+    """The threshold that selects exactly ``fraction`` of the measured scores; None where nothing was measured.
 
     Scores that are counts, or all alike, tie in masses; so many of the tied get in that the rate is exact.
 
-    >>> cut_at(np.array([0.0, 0.0, 0.0, 0.0, 2.0]), 0.4)
-    Cut(threshold=0.0, at_threshold=0.25)
+    >>> quantile_threshold(np.array([0.0, 0.0, 0.0, 0.0, 2.0]), 0.4)
+    QuantileThreshold(threshold=0.0, at_threshold=0.25)
     """
     if not 0 < fraction <= 1:
         raise InvalidInput(f"the top fraction is {fraction}; it must be above 0 and at most 1")
@@ -45,28 +45,30 @@ def cut_at(measured: NDArray[np.float64], fraction: float) -> Cut | None:
     wanted = fraction * len(measured)
     threshold = float(np.sort(measured)[::-1][max(int(np.ceil(wanted)) - 1, 0)])
     above, equal = int((measured > threshold).sum()), int((measured == threshold).sum())
-    return Cut(threshold, (wanted - above) / equal)
+    return QuantileThreshold(threshold, (wanted - above) / equal)
 
 
-def top_fraction(importance: NDArray[np.float64], cut: Cut | None, draws: NDArray[np.float64]) -> NDArray[np.float64]:
+def top_fraction(
+    importance: NDArray[np.float64], threshold: QuantileThreshold | None, draws: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """The weights [n] of raw scores [n]: 1 in the top fraction, 0, so no chance at all, below it.
 
     ``draws`` [n] in (0, 1), a hash of the ids with a purpose of its own, break ties. Biased on purpose: what is left
-    out has no inclusion probability that could be divided out. Before a cut was measured all are in.
+    out has no inclusion probability that could be divided out. Before a threshold was measured all are in.
 
-    >>> top_fraction(np.array([3.0, 1.0, 1.0]), Cut(1.0, 0.5), np.array([0.9, 0.4, 0.6])).tolist()
+    >>> top_fraction(np.array([3.0, 1.0, 1.0]), QuantileThreshold(1.0, 0.5), np.array([0.9, 0.4, 0.6])).tolist()
     [1.0, 1.0, 0.0]
     """
-    if cut is None:
+    if threshold is None:
         return np.ones_like(importance)
-    tied = (importance == cut.threshold) & (draws < cut.at_threshold)
-    return np.where((importance > cut.threshold) | tied, 1.0, 0.0)
+    tied = (importance == threshold.threshold) & (draws < threshold.at_threshold)
+    return np.where((importance > threshold.threshold) | tied, 1.0, 0.0)
 
 
 def check_floor(floor: float) -> None:
     """Refuse a floor with which a score of zero would have weight zero, and no chance at all."""
     if not 0 < floor <= 1:
-        raise InvalidInput(f"the floor of the proportional rule is {floor}; it must be above 0 and at most 1")
+        raise InvalidInput(f"the floor of proportional selection is {floor}; it must be above 0 and at most 1")
 
 
 def proportional(importance: NDArray[np.float64], mean_importance: float, floor: float = FLOOR) -> NDArray[np.float64]:

@@ -200,7 +200,7 @@ class Buffer:
                 self._thresholds = self._prepare()
             return self._thresholds
 
-    def remember(self, flush: Flush) -> None:
+    def persist(self, flush: Flush) -> None:
         """Store a flush, all of it or nothing, and trim if that is nobody else's work just now.
 
         Raises Fenced when the partition is another worker's; Unavailable when it may or may not have been stored:

@@ -1,6 +1,6 @@
-"""The worker's agent: it hands each chunk to the lane of its partition, and keeps the lanes.
+"""The Faust agent: passes each chunk to the worker of its partition, and owns the partition workers.
 
-Thin on purpose. What happens to a chunk is in ``lane.py``; what it means, in ``importance``.
+Thin on purpose. What happens to a chunk is in ``partition_worker.py``; what it means, in ``importance``.
 """
 
 import asyncio
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from importance.attribution import Policy
-from stream.lane import Effects, Lane, Limits, Publish
-from stream.ledger import Chunk
-from stream.reports import Availability, Standing
+from stream.offset_tracker import Chunk
+from stream.partition_worker import Effects, Limits, PartitionWorker, Publish
+from stream.reports import Availability, LagReport
 from stream.threads import Threads
 
 _LONGEST_GAP_SECONDS = 5.0  # between two answers of the broker that count as one uninterrupted watch
@@ -27,10 +27,10 @@ class _Idle:
 
 
 class Pipeline:
-    """All lanes of one worker.
+    """All partition workers of one process.
 
     ``idle_seconds``: a partition read to its end for so long lets event time run with the wall clock. ``failed`` is
-    set to the first exception that a lane ended with; whoever runs the worker ends the process with it.
+    set to the first exception that a partition worker ended with; the caller ends the process with it.
     """
 
     def __init__(self, policy: Policy, effects: Effects, publish: Publish, limits: Limits, idle_seconds: float) -> None:
@@ -42,8 +42,8 @@ class Pipeline:
         self._limits = limits
         self._idle_seconds = idle_seconds
         self._threads = Threads()
-        self._lanes: dict[int, Lane] = {}
-        self._tasks: dict[Lane, asyncio.Task[None]] = {}
+        self._workers: dict[int, PartitionWorker] = {}
+        self._tasks: dict[PartitionWorker, asyncio.Task[None]] = {}
         self._idle: dict[int, _Idle] = {}
 
     async def consume(self, chunks: AsyncIterable[Chunk]) -> None:
@@ -51,17 +51,17 @@ class Pipeline:
         try:
             async for chunk in chunks:
                 if chunk.live:
-                    self._lane(chunk).accept(chunk)
+                    self._worker_of(chunk).accept(chunk)
         except Exception as error:
             self.fail(error)
             raise
 
-    def _lane(self, chunk: Chunk) -> Lane:
+    def _worker_of(self, chunk: Chunk) -> PartitionWorker:
         self._idle.pop(chunk.partition, None)
-        lane = self._lanes.get(chunk.partition)
-        if lane is None or lane.generation != chunk.generation:
+        worker = self._workers.get(chunk.partition)
+        if worker is None or worker.generation != chunk.generation:
             self.drop([chunk.partition])
-            lane = Lane(
+            worker = PartitionWorker(
                 chunk.partition,
                 chunk.generation,
                 self._policy,
@@ -71,53 +71,53 @@ class Pipeline:
                 self.availability,
                 self._threads,
             )
-            self._lanes[chunk.partition] = lane
-            task = self._tasks[lane] = asyncio.create_task(lane.run(), name=f"partition {chunk.partition}")
-            task.add_done_callback(partial(self._ended, lane))
-        return lane
+            self._workers[chunk.partition] = worker
+            task = self._tasks[worker] = asyncio.create_task(worker.run(), name=f"partition {chunk.partition}")
+            task.add_done_callback(partial(self._ended, worker))
+        return worker
 
-    def _ended(self, lane: Lane, task: asyncio.Task[None]) -> None:
-        del self._tasks[lane]
+    def _ended(self, worker: PartitionWorker, task: asyncio.Task[None]) -> None:
+        del self._tasks[worker]
         if not task.cancelled() and (error := task.exception()) is not None:
             self.fail(error)
 
     def fail(self, error: BaseException) -> None:
-        """Have the process end because of ``error``."""
+        """End the process because of ``error``."""
         if not self.failed.done():
             self.failed.set_exception(error)
 
     def drop(self, partitions: Collection[int]) -> None:
         """Forget partitions that were revoked. A thread that still stores for one of them is fenced by the next."""
         for partition in partitions:
-            lane = self._lanes.pop(partition, None)
+            worker = self._workers.pop(partition, None)
             self._idle.pop(partition, None)
-            if lane is not None and lane in self._tasks:
-                self._tasks[lane].cancel()
+            if worker is not None and worker in self._tasks:
+                self._tasks[worker].cancel()
 
-    def stand(self, positions: Mapping[int, tuple[int, int]], now: float) -> None:
-        """Take the broker's answer: partition → (next offset to read, end); lag is reported, idle partitions go on.
+    def update_positions(self, positions: Mapping[int, tuple[int, int]], now: float) -> None:
+        """Take the broker's answer, partition → (next offset to read, end): report lag, advance idle partitions.
 
         ``now`` is a monotonic time in seconds.
         """
         lag = {partition: max(0, end - position) for partition, (position, end) in positions.items()}
-        held = {partition: lane for partition, lane in self._lanes.items() if partition in lag}
-        waiting = {partition: lane.waiting for partition, lane in held.items()}
-        times = {partition: lane.event_time_ms for partition, lane in held.items()}
-        oldest = {partition: lane.oldest_ms for partition, lane in held.items()}
+        held = {partition: worker for partition, worker in self._workers.items() if partition in lag}
+        waiting = {partition: worker.waiting for partition, worker in held.items()}
+        times = {partition: worker.event_time_ms for partition, worker in held.items()}
+        oldest = {partition: worker.oldest_ms for partition, worker in held.items()}
         undecided = {number: behind + self._undecided(number) for number, behind in lag.items()}
-        self._effects.report(Standing(lag, waiting, undecided, _known(times), _known(oldest)))
-        for partition, lane in self._lanes.items():
+        self._effects.report(LagReport(lag, waiting, undecided, _known(times), _known(oldest)))
+        for partition, worker in self._workers.items():
             if lag.get(partition) != 0:
                 self._idle.pop(partition, None)
-            elif lane.wants_time and not lane.has_work:
-                self._let_idle(partition, lane, now)
+            elif worker.wants_time and not worker.has_work:
+                self._let_idle(partition, worker, now)
 
     def _undecided(self, partition: int) -> int:
-        lane = self._lanes.get(partition)
-        return lane.undecided if lane is not None else 0
+        worker = self._workers.get(partition)
+        return worker.undecided if worker is not None else 0
 
-    def _let_idle(self, partition: int, lane: Lane, now: float) -> None:
-        event_time_ms = lane.event_time_ms
+    def _let_idle(self, partition: int, worker: PartitionWorker, now: float) -> None:
+        event_time_ms = worker.event_time_ms
         if event_time_ms is None:
             return
         idle = self._idle.setdefault(partition, _Idle(event_time_ms))
@@ -126,27 +126,31 @@ class Pipeline:
             idle.seconds += now - idle.seen
         idle.seen = now
         if idle.seconds >= self._idle_seconds:
-            lane.advance(idle.event_time_ms + int(idle.seconds * 1000))
+            worker.advance(idle.event_time_ms + int(idle.seconds * 1000))
 
-    def beats(self) -> dict[str, int]:
-        """The partitions that have work, and the beats of their lanes: one that stays the same is stuck."""
-        return {f"partition {lane.partition}": lane.beats for lane in self._lanes.values() if lane.has_work}
+    def progress_markers(self) -> dict[str, int]:
+        """The progress markers of partitions that have work: one that stays the same is stuck."""
+        return {
+            f"partition {worker.partition}": worker.progress_marker
+            for worker in self._workers.values()
+            if worker.has_work
+        }
 
     @property
     def busy(self) -> bool:
-        """Whether a thread runs still; the interpreter would wait for it when it ends."""
+        """Whether a thread still runs; the interpreter would wait for it at exit."""
         return self._threads.busy
 
-    async def stop(self, patience_seconds: float) -> None:
-        """Let every lane end its turn. One that cannot, as storage is away, is left: it will be read again."""
-        for lane in self._lanes.values():
-            lane.stop()
+    async def stop(self, timeout_seconds: float) -> None:
+        """Let every worker end its cycle; one that cannot, without storage, is cancelled."""
+        for worker in self._workers.values():
+            worker.stop()
         if self._tasks:
-            await asyncio.wait(self._tasks.values(), timeout=patience_seconds)
+            await asyncio.wait(self._tasks.values(), timeout=timeout_seconds)
         self.close()
 
     def close(self) -> None:
-        """Leave everything as it is, without waiting."""
+        """Cancel all workers without waiting."""
         for task in self._tasks.values():
             task.cancel()
         self._threads.close()

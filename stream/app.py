@@ -1,8 +1,8 @@
-"""The Faust application, by a factory, and the worker that runs it until told to stop, or until something is wrong.
+"""The Faust application, by a factory, and the worker that runs it until stopped, or until a failure.
 
-Nothing happens at import or construction. A worker ends in one of three ways: told to stop (status 0, everything
+Nothing happens at import or construction. A worker ends in one of three ways: stopped (status 0, everything
 acknowledged is committed), by an exception or a hang (status 70), or by the clock, when stopping takes longer than
-its grace because the broker is away (75 when stopped, 70 when it failed).
+its grace because the broker is unavailable (75 when stopped, 70 when it failed).
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from stream.chunks import ChunkApp, ChunkSchema
 from stream.clients import faust_options
 from stream.connecting import ANSWER_SECONDS, require_broker
 from stream.connection import KafkaConnection
-from stream.lane import Effects, Limits
+from stream.partition_worker import Effects, Limits
 from stream.publishing import Publisher
 from stream.reports import KAFKA, Failed
 from stream.topics import Topics
@@ -34,13 +34,13 @@ STATUS_STOPPED = 0
 STATUS_FAILED = 70
 STATUS_GRACE_EXCEEDED = 75
 
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 _MEGABYTE = 1 << 20
 
 
 @dataclass(frozen=True)
 class StreamSettings:
-    """How a worker reads. ``data_dir`` is a folder that Faust may write to.
+    """How a worker reads. ``data_dir`` is a directory that Faust may write to.
 
     With an ``instance_id``, the same at each start and different for each worker of the group, a worker that is
     killed takes its partitions up again without a rebalance. ``max_undecoded_records`` bounds what a partition may
@@ -109,7 +109,7 @@ class Worker:
         self._settings = settings
         self._report = effects.report
         self._loop = asyncio.get_running_loop()
-        self._marks: dict[str, object] = {"start": 0}
+        self._markers: dict[str, object] = {"start": 0}
         topic = self.app.topic(
             settings.topics.interactions, acks=False, schema=ChunkSchema(), key_type=bytes, value_type=bytes
         )
@@ -119,8 +119,8 @@ class Worker:
         self.app.beginnings = self._beginnings
 
     @property
-    def away(self) -> dict[str, str]:
-        """Dependency → why it counts as away; empty when the worker can take events."""
+    def unavailable(self) -> dict[str, str]:
+        """Dependency → why it counts as unavailable; empty when the worker can take events."""
         return self.pipeline.availability.reasons
 
     async def run(self, stop: asyncio.Event) -> int:
@@ -128,7 +128,7 @@ class Worker:
 
         Raises :class:`Unavailable` when Kafka does not answer at the start.
         """
-        watchdog = Watchdog(lambda: self._marks, self._stalled, self._settings.watchdog_seconds)
+        watchdog = Watchdog(lambda: self._markers, self._stalled, self._settings.watchdog_seconds)
         watchdog.start()
         try:
             await asyncio.to_thread(require_broker, self._settings.connection)
@@ -137,10 +137,10 @@ class Worker:
             watchdog.end()
             self.pipeline.close()
             raise Unavailable(f"no worker without Kafka: {error}") from error
-        looking = asyncio.create_task(self._look())
-        failure = await self._until_stop_or_failure(stop, looking)
+        polling = asyncio.create_task(self._poll())
+        failure = await self._until_stop_or_failure(stop, polling)
         watchdog.end()
-        looking.cancel()
+        polling.cancel()
         status = STATUS_STOPPED if failure is None else STATUS_FAILED
         if failure is not None:
             self._report(Failed(failure))
@@ -154,20 +154,20 @@ class Worker:
             timer.cancel()
         return status
 
-    async def _until_stop_or_failure(self, stop: asyncio.Event, looking: asyncio.Task[None]) -> BaseException | None:
+    async def _until_stop_or_failure(self, stop: asyncio.Event, polling: asyncio.Task[None]) -> BaseException | None:
         stopped, crashed = asyncio.create_task(stop.wait()), asyncio.create_task(self.app._crashed.wait())
-        await asyncio.wait({stopped, crashed, looking, self.pipeline.failed}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({stopped, crashed, polling, self.pipeline.failed}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         crashed.cancel()
         if self.pipeline.failed.done():
             return self.pipeline.failed.exception()
         if self.app._crashed.is_set():
             return self.app._crash_reason or RuntimeError("Faust crashed without a reason")
-        return looking.exception() if looking.done() else None
+        return polling.exception() if polling.done() else None
 
-    async def _look(self) -> None:
-        """Ask the broker every second how far its partitions go, and leave marks for the watchdog."""
-        for look in range(1 << 62):
+    async def _poll(self) -> None:
+        """Ask the broker every second how far its partitions go, and leave progress markers for the watchdog."""
+        for poll in range(1 << 62):
             try:
                 positions = await self.app.consumer.positions(ANSWER_SECONDS)
             except Unavailable as error:
@@ -175,30 +175,30 @@ class Worker:
                 positions = {}
             else:
                 self.pipeline.availability.probed(KAFKA, self, None)
-                self.pipeline.stand(positions, time.monotonic())
+                self.pipeline.update_positions(positions, time.monotonic())
             behind = {f"reading {number}": at for number, (at, end) in positions.items() if at < end}
-            beats = self.pipeline.beats()
-            # A partition whose lane has work may be full; then the lane's own beats tell.
-            reading = {name: at for name, at in behind.items() if name.replace("reading", "partition") not in beats}
-            self._marks = {"event loop": look, **beats, **reading}
-            await asyncio.sleep(_LOOK_SECONDS)
+            progress = self.pipeline.progress_markers()
+            # A partition whose worker has work may be full; then the worker's own marker counts.
+            reading = {name: at for name, at in behind.items() if name.replace("reading", "partition") not in progress}
+            self._markers = {"event loop": poll, **progress, **reading}
+            await asyncio.sleep(_POLL_SECONDS)
 
     def _stalled(self, name: str) -> None:
         """Called by the watchdog's thread."""
         seconds = self._settings.watchdog_seconds
-        error = RuntimeError(f"{name} has not moved for {seconds:g} s although there is work; the worker starts anew")
+        error = RuntimeError(f"{name} has not moved for {seconds:g} s although there is work; the worker restarts")
         self._loop.call_soon_threadsafe(self.pipeline.fail, error)
         self._end_by_the_clock(STATUS_FAILED)  # for when it is the event loop that hangs
 
     def _end_by_the_clock(self, status: int) -> threading.Timer:
-        """With the broker away Faust's stop waits for ever, and swallows a cancellation; nothing is lost by leaving."""
+        """Without the broker Faust's stop waits for ever, and swallows a cancellation; nothing is lost by leaving."""
         timer = threading.Timer(self._settings.grace_seconds, os._exit, (status,))
         timer.daemon = True
         timer.start()
         return timer
 
     async def _beginnings(self) -> Mapping[int, int] | None:
-        """Ask the store; while it is away the group's own offsets must do, and a gap is told of by the lane."""
+        """Ask the store; without it the group's own offsets are used, and the partition worker reports gaps."""
         if self._stored_beginnings is None:
             return None
         try:

@@ -1,12 +1,12 @@
-"""A fetch of one partition is one Faust message, a chunk; a ledger counts whole chunks, exactly.
+"""A fetch of one partition is one Faust message, a chunk; a tracker counts whole chunks, exactly.
 
-Stock Faust makes an object, an event and an acknowledgement of every record, and its ledger sorts offsets one by one.
-Here each fetch becomes a single message whose value is a :class:`~stream.ledger.Chunk`. What may be committed to Kafka
-is the end of the longest prefix of acknowledged chunks, whatever the order of acknowledgements.
+Stock Faust makes an object, an event and an acknowledgement of every record, and its tracker sorts offsets one by one.
+Here each fetch becomes a single message whose value is a :class:`~stream.offset_tracker.Chunk`. What may be committed
+to Kafka is the end of the longest prefix of acknowledged chunks, whatever the order of acknowledgements.
 
 Only subclasses, no patches: ``ChunkThread`` fetches in the driver's own thread and event loop, ``ChunkConsumer`` keeps
-the ledgers on the application's loop, ``ChunkTransport`` and ``ChunkApp`` make Faust use them. Topics must be made with
-``acks=False``: then Faust's own ledger of single offsets is never touched.
+the trackers on the application's loop, ``ChunkTransport`` and ``ChunkApp`` make Faust use them. Topics must be made
+with ``acks=False``: then Faust's own tracker of single offsets is never touched.
 
 Knows nothing of what records mean.
 """
@@ -27,7 +27,7 @@ from mode import Service
 
 from importance.errors import Unavailable
 from stream.clients import READ_COMMITTED
-from stream.ledger import Ledger
+from stream.offset_tracker import OffsetTracker
 
 _POLL_SECONDS = 1.0  # far below any sensible broker_max_poll_interval
 # Of a poll first, and then at once: what was drained tells how many more may follow, and where sizes jump it is wrong.
@@ -168,13 +168,13 @@ def _no_answer(timeout_seconds: float, error: Exception) -> Unavailable:
 
 
 class ChunkConsumer(driver.Consumer):
-    """Fetches chunks and commits by the ledgers."""
+    """Fetches chunks and commits by the trackers."""
 
-    ledgers: dict[TP, Ledger]
+    trackers: dict[TP, OffsetTracker]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.ledgers = {}
+        self.trackers = {}
         self.stale_fetches = 0
         self._dropped: set[TP] = set()  # partitions of stale fetches, whose positions stand too far
         self.holes = 0
@@ -204,7 +204,7 @@ class ChunkConsumer(driver.Consumer):
     @property
     def poll_bytes(self) -> int:
         """What a partition may hold before it is fetched again, and what a fetch may add: half of its share each."""
-        return max(1, self._max_fetched_bytes // (2 * max(1, len(self.ledgers))))
+        return max(1, self._max_fetched_bytes // (2 * max(1, len(self.trackers))))
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetch once and yield a message, holding a chunk, for each partition that had records."""
@@ -220,60 +220,60 @@ class ChunkConsumer(driver.Consumer):
         if self.should_stop:
             return
         for tp, found in fetched.items():
-            ledger = self.ledgers.get(tp)
+            tracker = self.trackers.get(tp)
             current = self.flow_active and generation == self.app.consumer_generation_id
-            if ledger is None or ledger.generation != generation or not current:
+            if tracker is None or tracker.generation != generation or not current:
                 self.stale_fetches += 1  # a rebalance came between the fetch and here, or goes on
                 self._dropped.add(tp)
                 continue
-            first = ledger.end
-            if await self._follows(ledger, found):
-                yield tp, self._message(ledger, first, found)
+            first = tracker.end
+            if await self._follows(tracker, found):
+                yield tp, self._message(tracker, first, found)
 
     async def _ask_again(self) -> None:
-        """Take positions back to where the ledgers end, if what lay there was dropped."""
-        places = {tp: self.ledgers[tp].end for tp in self._dropped if tp in self.ledgers}
+        """Take positions back to where the trackers end, if what lay there was dropped."""
+        places = {tp: self.trackers[tp].end for tp in self._dropped if tp in self.trackers}
         self._dropped.clear()
         if places:
             await self._thread.seek_wait(places)
 
     def _has_room(self, tp: TP) -> bool:
-        ledger = self.ledgers.get(tp)
+        tracker = self.trackers.get(tp)
         return (
-            ledger is not None
-            and ledger.undecoded_records < self._max_undecoded_records
-            and ledger.undecoded_bytes < self.poll_bytes
+            tracker is not None
+            and tracker.undecoded_records < self._max_undecoded_records
+            and tracker.undecoded_bytes < self.poll_bytes
         )
 
-    async def _follows(self, ledger: Ledger, found: Fetched) -> bool:
+    async def _follows(self, tracker: OffsetTracker, found: Fetched) -> bool:
         """Hold what was read against what was delivered: cut repeats. False: nothing new, or to be fetched again."""
-        if found.end <= ledger.end:
+        if found.end <= tracker.end:
             return False
-        if found.records and found.records[0].offset < ledger.end:  # fetched again within the generation
-            found.records = [record for record in found.records if record.offset >= ledger.end]
+        if found.records and found.records[0].offset < tracker.end:  # fetched again within the generation
+            found.records = [record for record in found.records if record.offset >= tracker.end]
         first = found.records[0].offset if found.records else found.end
-        if first == ledger.end:
+        if first == tracker.end:
             return True
         try:
-            log_start = await self._thread.log_start(ledger.tp, _ANSWER_SECONDS)
+            log_start = await self._thread.log_start(tracker.tp, _ANSWER_SECONDS)
         except Unavailable as error:
-            self.log.warning("no answer to where the log of %r starts: %s", ledger.tp, error)
+            self.log.warning("no answer to where the log of %r starts: %s", tracker.tp, error)
         else:
-            ledger.skip_to(min(log_start, first))
-            if found.start is not None and found.start <= ledger.end:
+            tracker.skip_to(min(log_start, first))
+            if found.start is not None and found.start <= tracker.end:
                 return True  # compaction and transaction markers: all of it was read, and nothing was there
             self.holes += 1
-        await self._thread.seek_wait({ledger.tp: ledger.end})
+        await self._thread.seek_wait({tracker.tp: tracker.end})
         return False
 
-    def _message(self, ledger: Ledger, first: int, found: Fetched) -> ConsumerMessage:
+    def _message(self, tracker: OffsetTracker, first: int, found: Fetched) -> ConsumerMessage:
         """A message of one chunk; without records it begins at ``first``."""
         records = found.records
-        chunk = ledger.add(records[0].offset if records else first, found.end, records, found.size_bytes)
-        self.app.monitor.track_tp_end_offset(ledger.tp, self.highwater(ledger.tp))
+        chunk = tracker.add(records[0].offset if records else first, found.end, records, found.size_bytes)
+        self.app.monitor.track_tp_end_offset(tracker.tp, self.highwater(tracker.tp))
         return ConsumerMessage(
-            ledger.tp.topic,
-            ledger.tp.partition,
+            tracker.tp.topic,
+            tracker.tp.partition,
             found.end - 1,
             (records[-1].timestamp or 0) / 1000.0 if records else 0.0,
             records[-1].timestamp_type if records else None,
@@ -283,11 +283,11 @@ class ChunkConsumer(driver.Consumer):
             None,  # checksum
             0,
             found.size_bytes,
-            ledger.tp,
-            generation_id=ledger.generation,
+            tracker.tp,
+            generation_id=tracker.generation,
         )
 
-    # -- acknowledging and committing: Faust's own ledger of offsets is replaced, step by step
+    # -- acknowledging and committing: Faust's own tracker of offsets is replaced, step by step
 
     def ack(self, message: Any) -> bool:
         """Acknowledge by Faust's message; the same as ``chunk.acknowledge()``."""
@@ -299,23 +299,23 @@ class ChunkConsumer(driver.Consumer):
         """Gaps need no bookkeeping: a chunk covers its offsets whole."""
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> list[TP]:
-        chosen = self.ledgers.items()
-        return [tp for tp, ledger in chosen if ledger.pending and (not topics or tp in topics or tp.topic in topics)]
+        chosen = self.trackers.items()
+        return [tp for tp, tracker in chosen if tracker.pending and (not topics or tp in topics or tp.topic in topics)]
 
     def _new_offset(self, tp: TP) -> int | None:
-        ledger = self.ledgers.get(tp)
-        return ledger.committable if ledger else None
+        tracker = self.trackers.get(tp)
+        return tracker.committable if tracker else None
 
     def _should_commit(self, tp: TP, offset: int) -> bool:
-        ledger = self.ledgers.get(tp)
-        return ledger is not None and offset > ledger.committed
+        tracker = self.trackers.get(tp)
+        return tracker is not None and offset > tracker.committed
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
-        before = {tp: self.ledgers.get(tp) for tp in offsets}
+        before = {tp: self.trackers.get(tp) for tp in offsets}
         done: bool = await super()._commit_offsets(offsets, start_new_transaction)
-        for tp, ledger in before.items() if done else ():
-            if ledger is not None and ledger.live:
-                ledger.committed = offsets[tp]
+        for tp, tracker in before.items() if done else ():
+            if tracker is not None and tracker.live:
+                tracker.committed = offsets[tp]
         return done
 
     # -- rebalances: aiokafka's are eager, so every partition is revoked and read again from its committed offset
@@ -330,18 +330,18 @@ class ChunkConsumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)  # sends the signal app.on_partitions_revoked
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Begin a generation with empty ledgers."""
-        self._drop(list(self.ledgers))
+        """Begin a generation with empty trackers."""
+        self._drop(list(self.trackers))
         await super().on_partitions_assigned(assigned, generation_id)
 
     def _drop(self, tps: Iterable[TP]) -> None:
         for tp in tps:
-            ledger = self.ledgers.pop(ensure_TP(tp), None)
-            if ledger is not None:
-                ledger.drop()
+            tracker = self.trackers.pop(ensure_TP(tp), None)
+            if tracker is not None:
+                tracker.drop()
 
     async def perform_seek(self) -> None:
-        """Open the ledgers where reading begins; Faust calls it after an assignment, before the flow resumes."""
+        """Open the trackers where reading begins; Faust calls it after an assignment, before the flow resumes."""
         generation = self.app.consumer_generation_id
         committed: Mapping[TopicPartition, int | None] = await self.seek_to_committed()
         stored = await self.app.beginnings()
@@ -349,11 +349,11 @@ class ChunkConsumer(driver.Consumer):
             tp = ensure_TP(aiokafka_tp)
             start = (offset or 0) if stored is None else stored.get(tp.partition, 0)
             self._read_offset[tp] = self._committed_offset[tp] = start or None
-            ledger = self.ledgers.get(tp)
-            if ledger is None or ledger.generation != generation:
-                self.ledgers[tp] = Ledger(tp, generation, start, self._room.set)
+            tracker = self.trackers.get(tp)
+            if tracker is None or tracker.generation != generation:
+                self.trackers[tp] = OffsetTracker(tp, generation, start, self._room.set)
         # Even those that seem to stand there; and in the same generation none goes back over what was delivered.
-        await self._thread.seek_wait({tp: ledger.end for tp, ledger in self.ledgers.items()})
+        await self._thread.seek_wait({tp: tracker.end for tp, tracker in self.trackers.items()})
 
 
 class ChunkTransport(driver.Transport):

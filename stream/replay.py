@@ -328,7 +328,7 @@ def _producer(target: Target) -> Iterator[KafkaProducer]:
 
 @contextmanager
 def _talking_to(target: Target) -> Iterator[None]:
-    """Turn Kafka's errors into ours."""
+    """Translate Kafka's errors into ours."""
     require_broker(target.connection)
     try:
         yield

@@ -1,6 +1,6 @@
-"""What the worker tells about itself: plain frozen values, handed to one ``report`` callable.
+"""Reports of a worker process: frozen values, passed to one ``report`` callable.
 
-Knows nothing of metrics, logs or routes; whoever assembles the worker turns these into them.
+Knows nothing of metrics, logs or routes; `weir.roles` turns reports into them.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -15,7 +15,7 @@ STORAGE = "storage"
 
 
 class Scored(NamedTuple):
-    """A call of the scorer; ``non_finite`` of the samples had a score that was no number, and was replaced."""
+    """A call of the scorer; ``non_finite`` of the samples had a score that was not finite, and was replaced."""
 
     samples: int
     seconds: float
@@ -23,8 +23,8 @@ class Scored(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Turn:
-    """One durable step of one partition.
+class CommittedBatch:
+    """One durable batch of one partition.
 
     ``counts``: (event type, outcome) → records. ``dead``: the reason of each dead letter. ``scored``: the calls of
     the scorer. ``corrections`` may repeat an earlier one; they are idempotent. ``late``: what came too late.
@@ -43,8 +43,8 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where the assigned partitions stand; a partition that is missing here is not this worker's.
+class LagReport:
+    """Lag of the assigned partitions; a partition that is missing here is not assigned to this process.
 
     ``lag``: end − next offset to read, in records. ``waiting``: impressions whose window is open. ``undecided``: the
     lag, and what was read and is not decided. ``event_times_ms``: event time, of those that have one; ``oldest_ms``:
@@ -60,7 +60,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Change:
-    """A dependency (``kafka``, ``storage``) went away, or came back. Sent once per change; ``reason`` is one line."""
+    """A dependency (``kafka``, ``storage``) became unavailable, or recovered. Sent once per change."""
 
     dependency: str
     available: bool
@@ -69,7 +69,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Lost:
-    """A partition is another worker's now, found out by being fenced; nothing of the last step was stored."""
+    """Another process took the partition over, detected by fencing; nothing of the last batch was stored."""
 
     partition: int
     reason: str
@@ -77,17 +77,17 @@ class Lost:
 
 @dataclass(frozen=True)
 class Failed:
-    """The worker ends with a status other than 0 because of ``error``, so that its supervisor starts it anew."""
+    """The worker ends with a status other than 0 because of ``error``, so that its supervisor restarts it."""
 
     error: BaseException
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """Records of a partition that nobody will read: those from ``known`` on, before ``first``.
+    """Records of a partition that will never be read: those from ``known`` on, before ``first``.
 
-    The log no longer has them; or the store was away when reading began, and the group had committed past what it
-    holds.
+    The log no longer has them; or the store was unavailable when reading started, and the group had committed past what
+    it holds.
     """
 
     partition: int
@@ -95,14 +95,14 @@ class Skipped:
     first: int
 
 
-Report = Turn | Standing | Change | Lost | Failed | Skipped
+Report = CommittedBatch | LagReport | Change | Lost | Failed | Skipped
 
 
 class Availability:
-    """Turns many failures and successes into one :class:`Change` when a dependency goes, and one when it is back.
+    """Turns many failures and successes into one :class:`Change` when a dependency fails, and one when it recovers.
 
-    Several tasks see the same dependency; it is away while at least one of them says so. Some of them are probes: they
-    ask for nothing but an answer, and so tell a dependency that is unavailable from work that it never accepts.
+    Several tasks use the same dependency; it is unavailable while at least one of them reports so. Some are probes:
+    they only ask for an answer, and so distinguish an unavailable dependency from work that it never accepts.
     """
 
     def __init__(self, report: Callable[[Report], None]) -> None:
@@ -112,10 +112,10 @@ class Availability:
 
     @property
     def reasons(self) -> dict[str, str]:
-        """Dependency → why it counts as away; empty when all is well."""
+        """Dependency → why it counts as unavailable; empty when all are available."""
         return {name: next(iter(reasons.values())) for name, reasons in self._complaints.items() if reasons}
 
-    def away(self, dependency: str, witness: Hashable, reason: str) -> None:
+    def unavailable(self, dependency: str, witness: Hashable, reason: str) -> None:
         """``witness`` cannot reach ``dependency``."""
         complaints = self._complaints.setdefault(dependency, {})
         first = not complaints
@@ -123,7 +123,7 @@ class Availability:
         if first:
             self._report(Change(dependency, available=False, reason=reason))
 
-    def back(self, dependency: str, witness: Hashable) -> None:
+    def recovered(self, dependency: str, witness: Hashable) -> None:
         """``witness`` reached ``dependency``, or no longer tries to."""
         complaints = self._complaints.get(dependency)
         if complaints and complaints.pop(witness, None) is not None and not complaints:
@@ -133,16 +133,16 @@ class Availability:
         """``probe`` asked ``dependency``: None when it answered, else why that failed. One probe a dependency."""
         self._probes[dependency] = probe
         if trouble is None:
-            self.back(dependency, probe)
+            self.recovered(dependency, probe)
         else:
-            self.away(dependency, probe, trouble)
+            self.unavailable(dependency, probe, trouble)
 
-    def unavailable(self, dependency: str) -> bool:
-        """Whether the dependency itself is: its probe says so; without a probe, anybody."""
+    def is_unavailable(self, dependency: str) -> bool:
+        """Whether the dependency itself is: by its probe; without a probe, by any task."""
         complaints = self._complaints.get(dependency, {})
         return self._probes[dependency] in complaints if dependency in self._probes else bool(complaints)
 
     def forget(self, witness: Hashable) -> None:
-        """``witness`` is gone."""
+        """Drop the reports of ``witness``, which has ended."""
         for dependency in self._complaints:
-            self.back(dependency, witness)
+            self.recovered(dependency, witness)

@@ -143,7 +143,7 @@ class Scorer:
             estimator=str(mixture),
             model=served.version,
             mean_importance=scale.mean,
-            cut=scale.cut,
+            top_threshold=scale.top_threshold,
             prediction=seen.prediction,
             control=shown.prediction if control else None,
             control_model=control.version if control else None,

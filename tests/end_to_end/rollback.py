@@ -106,7 +106,7 @@ class Watch:
         assert entry.to_version is not None
         assert entry.from_version is not None
         swapped = max(self._swapped(worker, entry.sequence) for worker in self._workers)
-        # A lane scores, publishes and stores batch after batch: where `next` moves, what was under way is published.
+        # A worker scores, publishes and stores batch after batch: where `next` moves, what was under way is published.
         before = service.next
         service.until("the next batch", lambda: all(at > before.get(n, 0) for n, at in service.next.items()))
         settled = end_offsets(service.connection, topic)

@@ -112,7 +112,7 @@ def test_a_version_with_a_spoiled_file_scores_nothing_and_the_worker_says_so_and
 @pytest.mark.parametrize(
     ("table", "column"),
     [("buffer_samples", "sample"), ("model_pointer", "frozen")],
-    ids=["a lane", "the swap of models"],
+    ids=["a partition", "the swap of models"],
 )
 def test_an_error_that_waiting_cannot_mend_ends_the_process_and_the_next_one_goes_on(
     service: Service, table: str, column: str

@@ -1,4 +1,4 @@
-"""Turn what the stream tells of itself into metrics, log lines and readiness."""
+"""Turn the stream's reports into metrics, log lines and readiness."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from typing import Any
 from monitoring.metrics import DependencyMetrics, WorkerMetrics
 from storage import heartbeats
 from storage.heartbeats import Assigned, Model
-from stream.reports import Change, Failed, Lost, Report, Skipped, Standing, Turn
+from stream.reports import Change, CommittedBatch, Failed, LagReport, Lost, Report, Skipped
 from weir.process import logs
 from weir.roles.lateness import LateWarnings
 
@@ -79,10 +79,10 @@ class Reporting:
     def __call__(self, report: Report) -> None:
         """Take one report."""
         match report:
-            case Turn():
-                self._turn(report)
-            case Standing():
-                self._standing(report)
+            case CommittedBatch():
+                self._committed(report)
+            case LagReport():
+                self._lag(report)
             case Change():
                 self.change(report.dependency, report.available, report.reason)
             case Lost():
@@ -121,53 +121,53 @@ class Reporting:
         """A rollback reached this worker so long after its entry in the log."""
         self._metrics.rollback_seconds.observe(seconds)
 
-    def _turn(self, turn: Turn) -> None:
+    def _committed(self, batch: CommittedBatch) -> None:
         self.progress()
         metrics = self._metrics
-        for (kind, outcome), count in turn.counts.items():
+        for (kind, outcome), count in batch.counts.items():
             metrics.events.labels(kind, outcome).inc(count)
-        metrics.late_seconds.observe_all([(late.event_time_ms - late.own_ms) / 1_000 for late in turn.late])
-        self._late.add(turn.partition, turn.late, "late" in turn.dead)
-        for reason in turn.dead:
+        metrics.late_seconds.observe_all([(late.event_time_ms - late.own_ms) / 1_000 for late in batch.late])
+        self._late.add(batch.partition, batch.late, "late" in batch.dead)
+        for reason in batch.dead:
             metrics.dead_letters.labels(reason).inc()
-        for scored in turn.scored:
+        for scored in batch.scored:
             metrics.batch_size.observe(scored.samples)
             metrics.scoring_seconds.observe(scored.seconds)
-        if non_finite := sum(scored.non_finite for scored in turn.scored):
+        if non_finite := sum(scored.non_finite for scored in batch.scored):
             metrics.scores_non_finite.inc(non_finite)
             _log.warning("scores were no numbers, and the floor took their place", samples=non_finite)
-        for (surface, label), count in Counter((offer.sample.surface, offer.label) for offer in turn.offers).items():
+        for (surface, label), count in Counter((offer.sample.surface, offer.label) for offer in batch.offers).items():
             metrics.samples.labels(surface, str(label)).inc(count)
-        kept = sum(offer.kept for offer in turn.offers)
+        kept = sum(offer.kept for offer in batch.offers)
         metrics.buffer_offers.labels("kept").inc(kept)
-        metrics.buffer_offers.labels("rejected").inc(len(turn.offers) - kept)
-        metrics.importance.observe_all([offer.importance for offer in turn.offers])
-        metrics.window_to_buffer_seconds.observe_all([turn.seconds] * len(turn.offers))
+        metrics.buffer_offers.labels("rejected").inc(len(batch.offers) - kept)
+        metrics.importance.observe_all([offer.importance for offer in batch.offers])
+        metrics.window_to_buffer_seconds.observe_all([batch.seconds] * len(batch.offers))
 
-    def _standing(self, standing: Standing) -> None:
+    def _lag(self, lag_report: LagReport) -> None:
         metrics = self._metrics
-        for partition in self._partitions - standing.lag.keys():
+        for partition in self._partitions - lag_report.lag.keys():
             for gauge in (
                 metrics.ingest_lag_records, metrics.undecided_records, metrics.event_time_lag_seconds,
                 metrics.join_oldest_seconds,
             ):  # fmt: skip
                 gauge.remove(str(partition))  # another worker's now: its figure, not ours
-        self._partitions = set(standing.lag)
+        self._partitions = set(lag_report.lag)
         self._assigned = tuple(
-            Assigned(partition, lag, standing.waiting.get(partition, 0), _waited_seconds(standing, partition))
-            for partition, lag in sorted(standing.lag.items())
+            Assigned(partition, lag, lag_report.waiting.get(partition, 0), _waited_seconds(lag_report, partition))
+            for partition, lag in sorted(lag_report.lag.items())
         )
-        for partition, lag in standing.lag.items():
+        for partition, lag in lag_report.lag.items():
             metrics.ingest_lag_records.labels(str(partition)).set(lag)
-            metrics.undecided_records.labels(str(partition)).set(standing.undecided[partition])
-            now_ms = standing.event_times_ms.get(partition)
+            metrics.undecided_records.labels(str(partition)).set(lag_report.undecided[partition])
+            now_ms = lag_report.event_times_ms.get(partition)
             lag_seconds = 0.0 if now_ms is None else self._clock() - now_ms / 1_000
             metrics.event_time_lag_seconds.labels(str(partition)).set(lag_seconds)
-            metrics.join_oldest_seconds.labels(str(partition)).set(_waited_seconds(standing, partition) or 0.0)
-        metrics.join_pending.set(sum(standing.waiting.values()))
+            metrics.join_oldest_seconds.labels(str(partition)).set(_waited_seconds(lag_report, partition) or 0.0)
+        metrics.join_pending.set(sum(lag_report.waiting.values()))
         self._late.tick()
 
 
-def _waited_seconds(standing: Standing, partition: int) -> float | None:
-    now_ms, oldest_ms = standing.event_times_ms.get(partition), standing.oldest_ms.get(partition)
+def _waited_seconds(lag_report: LagReport, partition: int) -> float | None:
+    now_ms, oldest_ms = lag_report.event_times_ms.get(partition), lag_report.oldest_ms.get(partition)
     return None if now_ms is None or oldest_ms is None else max(0.0, (now_ms - oldest_ms) / 1_000)

@@ -24,7 +24,7 @@ from storage.registry import Registry
 from stream.announcements import follow
 from stream.app import STATUS_FAILED, StreamSettings, Worker
 from stream.codecs import WORKER_LIBRARY, require_codecs
-from stream.lane import Effects, Limits
+from stream.partition_worker import Effects, Limits
 from stream.reports import KAFKA, STORAGE, Availability, Report
 from stream.topics import topic_id
 from weir.process import logs
@@ -121,7 +121,7 @@ def effects(
     def admitted(samples: Sequence[Sample], scores: Scores) -> Sequence[Offer]:
         return admit(samples, scores, admission, buffer.thresholds())
 
-    return Effects(claim, score, admitted, count, buffer.remember, report, progresses.acknowledged)
+    return Effects(claim, score, admitted, count, buffer.persist, report, progresses.acknowledged)
 
 
 def _bring(settings: Settings, engine: Engine, serving: Serving) -> bool:
@@ -151,7 +151,7 @@ async def _work(
         ),
         values.join(settings),
         effects,
-        Limits(retry_seconds=settings.retry_first_seconds, retry_most_seconds=settings.retry_limit_seconds),
+        Limits(retry_seconds=settings.retry_first_seconds, retry_max_seconds=settings.retry_limit_seconds),
     )
     wake = asyncio.Event()
     beside = (
@@ -197,7 +197,7 @@ async def _watch_topic(settings: Settings, topic: UUID) -> None:
         except Unavailable:
             continue
         if now != topic:
-            raise NotFound(f"topic {name} was deleted and made again: the worker starts anew")
+            raise NotFound(f"topic {name} was deleted and made again: the worker restarts")
 
 
 async def _listen(settings: Settings, wake: asyncio.Event) -> None:

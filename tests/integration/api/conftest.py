@@ -130,7 +130,7 @@ class World:
         assignment = Progresses(self.engine, self.topic).claim(0, 1)
         done = Progress(count, TIME_MS, count, TIME_MS)
         counts = tally(samples, labels, scores)
-        buffer.remember(Flush(0, assignment.epoch, 0, done, offers, (), counts, count))
+        buffer.persist(Flush(0, assignment.epoch, 0, done, offers, (), counts, count))
         buffer.trim()
         return samples
 

@@ -459,7 +459,7 @@ def moved_ahead(weir: Weir, prefix: str, registry: Registry, database: str) -> I
     progresses, buffer = Progresses(engine, topic.id), Buffer(engine, CAPACITIES, topic.id)
     for partition, event_time_ms in ((0, YEAR_3000_MS), (1, 1_300_000_000_000)):
         epoch = progresses.claim(partition, generation=1).epoch
-        buffer.remember(Flush(partition, epoch, 0, Progress(5, event_time_ms, 2, event_time_ms, read=5)))
+        buffer.persist(Flush(partition, epoch, 0, Progress(5, event_time_ms, 2, event_time_ms, read=5)))
     yield progresses
     engine.dispose()
 

@@ -103,7 +103,7 @@ class Owner:
     ) -> Flush:
         """Store them; returns what was stored."""
         flush = self.prepare(offers, corrections, quality)
-        self.buffer.remember(flush)
+        self.buffer.persist(flush)
         self.next = flush.progress.next
         return flush
 

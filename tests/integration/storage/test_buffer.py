@@ -131,7 +131,7 @@ def test_a_row_below_a_threshold_that_rose_meanwhile_is_not_stored(
     slow = Owner(engine, Buffer(connect(), CAPACITIES, TOPIC), partition=1)
     late = slow.prepare([offer("late", 3.0), offer("high", 30.0)])
     Owner(engine, buffer).flush([offer(f"i{n}", 10.0 + n) for n in range(6)])
-    slow.buffer.remember(late)
+    slow.buffer.persist(late)
     assert set(held(engine)) == {"high", "i4", "i5"}
     assert kappa(slow.buffer) == 13.0
     assert rows(engine, "SELECT inserted FROM buffer_intake WHERE partition = 1") == [(1,)]

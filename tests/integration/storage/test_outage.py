@@ -28,9 +28,9 @@ def test_a_killed_database_comes_back_with_all_that_was_stored(own_postgres: Tes
     own_postgres.kill()
     for _ in range(2):
         with pytest.raises(Unavailable):
-            owner.buffer.remember(flush)
+            owner.buffer.persist(flush)
     own_postgres.start()
-    owner.buffer.remember(flush)
+    owner.buffer.persist(flush)
     assert set(held(engine)) == {"a", "b"}
     assert BufferReader(engine).explain("a").label == 1
     assert samples_decided(engine) == 2

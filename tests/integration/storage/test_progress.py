@@ -49,7 +49,7 @@ def test_a_topic_made_anew_begins_at_nothing(engine: sa.Engine, buffer: Buffer) 
 def test_progress_may_begin_before_all_time(engine: sa.Engine, buffer: Buffer) -> None:
     start = Progress(9, BEGINNING_OF_TIME_MS, 9, BEGINNING_OF_TIME_MS)
     epoch = Progresses(engine, TOPIC).claim(0, generation=1).epoch
-    buffer.remember(Flush(0, epoch, old_next=9, progress=start))
+    buffer.persist(Flush(0, epoch, old_next=9, progress=start))
     assert Progresses(engine, TOPIC).claim(0, generation=1).progress == start
 
 
@@ -70,20 +70,20 @@ def test_a_flush_of_what_another_decided_is_not_stored(engine: sa.Engine, buffer
     behind = owner.prepare([offer("x", 1.0)])
     owner.flush([offer("a", 1.0), offer("b", 2.0)])
     with pytest.raises(Fenced, match="stands at offset 2"):
-        buffer.remember(behind)
+        buffer.persist(behind)
     assert set(held(engine)) == {"a", "b"}
 
 
 def test_a_flush_without_a_claim_is_not_stored(buffer: Buffer) -> None:
     with pytest.raises(Fenced, match="does not exist"):
-        buffer.remember(Flush(0, epoch=1, old_next=0, progress=Progress(1, 0, 0, 0)))
+        buffer.persist(Flush(0, epoch=1, old_next=0, progress=Progress(1, 0, 0, 0)))
 
 
 def test_a_flush_repeated_after_an_unclear_commit_is_stored_once(engine: sa.Engine, buffer: Buffer) -> None:
     owner = Owner(engine, buffer)
     flush = owner.flush([offer("a", 1.0), offer("b", 2.0)])
     before = rows(engine, "SELECT * FROM buffer_intake"), rows(engine, "SELECT xmin FROM buffer_keys")
-    buffer.remember(flush)
+    buffer.persist(flush)
     assert (rows(engine, "SELECT * FROM buffer_intake"), rows(engine, "SELECT xmin FROM buffer_keys")) == before
     assert samples_decided(engine) == 2
 
@@ -93,7 +93,7 @@ def test_a_zombie_whose_corrections_move_nothing_is_told(engine: sa.Engine, buff
     zombie.flush([offer("a", 1.0)])
     Owner(engine, buffer, generation=2)
     with pytest.raises(Fenced):
-        buffer.remember(zombie.prepare(corrections=[Correction("a", Action.CLICK)], stay=True))
+        buffer.persist(zombie.prepare(corrections=[Correction("a", Action.CLICK)], stay=True))
 
 
 def test_the_successor_of_a_worker_stopped_in_its_transaction_ends_that_session(
@@ -113,7 +113,7 @@ def test_the_successor_of_a_worker_stopped_in_its_transaction_ends_that_session(
     with pytest.raises(Unavailable):
         stop_within_the_transaction()
     with pytest.raises(Fenced):
-        buffer.remember(stopped)
+        buffer.persist(stopped)
     assert set(held(engine)) == {"a"}
 
 

@@ -63,8 +63,8 @@ def test_partitions_are_summed_when_read(engine: sa.Engine, buffer: Buffer) -> N
 def test_a_repeated_flush_counts_once_and_the_next_one_is_right(engine: sa.Engine, buffer: Buffer) -> None:
     owner = Owner(engine, buffer)
     flush = owner.flush(quality={key(): counts((0, 1))})
-    buffer.remember(flush)
-    Buffer(engine, CAPACITIES, TOPIC).remember(flush)  # by a process that does not know that its COMMIT came through
+    buffer.persist(flush)
+    Buffer(engine, CAPACITIES, TOPIC).persist(flush)  # by a process that does not know that its COMMIT came through
     owner.flush(quality={key(): counts((0, 2))})
     assert same(Quality(engine).weeks(), {series(): counts((0, 1), (0, 2))})
 
@@ -82,9 +82,9 @@ def test_a_flush_whose_commit_failed_counts_once_when_it_is_repeated(
 
     sa.event.listen(engine, "commit", end_the_session)
     with pytest.raises(Unavailable):
-        buffer.remember(flush)
+        buffer.persist(flush)
     sa.event.remove(engine, "commit", end_the_session)
-    buffer.remember(flush)
+    buffer.persist(flush)
     assert same(Quality(engine).weeks(), {series(): counts((0, 1), (0, 2))})
 
 

@@ -121,11 +121,11 @@ def test_a_worker_of_the_old_rule_cannot_store_what_it_has_on_its_way_until_it_i
     Rescoring(engine, POLICY, configs("entropy"), scoring("entropy")).bring()
     before = rows(engine, "SELECT id FROM buffer_keys ORDER BY id")
     with pytest.raises(Unavailable, match="rescore"):
-        worker.buffer.remember(late)
+        worker.buffer.persist(late)
     assert rows(engine, "SELECT id FROM buffer_keys ORDER BY id") == before
     assert rows(engine, "SELECT next FROM progress") == [(late.old_next,)]
     Rescoring(engine, POLICY, configs("loss"), scoring("loss")).bring()
-    worker.buffer.remember(late)
+    worker.buffer.persist(late)
     assert rows(engine, "SELECT next FROM progress") == [(late.progress.next,)]
     assert rows(engine, "SELECT count(*) > 0 FROM buffer_keys WHERE m < 0") == [(True,)]
     assert estimators(engine)[NEGATIVE] == {"loss"}

@@ -21,7 +21,7 @@ from importance.scores import Offer, Scores
 from stream import topics
 from stream.app import StreamSettings, Worker
 from stream.connection import KafkaConnection
-from stream.lane import Effects, Limits
+from stream.partition_worker import Effects, Limits
 from stream.reports import Failed, Report
 from stream.topics import Topics
 
@@ -60,7 +60,7 @@ class Store:
         self.samples: dict[int, list[Sample]] = {}
         self.scored: Counter[str] = Counter()
         self.claims: list[tuple[int, int]] = []
-        self.away = threading.Event()
+        self.unavailable = threading.Event()
         self.unclear_commits = 0
         self.calls = 0
 
@@ -74,7 +74,7 @@ class Store:
             self.claims.append((partition, generation))
             return self.epochs[partition], self.progress.get(partition)
 
-    def remember(self, flush: Flush) -> None:
+    def persist(self, flush: Flush) -> None:
         self._answer()
         with self.lock:
             before = self.progress.get(flush.partition)
@@ -95,7 +95,7 @@ class Store:
 
     def _answer(self) -> None:
         self.calls += 1
-        if self.away.is_set():
+        if self.unavailable.is_set():
             raise Unavailable("the store does not answer")
 
     @property
@@ -230,7 +230,7 @@ class Running:
             score=store.score,
             admit=admit,
             tally=lambda samples, scores: {},
-            remember=store.remember,
+            persist=store.persist,
             report=self.reports.append,
         )
         effects = replace(effects, **{name: changes.pop(name) for name in list(changes) if hasattr(effects, name)})

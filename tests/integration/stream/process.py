@@ -23,7 +23,7 @@ from importance.flush import Flush
 from importance.sample import Sample
 from importance.scores import Scores
 from stream.app import Worker
-from stream.lane import Effects, Limits
+from stream.partition_worker import Effects, Limits
 from stream.topics import Topics
 from tests.integration.stream.harness import Place, admit
 
@@ -57,7 +57,7 @@ class FileStore:
             raise Fenced(f"partition {partition} was claimed in a later generation than {generation}")
         return row[0], msgspec.json.decode(row[1], type=Progress) if row[1] else None
 
-    def remember(self, flush: Flush) -> None:
+    def persist(self, flush: Flush) -> None:
         with closing(self._open()) as database:
             database.execute("BEGIN IMMEDIATE")
             epoch, stored = database.execute(
@@ -130,9 +130,9 @@ async def work(given: dict) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     place = Place(given["bootstrap"], Topics(*given["topics"]), given["group"], Path(given["folder"]), partitions=0)
     store = FileStore(Path(given["store"]))
-    effects = Effects(store.claim, store.score, admit, lambda *_: {}, store.remember, lambda report: None)
+    effects = Effects(store.claim, store.score, admit, lambda *_: {}, store.persist, lambda report: None)
     settings = place.settings(**{"max_poll_records": 50, "commit_interval_seconds": 0.1} | given["changes"])
-    return await Worker(settings, POLICY, effects, Limits(batch_samples=50, turn_samples=50, turn_records=100)).run(
+    return await Worker(settings, POLICY, effects, Limits(scoring_samples=50, batch_samples=50, batch_records=100)).run(
         stop
     )
 

@@ -6,7 +6,7 @@ from importance.attribution import Policy
 from stream import dead_letters
 from stream.dead_letters import DeadLetter
 from stream.publishing import Publisher
-from stream.reports import Turn
+from stream.reports import CommittedBatch
 from tests.integration.stream.harness import CLOSED_MS, SHOWN_MS, Place, Store, heartbeat, impression, running
 from tests.malformed import MALFORMED, mutations, valid_impression
 
@@ -22,7 +22,7 @@ async def test_every_kind_of_malformed_message_is_a_dead_letter_and_the_good_one
     place.send([*values, heartbeat(SHOWN_MS)])
     async with running(place, store) as worker:
         await worker.until(lambda: store.decided >= len(MALFORMED))
-        told = [reason for turn in worker.of(Turn) for reason in turn.dead]
+        told = [reason for batch in worker.of(CommittedBatch) for reason in batch.dead]
     assert store.ids() == [f"good-{number}" for number in range(len(MALFORMED))]
     letters = list(dead_letters.read(place.connection, place.topics.dead))
     assert [(letter.value, letter.reason) for letter in letters] == list(MALFORMED.values())
@@ -38,14 +38,14 @@ async def test_fuzzed_messages_crash_nothing(place: Place, store: Store) -> None
     patient = Policy(window_ms=HOUR_MS, deduplication_ms=HOUR_MS * 24 * 366 * 60)  # a fuzzed time may be any year's
     async with running(place, store, policy=patient) as worker:
         await worker.until(lambda: "the-last-one" in store.ids())
-        read = sum(count for turn in worker.of(Turn) for count in turn.counts.values())
+        read = sum(count for batch in worker.of(CommittedBatch) for count in batch.counts.values())
     assert read == 5_002
 
 
 async def test_a_letter_is_as_received_with_key_and_headers(place: Place, store: Store) -> None:
     place.send([b"{", b"{", heartbeat(SHOWN_MS)], keys=[None, b"\xff" * 3, b"k"], headers=[("trace", b"7")])
     async with running(place, store) as worker:
-        await worker.until(lambda: sum(len(turn.dead) for turn in worker.of(Turn)) == 2)
+        await worker.until(lambda: sum(len(batch.dead) for batch in worker.of(CommittedBatch)) == 2)
     one, two = dead_letters.read(place.connection, place.topics.dead)
     assert (one.key, two.key) == (None, b"\xff" * 3)
     assert one.received_headers == (("trace", b"7"),)
@@ -99,7 +99,7 @@ async def test_a_letter_at_which_the_broker_closes_the_connection_leaves_its_out
 async def test_a_mended_letter_becomes_a_sample(place: Place, store: Store) -> None:
     place.send([impression(1, SHOWN_MS)[:-1], heartbeat(SHOWN_MS)])
     async with running(place, store) as worker:
-        await worker.until(lambda: sum(len(turn.dead) for turn in worker.of(Turn)) == 1)
+        await worker.until(lambda: sum(len(batch.dead) for batch in worker.of(CommittedBatch)) == 1)
         letters = dead_letters.read(place.connection, place.topics.dead, lambda letter: letter.reason == "not_json")
         assert dead_letters.redrive(place.connection, letters, lambda letter: (letter.value or b"") + b"}") == 1
         place.send([heartbeat(CLOSED_MS)])
@@ -110,12 +110,12 @@ async def test_a_mended_letter_becomes_a_sample(place: Place, store: Store) -> N
 
 async def test_a_letter_that_is_there_twice_is_listed_once(place: Place, store: Store) -> None:
     place.send([b"{", impression(1, SHOWN_MS)])
-    for turn in (1, 2):  # the second worker reads again what the first one could not yet decide
+    for attempt in (1, 2):  # the second worker reads again what the first one could not yet decide
         async with running(place, store) as worker:
-            await worker.until(lambda turn=turn, worker=worker: bool(worker.of(Turn)))
+            await worker.until(lambda attempt=attempt, worker=worker: bool(worker.of(CommittedBatch)))
     store.progress.clear()
     async with running(place, store) as worker:
-        await worker.until(lambda: bool(worker.of(Turn)))
+        await worker.until(lambda: bool(worker.of(CommittedBatch)))
     assert len(place.read(place.topics.dead)) > 1
     (letter,) = dead_letters.read(place.connection, place.topics.dead)
     assert (letter.reason, letter.detail) == ("not_json", "Input data was truncated")

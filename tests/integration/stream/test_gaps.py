@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaProducer
 from kafka import KafkaAdminClient, TopicPartition
 
 from stream import topics
-from stream.reports import Skipped, Turn
+from stream.reports import CommittedBatch, Skipped
 from tests.integration.stream.harness import (
     CLOSED_MS,
     FORGOTTEN_MS,
@@ -44,7 +44,7 @@ async def test_records_that_the_log_lost_before_they_were_read_are_told_of(place
     async with running(place, store) as again:
         await again.until(lambda: store.decided == 1)
         assert again.of(Skipped) == [Skipped(0, acknowledged, 5)]
-        assert again.reports.index(again.of(Skipped)[0]) < again.reports.index(again.of(Turn)[0])
+        assert again.reports.index(again.of(Skipped)[0]) < again.reports.index(again.of(CommittedBatch)[0])
     assert store.ids() == ["view-2"]
 
 

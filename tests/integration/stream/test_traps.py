@@ -14,8 +14,8 @@ from aiokafka import AIOKafkaProducer
 from importance.errors import Fenced, Unavailable
 from importance.flush import Flush
 from stream import topics
-from stream.lane import Limits
-from stream.reports import Change, Failed, Lost, Skipped, Standing, Turn
+from stream.partition_worker import Limits
+from stream.reports import Change, CommittedBatch, Failed, LagReport, Lost, Skipped
 from tests.integration.stream.harness import (
     CLOSED_MS,
     FORGOTTEN_MS,
@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[3]
 async def test_committed_is_the_end_of_what_is_decided_and_forgotten_and_no_more(place: Place, store: Store) -> None:
     place.send([impression(n, SHOWN_MS) for n in range(20)])
     async with running(place, store, commit_interval_seconds=0.05) as worker:
-        await worker.until(lambda: bool(worker.of(Turn)))
+        await worker.until(lambda: bool(worker.of(CommittedBatch)))
         await asyncio.sleep(0.2)  # several commit intervals
         assert place.committed() == {}  # read, but every impression is open
         place.send([heartbeat(CLOSED_MS)])
@@ -60,7 +60,9 @@ async def test_a_rebalance_reads_again_from_the_committed_offset_and_decides_not
     async with running(place, store) as one:
         await one.until(lambda: store.decided == 60)
         async with running(replace(place, folder=tmp_path / "two"), store) as two:
-            await two.until(lambda: len({partition for partition, _ in store.claims}) == 2 and len(two.of(Turn)) > 0)
+            await two.until(
+                lambda: len({partition for partition, _ in store.claims}) == 2 and len(two.of(CommittedBatch)) > 0
+            )
             for partition in (0, 1):
                 place.send([heartbeat(FORGOTTEN_MS)], partition)
             await two.until(lambda: store.decided == 120)
@@ -80,10 +82,10 @@ async def test_a_fetch_that_a_rebalance_made_stale_is_fetched_again_even_at_the_
     """Nothing is committed yet, so no committed offset takes the position back."""
     sent = 0
     async with running(place, store, beginnings=stored) as worker:
-        await worker.until(lambda: bool(worker.of(Standing)))
+        await worker.until(lambda: bool(worker.of(LagReport)))
         consumer = worker.worker.app.consumer
-        while not consumer.stale_fetches:  # until a fetch was under way when its ledger went
-            consumer._drop(list(consumer.ledgers))
+        while not consumer.stale_fetches:  # until a fetch was under way when its tracker went
+            consumer._drop(list(consumer.trackers))
             place.send([impression(sent, SHOWN_MS)])
             sent += 1
             await asyncio.sleep(0.2)
@@ -100,7 +102,7 @@ async def test_a_fetch_that_arrives_while_the_flow_rests_is_fetched_again_though
     place: Place, store: Store
 ) -> None:
     async with running(place, store) as worker:
-        await worker.until(lambda: bool(worker.of(Standing)))
+        await worker.until(lambda: bool(worker.of(LagReport)))
         consumer = worker.worker.app.consumer
         sent = 0
         while not consumer.stale_fetches:  # until a fetch was under way when the flow was stopped
@@ -120,20 +122,20 @@ async def test_a_full_partition_is_not_fetched_and_the_others_are(kafka: str, tm
     place = make_place(kafka, tmp_path, partitions=2)
     blocked, release = threading.Event(), threading.Event()
 
-    def remember(flush: Flush) -> None:
+    def persist(flush: Flush) -> None:
         if flush.partition == 0:
             blocked.set()
             assert release.wait(PATIENCE_SECONDS)
-        store.remember(flush)
+        store.persist(flush)
 
     place.send([heartbeat(SHOWN_MS)] * 600)
-    limits = Limits(turn_records=10)
+    limits = Limits(batch_records=10)
     changes = {"max_poll_records": 10, "max_undecoded_records": 30}
-    async with running(place, store, limits, release, remember=remember, **changes) as worker:
+    async with running(place, store, limits, release, persist=persist, **changes) as worker:
         await worker.until(blocked.is_set)
         place.send([impression(1, SHOWN_MS), heartbeat(CLOSED_MS)], partition=1)
         await worker.until(lambda: store.decided == 1)
-        (held,) = [ledger for ledger in worker.worker.app.consumer.ledgers.values() if ledger.tp.partition == 0]
+        (held,) = [tracker for tracker in worker.worker.app.consumer.trackers.values() if tracker.tp.partition == 0]
         assert 30 <= held.undecoded_records < 30 + 10
         release.set()
         await worker.until(lambda: store.next() == 600)
@@ -149,17 +151,17 @@ async def test_what_is_fetched_is_bounded_in_bytes_however_well_it_was_compresse
         place.send([*shown, heartbeat(CLOSED_MS)], partition, compression_type="gzip")
     bound = 16 * 2**20
     held: list[int] = []
-    store.away.set()
+    store.unavailable.set()
     async with running(place, store, max_fetched_bytes=bound) as worker:
-        ledgers = worker.worker.app.consumer.ledgers
+        trackers = worker.worker.app.consumer.trackers
 
         def all_full() -> bool:
-            sizes = [ledger.undecoded_bytes for ledger in ledgers.values()]
+            sizes = [tracker.undecoded_bytes for tracker in trackers.values()]
             held.append(sum(sizes))
             return len(sizes) == 2 and min(sizes) >= bound // 4
 
         await worker.until(all_full)
-        store.away.clear()
+        store.unavailable.clear()
         await worker.until(lambda: store.decided == 200)
     assert bound // 2 <= max(held) <= bound
 
@@ -167,14 +169,14 @@ async def test_what_is_fetched_is_bounded_in_bytes_however_well_it_was_compresse
 async def test_with_every_partition_full_nothing_is_fetched(place: Place, store: Store) -> None:
     """An empty set of partitions would mean all of them to aiokafka."""
     place.send([heartbeat(SHOWN_MS)] * 100)
-    store.away.set()
+    store.unavailable.set()
     async with running(place, store, max_poll_records=10, max_undecoded_records=10) as worker:
         await worker.until(lambda: bool(worker.of(Change)))
-        (ledger,) = worker.worker.app.consumer.ledgers.values()
+        (tracker,) = worker.worker.app.consumer.trackers.values()
         calls = store.calls
         await worker.until(lambda: store.calls > calls + 2)
-        assert ledger.undecoded_records == 10
-        store.away.clear()
+        assert tracker.undecoded_records == 10
+        store.unavailable.clear()
         await worker.until(lambda: store.next() == 100)
 
 
@@ -182,12 +184,12 @@ async def test_a_member_that_is_full_for_longer_than_the_poll_interval_stays_in_
     place: Place, store: Store
 ) -> None:
     place.send([heartbeat(SHOWN_MS)] * 100)
-    store.away.set()
+    store.unavailable.set()
     worker = Running(place, store, max_poll_records=10, max_undecoded_records=10)
     worker.worker.app.conf.broker_max_poll_interval = 2.0
     await worker.until(lambda: bool(worker.of(Change)))
     await asyncio.sleep(5)  # twice the interval in which somebody has to poll
-    store.away.clear()
+    store.unavailable.clear()
     await worker.until(lambda: store.next() == 100)
     assert len(store.claims) == 1  # one assignment: it never left
     assert await worker.end() == 0
@@ -195,10 +197,10 @@ async def test_a_member_that_is_full_for_longer_than_the_poll_interval_stays_in_
 
 async def test_static_membership_has_a_restarted_worker_keep_its_partitions(place: Place, store: Store) -> None:
     place.send([impression(1, SHOWN_MS)])
-    for turn in (1, 2):
+    for attempt in (1, 2):
         async with running(place, store, instance_id="worker-0") as worker:
-            await worker.until(lambda turn=turn: len(store.claims) == turn)
-            await worker.until(lambda worker=worker: bool(worker.of(Turn)))
+            await worker.until(lambda attempt=attempt: len(store.claims) == attempt)
+            await worker.until(lambda worker=worker: bool(worker.of(CommittedBatch)))
     assert worker.worker.app.conf.consumer_group_instance_id == "worker-0"
 
 
@@ -208,19 +210,19 @@ async def test_a_broker_that_goes_and_comes_back_is_survived_and_told_once_each(
     place = make_place(own_kafka.bootstrap, tmp_path)
     stored, go_on = threading.Event(), threading.Event()
 
-    def remember(flush: Flush) -> None:
-        store.remember(flush)
+    def persist(flush: Flush) -> None:
+        store.persist(flush)
         stored.set()
         assert go_on.wait(PATIENCE_SECONDS)
 
     place.send([impression(1, SHOWN_MS), heartbeat(CLOSED_MS), heartbeat(FORGOTTEN_MS)])
-    async with running(place, store, gate=go_on, remember=remember, max_poll_records=2) as worker:
+    async with running(place, store, gate=go_on, persist=persist, max_poll_records=2) as worker:
         await worker.until(stored.is_set)
         await asyncio.to_thread(own_kafka.kill)
         go_on.set()  # something to acknowledge and to commit, while nobody is there to take it
-        await worker.until(lambda: "kafka" in worker.worker.away)
+        await worker.until(lambda: "kafka" in worker.worker.unavailable)
         await asyncio.to_thread(own_kafka.start)
-        await worker.until(lambda: not worker.worker.away)
+        await worker.until(lambda: not worker.worker.unavailable)
         await asyncio.to_thread(place.send, [impression(2, FORGOTTEN_MS), heartbeat(FORGOTTEN_MS + 60_000)])
         await worker.until(lambda: store.decided == 2)
         await worker.until(lambda: place.committed()[0] >= 2)
@@ -246,13 +248,13 @@ async def test_a_topic_that_is_made_later_is_taken_up(kafka: str, tmp_path: Path
 
 
 async def test_an_exception_ends_the_worker_with_70_and_commits_nothing_past_it(place: Place, store: Store) -> None:
-    def remember(flush: Flush) -> None:
+    def persist(flush: Flush) -> None:
         if flush.progress.next > 5:
             raise ZeroDivisionError("a bug")
-        store.remember(flush)
+        store.persist(flush)
 
     place.send([impression(1, SHOWN_MS), heartbeat(FORGOTTEN_MS), heartbeat(FORGOTTEN_MS)])
-    async with running(place, store, remember=remember, max_poll_records=1) as worker:  # a chunk each
+    async with running(place, store, persist=persist, max_poll_records=1) as worker:  # a chunk each
         await worker.until(lambda: place.committed() == {0: 3})
         place.send([impression(n, FORGOTTEN_MS) for n in range(2, 7)] + [heartbeat(2 * FORGOTTEN_MS - SHOWN_MS)])
         assert await asyncio.wait_for(worker.task, 60) == 70
@@ -274,12 +276,12 @@ async def test_a_failure_of_the_agent_itself_ends_the_worker_too(place: Place, s
 async def test_work_that_hangs_ends_the_worker_with_70(place: Place, store: Store) -> None:
     hang = threading.Event()
 
-    def remember(flush: Flush) -> None:
+    def persist(flush: Flush) -> None:
         assert hang.wait(120)
         raise Fenced("the test is over")
 
     place.send([impression(1, SHOWN_MS), heartbeat(CLOSED_MS)])
-    worker = Running(place, store, remember=remember, watchdog_seconds=2.0, grace_seconds=3_600.0)
+    worker = Running(place, store, persist=persist, watchdog_seconds=2.0, grace_seconds=3_600.0)
     try:
         assert await asyncio.wait_for(worker.task, 60) == 70
         assert "partition 0 has not moved for 2 s" in str(worker.of(Failed)[0].error)
@@ -300,7 +302,7 @@ async def test_one_who_lost_the_partition_without_knowing_stores_nothing_and_say
 ) -> None:
     place.send([impression(1, SHOWN_MS)])
     async with running(place, store) as worker:
-        await worker.until(lambda: bool(worker.of(Turn)))
+        await worker.until(lambda: bool(worker.of(CommittedBatch)))
         store.claim(0, generation=1_000)  # another worker took it over
         place.send([heartbeat(CLOSED_MS)])
         await worker.until(lambda: bool(worker.of(Lost)))
@@ -312,14 +314,14 @@ async def test_one_who_lost_the_partition_without_knowing_stores_nothing_and_say
 async def test_a_store_that_goes_and_comes_back_loses_and_doubles_nothing(place: Place, store: Store) -> None:
     place.send([impression(n, SHOWN_MS) for n in range(10)])
     async with running(place, store) as worker:
-        await worker.until(lambda: bool(worker.of(Turn)))
-        store.away.set()
+        await worker.until(lambda: bool(worker.of(CommittedBatch)))
+        store.unavailable.set()
         place.send([heartbeat(FORGOTTEN_MS)])
-        await worker.until(lambda: "storage" in worker.worker.away)
+        await worker.until(lambda: "storage" in worker.worker.unavailable)
         calls = store.calls
         await worker.until(lambda: store.calls > calls + 2)
         assert place.committed() == {}
-        store.away.clear()
+        store.unavailable.clear()
         await worker.until(lambda: place.committed() == {0: 11})
         assert [change.available for change in worker.of(Change)] == [False, True]
     assert store.ids() == [f"view-{n}" for n in range(10)]
@@ -354,7 +356,7 @@ async def test_the_marks_of_transactions_hide_neither_the_end_of_a_partition_nor
                 await producer.send_and_wait(place.topics.interactions, impression(number, SHOWN_MS), partition=0)
         await worker.until(lambda: store.decided == 3)  # by idling: the end was seen behind the last mark
         await worker.until(lambda: place.committed() == {0: 6})  # the last mark, too
-        assert worker.of(Standing)[-1].lag == {0: 0}
+        assert worker.of(LagReport)[-1].lag == {0: 0}
     await producer.stop()
 
 
@@ -369,7 +371,7 @@ async def test_what_a_transaction_aborted_is_never_scored(place: Place, store: S
     policy = type(POLICY)(window_ms=2_000, deduplication_ms=1_000)
     async with running(place, store, policy=policy, idle_seconds=1.0) as worker:
         await worker.until(lambda: store.decided == 2)
-        await worker.until(lambda: worker.of(Standing)[-1].lag == {0: 0})
+        await worker.until(lambda: worker.of(LagReport)[-1].lag == {0: 0})
     assert store.ids() == ["view-0", "view-2"]
 
 
@@ -377,7 +379,7 @@ async def test_a_partition_that_is_not_idle_for_long_enough_keeps_waiting(place:
     policy = type(POLICY)(window_ms=1_000, deduplication_ms=1_000)
     place.send([impression(1, SHOWN_MS)])
     async with running(place, store, policy=policy, idle_seconds=3_600.0) as worker:
-        await worker.until(lambda: bool(worker.of(Turn)))
+        await worker.until(lambda: bool(worker.of(CommittedBatch)))
         await asyncio.sleep(3)
         assert store.decided == 0
 

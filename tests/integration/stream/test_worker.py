@@ -1,7 +1,7 @@
 """The worker on a real broker: what is decided, what is committed, and what survives."""
 
-from stream.lane import Limits
-from stream.reports import Turn
+from stream.partition_worker import Limits
+from stream.reports import CommittedBatch
 from tests.integration.stream.harness import (
     CLOSED_MS,
     FORGOTTEN_MS,
@@ -28,21 +28,21 @@ async def test_what_is_sent_is_joined_scored_published_and_remembered_in_order(p
 
 async def test_what_one_record_decides_is_scored_in_slices_and_stored_at_once(place: Place, store: Store) -> None:
     place.send([*(impression(n, SHOWN_MS) for n in range(900)), heartbeat(FORGOTTEN_MS)])
-    async with running(place, store, Limits(batch_samples=400)) as worker:
+    async with running(place, store, Limits(scoring_samples=400)) as worker:
         await worker.until(lambda: store.decided == 900)
-        await worker.until(lambda: sum(len(turn.offers) for turn in worker.of(Turn)) == 900)
-        (turn,) = [turn for turn in worker.of(Turn) if turn.offers]
-    assert [scored.samples for scored in turn.scored] == [400, 400, 100]
+        await worker.until(lambda: sum(len(batch.offers) for batch in worker.of(CommittedBatch)) == 900)
+        (batch,) = [batch for batch in worker.of(CommittedBatch) if batch.offers]
+    assert [scored.samples for scored in batch.scored] == [400, 400, 100]
 
 
 async def test_chunks_that_queue_up_are_merged_into_one_turn(place: Place, store: Store) -> None:
     place.send([heartbeat(SHOWN_MS)] * 100)
-    store.away.set()
+    store.unavailable.set()
     async with running(place, store, max_poll_records=10) as worker:
-        await worker.until(lambda: "storage" in worker.worker.away)
-        (ledger,) = worker.worker.app.consumer.ledgers.values()
-        await worker.until(lambda: ledger.end == 100)
-        store.away.clear()
+        await worker.until(lambda: "storage" in worker.worker.unavailable)
+        (tracker,) = worker.worker.app.consumer.trackers.values()
+        await worker.until(lambda: tracker.end == 100)
+        store.unavailable.clear()
         await worker.until(lambda: store.next() == 100)
-        await worker.until(lambda: sum(sum(turn.counts.values()) for turn in worker.of(Turn)) == 100)
-        assert len(worker.of(Turn)) == 1
+        await worker.until(lambda: sum(sum(batch.counts.values()) for batch in worker.of(CommittedBatch)) == 100)
+        assert len(worker.of(CommittedBatch)) == 1

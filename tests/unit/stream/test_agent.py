@@ -6,9 +6,9 @@ import pytest
 
 from importance.attribution import Policy
 from stream.agent import Pipeline
-from stream.lane import Effects, Limits
-from stream.reports import Report, Standing
-from tests.unit.stream.test_lane import Record, World, shown
+from stream.partition_worker import Effects, Limits
+from stream.reports import LagReport, Report
+from tests.unit.stream.test_partition_worker import Record, World, shown
 
 IDLE_SECONDS = 3.0
 
@@ -20,29 +20,29 @@ class Watched:
         self.world = World()
         self.reports: list[Report] = []
         world = self.world
-        effects = Effects(world.claim, world.score, world.admit, lambda *_: {}, world.remember, self.reports.append)
+        effects = Effects(world.claim, world.score, world.admit, lambda *_: {}, world.persist, self.reports.append)
         self.pipeline = Pipeline(Policy(10_000, 10_000), effects, world.publish, Limits(), IDLE_SECONDS)
 
     async def begin(self) -> "Watched":
         async def one() -> Any:
-            yield self.world.ledger.add(0, 1, [record(0)])
+            yield self.world.tracker.add(0, 1, [record(0)])
 
         await self.pipeline.consume(one())
         await self.settled()
         return self
 
     async def settled(self) -> None:
-        (lane,) = self.pipeline._lanes.values()
+        (worker,) = self.pipeline._workers.values()
         (task,) = self.pipeline._tasks.values()
-        await self.world.until(lambda: not lane.has_work, task)
+        await self.world.until(lambda: not worker.has_work, task)
 
     async def look(self, *times: float, end: int = 1) -> int | None:
         """The broker answers at these times; event time afterwards."""
-        (lane,) = self.pipeline._lanes.values()
+        (worker,) = self.pipeline._workers.values()
         for now in times:
-            self.pipeline.stand({0: (1, end)}, now)
+            self.pipeline.update_positions({0: (1, end)}, now)
             await self.settled()
-        return lane.event_time_ms
+        return worker.event_time_ms
 
 
 def record(offset: int) -> Record:
@@ -78,31 +78,31 @@ async def test_a_partition_that_is_not_read_to_its_end_is_not_idle(watched: Watc
 
 async def test_a_partition_that_has_nothing_left_to_wait_for_is_left_alone(watched: Watched) -> None:
     assert await watched.look(*range(100, 125)) == 20_000  # window and horizon are over: all is acknowledged
-    assert watched.world.ledger.committable == 1
-    assert watched.world.log.count("remember") == 3  # that it was read, that it was decided, that it is acknowledged
+    assert watched.world.tracker.committable == 1
+    assert watched.world.log.count("persist") == 3  # that it was read, that it was decided, that it is acknowledged
 
 
 async def test_lag_and_waiting_are_told_of_the_assigned_partitions_only(watched: Watched) -> None:
-    watched.pipeline.stand({0: (1, 4), 3: (7, 7)}, now=1.0)
-    assert watched.reports[-1] == Standing(
+    watched.pipeline.update_positions({0: (1, 4), 3: (7, 7)}, now=1.0)
+    assert watched.reports[-1] == LagReport(
         {0: 3, 3: 0}, {0: 1}, undecided={0: 4, 3: 0}, event_times_ms={0: 0}, oldest_ms={0: 0}
     )
     watched.pipeline.drop([0])
-    watched.pipeline.stand({3: (7, 7)}, now=2.0)
-    assert watched.reports[-1] == Standing(lag={3: 0}, waiting={}, undecided={3: 0})
+    watched.pipeline.update_positions({3: (7, 7)}, now=2.0)
+    assert watched.reports[-1] == LagReport(lag={3: 0}, waiting={}, undecided={3: 0})
 
 
 async def test_chunks_of_a_lost_generation_are_not_taken(watched: Watched) -> None:
-    chunk = watched.world.ledger.add(1, 2, [record(1)])
-    watched.world.ledger.drop()
+    chunk = watched.world.tracker.add(1, 2, [record(1)])
+    watched.world.tracker.drop()
 
     async def one() -> Any:
         yield chunk
 
     def waiting() -> int:
-        return sum(lane.waiting for lane in watched.pipeline._lanes.values())
+        return sum(worker.waiting for worker in watched.pipeline._workers.values())
 
     before = waiting()
     await watched.pipeline.consume(one())
     assert waiting() == before
-    assert not watched.pipeline.beats()
+    assert not watched.pipeline.progress_markers()

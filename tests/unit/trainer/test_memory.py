@@ -87,7 +87,7 @@ def test_without_plain_samples_nothing_is_measured_and_every_sample_weighs_the_s
     scorer.swap("v", versions.save(model, tmp_path / "v"))
     assert scorer.missing == ["rho", GUARD]
     scores = scorer.score(samples[:5])
-    assert (scores.importance.tolist(), scores.mean_importance, scores.cut) == ([0.0] * 5, 0.0, None)
+    assert (scores.importance.tolist(), scores.mean_importance, scores.top_threshold) == ([0.0] * 5, 0.0, None)
 
 
 def test_a_network_that_was_taken_over_serves_what_needs_no_memory(samples: list[Sample], tmp_path: Path) -> None:

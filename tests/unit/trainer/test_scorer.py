@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from importance.errors import BadArtifact, Unavailable
 from importance.mixture import NAMES, parse
 from importance.sample import Outcome, Sample
-from importance.selection import cut_at
+from importance.selection import quantile_threshold
 from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
 from trainer.forward import run
@@ -59,7 +59,7 @@ def test_scores_name_version_estimator_mean_and_cut(scorer: Scorer, first: Path,
     assert (scores.model, scores.control_model, scores.estimator) == ("1", "1", "last_layer_norm")
     measured = versions.load(first).measured["last_layer_norm"]
     assert scores.mean_importance == measured.mean()
-    assert scores.cut == cut_at(measured, 0.1)
+    assert scores.top_threshold == quantile_threshold(measured, 0.1)
 
 
 def test_nothing_is_scored_to_nothing(scorer: Scorer) -> None:

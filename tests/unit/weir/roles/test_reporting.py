@@ -8,12 +8,12 @@ from structlog.testing import capture_logs
 
 from importance.decisions import LateImpression
 from monitoring.metrics import DependencyMetrics, WorkerMetrics, new_registry
-from stream.reports import Change, Scored, Standing, Turn
+from stream.reports import Change, CommittedBatch, LagReport, Scored
 from weir.roles.reporting import Reporting
 
 
-def turn(*scored: Scored) -> Turn:
-    return Turn(partition=0, counts={}, offers=(), corrections=0, dead=(), scored=scored)
+def batch(*scored: Scored) -> CommittedBatch:
+    return CommittedBatch(partition=0, counts={}, offers=(), corrections=0, dead=(), scored=scored)
 
 
 def value(registry: CollectorRegistry, name: str) -> float | None:
@@ -23,9 +23,9 @@ def value(registry: CollectorRegistry, name: str) -> float | None:
 def test_scores_that_were_no_numbers_are_counted() -> None:
     registry = new_registry()
     reporting = Reporting(WorkerMetrics(registry), DependencyMetrics(registry, ("storage",)))
-    reporting(turn(Scored(256, 0.1, 0), Scored(100, 0.05, 3)))
+    reporting(batch(Scored(256, 0.1, 0), Scored(100, 0.05, 3)))
     assert value(registry, "weir_scores_non_finite_total") == 3
-    reporting(turn(Scored(10, 0.01, 1)))
+    reporting(batch(Scored(10, 0.01, 1)))
     assert value(registry, "weir_scores_non_finite_total") == 4
     assert value(registry, "weir_batch_size_sum") == 366
 
@@ -39,9 +39,9 @@ class Clock:
         return self.now
 
 
-def late(*own_ms: int, event_time_ms: int = 10_000) -> Turn:
+def late(*own_ms: int, event_time_ms: int = 10_000) -> CommittedBatch:
     records = [LateImpression(own, event_time_ms) for own in own_ms]
-    return Turn(partition=2, counts={}, offers=(), corrections=0, dead=(), scored=(), late=records)
+    return CommittedBatch(partition=2, counts={}, offers=(), corrections=0, dead=(), scored=(), late=records)
 
 
 def test_there_is_one_warning_of_late_impressions_per_partition_and_minute() -> None:
@@ -53,12 +53,12 @@ def test_there_is_one_warning_of_late_impressions_per_partition_and_minute() -> 
         reporting(late(2_000, 3_000))
         assert [(w["partition"], w["count"], w["late_seconds"]) for w in warnings] == [(2, 1, 9.0)]
         clock.now += 60
-        reporting(Standing({}, {}, {}))
+        reporting(LagReport({}, {}, {}))
         assert [(w["count"], w["late_seconds"], w["event_time"]) for w in warnings[1:]] == [
             (2, 8.0, "1970-01-01T00:00:10+00:00")
         ]
         clock.now += 60
-        reporting(Standing({}, {}, {}))
+        reporting(LagReport({}, {}, {}))
         assert len(warnings) == 2
     assert value(registry, "weir_late_seconds_count") == 3
     assert value(registry, "weir_late_seconds_sum") == 9 + 8 + 7
@@ -82,13 +82,13 @@ def test_lag_in_event_time_and_the_oldest_impression_are_told_by_partition() -> 
 
     now_ms = int(clock.now * 1_000)
     reporting(
-        Standing(
+        LagReport(
             {0: 1, 1: 0}, {0: 3, 1: 0}, {0: 1, 1: 0}, event_times_ms={0: now_ms - 4_000}, oldest_ms={0: now_ms - 9_000}
         )
     )
     assert (of("weir_event_time_lag_seconds", "0"), of("weir_join_oldest_seconds", "0")) == (4, 5)
     assert (of("weir_event_time_lag_seconds", "1"), of("weir_join_oldest_seconds", "1")) == (0, 0)
-    reporting(Standing({1: 0}, {1: 0}, {1: 0}))
+    reporting(LagReport({1: 0}, {1: 0}, {1: 0}))
     assert of("weir_event_time_lag_seconds", "0") is None
 
 

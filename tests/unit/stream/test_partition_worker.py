@@ -1,4 +1,4 @@
-"""One partition's lane: the order of its effects, and what it does when one of them fails."""
+"""One partition's worker: the order of its effects, and what it does when one of them fails."""
 
 import asyncio
 import json
@@ -17,9 +17,9 @@ from importance.flush import Flush
 from importance.sample import Sample
 from importance.scores import Offer, Scores
 from stream.dead_letters import DeadLetter
-from stream.lane import Effects, Lane, Limits
-from stream.ledger import Ledger
-from stream.reports import KAFKA, Availability, Change, Lost, Report, Skipped, Turn
+from stream.offset_tracker import OffsetTracker
+from stream.partition_worker import Effects, Limits, PartitionWorker
+from stream.reports import KAFKA, Availability, Change, CommittedBatch, Lost, Report, Skipped
 from stream.threads import Threads
 
 POLICY = Policy(window_ms=1_000, deduplication_ms=1_000)
@@ -28,7 +28,7 @@ QUICK = Limits(retry_seconds=0.0)
 
 @dataclass
 class Record:
-    """What a lane reads of aiokafka's records."""
+    """What a worker reads of aiokafka's records."""
 
     offset: int
     value: bytes
@@ -50,7 +50,7 @@ def beat(time_ms: int) -> bytes:
 
 @dataclass
 class World:
-    """Everything around a lane; ``log`` is what was done, in order, and ``fail`` may refuse."""
+    """Everything around a worker; ``log`` is what was done, in order, and ``fail`` may refuse."""
 
     log: list[str] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
@@ -60,7 +60,7 @@ class World:
     fail: Callable[[str], None] = lambda step: None
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger(TP("interactions", 0), 1, 0, lambda: None)
+        self.tracker = OffsetTracker(TP("interactions", 0), 1, 0, lambda: None)
         self.threads = Threads()
         self.availability = Availability(self.reports.append)
 
@@ -85,18 +85,18 @@ class World:
     async def publish(self, offers: Sequence[Offer], letters: Sequence[DeadLetter]) -> None:
         self._do("publish")
 
-    def remember(self, flush: Flush) -> None:
-        self._do("remember")
+    def persist(self, flush: Flush) -> None:
+        self._do("persist")
         self.flushes.append(flush)
 
-    def lane(self, limits: Limits = QUICK) -> Lane:
-        effects = Effects(self.claim, self.score, self.admit, lambda *_: {}, self.remember, self.reports.append)
-        return Lane(0, 1, POLICY, effects, self.publish, limits, self.availability, self.threads)
+    def worker(self, limits: Limits = QUICK) -> PartitionWorker:
+        effects = Effects(self.claim, self.score, self.admit, lambda *_: {}, self.persist, self.reports.append)
+        return PartitionWorker(0, 1, POLICY, effects, self.publish, limits, self.availability, self.threads)
 
-    def give(self, lane: Lane, *values: bytes) -> None:
-        first = self.ledger.end or 0
+    def give(self, worker: PartitionWorker, *values: bytes) -> None:
+        first = self.tracker.end or 0
         records = [Record(first + number, value) for number, value in enumerate(values)]
-        lane.accept(self.ledger.add(first, first + len(values), records))
+        worker.accept(self.tracker.add(first, first + len(values), records))
 
     async def until(self, condition: Callable[[], bool], task: "asyncio.Task[None]") -> None:
         async with asyncio.timeout(30):
@@ -106,47 +106,47 @@ class World:
 
 
 async def walked(world: World, *chunks: Sequence[bytes], limits: Limits = QUICK) -> None:
-    """Give the chunks to a lane one after the other, each when the one before has gone its way."""
-    lane = world.lane(limits)
-    task = asyncio.create_task(lane.run())
+    """Give the chunks to a worker one after the other, each when the one before has gone its way."""
+    worker = world.worker(limits)
+    task = asyncio.create_task(worker.run())
     for values in chunks:
-        world.give(lane, *values)
-        await world.until(lambda: not lane.has_work, task)
-    lane.stop()
+        world.give(worker, *values)
+        await world.until(lambda: not worker.has_work, task)
+    worker.stop()
     await task
 
 
 async def test_scores_are_published_before_they_are_remembered_and_acknowledged_after() -> None:
     world = World()
     committable: list[int | None] = []
-    world.fail = lambda step: committable.append(world.ledger.committable)
+    world.fail = lambda step: committable.append(world.tracker.committable)
     await walked(world, [shown(1), shown(2)], [beat(3_000)])
-    assert world.log == ["claim", "remember", "score", "publish", "remember"]
+    assert world.log == ["claim", "persist", "score", "publish", "persist"]
     assert committable == [0, 0, 0, 0, 0]
-    assert world.ledger.committable == 3
+    assert world.tracker.committable == 3
 
 
 async def test_only_how_far_it_read_is_stored_while_nothing_is_decided() -> None:
     world = World()
     await walked(world, [shown(1)], [shown(2)], [shown(3)])
-    assert world.log == ["claim", *["remember"] * 3]
+    assert world.log == ["claim", *["persist"] * 3]
     assert [(flush.progress.next, flush.progress.read, flush.samples) for flush in world.flushes] == [
         (0, 1, 0),
         (0, 2, 0),
         (0, 3, 0),
     ]
-    assert world.ledger.committable == 0
+    assert world.tracker.committable == 0
 
 
 async def test_a_dead_letter_alone_is_published_before_it_is_passed() -> None:
     world = World()
     await walked(world, [b"{"])
-    assert world.log == ["claim", "publish", "remember"]
-    (turn,) = [report for report in world.reports if isinstance(report, Turn)]
-    assert list(turn.dead) == ["not_json"]
+    assert world.log == ["claim", "publish", "persist"]
+    (batch,) = [report for report in world.reports if isinstance(report, CommittedBatch)]
+    assert list(batch.dead) == ["not_json"]
 
 
-@pytest.mark.parametrize("step", ["claim", "score", "publish", "remember"])
+@pytest.mark.parametrize("step", ["claim", "score", "publish", "persist"])
 async def test_a_step_whose_dependency_is_away_is_tried_again_and_told_once(step: str) -> None:
     world = World()
     failures = iter([True] * 3)
@@ -157,7 +157,7 @@ async def test_a_step_whose_dependency_is_away_is_tried_again_and_told_once(step
 
     world.fail = fail
     await walked(world, [shown(1), beat(3_000)])
-    assert world.log == ["claim", "score", "publish", "remember"]
+    assert world.log == ["claim", "score", "publish", "persist"]
     assert world.scored == ["i1"]
     assert [report.available for report in world.reports if isinstance(report, Change)] == [False, True]
 
@@ -172,15 +172,15 @@ async def test_a_retry_is_progress_only_while_the_dependency_itself_is_unavailab
 
     def refuse(step: str) -> None:
         if step == "publish":
-            attempts.append(lane.beats)
+            attempts.append(worker.progress_marker)
             raise Unavailable("refused")
 
-    lane = world.lane()
+    worker = world.worker()
     world.fail = refuse
-    task = asyncio.create_task(lane.run())
-    world.give(lane, b"{")
+    task = asyncio.create_task(worker.run())
+    world.give(worker, b"{")
     await world.until(lambda: len(attempts) > 20, task)
-    assert lane.has_work
+    assert worker.has_work
     assert (attempts[-1] > attempts[0]) == progress
     task.cancel()
 
@@ -188,15 +188,15 @@ async def test_a_retry_is_progress_only_while_the_dependency_itself_is_unavailab
 async def test_an_unclear_commit_has_the_very_same_flush_given_again() -> None:
     world = World()
     given: list[Flush] = []
-    remember = world.remember
+    persist = world.persist
 
     def lost_answer(flush: Flush) -> None:
         given.append(flush)
         if len(given) < 3:
             raise Unavailable("the connection was lost during COMMIT")
-        remember(flush)
+        persist(flush)
 
-    world.remember = lost_answer  # type: ignore[method-assign]
+    world.persist = lost_answer  # type: ignore[method-assign]
     await walked(world, [shown(1), beat(3_000)])
     assert given[0] is given[1] is given[2]
     assert (given[0].epoch, given[0].old_next, given[0].progress.next, given[0].samples) == (5, 0, 2, 1)
@@ -206,17 +206,17 @@ async def test_a_fenced_lane_ends_quietly_and_touches_nothing_more() -> None:
     world = World()
 
     def fail(step: str) -> None:
-        if step == "remember":
+        if step == "persist":
             raise Fenced("epoch 6 is another's")
 
     world.fail = fail
-    lane = world.lane()
-    world.give(lane, shown(1), beat(3_000))
-    await lane.run()
-    world.give(lane, shown(2, 3_000))
+    worker = world.worker()
+    world.give(worker, shown(1), beat(3_000))
+    await worker.run()
+    world.give(worker, shown(2, 3_000))
     assert world.reports == [Lost(0, "epoch 6 is another's")]
-    assert world.ledger.committable == 0
-    assert lane.has_work  # and stays so: should the partition not be revoked, the watchdog sees it
+    assert world.tracker.committable == 0
+    assert worker.has_work  # and stays so: should the partition not be revoked, the watchdog sees it
 
 
 async def test_any_other_exception_is_for_the_process_to_end_with() -> None:
@@ -227,10 +227,10 @@ async def test_any_other_exception_is_for_the_process_to_end_with() -> None:
             raise ZeroDivisionError
 
     world.fail = fail
-    lane = world.lane()
-    world.give(lane, shown(1), beat(3_000))
+    worker = world.worker()
+    world.give(worker, shown(1), beat(3_000))
     with pytest.raises(ZeroDivisionError):
-        await lane.run()
+        await worker.run()
 
 
 async def test_what_lies_below_next_is_neither_scored_nor_published_nor_counted_again() -> None:
@@ -238,7 +238,9 @@ async def test_what_lies_below_next_is_neither_scored_nor_published_nor_counted_
     world.stored = Progress(next=4, event_time_ms=2_000, acknowledged=0, acknowledged_event_time_ms=0)
     await walked(world, [shown(1), shown(2), b"{", beat(2_000), shown(3, 2_000)], [beat(9_000)])
     assert world.scored == ["i3"]
-    counted = sum(count for report in world.reports if isinstance(report, Turn) for count in report.counts.values())
+    counted = sum(
+        count for report in world.reports if isinstance(report, CommittedBatch) for count in report.counts.values()
+    )
     assert counted == 2  # the third impression and the last heartbeat
     assert [flush.old_next for flush in world.flushes] == [4, 4]  # what was read, then what was decided
 
@@ -247,68 +249,68 @@ async def test_a_chunk_wholly_below_what_was_acknowledged_is_acknowledged_at_onc
     world = World()
     world.stored = Progress(next=9, event_time_ms=5_000, acknowledged=2, acknowledged_event_time_ms=0)
     await walked(world, [shown(1), shown(2)])
-    assert world.ledger.committable == 2
+    assert world.tracker.committable == 2
     assert world.log == ["claim"]
 
 
 async def test_records_between_what_is_stored_and_what_is_read_first_are_told_of() -> None:
     world = World()
     world.stored = Progress(next=9, event_time_ms=5_000, acknowledged=2, acknowledged_event_time_ms=0)
-    world.ledger.end = 7
+    world.tracker.end = 7
     await walked(world, [shown(1)])
     assert [report for report in world.reports if isinstance(report, Skipped)] == [Skipped(0, known=2, first=7)]
 
 
 async def test_offsets_without_records_are_told_of_only_when_the_log_lost_what_was_there() -> None:
     world = World()
-    lane = world.lane()
-    lane.accept(world.ledger.add(0, 1, [Record(0, beat(1_000))]))
-    lane.accept(world.ledger.add(4, 5, [Record(4, beat(1_000))]))  # behind transaction markers, or compacted records
-    world.ledger.skip_to(8)
-    lane.accept(world.ledger.add(9, 10, [Record(9, beat(1_000))]))
+    worker = world.worker()
+    worker.accept(world.tracker.add(0, 1, [Record(0, beat(1_000))]))
+    worker.accept(world.tracker.add(4, 5, [Record(4, beat(1_000))]))  # behind transaction markers, or compacted records
+    world.tracker.skip_to(8)
+    worker.accept(world.tracker.add(9, 10, [Record(9, beat(1_000))]))
     assert world.reports == [Skipped(0, known=5, first=8)]
 
 
 async def test_idle_time_decides_what_waits_and_stores_nothing_when_nothing_does() -> None:
     world = World()
-    lane = world.lane()
-    task = asyncio.create_task(lane.run())
-    world.give(lane, shown(1))
-    await world.until(lambda: lane.event_time_ms == 0 and not lane.has_work, task)
-    assert lane.wants_time
+    worker = world.worker()
+    task = asyncio.create_task(worker.run())
+    world.give(worker, shown(1))
+    await world.until(lambda: worker.event_time_ms == 0 and not worker.has_work, task)
+    assert worker.wants_time
     for time_ms in (500, 1_000, 1_500, 5_000):
-        beats = lane.beats
-        lane.advance(time_ms)
-        await world.until(lambda at=time_ms: lane.event_time_ms == at and not lane.has_work, task)
-        assert lane.beats > beats  # also where it decided nothing: the watchdog must not take idling for a hang
+        before = worker.progress_marker
+        worker.advance(time_ms)
+        await world.until(lambda at=time_ms: worker.event_time_ms == at and not worker.has_work, task)
+        assert worker.progress_marker > before  # also where it decided nothing: idling is not a hang
     assert world.scored == ["i1"]
-    assert not lane.wants_time
+    assert not worker.wants_time
     stored = len(world.flushes)
-    lane.advance(6_000)
-    await world.until(lambda: lane.event_time_ms == 6_000 and not lane.has_work, task)
+    worker.advance(6_000)
+    await world.until(lambda: worker.event_time_ms == 6_000 and not worker.has_work, task)
     assert len(world.flushes) == stored
-    lane.stop()
+    worker.stop()
     await task
 
 
 async def test_a_record_that_arrives_ends_the_idling() -> None:
     world = World()
-    lane = world.lane()
-    task = asyncio.create_task(lane.run())
-    world.give(lane, shown(1))
-    await world.until(lambda: lane.event_time_ms == 0 and not lane.has_work, task)
-    lane.advance(9_000)
-    world.give(lane, shown(2, 10))
-    await world.until(lambda: not lane.has_work, task)
-    assert lane.event_time_ms == 10
-    lane.stop()
+    worker = world.worker()
+    task = asyncio.create_task(worker.run())
+    world.give(worker, shown(1))
+    await world.until(lambda: worker.event_time_ms == 0 and not worker.has_work, task)
+    worker.advance(9_000)
+    world.give(worker, shown(2, 10))
+    await world.until(lambda: not worker.has_work, task)
+    assert worker.event_time_ms == 10
+    worker.stop()
     await task
 
 
 @settings(max_examples=60)
 @given(st.lists(st.integers(0, 3_000), max_size=20), st.lists(st.integers(1, 5), max_size=20), st.integers(1, 4))
 def test_chunks_and_merging_change_neither_samples_nor_progress(
-    times: list[int], sizes: list[int], most_samples: int
+    times: list[int], sizes: list[int], max_samples: int
 ) -> None:
     values = [shown(number, time_ms) for number, time_ms in enumerate(times)] + [beat(9_000)]
     join = Join(POLICY, 0, Progress.beginning(0))
@@ -321,12 +323,12 @@ def test_chunks_and_merging_change_neither_samples_nor_progress(
 
     async def run() -> World:
         world = World()
-        lane = world.lane(replace(QUICK, batch_samples=most_samples, turn_samples=2 * most_samples))
-        task = asyncio.create_task(lane.run())
+        worker = world.worker(replace(QUICK, scoring_samples=max_samples, batch_samples=2 * max_samples))
+        task = asyncio.create_task(worker.run())
         for chunk in chunks:
-            world.give(lane, *chunk)  # all at once: they queue up and are merged
-        await world.until(lambda: not lane.has_work, task)
-        lane.stop()
+            world.give(worker, *chunk)  # all at once: they queue up and are merged
+        await world.until(lambda: not worker.has_work, task)
+        worker.stop()
         await task
         world.threads.close()
         return world

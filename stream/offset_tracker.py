@@ -1,4 +1,4 @@
-"""Chunks of a partition, and the ledger that counts them: what may be committed, and how much is held undecoded.
+"""Chunks of a partition, and the tracker of their offsets: what may be committed, and how much is held undecoded.
 
 Knows nothing of Kafka's clients.
 """
@@ -15,17 +15,17 @@ class Chunk:
 
     ``records`` are the raw records until :meth:`release` drops them; ``count`` remains. There may be none: transaction
     markers and what was aborted or compacted take offsets, too, and for them the next chunk may begin past ``end``.
-    ``start``: where reading stood; from there to ``first`` no record is missing. It lies past the end of the chunk
-    before only where the log lost what was in between.
+    ``start``: the position before it was read; from there to ``first`` no record is missing. It lies past the end of
+    the chunk before only where the log lost what was in between.
     """
 
-    __slots__ = ("_ledger", "acknowledged", "count", "end", "first", "records", "size_bytes", "start")
+    __slots__ = ("_tracker", "acknowledged", "count", "end", "first", "records", "size_bytes", "start")
 
     def __init__(
-        self, ledger: "Ledger", first: int, end: int, records: Sequence[ConsumerRecord], size_bytes: int
+        self, tracker: "OffsetTracker", first: int, end: int, records: Sequence[ConsumerRecord], size_bytes: int
     ) -> None:
-        self._ledger = ledger
-        self.start = ledger.end
+        self._tracker = tracker
+        self.start = tracker.end
         self.first = first
         self.end = end
         self.records = records
@@ -36,30 +36,30 @@ class Chunk:
     @property
     def partition(self) -> int:
         """The partition's number."""
-        return int(self._ledger.tp.partition)
+        return int(self._tracker.tp.partition)
 
     @property
     def generation(self) -> int:
         """The group generation in which it was read."""
-        return self._ledger.generation
+        return self._tracker.generation
 
     @property
     def live(self) -> bool:
-        """False once the partition was revoked or assigned anew: nothing done with this chunk counts any more."""
-        return self._ledger.live
+        """False once the partition was revoked or assigned again: work on this chunk no longer counts."""
+        return self._tracker.live
 
     def release(self) -> None:
         """Drop the raw records: they are decoded. Makes room for the next fetch."""
         if self.records:
             self.records = ()
-            self._ledger.on_release(self)
+            self._tracker.on_release(self)
 
     def acknowledge(self) -> bool:
-        """Say that all of it is durable. True when it counted; False for a repeat or a lost generation."""
-        return self._ledger.acknowledge(self)
+        """Mark all of it as durable. True when it counted; False for a repeat or a lost generation."""
+        return self._tracker.acknowledge(self)
 
 
-class Ledger:
+class OffsetTracker:
     """The chunks of one partition in one generation, delivered in order, acknowledged in any order.
 
     ``start`` is where reading begins, 0 where nothing was ever committed. ``committable`` is the end of the longest
@@ -101,7 +101,7 @@ class Ledger:
         return chunk
 
     def skip_to(self, offset: int) -> None:
-        """What lies before ``offset`` is not in the log any more; reading stands there, unless it is past it."""
+        """Continue at ``offset``, unless past it: the log no longer holds what lies before."""
         self.end = max(self.end, offset)
 
     def on_release(self, chunk: Chunk) -> None:

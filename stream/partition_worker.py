@@ -1,8 +1,8 @@
-"""One partition's way in one generation: chunks in, durable effects out, strictly in offset order.
+"""Process one partition in one generation: chunks in, durable effects out, strictly in offset order.
 
-A lane holds the join of its partition and walks the same path again and again: feed what was fetched to the join,
-score what that decided, publish, remember, report, acknowledge. Nothing is acknowledged before it is durable. What
-is slow runs in threads; the event loop only waits.
+A partition worker holds the join of its partition and repeats one cycle: feed the fetched chunks to the join, score the
+decided samples, publish, persist, report, acknowledge. Nothing is acknowledged before it is durable. Slow calls run in
+threads; the event loop only waits.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from importance.quality import CountKey, Counts
 from importance.sample import Sample
 from importance.scores import Offer, Scores
 from stream.dead_letters import DeadLetter, is_backfill
-from stream.ledger import Chunk
-from stream.reports import KAFKA, STORAGE, Availability, Lost, Report, Scored, Skipped, Turn
+from stream.offset_tracker import Chunk
+from stream.reports import KAFKA, STORAGE, Availability, CommittedBatch, Lost, Report, Scored, Skipped
 from stream.threads import Threads
 
 T = TypeVar("T")
@@ -31,11 +31,11 @@ Publish = Callable[[Sequence[Offer], Sequence[DeadLetter]], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Effects:
-    """What a lane needs of the rest of the world. All but ``report`` may block, and run in threads.
+    """The callables that a partition worker needs. All but ``report`` may block, and run in threads.
 
     ``claim(partition, generation)`` gives the epoch and the progress stored, None for a new partition.
-    ``tally`` turns scored samples into quality counts. ``remember`` stores a flush, once, however often it is given.
-    They raise :class:`Unavailable` to be called again with the same arguments, :class:`Fenced` to end the lane;
+    ``tally`` turns scored samples into quality counts. ``persist`` stores a flush, once, however often it is given.
+    They raise :class:`Unavailable` to be called again with the same arguments, :class:`Fenced` to end the worker;
     anything else ends the process.
 
     ``beginnings`` gives partition → the offset at which reading begins, by what is stored; a partition that is missing
@@ -48,7 +48,7 @@ class Effects:
     score: Callable[[Sequence[Sample]], Scores]
     admit: Callable[[Sequence[Sample], Scores], Sequence[Offer]]
     tally: Callable[[Sequence[Sample], Scores], Mapping[CountKey, Counts]]
-    remember: Callable[[Flush], None]
+    persist: Callable[[Flush], None]
     report: Callable[[Report], None]
     beginnings: Callable[[], Mapping[int, int]] | None = None
     clock: Callable[[], float] = time.time
@@ -56,19 +56,19 @@ class Effects:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is done in one step, and how long a lane waits before it tries again.
+    """How much one commit holds, and how long a worker waits before a retry.
 
-    What lies ready is merged until a turn has ``turn_samples`` decided or ``turn_records`` read: the round trips of a
-    turn to Kafka and Postgres cost the same for one sample as for thousands. The scorer gets at most ``batch_samples``
-    at once; between two batches another lane, or a new model, comes in. Retries wait from ``retry_seconds`` on,
-    doubling up to ``retry_most_seconds``.
+    Fetched chunks are merged until a batch has ``batch_samples`` decided or ``batch_records`` read: the round trips of
+    a batch to Kafka and Postgres cost the same for one sample as for thousands. The scorer gets at most
+    ``scoring_samples`` at once; between two calls another worker, or a new model, is served. Retries wait from
+    ``retry_seconds`` on, doubling up to ``retry_max_seconds``.
     """
 
-    batch_samples: int = 1_000
-    turn_samples: int = 4_000
-    turn_records: int = 20_000
+    scoring_samples: int = 1_000
+    batch_samples: int = 4_000
+    batch_records: int = 20_000
     retry_seconds: float = 0.1
-    retry_most_seconds: float = 5.0
+    retry_max_seconds: float = 5.0
 
     def delays(self) -> Iterator[float]:
         """The waits before each further attempt.
@@ -77,13 +77,13 @@ class Limits:
         [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
         """
         return (
-            min(self.retry_seconds * 2 ** min(attempt, 30), self.retry_most_seconds) for attempt in itertools.count()
+            min(self.retry_seconds * 2 ** min(attempt, 30), self.retry_max_seconds) for attempt in itertools.count()
         )
 
 
 @dataclass
 class Batch:
-    """What one turn read and decided, merged over chunks."""
+    """The records read and decided in one cycle, merged over chunks."""
 
     decisions: Decisions
     letters: list[DeadLetter] = field(default_factory=list)
@@ -103,20 +103,20 @@ class Batch:
 
 
 @dataclass
-class Worth:
-    """What scoring made of a batch's samples."""
+class ScoredBatch:
+    """The offers, quality counts and scorer calls of a batch's samples."""
 
     offers: list[Offer] = field(default_factory=list)
     quality: dict[CountKey, Counts] = field(default_factory=dict)
-    scored: list[Scored] = field(default_factory=list)
+    calls: list[Scored] = field(default_factory=list)
 
 
-class Lane:
+class PartitionWorker:
     """The work on one partition in one generation.
 
-    ``beats`` grows with every step that went on. A retry alone changes nothing and does not count, but while the
-    dependency itself is unavailable, which a probe tells: then waiting is all there is to do. Work that lies there
-    while ``beats`` stays the same is a hang, or refused for ever.
+    ``progress_marker`` grows with every completed step. A retry alone does not count, except while a probe reports the
+    dependency itself as unavailable. Pending work while ``progress_marker`` stays the same is a hang, or work that is
+    refused for ever.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class Lane:
     ) -> None:
         self.partition = partition
         self.generation = generation
-        self.beats = 0
+        self.progress_marker = 0
         self._policy = policy
         self._effects = effects
         self._publish = publish
@@ -152,19 +152,19 @@ class Lane:
 
     @property
     def waiting(self) -> int:
-        """Impressions whose window is open."""
+        """Count the impressions whose window is open."""
         return self._join.waiting if self._join is not None else 0
 
     @property
     def undecided(self) -> int:
-        """Offsets that were read and are not decided: the oldest impression that waits, and all behind it."""
-        if self._join is None:  # not opened, or lost: nothing is decided of what lies here
+        """Count the offsets that are read and not decided: the oldest waiting impression, and all behind it."""
+        if self._join is None:  # not opened, or lost: no queued offset is decided
             return self._queue[-1].end - self._queue[0].first if self._queue else 0
         return max(0, (self._end or 0) - self._join.progress.next)
 
     @property
     def event_time_ms(self) -> int | None:
-        """How far the partition's event time got; None before its first record was read."""
+        """The partition's event time; None before its first record was read."""
         if self._join is None or self._join.event_time_ms == BEGINNING_OF_TIME_MS:
             return None
         return self._join.event_time_ms
@@ -176,12 +176,12 @@ class Lane:
 
     @property
     def has_work(self) -> bool:
-        """Whether something is to be done, or being done, that is not durable yet."""
+        """Whether work is queued or under way that is not durable yet."""
         return self._busy or bool(self._queue) or self._event_time_ms is not None
 
     @property
     def wants_time(self) -> bool:
-        """Whether something was read that only the passing of event time lets go."""
+        """Whether records were read that only the passing of event time can acknowledge."""
         return bool(self._unacknowledged)
 
     def accept(self, chunk: Chunk) -> None:
@@ -194,12 +194,12 @@ class Lane:
         self._called.set()
 
     def advance(self, event_time_ms: int) -> None:
-        """Let event time run to ``event_time_ms``: nothing more is to be read, and the wall clock goes on."""
+        """Advance event time to ``event_time_ms``: the partition is read to its end and the wall clock moves on."""
         self._event_time_ms = event_time_ms
         self._called.set()
 
     def stop(self) -> None:
-        """End after the turn that is under way."""
+        """End after the cycle that is under way."""
         self._stopping = True
         self._called.set()
 
@@ -208,12 +208,12 @@ class Lane:
         try:
             while await self._work_came():
                 self._busy = True
-                await self._turn(await self._opened())
-                self.beats += 1
+                await self._process(await self._opened())
+                self.progress_marker += 1
                 self._busy = False
         except Fenced as error:
-            # Another worker's now. What is still delivered stays untouched; Kafka will revoke the partition, and
-            # should it not, the watchdog sees that chunks lie here and nothing moves.
+            # Another process owns it now. Chunks that still arrive stay untouched; Kafka will revoke the partition, and
+            # should it not, the watchdog sees queued chunks without progress.
             self._busy = False
             self._join = None
             self._effects.report(Lost(self.partition, str(error)))
@@ -245,8 +245,8 @@ class Lane:
         if chunk.start > known:
             self._effects.report(Skipped(self.partition, known, chunk.start))
 
-    async def _turn(self, join: Join) -> None:
-        """One step: everything from the bytes to the acknowledgement."""
+    async def _process(self, join: Join) -> None:
+        """Run one cycle: everything from the bytes to the acknowledgement."""
         before = join.progress
         arrived = self._arrivals[0] if self._arrivals else time.monotonic()
         batch = await self._threads.compute(self._read, join)
@@ -255,85 +255,85 @@ class Lane:
         self._unacknowledged.extend(batch.chunks)
         decisions = batch.decisions
         corrections = decisions.corrections
-        worth = await self._weigh(decisions.samples)
-        if worth.offers or batch.letters:
-            await self._until_done(KAFKA, partial(self._publish, worth.offers, batch.letters))
+        scored = await self._score_all(decisions.samples)
+        if scored.offers or batch.letters:
+            await self._until_done(KAFKA, partial(self._publish, scored.offers, batch.letters))
         if corrections or _has_moved(before, decisions.progress):
             flush = Flush(
                 partition=self.partition,
                 epoch=self._epoch,
                 old_next=before.next,
                 progress=decisions.progress,
-                offers=worth.offers,
+                offers=scored.offers,
                 corrections=corrections,
-                quality=worth.quality,
+                quality=scored.quality,
                 samples=len(decisions.samples),
             )
-            await self._until_done(STORAGE, partial(self._threads.store, self._effects.remember, flush))
-        if batch.chunks or worth.offers or corrections:
+            await self._until_done(STORAGE, partial(self._threads.store, self._effects.persist, flush))
+        if batch.chunks or scored.offers or corrections:
             dead = [letter.reason for letter in batch.letters]
             self._effects.report(
-                Turn(
-                    self.partition, decisions.counts, worth.offers, len(corrections), dead, worth.scored,
+                CommittedBatch(
+                    self.partition, decisions.counts, scored.offers, len(corrections), dead, scored.calls,
                     time.monotonic() - arrived, decisions.late,
                 )
             )  # fmt: skip
         self._acknowledge(decisions.progress.acknowledged)
 
     def _read(self, join: Join) -> Batch:
-        """Feed the join until the turn is full or nothing is left to read. Runs in a thread."""
+        """Feed the join until the batch is full or nothing is left to read. Runs in a thread."""
         batch = Batch(Decisions(join.progress))
-        while self._queue and batch.records < self._limits.turn_records:
+        while self._queue and batch.records < self._limits.batch_records:
             self._arrivals.popleft()
             chunk = self._queue.popleft()
             records = [(record.offset, record.timestamp, record.value) for record in chunk.records]
             backfill = {record.offset for record in chunk.records if record.headers and is_backfill(record.headers)}
             wall_ms = int(self._effects.clock() * 1_000)
             batch.add(chunk, join.feed(chunk.first, chunk.end, records, wall_ms, backfill))
-            if len(batch.decisions.samples) >= self._limits.turn_samples:
+            if len(batch.decisions.samples) >= self._limits.batch_samples:
                 break
         event_time_ms, self._event_time_ms = self._event_time_ms, None
-        if event_time_ms is not None and not batch.chunks:  # whatever was read has ended the idling
+        if event_time_ms is not None and not batch.chunks:  # whatever was read has ended the idle time
             batch.decisions.extend(join.advance(event_time_ms))
         return batch
 
-    async def _weigh(self, samples: Sequence[Sample]) -> Worth:
-        """Score in batches."""
-        worth = Worth()
-        for start in range(0, len(samples), self._limits.batch_samples):
-            part = samples[start : start + self._limits.batch_samples]
-            await self._until_done(STORAGE, partial(self._threads.compute, self._score, part, worth))
-        return worth
+    async def _score_all(self, samples: Sequence[Sample]) -> ScoredBatch:
+        """Score in slices of at most ``scoring_samples``."""
+        scored = ScoredBatch()
+        for start in range(0, len(samples), self._limits.scoring_samples):
+            part = samples[start : start + self._limits.scoring_samples]
+            await self._until_done(STORAGE, partial(self._threads.compute, self._score, part, scored))
+        return scored
 
-    def _score(self, samples: Sequence[Sample], worth: Worth) -> None:
+    def _score(self, samples: Sequence[Sample], scored: ScoredBatch) -> None:
         """Score one slice. Runs in a thread."""
-        began = time.perf_counter()
+        started = time.perf_counter()
         scores = self._effects.score(samples)
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - started
         offers = self._effects.admit(samples, scores)
         quality = self._effects.tally(samples, scores)
-        worth.offers.extend(offers)
-        worth.scored.append(Scored(len(samples), seconds, scores.non_finite))
+        scored.offers.extend(offers)
+        scored.calls.append(Scored(len(samples), seconds, scores.non_finite))
         for key, counts in quality.items():
-            known = worth.quality.get(key)
-            worth.quality[key] = counts if known is None else known + counts
+            known = scored.quality.get(key)
+            scored.quality[key] = counts if known is None else known + counts
 
     def _acknowledge(self, acknowledged: int) -> None:
         while self._unacknowledged and self._unacknowledged[0].end <= acknowledged:
             self._unacknowledged.popleft().acknowledge()
 
     async def _until_done(self, dependency: str, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Try the same again while its dependency is away."""
+        """Repeat the attempt while its dependency is unavailable."""
         for delay in self._limits.delays():
             try:
                 result = await attempt()
             except Unavailable as error:
-                self._availability.away(dependency, self, str(error))
-                self.beats += self._availability.unavailable(dependency)
+                self._availability.unavailable(dependency, self, str(error))
+                self.progress_marker += self._availability.is_unavailable(dependency)
                 await asyncio.sleep(delay)
             else:
-                self._availability.back(dependency, self)
-                self.beats += 1
+                self._availability.recovered(dependency, self)
+                self.progress_marker += 1
                 return result
         raise AssertionError("the delays never end")
 
