@@ -70,4 +70,4 @@ def command(*words: object) -> list[str]:
 def environment() -> dict[str, str]:
     """That of the tests, without any setting."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
-    return kept | {"PYTHONPATH": str(Path(__file__).parents[4])}
+    return kept | {"PYTHONPATH": str(Path(__file__).parents[3])}
