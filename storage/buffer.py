@@ -32,9 +32,9 @@ _INSERT = sa.text("""
         RETURNING id, stratum
     ), payload AS (
         INSERT INTO buffer_samples (id, actions, label, rating_time_ms, rating_id, rating_value,
-                                    importance, estimator, model, prediction, sample)
+                                    importance, estimator, model, prediction, sample, subject)
         SELECT id, actions, label, rating_time_ms, rating_id, rating_value,
-               importance, estimator, model, prediction, sample
+               importance, estimator, model, prediction, sample, subject
         FROM staged JOIN stored USING (id)
     ), counted AS (
         INSERT INTO buffer_intake AS i (topic_id, partition, stratum, inserted)
@@ -81,8 +81,23 @@ _BY_INDEX = sa.text("""
            set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
 """)
 
-# Subjects that may hold more than their bound: of a flush, or all. κₕ is the largest key that is one too many. Where a
-# subject may take all places there is no bound.
+# The steps that both trims share: delete the rows up to the threshold of their ``bound``, and count them.
+_DELETE_UP_TO_BOUND = """
+    deleted AS (
+        DELETE FROM buffer_keys k USING bound WHERE {matches} AND k.key <= bound.threshold
+        RETURNING k.id, k.stratum
+    ), locked AS MATERIALIZED (
+        SELECT id FROM buffer_samples WHERE id IN (SELECT id FROM deleted) ORDER BY id FOR UPDATE
+    ), dropped AS (
+        DELETE FROM buffer_samples s USING locked WHERE s.id = locked.id
+    ), counted AS (
+        SELECT stratum, count(*) AS items FROM deleted GROUP BY stratum
+    )
+"""
+_COUNT_DELETED = "SELECT CAST(coalesce(sum(items), 0) AS bigint) FROM counted"
+
+# Subjects that may hold more than their bound: those of a flush, or all. The new threshold is the largest key that is
+# one too many. Where a subject may fill the whole stratum there is no bound.
 _TOUCHED = """
     SELECT DISTINCT stratum, subject
     FROM unnest(CAST(:strata AS text[]), CAST(:subjects AS text[])) AS touched (stratum, subject)
@@ -92,8 +107,9 @@ _EVERY = """
     GROUP BY stratum, subject, subject_capacity HAVING count(*) > subject_capacity
     UNION SELECT stratum, subject FROM buffer_subjects
 """
-_BOUND = """
-    WITH touched AS MATERIALIZED ({touched}), cut AS MATERIALIZED (
+
+_TRIM_SUBJECTS_TEMPLATE = """
+    WITH touched AS MATERIALIZED ({touched}), bound AS MATERIALIZED (
         SELECT stratum, subject, greatest(b.threshold, (
             SELECT key FROM buffer_keys k
             WHERE k.subject = t.subject AND k.stratum = t.stratum AND s.subject_capacity < s.capacity
@@ -102,30 +118,25 @@ _BOUND = """
         FROM touched t JOIN buffer_strata s USING (stratum) LEFT JOIN buffer_subjects b USING (stratum, subject)
     ), raised AS (
         INSERT INTO buffer_subjects AS b (stratum, subject, threshold)
-        SELECT stratum, subject, threshold FROM cut WHERE threshold IS NOT NULL
+        SELECT stratum, subject, threshold FROM bound WHERE threshold IS NOT NULL
         ON CONFLICT (stratum, subject) DO UPDATE SET threshold = excluded.threshold
         WHERE b.threshold < excluded.threshold
-    ), gone AS (
-        DELETE FROM buffer_keys k USING cut
-        WHERE k.subject = cut.subject AND k.stratum = cut.stratum AND k.key <= cut.threshold
-        RETURNING k.id, k.stratum
-    ), locked AS MATERIALIZED (
-        SELECT id FROM buffer_samples WHERE id IN (SELECT id FROM gone) ORDER BY id FOR UPDATE
-    ), dropped AS (
-        DELETE FROM buffer_samples s USING locked WHERE s.id = locked.id
-    ), lost AS (
-        SELECT stratum, count(*) AS items FROM gone GROUP BY stratum
-    ), counted AS (
-        UPDATE buffer_strata s SET deleted = s.deleted + lost.items FROM lost WHERE s.stratum = lost.stratum
+    ), {delete}, updated AS (
+        UPDATE buffer_strata s SET deleted = s.deleted + counted.items FROM counted WHERE s.stratum = counted.stratum
     )
-    SELECT CAST(coalesce(sum(items), 0) AS bigint) FROM lost
+    {count}
 """
-_BOUND_TOUCHED = sa.text(_BOUND.format(touched=_TOUCHED))
-_BOUND_EVERY = sa.text(_BOUND.format(touched=_EVERY))
+_DELETE_OF_SUBJECT = _DELETE_UP_TO_BOUND.format(matches="k.subject = bound.subject AND k.stratum = bound.stratum")
+_TRIM_TOUCHED_SUBJECTS = sa.text(
+    _TRIM_SUBJECTS_TEMPLATE.format(touched=_TOUCHED, delete=_DELETE_OF_SUBJECT, count=_COUNT_DELETED)
+)
+_TRIM_EVERY_SUBJECT = sa.text(
+    _TRIM_SUBJECTS_TEMPLATE.format(touched=_EVERY, delete=_DELETE_OF_SUBJECT, count=_COUNT_DELETED)
+)
 
 # One statement, one snapshot: the kept counts and the rows they count agree. The new κ is the surplus-th smallest key.
-_TRIM = sa.text("""
-    WITH cut AS MATERIALIZED (
+_TRIM_STRATA_TEMPLATE = """
+    WITH bound AS MATERIALIZED (
         SELECT s.stratum, greatest(s.threshold, (
             SELECT key FROM buffer_keys k WHERE k.stratum = s.stratum ORDER BY key
             OFFSET greatest(n.surplus - 1, 0) LIMIT least(n.surplus, 1)
@@ -134,21 +145,17 @@ _TRIM = sa.text("""
             SELECT greatest(0, CAST(coalesce(sum(inserted), 0) AS bigint) - s.deleted - s.capacity) AS surplus
             FROM buffer_intake i WHERE i.stratum = s.stratum
         ) n
-    ), gone AS (
-        DELETE FROM buffer_keys k USING cut WHERE k.stratum = cut.stratum AND k.key <= cut.threshold
-        RETURNING k.id, k.stratum
-    ), locked AS MATERIALIZED (
-        SELECT id FROM buffer_samples WHERE id IN (SELECT id FROM gone) ORDER BY id FOR UPDATE
-    ), dropped AS (
-        DELETE FROM buffer_samples s USING locked WHERE s.id = locked.id
-    ), lost AS (
-        SELECT stratum, count(*) AS items FROM gone GROUP BY stratum
-    ), raised AS (
-        UPDATE buffer_strata s SET threshold = cut.threshold, deleted = s.deleted + lost.items
-        FROM cut JOIN lost USING (stratum) WHERE s.stratum = cut.stratum
+    ), {delete}, raised AS (
+        UPDATE buffer_strata s SET threshold = bound.threshold, deleted = s.deleted + counted.items
+        FROM bound JOIN counted USING (stratum) WHERE s.stratum = bound.stratum
     )
-    SELECT CAST(coalesce(sum(items), 0) AS bigint) FROM lost
-""")
+    {count}
+"""
+_TRIM_STRATA = sa.text(
+    _TRIM_STRATA_TEMPLATE.format(
+        delete=_DELETE_UP_TO_BOUND.format(matches="k.stratum = bound.stratum"), count=_COUNT_DELETED
+    )
+)
 _FORGET = sa.text("""
     DELETE FROM buffer_subjects b USING buffer_strata s WHERE s.stratum = b.stratum AND b.threshold <= s.threshold
 """)
@@ -265,7 +272,7 @@ class Buffer:
             wait_for(connection, Right.TRIM)
             connection.execute(write)
             # Whoever ended between a flush and its trim has left its subjects' rows; a smaller bound lets more go.
-            connection.execute(_BOUND_EVERY)
+            connection.execute(_TRIM_EVERY_SUBJECT)
             return self._read_thresholds(connection)
 
     def _read_thresholds(self, connection: sa.Connection) -> AdmissionThresholds:
@@ -322,10 +329,10 @@ def trim(connection: sa.Connection, places: Collection[Place] | None = None) -> 
     """
     connection.execute(_BY_INDEX)
     if places is None:
-        gone = connection.scalar(_BOUND_EVERY)
+        gone = connection.scalar(_TRIM_EVERY_SUBJECT)
     else:
         strata, subjects = zip(*places, strict=True) if places else ((), ())
-        gone = connection.scalar(_BOUND_TOUCHED, {"strata": list(strata), "subjects": list(subjects)})
-    gone = int(gone or 0) + int(connection.scalar(_TRIM) or 0)
+        gone = connection.scalar(_TRIM_TOUCHED_SUBJECTS, {"strata": list(strata), "subjects": list(subjects)})
+    gone = int(gone or 0) + int(connection.scalar(_TRIM_STRATA) or 0)
     connection.execute(_FORGET)
     return gone

@@ -87,6 +87,8 @@ samples = sa.Table(
     sa.Column("model", sa.Text, nullable=False),
     sa.Column("prediction", pg.DOUBLE_PRECISION),
     sa.Column("sample", pg.JSON, nullable=False),
+    sa.Column("subject", Id, nullable=False),
+    sa.Index("buffer_samples_by_subject", "subject"),
 )
 
 quality = sa.Table(

@@ -10,7 +10,9 @@ from alembic.runtime.migration import MigrationContext
 
 from importance.errors import Unavailable
 from storage import migrate, tables
+from storage.buffer import Buffer
 from storage.buffer_reader import BufferReader
+from tests.integration.storage.harness import CAPACITIES, TOPIC, Owner, offer, rows
 
 
 def test_the_migrated_database_has_the_tables_that_the_code_knows(engine: sa.Engine) -> None:
@@ -44,3 +46,14 @@ def test_several_migrators_at_once_migrate_once(connect: Callable[[], sa.Engine]
 def test_a_database_without_tables_says_what_to_do(connect: Callable[[], sa.Engine]) -> None:
     with pytest.raises(Unavailable, match="weir migrate"):
         BufferReader(connect()).stats()
+
+
+def test_the_subject_of_a_sample_is_filled_in_for_rows_that_were_stored_without_it(engine: sa.Engine) -> None:
+    owner = Owner(engine, Buffer(engine, CAPACITIES, TOPIC))
+    owner.flush([offer("a", 1.0, subject="ann"), offer("b", 2.0, subject="bob")])
+    stored = "SELECT id, subject FROM buffer_samples ORDER BY id"
+    assert rows(engine, stored) == [("a", "ann"), ("b", "bob")]
+    migrate.downgrade(engine, "0008")
+    assert "subject" not in {column["name"] for column in sa.inspect(engine).get_columns("buffer_samples")}
+    migrate.upgrade(engine)
+    assert rows(engine, stored) == [("a", "ann"), ("b", "bob")]
