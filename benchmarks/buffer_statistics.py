@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import _sampling as sampling
 from benchmarks._sampling import Bias, Floats, Probability, Rows
-from importance.estimates import LEAST_HITS, Estimate, mean, share, total
+from importance.estimates import MIN_HITS, Estimate, mean, share, total
 from importance.hashing import uniforms
 from importance.reservoir import AdmissionPolicy, Reservoir, admit
 from importance.sample import Sample
@@ -194,7 +194,7 @@ class Coverage:
     @property
     def bounds(self) -> tuple[float, float] | None:
         """What is promised of it; nothing where rows are too few."""
-        least = LEAST_HITS if self.figure.startswith("share") else 200
+        least = MIN_HITS if self.figure.startswith("share") else 200
         if self.hits < least:
             return None
         return (0.93, 0.98) if self.figure.startswith("share") else (0.93, 0.97)

@@ -32,7 +32,7 @@ AIMS = {
     "MiniLM-size": {ACTIVATIONS: 0.95, GHOST: 1.4, VMAP: 4.5},
     "built-in": {GHOST: 1.4, VMAP: 3.0},
 }
-SHARE_OF_BOUND, LEAST_OF_FORWARD, MOST_FOR_FIVE, MOST_MEMORY = 0.9, 0.95, 1.05, 1.15
+SHARE_OF_BOUND, MIN_OF_FORWARD, MAX_FOR_FIVE, MAX_MEMORY = 0.9, 0.95, 1.05, 1.15
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -72,11 +72,11 @@ def _forward_only(asked: argparse.Namespace) -> str:
         ways = _scoring(name, asked.batch, asked.tokens)
         seconds = in_turns(ways, asked.forward_pairs)
         for way in ways:
-            aims = {"five estimators": f"≥ {LEAST_OF_FORWARD}", "one estimator": f"≥ {LEAST_OF_FORWARD}"}
+            aims = {"five estimators": f"≥ {MIN_OF_FORWARD}", "one estimator": f"≥ {MIN_OF_FORWARD}"}
             ratio = quartiles(speed(seconds, way, "plain forward"))
             rows.append((f"{name}: {way}", _rate(seconds, way, asked.batch), ratio, aims.get(way, "")))
         five = quartiles([1 / ratio for ratio in speed(seconds, "five estimators", "one estimator")])
-        rows.append((f"{name}: time of five in that of one", "", five, f"≤ {MOST_FOR_FIVE}"))
+        rows.append((f"{name}: time of five in that of one", "", five, f"≤ {MAX_FOR_FIVE}"))
     title = f"Forward-only estimators: {', '.join(FIVE)} against {FIVE[-1]} (T {asked.tokens}, batch {asked.batch}, "
     columns = ("what", "samples per CPU-second", "× plain forward", "aim")
     return table(f"{title}{asked.forward_pairs} turns)", columns, rows)
@@ -135,7 +135,7 @@ def _memory(asked: argparse.Namespace) -> str:
             peaks = [_child(way, name, batch, tokens) for way in ("forward", ACTIVATIONS, "ours")]
             megabytes = [f"{peak:,.0f}" for peak in peaks]
             lines.append(
-                (f"{name}, T {tokens}, batch {batch}", *megabytes, figure(peaks[2] / peaks[1]), f"≤ {MOST_MEMORY}")
+                (f"{name}, T {tokens}, batch {batch}", *megabytes, figure(peaks[2] / peaks[1]), f"≤ {MAX_MEMORY}")
             )
     columns = ("network", "forward", ACTIVATIONS, "ours", "ours / activations", "aim")
     return table("Largest resident memory of a process, MB", columns, lines)

@@ -16,7 +16,7 @@ from datasets.table_files import HOLDS_NUL, NUL, columns_of, is_missing, label_o
 from importance.errors import InvalidInput
 from importance.sample import Action, Sample
 
-MOST_TEXT_BYTES = 1_000_000
+MAX_TEXT_BYTES = 1_000_000
 TRAINING_COLUMNS = ("text", "label", "query", "subject", "group", "item")
 """Columns that a first training reads; all but the first two may be absent."""
 
@@ -100,9 +100,9 @@ def read_columns(
 def _texts(values: Sequence[object], what: str, file: Path) -> list[str]:
     texts = ["" if value is None else str(value) for value in values]
     for row, text in enumerate(texts, start=1):
-        if len(text.encode()) > MOST_TEXT_BYTES:
+        if len(text.encode()) > MAX_TEXT_BYTES:
             raise InvalidInput(
-                f"{file}, row {row}: a text has {len(text.encode())} bytes; it must have at most {MOST_TEXT_BYTES}"
+                f"{file}, row {row}: a text has {len(text.encode())} bytes; it must have at most {MAX_TEXT_BYTES}"
             )
         if NUL in text:
             raise InvalidInput(f"{file}, row {row}: {what} {HOLDS_NUL}")

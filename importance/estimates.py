@@ -18,7 +18,7 @@ from importance.weights import effective_sample_size
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
-LEAST_HITS = 20
+MIN_HITS = 20
 """Rows that count towards an estimate, below which its interval says nothing."""
 
 
@@ -26,7 +26,7 @@ LEAST_HITS = 20
 class Estimate:
     """An estimate with its variance V̂ and the two ends of its interval.
 
-    ``hits`` are the rows that differ from zero (for a share, the smaller side's); with fewer than `LEAST_HITS` of them
+    ``hits`` are the rows that differ from zero (for a share, the smaller side's); with fewer than `MIN_HITS` of them
     ``too_few`` is true, and the interval is not to be trusted.
     """
 
@@ -91,7 +91,7 @@ def share(chosen: NDArray[np.bool_], probability: Floats, level: float = LEVEL) 
     t = _student(level, parts) if hits else NormalDist().inv_cdf((1 + level) / 2)
     middle = (value + t**2 / (2 * size)) / (1 + t**2 / size)
     half = t * sqrt(value * (1 - value) / size + (t / (2 * size)) ** 2) / (1 + t**2 / size)
-    return Estimate(value, variance, middle - half, middle + half, hits, hits < LEAST_HITS)
+    return Estimate(value, variance, middle - half, middle + half, hits, hits < MIN_HITS)
 
 
 def _ratio(values: Floats, probability: Floats) -> tuple[float, Floats]:
@@ -110,7 +110,7 @@ def _positive(value: float, parts: Floats, hits: int, level: float, sure: bool) 
         return Estimate(value, 0.0, value, value, hits, not (hits and sure))
     spread = _student(level, parts) * sqrt(variance) / value
     high = value * exp(spread) if spread < 700 else inf  # e⁷⁰⁹ is the largest number
-    return Estimate(value, variance, value * exp(-spread), high, hits, hits < LEAST_HITS)
+    return Estimate(value, variance, value * exp(-spread), high, hits, hits < MIN_HITS)
 
 
 def _student(level: float, parts: Floats) -> float:

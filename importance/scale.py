@@ -19,7 +19,7 @@ TOP_FRACTION = 0.1
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Scale:
-    """``means`` by estimator; ``mean`` and ``top_threshold`` are the mixture's. A mean of 0 says that nothing is known yet."""
+    """``means`` by estimator; ``mean`` and ``top_threshold`` of the mixture. A mean of 0: nothing was measured yet."""
 
     means: Mapping[str, float]
     mean: float

@@ -20,13 +20,12 @@ Floats = NDArray[np.float64]
 class Scores:
     """The scores of n samples by one model version; every array has shape [n].
 
-    ``importance`` is the raw score s ≥ 0 of ``estimator``; ``mean_importance`` is the mean of s that was measured
-    once, when the version was evaluated, so that a key depends on event and version only; ``top_threshold`` is where its top
+    ``importance`` is the raw score s ≥ 0 of ``estimator``; ``mean_importance`` is the mean of s that was measured once,
+    when the version was evaluated, so that a key depends on event and version only; ``top_threshold`` is where its top
     fraction begins, measured with it. ``non_finite`` of the samples had a score or prediction that was no finite
-    number, and was replaced. ``prediction`` is
-    P(label = 1) by the serving version ``model``, ``control`` by the frozen copy ``control_model`` of the first one;
-    ``known`` says whether the first model knew the item; ``reference`` is a plain reference in [0, 1], NaN where the
-    sample brings none.
+    number, and was replaced. ``prediction`` is P(label = 1) by the serving version ``model``, ``control`` by the frozen
+    copy ``control_model`` of the first one; ``known`` says whether the first model knew the item; ``reference`` is a
+    plain reference in [0, 1], NaN where the sample brings none.
     """
 
     importance: Floats

@@ -69,10 +69,10 @@ def choose_centres(hidden: Tensor, count: int = CENTRES) -> Tensor:
     return rows[chosen]
 
 
-def count_forgotten(state: State, pairs: Tensor, right: Tensor, most: int = PAIRS) -> State:
+def count_forgotten(state: State, pairs: Tensor, right: Tensor, capacity: int = PAIRS) -> State:
     """The state after training met ``pairs`` [n] in this order, and the model was ``right`` [n] or not on each.
 
-    Past ``most`` pairs those are given up that were forgotten least; of those the largest numbers, which are hashes.
+    Past ``capacity`` pairs those are evicted that were forgotten least; of those the largest numbers, which are hashes.
 
     >>> seen = count_forgotten(State(), torch.tensor([7, 5, 7, 7]), torch.tensor([True, True, False, True]))
     >>> seen.met.tolist(), seen.forgotten.tolist(), seen.was_right.tolist()
@@ -85,7 +85,7 @@ def count_forgotten(state: State, pairs: Tensor, right: Tensor, most: int = PAIR
     for pair, now in zip(pairs.tolist(), right.tolist(), strict=True):
         times, before = counts.get(pair, (0, False))
         counts[pair] = [times + int(before and not now), now]
-    kept = sorted(sorted(counts, key=lambda pair: (-counts[pair][0], pair))[:most])
+    kept = sorted(sorted(counts, key=lambda pair: (-counts[pair][0], pair))[:capacity])
     return State(
         **{name: part for name, part in state.parts().items() if name not in ("met", "forgotten", "was_right")},
         met=torch.tensor(kept, dtype=torch.int64),

@@ -16,7 +16,7 @@ from weir.api.context import ApiContext
 from weir.api.limits import Allowance
 from weir.status.snapshot import Snapshot
 
-MOST_LISTENERS = 32  # each costs a look at Postgres a second
+MAX_LISTENERS = 32  # each costs a look at Postgres a second
 LOOK_SECONDS = 1.0
 COMMENT_SECONDS = 15.0  # at least something is sent so often, or proxies in between close the connection
 
@@ -24,7 +24,7 @@ COMMENT_SECONDS = 15.0  # at least something is sent so often, or proxies in bet
 def create_router(context: ApiContext) -> APIRouter:
     """The route of the live state."""
     router = APIRouter()
-    listeners = Allowance(MOST_LISTENERS)
+    listeners = Allowance(MAX_LISTENERS)
 
     @router.get("/v1/stream", tags=["live"], response_class=StreamingResponse)
     async def stream() -> StreamingResponse:

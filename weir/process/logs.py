@@ -18,9 +18,9 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from weir.process.masking import masked_url
 
 ROOMS = ("importance", "stream", "trainer", "storage", "monitoring", "weir")
-_LEAST_SECRET = 4  # a shorter "secret" would mask half of every line
+_MIN_SECRET = 4  # a shorter "secret" would mask half of every line
 _SAME_AGAIN_SECONDS = 60.0
-_MOST_KNOWN_LINES = 1_000
+_MAX_KNOWN_LINES = 1_000
 
 
 def configure(
@@ -100,7 +100,7 @@ class _Repeats(logging.Filter):
         if now - since < _SAME_AGAIN_SECONDS:
             self._said[line] = (since, left_out + 1)
             return False
-        if len(self._said) >= _MOST_KNOWN_LINES:  # lines that hold a number or an address are always new
+        if len(self._said) >= _MAX_KNOWN_LINES:  # lines that hold a number or an address are always new
             self._said.clear()
         self._said[line] = (now, 0)
         if left_out:
@@ -113,7 +113,7 @@ class _Masking(structlog.stdlib.ProcessorFormatter):
 
     def __init__(self, secrets: Iterable[str], **options: Any) -> None:
         super().__init__(**options)
-        known = {secret for secret in secrets if len(secret) >= _LEAST_SECRET}
+        known = {secret for secret in secrets if len(secret) >= _MIN_SECRET}
         escaped = {json.dumps(secret)[1:-1] for secret in known}
         self._secrets = sorted(known | escaped, key=len, reverse=True)
 

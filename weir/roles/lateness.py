@@ -18,7 +18,7 @@ class _Partition:
     warned: float
     count: int = 0
     event_time_ms: int = 0
-    most_ms: int = 0
+    max_ms: int = 0
     has_letters: bool = False
 
 
@@ -37,7 +37,7 @@ class LateWarnings:
         state.count += len(late)
         state.has_letters = has_letters
         state.event_time_ms = late[-1].event_time_ms
-        state.most_ms = max(state.most_ms, *(record.event_time_ms - record.own_ms for record in late))
+        state.max_ms = max(state.max_ms, *(record.event_time_ms - record.own_ms for record in late))
         self._warn(partition, state)
 
     def tick(self) -> None:
@@ -51,9 +51,9 @@ class LateWarnings:
             _log.warning(
                 f"impressions came too late: {remedy}",
                 partition=partition, count=state.count, event_time=_text(state.event_time_ms),
-                late_seconds=state.most_ms / 1_000,
+                late_seconds=state.max_ms / 1_000,
             )  # fmt: skip
-            state.warned, state.count, state.most_ms = self._clock(), 0, 0
+            state.warned, state.count, state.max_ms = self._clock(), 0, 0
 
 
 def _text(time_ms: int) -> str:

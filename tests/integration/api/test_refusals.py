@@ -198,10 +198,10 @@ def test_a_database_that_is_away_is_a_503_with_a_time_to_try_again_and_it_comes_
 def test_more_listeners_than_the_bound_are_refused_until_one_leaves(unchanged: World) -> None:
     from contextlib import ExitStack
 
-    from weir.api.stream import MOST_LISTENERS
+    from weir.api.stream import MAX_LISTENERS
 
     with ExitStack() as listening:
-        for _ in range(MOST_LISTENERS):
+        for _ in range(MAX_LISTENERS):
             listening.enter_context(unchanged.http.stream("GET", "/v1/stream"))
         unchanged.problem(unchanged.http.get("/v1/stream"), 503)
 

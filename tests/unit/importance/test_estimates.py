@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from importance.errors import InvalidInput
-from importance.estimates import LEAST_HITS, mean, share, total
+from importance.estimates import MIN_HITS, mean, share, total
 
 ROWS = st.lists(st.tuples(st.floats(0, 1e6), st.floats(1e-6, 1.0)), min_size=1, max_size=60)
 
@@ -80,7 +80,7 @@ def test_one_row_of_great_weight_makes_the_interval_wide() -> None:
     assert (uneven.low < even.low / 5, uneven.high > even.high * 5) == (True, True)
 
 
-@pytest.mark.parametrize(("hits", "too_few"), [(LEAST_HITS - 1, True), (LEAST_HITS, False)])
+@pytest.mark.parametrize(("hits", "too_few"), [(MIN_HITS - 1, True), (MIN_HITS, False)])
 def test_too_few_rows_that_count_are_said_to_be(hits: int, too_few: bool) -> None:
     chosen, half = np.arange(1_000) < hits, np.full(1_000, 0.5)
     assert total(chosen.astype(float), half).too_few is too_few

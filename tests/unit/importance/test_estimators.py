@@ -76,7 +76,7 @@ def run(
     return Forward(**fields)  # type: ignore[arg-type]  # the fields by name
 
 
-def least_difference(name: str) -> float:
+def tolerance(name: str) -> float:
     """What float32 leaves of terms of about 1 that may cancel each other; the others keep all their digits."""
     return 1e-6 if name in ("rho", "learnability", "tracin", "gradient_alignment", "novelty") else 1e-9
 
@@ -234,7 +234,7 @@ def test_a_score_is_its_formula_in_float64(name: str, device: str, classes: int)
     parts = tensors(40, classes)
     scores = get(name)(run(parts, device=device))
     expected = REFERENCES[name](run(parts, torch.float64)).detach().float().cpu()
-    torch.testing.assert_close(scores.cpu(), expected, rtol=2e-5, atol=least_difference(name))
+    torch.testing.assert_close(scores.cpu(), expected, rtol=2e-5, atol=tolerance(name))
 
 
 @every_estimator
@@ -257,7 +257,7 @@ def test_scores_move_with_their_samples(name: str, classes: int) -> None:
     parts = tensors(20, classes)
     order = torch.randperm(20, generator=torch.Generator().manual_seed(1))
     shuffled, expected = get(name)(run(rows_of(parts, order))), get(name)(run(parts))[order]
-    torch.testing.assert_close(shuffled, expected, rtol=1e-5, atol=least_difference(name))
+    torch.testing.assert_close(shuffled, expected, rtol=1e-5, atol=tolerance(name))
 
 
 @every_estimator
@@ -265,7 +265,7 @@ def test_scores_move_with_their_samples(name: str, classes: int) -> None:
 def test_a_score_does_not_depend_on_its_neighbours(name: str, classes: int) -> None:
     parts = tensors(20, classes)
     alone = [get(name)(run(rows_of(parts, slice(row, row + 1)))) for row in range(20)]
-    torch.testing.assert_close(torch.cat(alone), get(name)(run(parts)), rtol=1e-5, atol=least_difference(name))
+    torch.testing.assert_close(torch.cat(alone), get(name)(run(parts)), rtol=1e-5, atol=tolerance(name))
 
 
 @every_estimator

@@ -67,7 +67,7 @@ def scores(model: Model, name: str, samples: list[Sample], micro_batch: int = 12
     return run(model, encoded, labels_of(samples), [estimators.get(name)], micro_batch).importance[name]
 
 
-def least_difference(expected: np.ndarray) -> float:
+def tolerance(expected: np.ndarray) -> float:
     """What float32 leaves of terms that cancel each other, beside the larger scores."""
     return 2e-6 * max(1.0, float(expected.max(initial=0)))
 
@@ -91,7 +91,7 @@ def test_a_score_depends_neither_on_neighbours_nor_on_their_padding(
     shuffled = scores(model, name, [chosen[row] for row in order], micro_batch=5)
     alone = scores(model, name, chosen, micro_batch=1)
     for other in (alone, shuffled[np.argsort(order)]):
-        np.testing.assert_allclose(other, together, rtol=1e-5, atol=least_difference(together))
+        np.testing.assert_allclose(other, together, rtol=1e-5, atol=tolerance(together))
 
 
 @every_estimator
@@ -243,7 +243,7 @@ def test_a_gpu_gives_the_same_scores(name: str, builtin: Model, samples: list[Sa
     expected = scores(builtin, name, samples[:COUNT])
     on_gpu = versions.load(versions.save(builtin, tmp_path / "v"), torch.device("cuda"), with_auxiliary=True)
     np.testing.assert_allclose(
-        scores(on_gpu, name, samples[:COUNT]), expected, rtol=1e-4, atol=10 * least_difference(expected)
+        scores(on_gpu, name, samples[:COUNT]), expected, rtol=1e-4, atol=10 * tolerance(expected)
     )
 
 
