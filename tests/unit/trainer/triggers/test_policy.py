@@ -1,16 +1,14 @@
-"""When to train."""
+"""Any trigger starts a run, under the conditions that hold for all of them."""
 
 from dataclasses import replace
 
 import pytest
 
 from importance.errors import InvalidInput
-from trainer.triggers import LearningState, TriggerPolicy, training_due
+from tests.unit.trainer.triggers.cases import QUIET
+from trainer.triggers import TriggerPolicy, training_due
 
 POLICY = TriggerPolicy(after_samples=1_000, after_seconds=600, cooldown_seconds=10, min_samples=100)
-QUIET = LearningState(
-    samples=5_000, samples_at_last=5_000, trainable=500, last_started=90.0, last_ended=100.0, asked=False, frozen=False
-)
 
 
 def trigger(now: float = 200.0, **changes: object) -> str | None:
@@ -18,7 +16,7 @@ def trigger(now: float = 200.0, **changes: object) -> str | None:
     return due and due.trigger
 
 
-def test_nothing_new_and_nobody_asking_starts_nothing() -> None:
+def test_without_new_samples_or_a_request_no_run_starts() -> None:
     assert trigger() is None
     assert trigger(now=1e9) is None
 
@@ -39,7 +37,7 @@ def test_an_operator_starts_one_at_once_and_comes_first() -> None:
 
 
 @pytest.mark.parametrize(("now", "expected"), [(109.9, None), (110.0, "operator")])
-def test_the_cool_down_holds_for_everybody(now: float, expected: str | None) -> None:
+def test_the_cool_down_holds_for_every_trigger(now: float, expected: str | None) -> None:
     assert trigger(now=now, asked=True) == expected
 
 
@@ -68,7 +66,14 @@ def test_a_decision_carries_its_inputs() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"after_samples": 0}, {"after_seconds": 0.0}, {"after_seconds": float("nan")}, {"cooldown_seconds": -1.0}]
+    "wrong",
+    [
+        {"after_samples": 0},
+        {"after_seconds": 0.0},
+        {"after_seconds": float("nan")},
+        {"cooldown_seconds": -1.0},
+        {"cooldown_seconds": float("nan")},
+    ],
 )
 def test_a_policy_that_always_or_never_fires_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InvalidInput):

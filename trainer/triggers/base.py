@@ -1,0 +1,59 @@
+"""What a trigger sees, and what it answers."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class LearningState:
+    """What triggers decide by. Times in seconds since the epoch; ``last_started`` is None before the first run.
+
+    ``samples``: decided ever; ``samples_at_last``: when the last run started; ``trainable``: in the buffer and allowed
+    to train, counted up to the number that is needed; ``asked``: an operator's request waits.
+    """
+
+    samples: int
+    samples_at_last: int
+    trainable: int
+    last_started: float | None
+    last_ended: float | None
+    asked: bool
+    frozen: bool
+
+    @property
+    def fresh(self) -> int:
+        """Samples decided since the last run started."""
+        return self.samples - self.samples_at_last
+
+    def seconds_since_start(self, now: float) -> float | None:
+        """Seconds since the last run started; None before the first."""
+        return None if self.last_started is None else now - self.last_started
+
+    def seconds_since_end(self, now: float) -> float | None:
+        """Seconds since the last run ended; None before the first."""
+        return None if self.last_ended is None else now - self.last_ended
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A training is due: the name of the trigger that fired, and the inputs of the decision, for the record."""
+
+    trigger: str
+    inputs: dict[str, object]
+
+
+class Trigger(Protocol):
+    """One reason to train. A frozen value, valid once constructed.
+
+    Freeze, cool-down and the minimum of samples hold for all triggers and are checked by `policy.training_due`.
+    """
+
+    name: ClassVar[str]
+    """As recorded with the run, in ``weir status`` and in the API."""
+
+    def fires(self, state: LearningState, now: float) -> bool:
+        """Whether to train; ``now`` in seconds, of the clock of the state's times.
+
+        A pure function. A trigger that fires keeps firing until a run starts.
+        """
+        ...
