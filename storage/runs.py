@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from time import time
 from typing import Any
 
@@ -11,10 +12,21 @@ import sqlalchemy as sa
 from storage import tables
 from storage.engine import transaction
 
-PROMOTED, REJECTED, SUPERSEDED, ABANDONED = "promoted", "rejected", "superseded", "abandoned"
-LEARNED = (PROMOTED, REJECTED, SUPERSEDED)
+
+class RunResult(StrEnum):
+    """How a run ended."""
+
+    PROMOTED = "promoted"
+    REJECTED = "rejected"  # by the gate
+    SUPERSEDED = "superseded"  # by a promotion, rollback or freeze during the run
+    ABANDONED = "abandoned"  # its trainer died; found by the next trainer
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+LEARNED = (RunResult.PROMOTED, RunResult.REJECTED, RunResult.SUPERSEDED)
 """How a run ends that was carried through. Of any other nothing is left, and its samples are still to be learned."""
-RESULTS = (*LEARNED, "interrupted", "failed")
+RESULTS = (*LEARNED, RunResult.INTERRUPTED, RunResult.FAILED)
 """How a run ends of which its own trainer knows; one that was abandoned is found by the next."""
 
 
@@ -36,7 +48,7 @@ class Run:
     inputs: Mapping[str, Any]
     started: datetime
     ended: datetime | None
-    result: str | None
+    result: RunResult | None
     reasons: Sequence[str]
     candidate: str | None
     asked_by: str | None = None
@@ -57,7 +69,7 @@ class Runs:
         with transaction(self._engine) as connection:
             return int(connection.scalar(sa.insert(row).values(values).returning(row.c.id)) or 0)
 
-    def finish(self, run: int, result: str, reasons: Sequence[str] = (), candidate: str | None = None) -> None:
+    def finish(self, run: int, result: RunResult, reasons: Sequence[str] = (), candidate: str | None = None) -> None:
         """Note how a run ended. One that was carried through fulfils the operator's request; of others it stays."""
         ended = tables.training_runs.c.id == run
         with transaction(self._engine) as connection:
@@ -70,17 +82,17 @@ class Runs:
     def abandon(self) -> None:
         """End what nobody works on any more: to be called by the one that just got the right to train."""
         with transaction(self._engine) as connection:
-            self._end(connection, sa.true(), result=ABANDONED, reasons=["its trainer ended before it did"])
+            self._end(connection, sa.true(), result=RunResult.ABANDONED, reasons=["its trainer ended before it did"])
 
-    def latest(self, count: int = 1, results: Sequence[str] = ()) -> list[Run]:
+    def latest(self, count: int = 1, results: Sequence[RunResult] = ()) -> list[Run]:
         """The last runs, newest first; with ``results`` only those that ended so."""
         row = tables.training_runs
         wanted = sa.select(row).order_by(row.c.id.desc()).limit(count)
         with transaction(self._engine) as connection:
             found = connection.execute(wanted.where(row.c.result.in_(results)) if results else wanted).all()
-        return [Run(**each._asdict()) for each in found]
+        return [_run(each) for each in found]
 
-    def last(self, results: Sequence[str] = ()) -> Run | None:
+    def last(self, results: Sequence[RunResult] = ()) -> Run | None:
         """The last run; with ``results`` the last that ended so."""
         return next(iter(self.latest(1, results)), None)
 
@@ -90,3 +102,8 @@ class Runs:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
+
+
+def _run(row: sa.Row[Any]) -> Run:
+    columns = row._asdict()
+    return Run(**columns | {"result": None if row.result is None else RunResult(row.result)})

@@ -22,12 +22,12 @@ from storage.buffer import Buffer
 from storage.lock import TrainerLock
 from storage.registry import Entry
 from storage.requests import Requests
-from storage.runs import ABANDONED, LEARNED, Runs
+from storage.runs import LEARNED, RunResult, Runs
 from tests.conftest import TestPostgres
 from tests.integration.roles.test_serving import Place
 from tests.integration.storage.harness import TOPIC, Owner, end_holders_of_advisory_locks, offer
+from weir.learning.loop import LearningLoop
 from weir.roles.reporting import Reporting
-from weir.roles.trainer import Trainer
 
 
 class Refusing(LocalFileSystem):
@@ -86,10 +86,9 @@ class School(Place):
         self.announced: list[Entry] = []
         self.trainer = self.new_trainer(self.lock, TrainerMetrics(self.metrics))
 
-    def new_trainer(self, lock: TrainerLock, metrics: TrainerMetrics) -> Trainer:
+    def new_trainer(self, lock: TrainerLock, metrics: TrainerMetrics) -> LearningLoop:
         """One more trainer of this school."""
-        stop, announced = Event(), self.announced.append
-        return Trainer(self.settings, self.engine, lock, metrics, self.reporting, stop, announced)
+        return LearningLoop(self.settings, self.engine, lock, metrics, self.reporting, Event(), self.announced.append)
 
     def pass_cooldown(self) -> None:
         """Let the last run have ended long ago."""
@@ -112,7 +111,7 @@ def school(postgres: TestPostgres, tmp_path: Path) -> Iterator[School]:
 
 def test_a_wish_becomes_a_run_whose_candidate_names_what_it_went_on_from(school: School) -> None:
     school.requests.ask("ann")
-    school.trainer.turn()
+    school.trainer.poll()
     run = school.runs.last()
     assert run is not None
     assert run.result == "rejected"  # the holdout has fewer samples than the gate needs
@@ -120,7 +119,7 @@ def test_a_wish_becomes_a_run_whose_candidate_names_what_it_went_on_from(school:
     assert school.registry.version(run.candidate).parent == "v1"
     assert not school.requests.waits()
     school.requests.ask("ann")
-    school.trainer.turn()
+    school.trainer.poll()
     second = school.runs.last()
     assert second is not None
     assert second.candidate is not None
@@ -130,7 +129,7 @@ def test_a_wish_becomes_a_run_whose_candidate_names_what_it_went_on_from(school:
 def test_a_promotion_is_announced(postgres: TestPostgres, tmp_path: Path) -> None:
     school = School(postgres.database(), tmp_path, gate_least_samples=4, gate_margin=0.99)
     school.requests.ask("ann")
-    school.trainer.turn()
+    school.trainer.poll()
     assert [entry.to_version for entry in school.announced] == ["v4"]
     assert school.ended("promoted") == 1
     school.lock.release()
@@ -150,7 +149,7 @@ def test_the_propensity_that_came_with_an_event_weighs_in_training(
 ) -> None:
     school = School(postgres.database(), tmp_path, propensity_clip=clip)
     school.requests.ask("ann")
-    school.trainer.turn()
+    school.trainer.poll()
     assert school.metrics.get_sample_value("weir_training_rows") == 60
     assert school.metrics.get_sample_value("weir_training_effective_sample_size") == pytest.approx(worth)
     school.lock.release()
@@ -160,14 +159,14 @@ def test_the_propensity_that_came_with_an_event_weighs_in_training(
 def test_a_run_that_failed_leaves_its_samples_to_be_learned_and_is_counted(school: School) -> None:
     school.spoil("v1")
     school.requests.ask("ann")
-    school.trainer.turn()
+    school.trainer.poll()
     run = school.runs.last()
     assert run is not None
     assert (run.result, run.candidate) == ("failed", None)
     assert school.runs.last(LEARNED) is None
     assert school.ended("failed") == 1
     school.requests.ask("ann")
-    school.trainer.turn()  # at once: but what failed is not tried again before a pause
+    school.trainer.poll()  # at once: but what failed is not tried again before a pause
     assert len(school.runs.latest(5)) == 1
     assert school.requests.waits()
 
@@ -180,7 +179,7 @@ def test_a_store_that_takes_no_files_is_named_and_the_run_is_tried_again_when_it
         )
         school.requests.ask("ann")
         Refusing.refuses = True
-        school.trainer.turn()
+        school.trainer.poll()
         run = school.runs.last()
         assert run is not None
         assert run.result == "failed"
@@ -189,14 +188,14 @@ def test_a_store_that_takes_no_files_is_named_and_the_run_is_tried_again_when_it
         assert reason.startswith("artifacts: the artifact store refusing://")
         assert school.requests.waits()
         school.pass_cooldown()
-        school.trainer.turn()
+        school.trainer.poll()
         assert len(school.runs.latest(5)) == 1  # no run in vain
         Refusing.refuses = False
         school.registry.freeze(actor="ann", reason="holidays")
-        assert until(lambda: school.trainer.turn() and not school.reporting.reasons()), "ready, though no run is due"
+        assert until(lambda: school.trainer.poll() and not school.reporting.reasons()), "ready, though no run is due"
         assert len(school.runs.latest(5)) == 1
         school.registry.unfreeze(actor="ann", reason="back")
-        school.trainer.turn()
+        school.trainer.poll()
         again = school.runs.last()
         assert again is not None
         assert (again.trigger, again.result) == ("operator", "rejected")
@@ -207,48 +206,48 @@ def test_a_store_that_takes_no_files_is_named_and_the_run_is_tried_again_when_it
 
 def test_a_request_survives_a_trainer_that_is_killed_in_its_run(school: School) -> None:
     school.requests.ask("ann")
-    school.trainer.turn()
+    school.trainer.poll()
     school.requests.ask("bob")
     school.runs.start("operator", {"samples": 0, "cut": 0})  # and then its trainer is killed
     assert school.requests.waits()
     school.lock.release()
     lock = TrainerLock(school.engine)
-    school.new_trainer(lock, TrainerMetrics(new_registry())).turn()
+    school.new_trainer(lock, TrainerMetrics(new_registry())).poll()
     lock.release()
-    assert [run.result for run in school.runs.latest(2)] == [ABANDONED, "rejected"]
+    assert [run.result for run in school.runs.latest(2)] == [RunResult.ABANDONED, "rejected"]
     school.pass_cooldown()
-    school.trainer.turn()
+    school.trainer.poll()
     last = school.runs.last()
     assert last is not None
     assert (last.trigger, last.result) == ("operator", "rejected")
     assert not school.requests.waits()
-    school.trainer.turn()
+    school.trainer.poll()
     assert len(school.runs.latest(9)) == 3
 
 
 def test_a_run_that_an_outage_left_without_an_end_is_ended_at_the_next_look(school: School) -> None:
-    school.trainer.turn()
+    school.trainer.poll()
     left = school.runs.start("amount", {"samples": 0, "cut": 0})
     with school.engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE buffer_keys RENAME TO hidden"))
     school.requests.ask("ann")
     with pytest.raises(Unavailable, match="lacks tables"):
-        school.trainer.turn()
+        school.trainer.poll()
     with school.engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE hidden RENAME TO buffer_keys"))
-    school.trainer.turn()
-    assert {run.id: run.result for run in school.runs.latest(5)}[left] == ABANDONED
+    school.trainer.poll()
+    assert {run.id: run.result for run in school.runs.latest(5)}[left] == RunResult.ABANDONED
 
 
 def test_a_trainer_that_lost_its_right_takes_it_again(school: School) -> None:
-    school.trainer.turn()
+    school.trainer.poll()
     end_holders_of_advisory_locks(school.engine)
     with TrainerLock(school.engine) as other:
         assert other.acquire()
-        school.trainer.turn()
+        school.trainer.poll()
         assert not school.lock.held()
     try:
-        school.trainer.turn()
+        school.trainer.poll()
     except Unavailable:
-        school.trainer.turn()
+        school.trainer.poll()
     assert school.lock.held()

@@ -10,7 +10,7 @@ from importance.errors import Unavailable
 from storage.lock import TrainerLock
 from storage.registry import Registry
 from storage.requests import Requests
-from storage.runs import ABANDONED, LEARNED, Run, Runs
+from storage.runs import LEARNED, Run, RunResult, Runs
 from tests.integration.storage.harness import end_holders_of_advisory_locks, rows
 
 
@@ -86,7 +86,7 @@ def test_what_a_dead_trainer_left_is_ended_by_its_successor(engine: sa.Engine) -
     runs.finish(done, "rejected")
     runs.abandon()
     after = {run.id: run.result for run in runs.latest(2)}
-    assert after == {done: "rejected", left: ABANDONED}
+    assert after == {done: "rejected", left: RunResult.ABANDONED}
 
 
 def test_what_was_not_carried_through_is_passed_over_when_the_last_lesson_is_asked_for(engine: sa.Engine) -> None:

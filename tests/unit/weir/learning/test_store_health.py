@@ -12,7 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from importance.errors import StoreUnavailable
 from storage.artifacts import Artifacts
-from weir.roles.storing import StoreHealth
+from weir.learning.store_health import StoreHealth
 
 
 class Filling(LocalFileSystem):

@@ -1,0 +1,62 @@
+"""What a training run records: what it started from, how it ended, and what its candidate was measured as."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import Any, Self
+
+from storage.runs import Run, RunResult
+from trainer.cycle import Candidate
+from trainer.triggers import Due
+
+
+@dataclass(frozen=True, slots=True)
+class RunInputs:
+    """What a run started from.
+
+    ``samples``: decided by then; ``cut``: the last position of the buffer that it saw; ``sequence``: the promotion
+    log's last entry, None where the record lacks it.
+    """
+
+    samples: int
+    cut: int
+    sequence: int | None
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        """Read the record of a run."""
+        sequence = run.inputs.get("sequence")
+        return cls(int(run.inputs["samples"]), int(run.inputs["cut"]), None if sequence is None else int(sequence))
+
+
+NOTHING_LEARNED = RunInputs(samples=0, cut=0, sequence=None)
+
+
+def run_inputs(due: Due, sequence: int, cut: int) -> dict[str, object]:
+    """Return the record of a run that starts: what its trigger decided by, and what `RunInputs` reads."""
+    return {**due.inputs, "sequence": sequence, "cut": cut}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended and why, and the version that it registered, if any."""
+
+    result: RunResult
+    reason: str
+    version: str | None = None
+
+
+def candidate_metrics(candidate: Candidate) -> dict[str, object]:
+    """Return what the registry keeps of a candidate, as JSON: numbers that are not finite become null."""
+    difference = candidate.decision.difference
+    return {
+        "gate": candidate.decision.reason,
+        "difference": difference if isfinite(difference) else None,
+        "training_loss": candidate.tuned.loss,
+        **(asdict(candidate.evaluation) if candidate.evaluation else {}),
+    }
+
+
+def gate_difference(metrics: Mapping[str, Any]) -> float:
+    """Return by how much a candidate's AUC exceeded that of the serving version; 0 where that is unknown."""
+    return float(metrics.get("difference") or 0.0)

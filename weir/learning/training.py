@@ -1,0 +1,138 @@
+"""One training run: draw the buffer, fine-tune, judge, register the candidate, and promote it if the gate agrees."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+import torch
+
+from importance.errors import Conflict
+from importance.propensity import exposure
+from importance.strata import HOLDOUT, UNIFORM
+from importance.weights import TrainingWeights, training_weights
+from monitoring.metrics import TrainerMetrics
+from storage.artifacts import Artifacts
+from storage.buffer_reader import BufferReader, Draw
+from storage.lock import TrainerLock
+from storage.registry import Active, Registry
+from storage.runs import LEARNED, RunResult, Runs
+from trainer import version_directory as versions
+from trainer.cycle import Candidate, Held, Start, learn
+from trainer.finetune import TrainingRows
+from trainer.labelled import Labelled
+from trainer.memory import mean_importance
+from weir.learning.base_version import RejectedCandidate, base_version
+from weir.learning.records import Outcome, RunInputs, candidate_metrics, gate_difference
+from weir.learning.store_health import StoreHealth
+from weir.operations import Operations
+from weir.process import logs
+from weir.process.scratch import scratch
+from weir.settings import Settings, training, values
+
+_log = logs.logger(__name__)
+ACTOR = "trainer"
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training run works with. ``store`` is the health of ``artifacts``; ``stop`` interrupts a run."""
+
+    settings: Settings
+    registry: Registry
+    runs: Runs
+    reader: BufferReader
+    artifacts: Artifacts
+    store: StoreHealth
+    operations: Operations
+    lock: TrainerLock
+    metrics: TrainerMetrics
+    device: torch.device
+    stop: Event
+
+    def carry_out(self, active: Active, drawn: Draw, cut: int, run: int) -> Outcome:
+        """Train on the drawn buffer, whose rows are fresh after ``cut``. Raises BadArtifact and StoreUnavailable."""
+        holdout, uniform = self.reader.draw((HOLDOUT,)), self.reader.draw((UNIFORM,))
+        weights = training_weights(
+            drawn.probability,
+            drawn.time_ms,
+            values.half_life_seconds(self.settings),
+            exposure(drawn.samples, self.settings.propensity_clip),
+        )
+        self._report_weights(weights)
+        with scratch("train") as directory:
+            serving = self.artifacts.fetch(active.artifact, active.sha256, directory)
+            # Before the work whose result could not be stored.
+            self.store.require(sum(file.stat().st_size for file in serving.rglob("*")))
+            parent, base = self._base(active, serving, directory)
+            candidate = learn(
+                Start(serving, base),
+                # Weights undo the draw over the whole buffer; fresh is what came after the cut.
+                TrainingRows(drawn.samples, drawn.label, weights.values, drawn.stored > cut),
+                Held(Labelled(holdout.samples, holdout.label), Labelled(uniform.samples, uniform.label)),
+                training.tuning(self.settings),
+                training.gate(self.settings),
+                self.settings.seed + run,
+                self.stop,
+                self.device,
+            )
+            if not candidate.tuned.finished:
+                return Outcome(RunResult.INTERRUPTED, "told to stop")
+            version = self._register(parent, candidate, directory / "candidate")
+        if not candidate.decision.promote:
+            self.registry.reject(version)
+            return Outcome(RunResult.REJECTED, candidate.decision.reason, version)
+        return self._promote(active, version, candidate.decision.reason)
+
+    def _report_weights(self, weights: TrainingWeights) -> None:
+        """Set the metrics of the weights, and log the remedy when few rows make up most of the loss."""
+        metrics = self.metrics
+        metrics.training_rows.set(len(weights.values))
+        metrics.training_effective_sample_size.set(weights.effective_sample_size)
+        metrics.training_weight_clip.set(weights.clip)
+        metrics.training_clipped_ratio.set(weights.clipped_mass)
+        if weights.is_concentrated:
+            _log.warning(
+                "few rows count for most of the training loss: raise WEIR_SELECTION_FLOOR or WEIR_HALF_LIFE_SECONDS, "
+                "or lower WEIR_PROPENSITY_CLIP",
+                rows=len(weights.values), effective_sample_size=round(weights.effective_sample_size, 1),
+                floor=self.settings.selection_floor, propensity_clip=self.settings.propensity_clip,
+            )  # fmt: skip
+
+    def _base(self, active: Active, serving: Path, directory: Path) -> tuple[str, Path]:
+        """Return the name and the directory of the version that the fine-tune starts from."""
+        base = base_version(active.version, active.sequence, self._rejected(), self.settings.gate_margin)
+        if base == active.version:
+            return base, serving
+        found = self.registry.version(base)
+        return base, self.artifacts.fetch(found.artifact, found.sha256, directory)
+
+    def _rejected(self) -> RejectedCandidate | None:
+        last = self.runs.last(LEARNED)
+        if last is None or last.result is not RunResult.REJECTED or last.candidate is None:
+            return None
+        metrics = self.registry.version(last.candidate).metrics
+        return RejectedCandidate(last.candidate, RunInputs.of(last).sequence, gate_difference(metrics))
+
+    def _register(self, parent: str, candidate: Candidate, directory: Path) -> str:
+        version = self.registry.new_version()
+        artifact, sha256 = self.artifacts.save(version, versions.save(candidate.tuned.model, directory))
+        self.registry.register(
+            version,
+            artifact,
+            sha256,
+            parent=parent,
+            metrics=candidate_metrics(candidate),
+            statistics={"mean_importance": mean_importance(candidate.tuned.model)},
+        )
+        return version
+
+    def _promote(self, active: Active, version: str, reason: str) -> Outcome:
+        """Promote by compare-and-set on the log as it was when the run started: a rollback in between wins."""
+        try:
+            self.operations.promote_new(
+                version, actor=ACTOR, reason=reason, expected_sequence=active.sequence, lock=self.lock
+            )
+        except Conflict as error:
+            self.registry.reject(version)
+            return Outcome(RunResult.SUPERSEDED, str(error), version)
+        return Outcome(RunResult.PROMOTED, reason, version)
