@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from importance.errors import InvalidInput
 from importance.sample import Sample
-from importance.scores import Scores
+from importance.scores import REFERENCE, SERVING, Scores
 from importance.segments import Segments
 
 BINS = 1_000
@@ -29,8 +29,8 @@ class CountKey(msgspec.Struct, frozen=True, order=True):
     """Whose predictions, and of which samples, an array of counts holds.
 
     ``span`` is ``week:2011-01-03`` (its Monday, UTC, event time) or ``block:41`` (offsets 41,000 to 41,999 of the
-    partition); ``predictor`` is serving, frozen or reference; ``slice`` is all, known (items the first model knew), or
-    a segment, which is counted for serving and by week only.
+    partition); ``predictor`` is serving, frozen (the baseline) or reference; ``slice`` is all, known (items the first
+    model knew), or a segment, which is counted for serving and by week only.
     """
 
     partition: int
@@ -97,16 +97,7 @@ def tally(samples: Sequence[Sample], labels: Sequence[int], scores: Scores) -> d
     count = len(samples)
     if not count == len(labels) == len(scores):
         raise InvalidInput(f"{count} samples, {len(labels)} labels and {len(scores)} scores; there must be one each")
-    predictors = [
-        (predictor, version, prediction)
-        for predictor, version, prediction in (
-            ("serving", scores.model, scores.prediction),
-            ("frozen", scores.control_model or "", scores.control),
-            ("reference", "", scores.reference),
-        )
-        if prediction is not None
-    ]
-    if not predictors:
+    if not scores.predictions:
         return {}
     partitions = np.fromiter((sample.partition for sample in samples), np.int64, count)
     weeks = _week_index(np.fromiter((sample.time_ms for sample in samples), np.int64, count))
@@ -117,15 +108,17 @@ def tally(samples: Sequence[Sample], labels: Sequence[int], scores: Scores) -> d
         here = partitions == partition
         spans = [(_week(week), here & (weeks == week)) for week in np.unique(weeks[here])]
         spans += [(f"block:{block}", here & (blocks == block)) for block in np.unique(blocks[here])]
-        for predictor, version, prediction in predictors:
-            present = ~np.isnan(prediction) if predictor == "reference" else np.ones(count, dtype=bool)
-            cells = row + bin_of(np.where(present, prediction, 0.0))
+        for predictor, predictions in scores.predictions.items():
+            values = predictions.values
+            present = ~np.isnan(values) if predictor == REFERENCE else np.ones(count, dtype=bool)
+            cells = row + bin_of(np.where(present, values, 0.0))
             slices = [("all", present)] + ([("known", present & scores.known)] if scores.known is not None else [])
             for span, inside in spans:
                 for slice_, chosen in slices:
                     counts = np.bincount(cells[inside & chosen], minlength=2 * BINS)
                     if counts.any():
-                        tallied[CountKey(partition, span, predictor, version, slice_)] = counts.reshape(2, BINS)
+                        key = CountKey(partition, span, predictor, predictions.version, slice_)
+                        tallied[key] = counts.reshape(2, BINS)
     return tallied
 
 
@@ -145,7 +138,7 @@ def tally_segments(
     for row, place in enumerate(places):
         rows.setdefault(place, []).append(row)
     return {
-        CountKey(partition, _week(week), "serving", scores.model, segment): np.bincount(
+        CountKey(partition, _week(week), SERVING, scores.model, segment): np.bincount(
             cells[chosen], minlength=2 * BINS
         ).reshape(2, BINS)
         for (partition, week, segment), chosen in rows.items()

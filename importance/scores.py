@@ -1,9 +1,11 @@
-"""What a model says about a batch of samples, and what becomes of each of them at the buffer's thresholds.
+"""Scores of a batch of samples, the predictions behind them, and the offers to the buffer that follow.
 
-Plain values that the scorer, the worker and the buffer hand to each other. Knows nothing of how they are computed.
+Plain values that the scorer, the worker and the buffer exchange. Knows nothing of how they are computed.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -15,17 +17,31 @@ from importance.selection import QuantileThreshold
 
 Floats = NDArray[np.float64]
 
+SERVING: Final = "serving"
+BASELINE: Final = "frozen"  # the name under which counts have always been stored
+REFERENCE: Final = "reference"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Predictions:
+    """P(label = 1) of n samples by one predictor; ``version`` is empty where it is not a model version.
+
+    ``values`` is [n]; those of `REFERENCE` are in [0, 1], NaN where a sample brings none.
+    """
+
+    version: str
+    values: Floats
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Scores:
     """The scores of n samples by one model version; every array has shape [n].
 
-    ``importance`` is the raw score s ≥ 0 of ``estimator``; ``mean_importance`` is the mean of s that was measured once,
-    when the version was evaluated, so that a key depends on event and version only; ``top_threshold`` is where its top
-    fraction begins, measured with it. ``non_finite`` of the samples had a score or prediction that was no finite
-    number, and was replaced. ``prediction`` is P(label = 1) by the serving version ``model``, ``control`` by the frozen
-    copy ``control_model`` of the first one; ``known`` says whether the first model knew the item; ``reference`` is a
-    plain reference in [0, 1], NaN where the sample brings none.
+    ``importance`` is the raw score s ≥ 0 of ``estimator``; ``mean_importance`` is the mean of s that was measured
+    once, when the version was evaluated, so that a key depends on event and version only; ``top_threshold`` is where
+    its top fraction begins, measured with it. ``non_finite`` of the samples had a score or prediction that was not
+    finite, and was replaced. ``predictions`` are by predictor: `SERVING` the version ``model``, `BASELINE` the first
+    version, `REFERENCE` a score that the samples bring. ``known`` is whether the first version knew the item.
     """
 
     importance: Floats
@@ -33,11 +49,8 @@ class Scores:
     model: str
     mean_importance: float = 1.0
     top_threshold: QuantileThreshold | None = None
-    prediction: Floats | None = None
-    control: Floats | None = None
-    control_model: str | None = None
+    predictions: Mapping[str, Predictions] = field(default_factory=dict)
     known: NDArray[np.bool_] | None = None
-    reference: Floats | None = None
     non_finite: int = 0
 
     def __post_init__(self) -> None:
@@ -47,19 +60,25 @@ class Scores:
             raise InvalidInput(f"importance of {self.model} by {self.estimator} must be [n], finite and at least 0")
         if not (0 <= self.mean_importance < np.inf):
             raise InvalidInput(f"mean importance of {self.model} is {self.mean_importance}; it must be at least 0")
-        for name in ("prediction", "control", "known", "reference"):
-            column = getattr(self, name)
-            if column is not None and column.shape != size:
-                raise InvalidInput(f"{name} has shape {column.shape}; it must be that of importance: {size}")
-        if self.control is not None and self.control_model is None:
-            raise InvalidInput("control predictions need the version that made them: give control_model")
+        if self.known is not None and self.known.shape != size:
+            raise InvalidInput(f"known has shape {self.known.shape}; it must be that of importance: {size}")
+        for predictor, predictions in self.predictions.items():
+            shape = predictions.values.shape
+            if shape != size:
+                raise InvalidInput(f"{predictor} predictions have shape {shape}; it must be that of importance: {size}")
+
+    @property
+    def prediction(self) -> Floats | None:
+        """The predictions [n] of the serving version; None where nothing was predicted."""
+        serving = self.predictions.get(SERVING)
+        return None if serving is None else serving.values
 
     def __len__(self) -> int:
         return len(self.importance)
 
     @classmethod
     def uniform(cls, count: int, model: str = "none") -> "Scores":
-        """The baseline that needs no model: every sample is worth 1.
+        """Scores without a model: the importance of every sample is 1.
 
         >>> Scores.uniform(2).importance.tolist()
         [1.0, 1.0]

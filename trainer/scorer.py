@@ -3,7 +3,7 @@
 Knows nothing of Kafka or of where versions come from: it is given directories.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, nan
 from pathlib import Path
@@ -21,7 +21,7 @@ from importance.estimators import Estimator
 from importance.mixture import Mixture
 from importance.sample import Outcome, Sample
 from importance.scale import TOP_FRACTION, Scale, complete
-from importance.scores import Scores
+from importance.scores import BASELINE, REFERENCE, SERVING, Predictions, Scores
 from trainer import version_directory as versions
 from trainer.forward import MICRO_BATCH, Floats, Pass, provided, run
 from trainer.tokens import Encoded
@@ -58,7 +58,7 @@ class Worth:
 
 
 class Scorer:
-    """Scores samples by the serving version, and predicts them by the frozen control copy of the first one.
+    """Scores samples by the serving version, and predicts them by further versions for comparison.
 
     `score` and `swap` may be called from different threads: a version never changes within a batch, and once `swap`
     has returned nothing is scored by the one before it.
@@ -77,7 +77,7 @@ class Scorer:
         self._swapping = Lock()
         self._served: Served | None = None
         self._previous: Served | None = None
-        self._control: Served | None = None
+        self._compared: Mapping[str, Served] = {}  # by predictor; replaced as a whole
 
     @property
     def version(self) -> str | None:
@@ -95,22 +95,22 @@ class Scorer:
         return self._previous.version if self._previous else None
 
     @property
-    def control(self) -> str | None:
-        """The frozen version whose predictions are shown beside the serving one's."""
-        return self._control.version if self._control else None
+    def compared(self) -> dict[str, str]:
+        """The versions that predict next to the serving one, by predictor."""
+        return {predictor: compared.version for predictor, compared in self._compared.items()}
 
-    def set_control(self, version: str, directory: Path) -> None:
-        """Load the frozen control copy; `BadArtifact` leaves everything as it was."""
+    def compare(self, predictor: str, version: str, directory: Path) -> None:
+        """Load a version that predicts as ``predictor``, such as `BASELINE`; `BadArtifact` leaves all as it was."""
         with self._swapping:
-            control = self._ready(version, directory)
+            ready = self._ready(version, directory)
             with self._scoring:
-                self._control = control
+                self._compared = {**self._compared, predictor: ready}
 
     def swap(self, version: str, directory: Path | Callable[[], Path]) -> float:
         """Load, warm up, and let this version score from the next batch on. Returns the seconds that it took.
 
         ``directory`` may be a callable that fetches it; it is not called for a version that is in memory (the previous
-        one, or the control), which makes the way back instant. `BadArtifact` leaves the served version as it was.
+        one, or a compared one), which makes the way back instant. `BadArtifact` leaves the served version as it was.
         """
         with self._swapping:
             begun = perf_counter()
@@ -124,18 +124,20 @@ class Scorer:
     def score(self, samples: Sequence[Sample]) -> Scores:
         """Importance and predictions of samples, in order."""
         with self._scoring:
-            served, control = self._served, self._control
+            served, compared = self._served, self._compared
             if served is None:
                 raise Unavailable("no model is served yet: run weir models init")
             encoded = served.model.tokens.encode(samples)
             seen, bad = self._run(served, encoded, self._labels(samples), served.able)
-            if control is not None and control.version != served.version:
-                if control.model.tokens.definition != served.model.tokens.definition:
-                    encoded = control.model.tokens.encode(samples)
-                shown, worse = self._run(control, encoded)
-                bad |= worse
-            else:  # the first version is its own control: no second pass
+            predictions = {SERVING: Predictions(served.version, seen.prediction)}
+            for predictor, other in compared.items():
                 shown = seen
+                if other.version != served.version:  # else the same version: no second pass
+                    same_tokens = other.model.tokens.definition == served.model.tokens.definition
+                    shown, worse = self._run(other, encoded if same_tokens else other.model.tokens.encode(samples))
+                    bad |= worse
+                predictions[predictor] = Predictions(other.version, shown.prediction)
+            predictions[REFERENCE] = Predictions("", _references(samples))
         mixture, scale = self._worth.mixture, served.scale
         columns = complete(mixture, seen.importance, len(samples))
         return Scores(
@@ -144,11 +146,8 @@ class Scorer:
             model=served.version,
             mean_importance=scale.mean,
             top_threshold=scale.top_threshold,
-            prediction=seen.prediction,
-            control=shown.prediction if control else None,
-            control_model=control.version if control else None,
-            known=_known(samples, (control or served).model.known_items),
-            reference=_references(samples),
+            predictions=predictions,
+            known=_known(samples, compared.get(BASELINE, served).model.known_items),
             non_finite=int(bad.sum()),
         )
 
@@ -174,7 +173,7 @@ class Scorer:
         return run(served.model, encoded, labels, chosen, self._micro_batch, self._worth.autocast).mended()
 
     def _in_memory(self, version: str) -> Served | None:
-        held = (candidate for candidate in (self._previous, self._control) if candidate is not None)
+        held = (candidate for candidate in (self._previous, *self._compared.values()) if candidate is not None)
         return next((candidate for candidate in held if candidate.version == version), None)
 
     def _ready(self, version: str, directory: Path | Callable[[], Path]) -> Served:

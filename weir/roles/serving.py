@@ -6,6 +6,7 @@ from functools import partial
 from time import monotonic, time
 
 from importance.errors import BadArtifact, StoreUnavailable, Unavailable
+from importance.scores import BASELINE
 from storage.artifacts import Artifacts
 from storage.heartbeats import Model, SwapState
 from storage.registry import Active, Entry, Kind, Registry, walk_back
@@ -105,8 +106,8 @@ class Serving:
         control = self._registry.version(first)
         with scratch("model") as folder:
             try:
-                self.scorer.set_control(
-                    control.version, self._artifacts.fetch(control.artifact, control.sha256, folder)
+                self.scorer.compare(
+                    BASELINE, control.version, self._artifacts.fetch(control.artifact, control.sha256, folder)
                 )
             except BadArtifact as error:
                 _log.error("no frozen control", version=control.version, reason=str(error))

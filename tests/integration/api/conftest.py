@@ -18,7 +18,7 @@ from importance.partition_progress import Progress
 from importance.quality import tally
 from importance.reservoir import AdmissionPolicy, admit
 from importance.sample import Action, Sample, label
-from importance.scores import Scores
+from importance.scores import BASELINE, SERVING, Predictions, Scores
 from importance.strata import StrataPolicy
 from monitoring.exporter import page
 from monitoring.metrics import HttpMetrics, SharedStateCollector, new_registry
@@ -120,10 +120,11 @@ class World:
             for i in range(count)
         ]  # fmt: skip
         labels = [label(x.actions) for x in samples]
-        scores = Scores(
-            importance=np.ones(count), estimator="uniform", model="v1", prediction=np.array(labels) * 0.5 + 0.25,
-            control=np.full(count, 0.5), control_model="v0",
-        )  # fmt: skip
+        predictions = {
+            SERVING: Predictions("v1", np.array(labels) * 0.5 + 0.25),
+            BASELINE: Predictions("v0", np.full(count, 0.5)),
+        }
+        scores = Scores(np.ones(count), "uniform", "v1", predictions=predictions)
         policy = AdmissionPolicy(strata=StrataPolicy(salt="weir"), salt="weir")
         buffer = Buffer(self.engine, policy.strata.capacities(capacity), self.topic)
         offers = admit(samples, scores, policy, buffer.thresholds())

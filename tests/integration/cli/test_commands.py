@@ -20,7 +20,7 @@ from importance.flush import Flush
 from importance.partition_progress import Progress
 from importance.quality import tally, tally_segments
 from importance.reservoir import admit
-from importance.scores import Scores
+from importance.scores import SERVING, Predictions, Scores
 from storage.artifacts import Artifacts
 from storage.buffer import Buffer
 from storage.engine import create_engine
@@ -271,7 +271,7 @@ def test_what_the_buffer_says_of_the_stream_is_shown_beside_what_it_was(
         for n in range(100)
     ]
     labels, prediction = [each.actions for each in samples], np.full(100, 0.5)
-    scores = Scores(np.ones(100), "last_layer_norm", "v1", prediction=prediction)
+    scores = Scores(np.ones(100), "last_layer_norm", "v1", predictions={SERVING: Predictions("v1", prediction)})
     policy = values.admission(chosen)
     counts = tally(samples, labels, scores) | tally_segments(samples, labels, scores, policy.strata.segments)
     Owner(engine, buffer).flush(admit(samples, scores, policy, buffer.thresholds()), quality=counts)

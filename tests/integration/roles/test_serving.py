@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from importance.errors import BadArtifact, Conflict, StoreUnavailable, Unavailable
 from importance.sample import Sample
+from importance.scores import REFERENCE, SERVING
 from storage import migrate
 from storage.artifacts import Artifacts
 from storage.engine import create_engine
@@ -263,7 +264,7 @@ def test_a_worker_whose_first_version_is_bad_serves_the_active_one_without_the_c
     assert serving.begin()
     assert serving.trouble is None
     scores = serving.scorer.score(SHOP)
-    assert (scores.model, scores.control) == ("v2", None)
+    assert (scores.model, scores.predictions.keys()) == ("v2", {SERVING, REFERENCE})
 
 
 def test_nothing_is_served_when_both_are_bad(place: Place) -> None:

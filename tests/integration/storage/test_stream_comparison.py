@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from importance.quality import tally, tally_segments
 from importance.reservoir import AdmissionPolicy, admit
 from importance.sample import Correction, Sample
-from importance.scores import Scores
+from importance.scores import SERVING, Predictions, Scores
 from importance.segments import Segments
 from importance.strata import StrataPolicy
 from importance.stream_comparison import Controlled, controlled
@@ -21,6 +21,10 @@ POLICY = AdmissionPolicy(
     StrataPolicy("salt", shares=(0.2, 0.2, 0.25, 0.25), segments=TOLD), "salt", 0.25, 14 * 86_400.0
 )
 COUNT = 4_000
+
+
+def serving(values: np.ndarray) -> dict[str, Predictions]:
+    return {SERVING: Predictions("v1", values)}
 
 
 def stream() -> list[Sample]:
@@ -40,7 +44,7 @@ def filled(engine: sa.Engine, capacity: int) -> Owner:
     samples = stream()
     for start in range(0, COUNT, 500):
         part = samples[start : start + 500]
-        scores = Scores(random.lognormal(size=500), "loss", "v1", prediction=random.uniform(0.01, 0.3, 500))
+        scores = Scores(random.lognormal(size=500), "loss", "v1", predictions=serving(random.uniform(0.01, 0.3, 500)))
         labels = [sample.actions for sample in part]
         counts = tally(part, labels, scores) | tally_segments(part, labels, scores, TOLD)
         owner.flush(admit(part, scores, POLICY, owner.buffer.thresholds()), quality=counts)
@@ -84,7 +88,7 @@ def test_a_stratum_without_places_is_named(engine: sa.Engine) -> None:
     owner = Owner(engine, Buffer(engine, places, TOPIC))
     owner.flush([offer(f"h{n}", float(n), "holdout") for n in range(3)])
     assert Controls(engine, None).view().weeks == ()
-    scores = Scores(np.ones(1), "loss", "v1", prediction=np.array([0.5]))
+    scores = Scores(np.ones(1), "loss", "v1", predictions=serving(np.array([0.5])))
     owner.flush([offer("a", 1.0)], quality=tally([offer("a", 1.0).sample], [0], scores))
     assert Controls(engine, None).view().blind == ["holdout"]
 

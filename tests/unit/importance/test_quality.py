@@ -24,7 +24,7 @@ from importance.quality import (
     week_of,
 )
 from importance.sample import Sample
-from importance.scores import Scores
+from importance.scores import BASELINE, REFERENCE, SERVING, Predictions, Scores
 
 MONDAY_MS = 1_294_012_800_000  # 3 January 2011
 
@@ -117,10 +117,13 @@ def batch(count: int) -> tuple[list[Sample], list[int], Scores]:
         for number in range(count)
     ]  # fmt: skip
     reference = np.where(random.uniform(size=count) < 0.3, np.nan, random.uniform(size=count))
-    scores = Scores(
-        np.ones(count), "uniform", "v5", prediction=random.uniform(size=count), control=random.uniform(size=count),
-        control_model="v1", known=random.uniform(size=count) < 0.5, reference=reference,
-    )  # fmt: skip
+    predictions = {
+        SERVING: Predictions("v5", random.uniform(size=count)),
+        BASELINE: Predictions("v1", random.uniform(size=count)),
+        REFERENCE: Predictions("", reference),
+    }
+    known = random.uniform(size=count) < 0.5
+    scores = Scores(np.ones(count), "uniform", "v5", predictions=predictions, known=known)
     return made, random.integers(0, 2, count).tolist(), scores
 
 
@@ -130,13 +133,11 @@ def test_a_tally_is_what_counting_one_by_one_gives(count: int) -> None:
     assert scores.known is not None
     expected: dict[CountKey, np.ndarray] = {}
     predictors = [
-        ("serving", "v5", scores.prediction),
-        ("frozen", "v1", scores.control),
-        ("reference", "", scores.reference),
+        (name, version, scores.predictions[name].values)
+        for name, version in (("serving", "v5"), ("frozen", "v1"), ("reference", ""))
     ]
     for number, (one, label) in enumerate(zip(made, labels, strict=True)):
         for predictor, version, predictions in predictors:
-            assert predictions is not None
             if np.isnan(predictions[number]):
                 continue
             for span in (week_of(one.time_ms), block_of(one.offset)):

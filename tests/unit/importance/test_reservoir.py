@@ -13,7 +13,7 @@ from importance.errors import InvalidInput
 from importance.hashing import uniform
 from importance.reservoir import AdmissionPolicy, Reservoir, admit
 from importance.sample import Action, Correction, Outcome, Rating, Sample
-from importance.scores import Offer, Scores
+from importance.scores import SERVING, Offer, Predictions, Scores
 from importance.strata import HOLDOUT, NEGATIVE, POSITIVE, STRATA, UNIFORM, StrataPolicy
 from importance.thresholds import AdmissionThresholds, Threshold, inclusion_probability
 
@@ -32,7 +32,7 @@ def sample(number: int, actions: int = 0, time_ms: int = NOON_MS) -> Sample:
 def scores(values: list[float], prediction: list[float] | None = None) -> Scores:
     return Scores(
         np.array(values), "loss", "v7", mean_importance=0.8,
-        prediction=None if prediction is None else np.array(prediction),
+        predictions={} if prediction is None else {SERVING: Predictions("v7", np.array(prediction))},
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from importance.errors import InvalidInput
-from importance.scores import Scores
+from importance.scores import BASELINE, REFERENCE, SERVING, Predictions, Scores
 
 
 @pytest.mark.parametrize("wrong", [-1e-9, float("nan"), float("inf")])
@@ -19,17 +19,18 @@ def test_a_mean_that_cannot_normalise_is_refused(mean: float) -> None:
         Scores(np.ones(1), "loss", "v1", mean)
 
 
-@pytest.mark.parametrize("column", ["prediction", "control", "known", "reference"])
-def test_a_column_of_another_length_is_refused(column: str) -> None:
-    with pytest.raises(InvalidInput, match=f"{column} has shape"):
-        Scores(np.ones(2), "loss", "v1", control_model="v0", **{column: np.zeros(3)})  # type: ignore[arg-type]
+@pytest.mark.parametrize("predictor", [SERVING, BASELINE, REFERENCE, "shadow"])
+def test_predictions_of_another_length_are_refused(predictor: str) -> None:
+    with pytest.raises(InvalidInput, match=f"{predictor} predictions have shape"):
+        Scores(np.ones(2), "loss", "v1", predictions={predictor: Predictions("v0", np.zeros(3))})
 
 
-def test_control_predictions_name_the_version_that_made_them() -> None:
-    with pytest.raises(InvalidInput, match="give control_model"):
-        Scores(np.ones(1), "loss", "v1", control=np.ones(1))
+def test_known_items_of_another_length_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="known has shape"):
+        Scores(np.ones(2), "loss", "v1", known=np.zeros(3, dtype=bool))
 
 
 def test_uniform_scores_need_no_model() -> None:
     scores = Scores.uniform(3, model="v1")
+    assert scores.predictions == {}
     assert (len(scores), scores.estimator, scores.model, scores.mean_importance) == (3, "uniform", "v1", 1.0)

@@ -5,7 +5,7 @@ import pytest
 
 from importance.quality import Counts, log_loss, tally, tally_segments
 from importance.sample import Sample
-from importance.scores import Scores
+from importance.scores import SERVING, Predictions, Scores
 from importance.segments import Segments
 from importance.stream_comparison import Held, View, controlled, weeks_in_view
 
@@ -13,6 +13,10 @@ COUNT = 400
 TOLD = Segments("country", (("France", 0.1), ("Spain", 0.0)))
 COUNTRIES = ("France", "Spain", "Malta", "Malta")
 WEEKS = ["week:2010-12-27", "week:2011-01-03", "week:2011-01-10", "week:2011-01-17"]
+
+
+def serving(values: np.ndarray) -> dict[str, Predictions]:
+    return {SERVING: Predictions("v1", values)}
 
 
 def stream() -> tuple[list[Sample], np.ndarray, np.ndarray]:
@@ -29,10 +33,10 @@ def stream() -> tuple[list[Sample], np.ndarray, np.ndarray]:
 
 def view(probability: np.ndarray, chosen: np.ndarray, *, counted_from: int = 0) -> View:
     samples, labels, prediction = stream()
-    scores = Scores(np.ones(COUNT), "uniform", "v1", prediction=prediction)
+    scores = Scores(np.ones(COUNT), "uniform", "v1", predictions=serving(prediction))
     counts: dict[str, Counts] = {}
     tallied = tally(samples, labels.tolist(), scores)
-    late = Scores(np.ones(COUNT - counted_from), "uniform", "v1", prediction=prediction[counted_from:])
+    late = Scores(np.ones(COUNT - counted_from), "uniform", "v1", predictions=serving(prediction[counted_from:]))
     tallied |= tally_segments(samples[counted_from:], labels[counted_from:].tolist(), late, TOLD)
     for key, array in tallied.items():
         if key.span.startswith("week:"):
@@ -53,7 +57,7 @@ def test_a_buffer_that_holds_the_stream_says_what_it_was_to_the_digit() -> None:
     samples, labels, prediction = stream()
     assert found[0].stream == COUNT
     assert found[1].stream == labels.mean()
-    counts = tally(samples, labels.tolist(), Scores(np.ones(COUNT), "uniform", "v1", prediction=prediction))
+    counts = tally(samples, labels.tolist(), Scores(np.ones(COUNT), "uniform", "v1", predictions=serving(prediction)))
     whole = sum(array for key, array in counts.items() if key.span.startswith("week:"))
     assert found[2].stream == pytest.approx(log_loss(whole))
     assert found[3].stream == 0.25
@@ -93,7 +97,7 @@ def test_weeks_without_samples_are_not_made_up_for_by_older_ones() -> None:
 
 def test_every_sample_is_of_one_segment() -> None:
     samples, labels, prediction = stream()
-    scores = Scores(np.ones(COUNT), "uniform", "v1", prediction=prediction)
+    scores = Scores(np.ones(COUNT), "uniform", "v1", predictions=serving(prediction))
     tallied = tally_segments(samples, labels.tolist(), scores, TOLD)
     whole = {key: array for key, array in tally(samples, labels.tolist(), scores).items() if key.predictor == "serving"}
     for key, array in whole.items():

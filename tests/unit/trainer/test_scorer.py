@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from importance.errors import BadArtifact, Unavailable
 from importance.mixture import NAMES, parse
 from importance.sample import Outcome, Sample
+from importance.scores import BASELINE, REFERENCE
 from importance.selection import quantile_threshold
 from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
@@ -28,9 +29,9 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def scorer(first: Path) -> Scorer:
-    """Serves the first version, which is also the control."""
+    """Serves the first version, which is also the baseline."""
     scorer = Scorer(Worth(parse("last_layer_norm")), CPU)
-    scorer.set_control("1", first)
+    scorer.compare(BASELINE, "1", first)
     scorer.swap("1", first)
     return scorer
 
@@ -54,9 +55,9 @@ def test_scores_come_in_the_order_of_the_samples(scorer: Scorer, first: Path, sa
         assert scores.prediction[place] == pytest.approx(alone, abs=1e-5)
 
 
-def test_scores_name_version_estimator_mean_and_cut(scorer: Scorer, first: Path, samples: list[Sample]) -> None:
+def test_scores_name_version_estimator_mean_and_threshold(scorer: Scorer, first: Path, samples: list[Sample]) -> None:
     scores = scorer.score(samples[:3])
-    assert (scores.model, scores.control_model, scores.estimator) == ("1", "1", "last_layer_norm")
+    assert (scores.model, scores.predictions[BASELINE].version, scores.estimator) == ("1", "1", "last_layer_norm")
     measured = versions.load(first).measured["last_layer_norm"]
     assert scores.mean_importance == measured.mean()
     assert scores.top_threshold == quantile_threshold(measured, 0.1)
@@ -66,32 +67,32 @@ def test_nothing_is_scored_to_nothing(scorer: Scorer) -> None:
     assert len(scorer.score([])) == 0
 
 
-def test_the_control_stays_the_first_version_when_another_serves(
+def test_the_baseline_stays_the_first_version_when_another_serves(
     scorer: Scorer, second: Path, samples: list[Sample]
 ) -> None:
     before = scorer.score(samples)
     scorer.swap("2", second)
     after = scorer.score(samples)
-    assert (after.model, after.control_model) == ("2", "1")
-    np.testing.assert_array_equal(before.prediction, after.control)
-    assert np.abs(after.prediction - after.control).max() > 0.01
+    assert (after.model, after.predictions[BASELINE].version) == ("2", "1")
+    baseline = after.predictions[BASELINE].values
+    np.testing.assert_array_equal(before.prediction, baseline)
+    assert np.abs(after.prediction - baseline).max() > 0.01
 
 
-def test_a_control_with_another_tokenizer_reads_by_its_own(
+def test_a_baseline_with_another_tokenizer_reads_by_its_own(
     scorer: Scorer, samples: list[Sample], tmp_path: Path
 ) -> None:
     before = scorer.score(samples[:50])
     source = hugging_face_directory(tmp_path / "source", ARCHITECTURES["bert"](2))
     scorer.swap("other", from_pretrained(str(source), tmp_path / "version"))
-    np.testing.assert_array_equal(before.prediction, scorer.score(samples[:50]).control)
+    np.testing.assert_array_equal(before.prediction, scorer.score(samples[:50]).predictions[BASELINE].values)
 
 
-def test_without_a_control_there_are_no_control_predictions(first: Path, samples: list[Sample]) -> None:
+def test_without_a_baseline_there_are_no_predictions_of_it(first: Path, samples: list[Sample]) -> None:
     scorer = Scorer(Worth(parse("uniform")), CPU)
     scorer.swap("1", first)
     scores = scorer.score(samples[:3])
-    assert scores.control is None
-    assert scores.control_model is None
+    assert BASELINE not in scores.predictions
 
 
 def test_the_label_comes_from_the_actions_and_the_rule(first: Path, samples: list[Sample]) -> None:
@@ -117,7 +118,7 @@ def test_the_reference_is_popularity_mapped_to_a_ratio(
     popularity: object, reference: float | None, scorer: Scorer, samples: list[Sample]
 ) -> None:
     sample = msgspec.structs.replace(samples[0], attributes={"popularity": popularity})
-    (value,) = scorer.score([sample]).reference
+    (value,) = scorer.score([sample]).predictions[REFERENCE].values
     assert np.isnan(value) if reference is None else value == reference
 
 
@@ -168,8 +169,8 @@ def test_a_version_that_does_not_load_leaves_the_served_one(scorer: Scorer, tmp_
     with pytest.raises(BadArtifact):
         scorer.swap("2", tmp_path)
     with pytest.raises(BadArtifact):
-        scorer.set_control("2", tmp_path)
-    assert (scorer.version, scorer.control) == ("1", "1")
+        scorer.compare(BASELINE, "2", tmp_path)
+    assert (scorer.version, scorer.compared) == ("1", {BASELINE: "1"})
 
 
 def test_scoring_before_any_version_says_what_to_do(samples: list[Sample]) -> None:
