@@ -4,6 +4,7 @@ Shared rows would be fought over by all workers, and deadlock. What the counts m
 """
 
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
@@ -19,6 +20,7 @@ from storage.engine import transaction
 BLOCKS_KEPT = 10  # by partition: the last ten thousand offsets
 _STORED = np.dtype("<u4")  # half the bytes of what is counted in; four thousand million predictions fit a bin
 _BLOCK = "block:"
+_WEEKS = "week:%"
 
 _READ = sa.text("""
     SELECT span, predictor, version, slice, counts FROM quality_counts
@@ -39,6 +41,10 @@ _FORGET = sa.text("""
     DELETE FROM quality_counts
     WHERE topic_id = :topic AND partition = :partition
       AND CASE WHEN span LIKE 'block:%' THEN CAST(substr(span, 7) AS bigint) <= :block ELSE false END
+""")
+_WEEK_STATES = sa.text("""
+    SELECT span, md5(string_agg(CAST(xmin AS text) || CAST(ctid AS text), ',' ORDER BY ctid)) AS state
+    FROM quality_counts WHERE span LIKE :weeks GROUP BY span
 """)
 
 
@@ -88,18 +94,27 @@ class Quality:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def weeks(self) -> dict[Series, Counts]:
-        """By week of event time, predictor, version and slice."""
-        return self._sum("week:%")
+    def weeks(self, spans: Collection[str] | None = None) -> dict[Series, Counts]:
+        """By week of event time, predictor, version and slice; with ``spans`` of these weeks only."""
+        row = tables.quality
+        return self._sum(row.c.span.like(_WEEKS) if spans is None else row.c.span.in_(spans))
+
+    def week_states(self) -> dict[str, str]:
+        """Week → a digest of the physical versions of its rows: it differs once any of them was written again.
+
+        The counts themselves, by far the most of what is stored, are neither read nor sent.
+        """
+        with transaction(self._engine) as connection:
+            return {found.span: found.state for found in connection.execute(_WEEK_STATES, {"weeks": _WEEKS})}
 
     def recent(self) -> dict[Series, Counts]:
         """Over the last ten thousand offsets of each partition, as far as they are decided; the span is ``recent``."""
-        return self._sum(f"{_BLOCK}%", "recent")
+        return self._sum(tables.quality.c.span.like(f"{_BLOCK}%"), "recent")
 
-    def _sum(self, pattern: str, span: str | None = None) -> dict[Series, Counts]:
+    def _sum(self, chosen: sa.ColumnElement[bool], span: str | None = None) -> dict[Series, Counts]:
         row = tables.quality
         names = (row.c.span, row.c.predictor, row.c.version, row.c.slice)
-        wanted = sa.select(*names, row.c.counts).where(row.c.span.like(pattern)).order_by(*names)
+        wanted = sa.select(*names, row.c.counts).where(chosen).order_by(*names)
         total: dict[Series, Counts] = {}
         with transaction(self._engine) as connection:
             for found in connection.execute(wanted):

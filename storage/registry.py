@@ -4,7 +4,7 @@ A change is one transaction that holds the pointer's row: the log grows by one e
 is append-only; a trigger refuses everything else.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,12 +34,17 @@ class State(StrEnum):
 
 
 class Kind(StrEnum):
-    """What an entry of the log did."""
+    """What an entry of the log did; `MOVES` are those that change the active version."""
 
     PROMOTE = "promote"
     ROLLBACK = "rollback"
     FREEZE = "freeze"
     UNFREEZE = "unfreeze"
+
+
+MOVES = (Kind.PROMOTE, Kind.ROLLBACK)
+FREEZES = (Kind.FREEZE, Kind.ROLLBACK)
+"""The kinds that freeze training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,10 +199,33 @@ class Registry:
             found = connection.execute(sa.select(row).order_by(row.c.created, row.c.version)).all()
         return [_version(each) for each in found]
 
-    def log(self) -> list[Entry]:
-        """Everything that ever happened, oldest first."""
+    def log(self, version: str | None = None) -> list[Entry]:
+        """All entries, oldest first; with ``version`` only those that name it."""
         with transaction(self._engine) as connection:
-            return _log(connection)
+            return _log(connection, version)
+
+    def first_version(self) -> str | None:
+        """The version that was promoted first, which is the baseline; None before the first promotion."""
+        row = tables.promotions
+        first = sa.select(row.c.to_version).where(row.c.to_version.is_not(None)).order_by(row.c.sequence).limit(1)
+        with transaction(self._engine) as connection:
+            return connection.scalar(first)
+
+    def last_entry(self, kinds: Collection[Kind], up_to: int | None = None) -> Entry | None:
+        """The newest entry of these kinds, at most at sequence ``up_to``; None where there is none."""
+        row = tables.promotions
+        wanted = sa.select(row).where(row.c.kind.in_(kinds)).order_by(row.c.sequence.desc()).limit(1)
+        if up_to is not None:
+            wanted = wanted.where(row.c.sequence <= up_to)
+        with transaction(self._engine) as connection:
+            found = connection.execute(wanted).one_or_none()
+        return None if found is None else _entry(found)
+
+    def count(self, kind: Kind) -> int:
+        """How many entries are of this kind."""
+        row = tables.promotions
+        with transaction(self._engine) as connection:
+            return connection.scalar(sa.select(sa.func.count()).where(row.c.kind == kind)) or 0
 
     def promote(
         self,
@@ -350,10 +378,13 @@ def _version(row: sa.Row[Any]) -> Version:
                    row.statistics)  # fmt: skip
 
 
-def _log(connection: sa.Connection) -> list[Entry]:
-    found: Sequence[sa.Row[Any]] = connection.execute(
-        sa.select(tables.promotions).order_by(tables.promotions.c.sequence)
-    ).all()
-    return [
-        Entry(r.sequence, Kind(r.kind), r.from_version, r.to_version, r.actor, r.reason, r.time) for r in found
-    ]  # fmt: skip
+def _log(connection: sa.Connection, version: str | None = None) -> list[Entry]:
+    row = tables.promotions
+    wanted = sa.select(row).order_by(row.c.sequence)
+    if version is not None:
+        wanted = wanted.where((row.c.from_version == version) | (row.c.to_version == version))
+    return [_entry(found) for found in connection.execute(wanted)]
+
+
+def _entry(row: sa.Row[Any]) -> Entry:
+    return Entry(row.sequence, Kind(row.kind), row.from_version, row.to_version, row.actor, row.reason, row.time)

@@ -8,7 +8,7 @@ from importance.quality import Counts
 from monitoring.metrics import SharedState, Stratum
 from storage.buffer_reader import BufferReader
 from storage.quality import Quality, Series
-from storage.registry import Kind, Registry
+from storage.registry import MOVES, Kind, Registry
 from weir.status.snapshot import FROZEN, REFERENCE, SERVING
 
 _NAMES = {SERVING: "serving", FROZEN: "baseline", REFERENCE: "reference"}
@@ -22,20 +22,19 @@ def shared_state(
     ``served`` gives the version that the replica really serves, by default the active one.
     """
     try:
-        stats, active, log, recent = reader.stats(), registry.active(), registry.log(), counts.recent()
-        frozen = registry.frozen()
+        stats, active, move, recent = reader.stats(), registry.active(), registry.last_entry(MOVES), counts.recent()
+        frozen, rollbacks = registry.frozen(), registry.count(Kind.ROLLBACK)
     except Unavailable:
         return None
-    moves = [entry for entry in log if entry.kind in (Kind.PROMOTE, Kind.ROLLBACK)]
     return SharedState(
         strata=tuple(Stratum(x.name, x.capacity, x.items, x.largest_subject_share) for x in stats.strata),
         effective_sample_size=stats.effective_sample_size,
         active_version=served() if served else active.version if active else None,
-        activated_seconds=moves[-1].time.timestamp() if moves else None,
+        activated_seconds=move.time.timestamp() if move else None,
         training_frozen=frozen,
         quality=model_quality(recent),
         recent=predictor_quality(recent),
-        rollbacks={"done": sum(entry.kind is Kind.ROLLBACK for entry in log)},
+        rollbacks={"done": rollbacks},
     )
 
 

@@ -123,7 +123,7 @@ def _models(router: APIRouter, context: ApiContext) -> None:
     def model(version: VersionName) -> shapes.ModelDetails:
         """One version, with its files and what the log says of it."""
         found = registry.version(version)
-        log = [_entry(entry) for entry in registry.log() if version in (entry.from_version, entry.to_version)]
+        log = [_entry(entry) for entry in registry.log(version)]
         return shapes.ModelDetails(
             **_described(found).model_dump(), artifact=found.artifact, sha256=found.sha256, log=log
         )

@@ -134,7 +134,7 @@ def show(version: VersionName, as_json: AsJson = False) -> None:
     with opened() as tables:
         found = tables.registry.version(version)
         parent = tables.registry.version(found.parent) if found.parent else None
-        log = [entry for entry in tables.registry.log() if version in (entry.from_version, entry.to_version)]
+        log = tables.registry.log(version)
     if as_json:
         print_json({**asdict(found), "log": log})
         return

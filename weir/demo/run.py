@@ -39,7 +39,8 @@ from weir.settings import Settings, secrets
 from weir.settings.connection import kafka_connection
 from weir.settings.topics import named_topics, planned_topics
 from weir.settings.values import train_after_samples
-from weir.status import service, snapshot
+from weir.status import service
+from weir.status.snapshot import Snapshots
 
 _LOOK_SECONDS = 0.5
 
@@ -108,6 +109,7 @@ class _Up:
         self._view = view
         self._topics = named_topics(settings)
         self._engine: Engine = create_engine(stack.database_url, application_name="weir up", pool_size=3)
+        self._snapshots = Snapshots(self._engine)
         self._replaying = Event()  # stops the replay
         self._replayed: Replayed | None = None
         self._replay_error: Exception | None = None
@@ -230,7 +232,7 @@ class _Up:
                     said = True
 
     def _look(self, topic: UUID, has_replayed: bool) -> State:
-        shared = snapshot.take(self._engine, topic)
+        shared = self._snapshots.take(topic)
         kafka = kafka_connection(self._settings)
         ends = end_offsets(kafka, self._topics.interactions)
         decided = {position.partition: position.progress.next for position in shared.positions if position.progress}

@@ -33,7 +33,8 @@ from weir.roles.watching import watch_kafka, watched_storage
 from weir.settings import Settings
 from weir.settings.connection import kafka_connection
 from weir.settings.topics import Measured, measured, named_topics
-from weir.status import service, snapshot
+from weir.status import service
+from weir.status.snapshot import Snapshots
 from weir.status.stream_estimates import estimates
 
 _log = logs.logger(__name__)
@@ -62,8 +63,7 @@ def run(settings: Settings) -> int:
             raise Unavailable(kafka.trouble)
         return topic_id(kafka_connection(settings), named_topics(settings).interactions)
 
-    def look() -> snapshot.Snapshot:
-        return snapshot.take(engine, topic())
+    snapshots = Snapshots(engine)
 
     def score(samples: Sequence[Sample], names: Sequence[str]) -> tuple[str, Mapping[str, Sequence[float]]]:
         version, seen = serving.scorer.estimate(samples, [estimators.get(name) for name in names])
@@ -95,7 +95,7 @@ def run(settings: Settings) -> int:
         operations=Operations(engine, artifacts, _log.warning, announcing(settings, models, kafka)),
         reader=reader,
         estimates=lambda: estimates(settings, engine),
-        snapshot=look,
+        snapshot=lambda: snapshots.take(topic()),
         score=score,
         predict=predict,
         not_ready=reporting.reasons,

@@ -9,7 +9,7 @@ from importance.errors import BadArtifact, StoreUnavailable, Unavailable
 from importance.scores import BASELINE
 from storage.artifacts import Artifacts
 from storage.heartbeats import Model, SwapState
-from storage.registry import Active, Entry, Kind, Registry, walk_back
+from storage.registry import MOVES, Active, Entry, Kind, Registry, walk_back
 from trainer.device import choose, use_threads
 from trainer.scorer import Scorer, Worth
 from weir.process import logs
@@ -100,7 +100,7 @@ class Serving:
         Where the files of the active one are bad, the last good one of the promotion log serves: BadArtifact when
         there is none. Raises Unavailable while there is no model.
         """
-        first = next((entry.to_version for entry in self._registry.log() if entry.to_version is not None), None)
+        first = self._registry.first_version()
         if first is None:
             raise Unavailable("there is no model yet: run 'weir models init'")
         control = self._registry.version(first)
@@ -197,5 +197,6 @@ class Serving:
 
     def _let_in_by(self, active: Active) -> Entry:
         """The entry that let the active version serve; the log may have grown since, and a freeze lets nothing in."""
-        moves = (entry for entry in reversed(self._registry.log()) if entry.kind in (Kind.PROMOTE, Kind.ROLLBACK))
-        return next(entry for entry in moves if entry.sequence <= active.sequence)
+        entry = self._registry.last_entry(MOVES, up_to=active.sequence)
+        assert entry is not None  # a version is active, so one let it in
+        return entry

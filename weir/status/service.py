@@ -14,7 +14,7 @@ from importance.partition_progress import BEGINNING_OF_TIME_MS
 from storage.engine import Engine
 from storage.heartbeats import LOST_KEPT_SECONDS, STOPPED_KEPT_SECONDS, Heartbeat, Heartbeats, Model, State
 from storage.progress import Position, Progresses
-from storage.registry import Active, Entry, Kind, Registry
+from storage.registry import FREEZES, Active, Registry
 from storage.requests import Requests
 from storage.runs import Run, Runs
 from trainer.triggers import Waits
@@ -279,10 +279,9 @@ def _waits(found: object) -> Mapping[str, Any] | None:
         return None
 
 
-def freeze_of(log: Sequence[Entry], frozen: bool) -> Freeze | None:
-    """The entry that froze training, None while it is not frozen."""
-    entries = (entry for entry in reversed(log) if entry.kind in (Kind.FREEZE, Kind.ROLLBACK))
-    entry = next(entries, None) if frozen else None
+def freeze_of(registry: Registry) -> Freeze | None:
+    """Who froze training and why, None while it is not frozen."""
+    entry = registry.last_entry(FREEZES) if registry.frozen() else None
     return None if entry is None else Freeze(entry.actor, entry.reason, entry.time)
 
 
@@ -300,7 +299,5 @@ def take(engine: Engine, topic: Measured, remedy: Callable[[str], str]) -> Statu
         partitions=partitions(positions, beats, topic.ends if topic.id else None),
         active=active.version if active else None,
         sequence=active.sequence if active else None,
-        training=training(
-            beats, active, freeze_of(registry.log(), registry.frozen()), Runs(engine).last(), Requests(engine).waits()
-        ),
+        training=training(beats, active, freeze_of(registry), Runs(engine).last(), Requests(engine).waits()),
     )

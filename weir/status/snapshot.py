@@ -22,6 +22,7 @@ from storage.runs import LEARNED, Run, Runs
 
 SERVING, FROZEN, REFERENCE = "serving", "frozen", "reference"
 PREDICTORS = (SERVING, FROZEN, REFERENCE)
+_SLICES = ("all", "known")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,32 +99,57 @@ def mean_auc(weeks: Iterable[Week], predictor: str, since: str = "") -> float:
     return float(np.mean(values)) if values else nan
 
 
-def take(engine: Engine, topic: UUID) -> Snapshot:
-    """Read everything. Raises Unavailable when Postgres does not answer."""
-    registry, counts = Registry(engine), Quality(engine)
-    by_week, recent = counts.weeks(), counts.recent()
-    return Snapshot(
-        positions=Progresses(engine, topic).positions(),
-        buffer=BufferReader(engine).stats(),
-        active=registry.active(),
-        versions=registry.versions(),
-        log=registry.log(),
-        runs=Runs(engine).latest(1_000),
-        weeks={slice_: weeks_of(by_week, slice_) for slice_ in ("all", "known")},
-        recent={slice_: _by_predictor(recent, slice_) for slice_ in ("all", "known")},
-    )
+@dataclass(frozen=True, slots=True)
+class _EvaluatedWeek:
+    """A week by slice, and the state of its rows when they were read."""
+
+    state: str
+    slices: Mapping[str, Week]
 
 
-def weeks_of(counts: Mapping[Series, Counts], slice_: str) -> list[Week]:
-    """The weeks in order, the versions that served in one added up."""
-    spans = sorted({series.span for series in counts if series.slice == slice_})
-    return [
-        Week(
-            span.removeprefix("week:"),
-            _by_predictor({series: array for series, array in counts.items() if series.span == span}, slice_),
+class Snapshots:
+    """Takes snapshots. The weeks whose counts have not changed since the last one are not read again.
+
+    May be used by several threads: at worst a week is read twice.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._counts = Quality(engine)
+        self._weeks: Mapping[str, _EvaluatedWeek] = {}
+
+    def take(self, topic: UUID) -> Snapshot:
+        """Read everything of ``topic``. Raises Unavailable when Postgres does not answer."""
+        engine, registry = self._engine, Registry(self._engine)
+        weeks, recent = self._evaluated_weeks(), self._counts.recent()
+        return Snapshot(
+            positions=Progresses(engine, topic).positions(),
+            buffer=BufferReader(engine).stats(),
+            active=registry.active(),
+            versions=registry.versions(),
+            log=registry.log(),
+            runs=Runs(engine).latest(1_000),
+            weeks={name: [week.slices[name] for week in weeks if name in week.slices] for name in _SLICES},
+            recent={name: _by_predictor(recent, name) for name in _SLICES},
         )
-        for span in spans
-    ]
+
+    def _evaluated_weeks(self) -> list[_EvaluatedWeek]:
+        """All weeks in order. States are read before counts: what is written in between is read again next time."""
+        before, states = self._weeks, self._counts.week_states()
+        changed = {span for span, state in states.items() if span not in before or before[span].state != state}
+        by_span: dict[str, dict[Series, Counts]] = {span: {} for span in changed}
+        for series, array in (self._counts.weeks(changed) if changed else {}).items():
+            by_span[series.span][series] = array
+        read = {span: _EvaluatedWeek(states[span], _by_slice(span, counts)) for span, counts in by_span.items()}
+        self._weeks = {span: read[span] if span in read else before[span] for span in sorted(states)}
+        return list(self._weeks.values())
+
+
+def _by_slice(span: str, counts: Mapping[Series, Counts]) -> dict[str, Week]:
+    """A week of each slice that has counts, the versions that served in it added up."""
+    monday = span.removeprefix("week:")
+    figures = {name: _by_predictor(counts, name) for name in _SLICES}
+    return {name: Week(monday, found) for name, found in figures.items() if found}
 
 
 def _by_predictor(counts: Mapping[Series, Counts], slice_: str) -> dict[str, Figures]:

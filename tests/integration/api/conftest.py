@@ -39,7 +39,8 @@ from weir.demo.addresses import start_it
 from weir.operations import Operations
 from weir.settings import Settings
 from weir.settings.topics import Measured
-from weir.status import service, snapshot
+from weir.status import service
+from weir.status.snapshot import Snapshots
 from weir.status.stream_estimates import estimates
 
 TIME_MS = 1_294_012_800_000  # 2011-01-03 00:00 UTC, a Monday
@@ -66,7 +67,7 @@ class World:
             operations=Operations(self.engine, self.artifacts, self.warnings.append, self.announced.append),
             reader=reader,
             estimates=partial(estimates, Settings(), self.engine),
-            snapshot=partial(snapshot.take, self.engine, self.topic),
+            snapshot=partial(Snapshots(self.engine).take, self.topic),
             score=self.score,
             predict=self.predict,
             not_ready=lambda: self.reasons,

@@ -12,7 +12,7 @@ from storage.buffer import Buffer
 from storage.quality import BLOCKS_KEPT, Quality, Series
 from tests.integration.storage.harness import CAPACITIES, TOPIC, Owner, offer, rows, statements
 
-WEEK = "week:2011-01-03"
+WEEK, LATER = "week:2011-01-03", "week:2011-01-10"
 
 
 def key(span: str = WEEK, partition: int = 0, version: str = "v1") -> CountKey:
@@ -123,3 +123,18 @@ def test_recent_sums_the_last_blocks_of_each_partition(engine: sa.Engine, buffer
     spans = rows(engine, "SELECT span FROM quality_counts WHERE partition = 0")
     assert len(spans) == BLOCKS_KEPT + 1
     assert Quality(engine).weeks()[series()].sum() == BLOCKS_KEPT + 5
+
+
+def test_the_state_of_a_week_changes_when_any_of_its_rows_is_written_and_only_then(
+    engine: sa.Engine, buffer: Buffer
+) -> None:
+    one, other = Owner(engine, buffer), Owner(engine, buffer, partition=1)
+    one.flush(quality={key(): counts((0, 1)), key(span=LATER): counts((0, 1))})
+    before = Quality(engine).week_states()
+    assert before.keys() == {WEEK, LATER}
+    assert Quality(engine).week_states() == before
+    other.flush(quality={key(partition=1, span=LATER): counts((0, 2))})
+    after = Quality(engine).week_states()
+    assert after[WEEK] == before[WEEK]
+    assert after[LATER] != before[LATER]
+    assert same(Quality(engine).weeks([LATER]), {series(LATER): counts((0, 1), (0, 2))})

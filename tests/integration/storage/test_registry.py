@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from importance.errors import Conflict, InvalidInput, NotFound, Unavailable
 from storage.lock import TrainerLock
-from storage.registry import REASON_CHARACTERS, Active, Kind, Registry, State
+from storage.registry import FREEZES, MOVES, REASON_CHARACTERS, Active, Kind, Registry, State
 from tests.integration.storage.harness import end_holders_of_advisory_locks, rows
 
 NOW = 1_300_000_000.0
@@ -258,6 +258,23 @@ def test_a_trainer_promotes_in_the_session_of_its_lock(engine: sa.Engine, regist
         assert lock.held()
         by_lock("v2", expected_sequence=1)
     assert [entry.to_version for entry in registry.log()] == ["v1", "v2"]
+
+
+def test_one_entry_or_a_count_is_read_without_the_whole_log(registry: Registry) -> None:
+    assert (registry.first_version(), registry.last_entry(MOVES), registry.count(Kind.ROLLBACK)) == (None, None, 0)
+    registry.freeze(actor="ann", reason="before the first")
+    registry.unfreeze(actor="ann", reason="go")
+    promote(registry, "v1")
+    promote(registry, "v2")
+    registry.rollback(None, actor="ann", reason="worse")
+    log = registry.log()
+    assert registry.first_version() == "v1"
+    assert registry.last_entry(MOVES) == registry.last_entry(FREEZES) == log[-1]
+    assert registry.last_entry(MOVES, up_to=4) == log[3]
+    assert registry.last_entry([Kind.FREEZE]) == log[0]
+    assert registry.last_entry(MOVES, up_to=2) is None
+    assert [registry.count(kind) for kind in (Kind.PROMOTE, Kind.ROLLBACK, Kind.FREEZE)] == [2, 1, 1]
+    assert registry.log("v2") == log[3:]
 
 
 def test_changes_from_many_sides_come_one_after_the_other(registry: Registry, connect: Callable[[], sa.Engine]) -> None:
