@@ -11,10 +11,10 @@ from math import inf, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from importance.arrays import Floats
 from importance.hashing import uniforms
 from importance.thresholds import inclusion_probabilities
 
-Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 Probability = Callable[[Floats, Rows, float], Floats]
 """(log weights of the stream, rows held, κ) → p of each row."""

@@ -1,12 +1,8 @@
 """Where a data set may lie on this machine, and what becomes of one that does not."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from importance.errors import NotFound
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how far it is, and how far it goes (0: unknown)."""
 
 
 def places(name: str, data_dir: Path | None, home: Path) -> list[Path]:

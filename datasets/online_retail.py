@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from datasets import workbook
-from datasets.directories import Progress, missing, own_place, places
+from datasets.directories import missing, own_place, places
 from datasets.download import Source, fetch
 from datasets.shop import Line, Mapping
+from importance.callbacks import OnProgress
 from importance.errors import InvalidInput, Unavailable
 
 NAME = "online_retail"
@@ -35,7 +36,7 @@ def mapping(seed: int) -> Mapping:
     return Mapping(prefix=NAME, seed=seed, stream_start_ms=_milliseconds(STREAM_START))
 
 
-def locate(data_dir: Path | None, home: Path, progress: Progress | None = None, source: Source = SOURCE) -> Path:
+def locate(data_dir: Path | None, home: Path, progress: OnProgress | None = None, source: Source = SOURCE) -> Path:
     """The table's path, made from the original where only that is at hand, which is downloaded where it is not."""
     found = find(data_dir, home)
     if found is not None and found.name in TABLES:

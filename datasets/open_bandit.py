@@ -11,9 +11,10 @@ from typing import Any
 
 from datasets import bandit_logs
 from datasets.bandit_logs import read
-from datasets.directories import Progress, missing, own_place, places
+from datasets.directories import missing, own_place, places
 from datasets.download import Source, fetch
 from datasets.interaction import Answer, Shown
+from importance.callbacks import OnProgress
 from importance.errors import InvalidInput, Unavailable
 from importance.sample import Action
 
@@ -40,7 +41,7 @@ _WORD = 4  # hex digits of a hash that make a word: they tell all values of a fe
 
 
 def locate(
-    data_dir: Path | None, home: Path, progress: Progress | None = None, sources: Mapping[str, Source] = SOURCES
+    data_dir: Path | None, home: Path, progress: OnProgress | None = None, sources: Mapping[str, Source] = SOURCES
 ) -> Path:
     """The folder of the two tables, made from the originals where only those are at hand, or else can be fetched."""
     looked = places(NAME, data_dir, home)

@@ -3,25 +3,23 @@
 What is wrong in the file is one line of `InvalidInput`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from datasets.layout import Layout
 from datasets.table_files import HOLDS_NUL, NUL, columns_of, is_missing, label_of, opened
+from importance.arrays import Integers
+from importance.callbacks import OnProgress
 from importance.errors import InvalidInput
 from importance.sample import Action, Sample
 
 MAX_TEXT_BYTES = 1_000_000
 TRAINING_COLUMNS = ("text", "label", "query", "subject", "group", "item")
 """Columns that a first training reads; all but the first two may be absent."""
-
-
-Progress = Callable[[str, int, int], None]
 
 
 def _untold(_what: str, _done: int, _total: int) -> None:
@@ -34,7 +32,7 @@ class Pairs:
 
     texts: list[str]
     queries: list[str]
-    labels: NDArray[np.int64]
+    labels: Integers
     others: Mapping[str, Sequence[Any]]
 
     def groups(self, *columns: str) -> list[str]:
@@ -45,7 +43,7 @@ class Pairs:
         return [query or text for query, text in zip(self.queries, self.texts, strict=True)]
 
 
-def read_pairs(file: Path, layout: Layout, others: Sequence[str] = (), progress: Progress = _untold) -> Pairs:
+def read_pairs(file: Path, layout: Layout, others: Sequence[str] = (), progress: OnProgress = _untold) -> Pairs:
     """The columns ``text`` and ``label``, and where they exist ``query`` and the others, which must be complete."""
     found = read_columns(file, ("text", "label"), ("query", *others), layout, progress)
     texts = _texts(_complete(found["text"], "text", file), "text", file)
@@ -57,7 +55,7 @@ def read_pairs(file: Path, layout: Layout, others: Sequence[str] = (), progress:
     )
 
 
-def training_samples(file: Path, layout: Layout, progress: Progress = _untold) -> list[Sample]:
+def training_samples(file: Path, layout: Layout, progress: OnProgress = _untold) -> list[Sample]:
     """The rows as a model learns them; a purchase is positive whatever the label rule.
 
     Whose sample one is says the column ``subject``, else ``group``; without both all rows of a query, else of a text,
@@ -77,7 +75,7 @@ def read_columns(
     needed: Sequence[str],
     optional: Sequence[str] = (),
     layout: Layout | None = None,
-    progress: Progress = _untold,
+    progress: OnProgress = _untold,
 ) -> dict[str, list[Any]]:
     """The needed columns, and those of the optional ones that exist, whole; with a layout all that it names, too."""
     called = {name: layout.called(name) if layout else name for name in (*needed, *optional)}
@@ -117,7 +115,7 @@ def _complete(values: Sequence[object], what: str, file: Path) -> Sequence[objec
     return values
 
 
-def _labels(values: Sequence[object], layout: Layout, file: Path) -> NDArray[np.int64]:
+def _labels(values: Sequence[object], layout: Layout, file: Path) -> Integers:
     values = _complete(values, "label", file)
     if layout.positive is not None:
         there = dict.fromkeys(map(str, values))

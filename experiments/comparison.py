@@ -8,12 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from importance.arrays import Floats, Integers
 from importance.evidence import Interval, placements
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 REPEATS = 2_000
 

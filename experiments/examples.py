@@ -6,13 +6,9 @@ from enum import IntEnum
 from hashlib import blake2b
 
 import numpy as np
-from numpy.typing import NDArray
 
+from importance.arrays import Floats, Integers
 from importance.errors import InvalidInput
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-
 
 ENOUGH = 0.9
 """Of the rows that a pool may have: from here on it is not filled up, which would favour small groups."""

@@ -12,7 +12,8 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
 from experiments.examples import Examples
-from experiments.learner import BATCH, REMEMBERED, Floats, Integers, snapshot
+from experiments.learner import BATCH, REMEMBERED, snapshot
+from importance.arrays import Floats, Integers
 from importance.estimators import Estimator, Forward
 from importance.estimators.gradient_norm import GradientNorm
 from importance.estimators.state import State

@@ -2,15 +2,11 @@
 
 from typing import ClassVar, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
+from importance.arrays import Floats, Integers
 from importance.estimators import Estimator, Forward, memory
 from importance.estimators.state import State
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 BATCH = 64
 LEARNING_RATE = 1e-3

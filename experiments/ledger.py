@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.policies import Selection
+from importance.arrays import Floats
 from importance.estimates import share
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(slots=True)

@@ -6,10 +6,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from importance.arrays import Floats
 from importance.errors import InvalidInput
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 class NoiseKind(StrEnum):

@@ -8,8 +8,9 @@ from enum import StrEnum
 
 import numpy as np
 
-from experiments.learner import REMEMBERED, Floats, Integers
+from experiments.learner import REMEMBERED
 from importance import estimators
+from importance.arrays import Floats, Integers
 from importance.errors import InvalidInput
 from importance.mixture import Mixture, parse
 from importance.selection import proportional

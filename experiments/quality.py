@@ -3,12 +3,9 @@
 from dataclasses import asdict
 
 import numpy as np
-from numpy.typing import NDArray
 
+from importance.arrays import Floats, Integers
 from trainer.evaluation import evaluate
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 FIGURES = ("auc", "accuracy", "precision", "recall", "f1", "ndcg", "pr_auc", "log_loss", "calibration_error")
 

@@ -6,18 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from experiments.examples import Fold
 from experiments.learner import REMEMBERED
 from experiments.results import replace_file
 from experiments.stage import Stage, remembered_rows, train_plain
 from importance import estimators
+from importance.arrays import Floats
 
 ALIKE = 0.999
 CANDIDATES = 4_096
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -21,6 +21,7 @@ from experiments.transformer import TransformerLearners, tokenizer_file
 from experiments.trial import Clock, Outcome, Trial, seconds
 from experiments.vectors import encode
 from importance import estimators
+from importance.callbacks import OnProgress
 from importance.errors import InvalidInput
 
 RANKS = "ranks.json"
@@ -28,7 +29,6 @@ METHOD = 1
 """How cells are run, raised whenever a cell's figures would come out otherwise: no directory mixes two methods."""
 _PROVIDED = {"head": HeadLearners.provides, "transformer": TransformerLearners.provides}
 
-Progress = Callable[[str, int, int], None]
 Told = Callable[[Outcome], None]
 
 
@@ -37,7 +37,7 @@ def run(
     examples: Examples,
     directory: Path,
     cache: Path,
-    progress: Progress,
+    progress: OnProgress,
     told: Told | None = None,
     clock: Clock = seconds,
 ) -> Results:
@@ -124,7 +124,7 @@ def check_tokenizer(grid: Grid, examples: Examples, directory: Path) -> None:
         raise InvalidInput(f"{directory} has runs, and {file.name} is gone, their tokenizer: take another --output")
 
 
-def make_learners(grid: Grid, examples: Examples, directory: Path, cache: Path, progress: Progress) -> Learners:
+def make_learners(grid: Grid, examples: Examples, directory: Path, cache: Path, progress: OnProgress) -> Learners:
     """The learners that the grid names, over these examples."""
     if grid.learner == "transformer":
         return TransformerLearners(examples, directory)

@@ -3,7 +3,7 @@
 Files are read whole and checked before anything is run; what is wrong is one line of `InvalidInput`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import inf
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from datasets.interaction import Shown
 from datasets.layout import DEFAULT, Layout
 from datasets.pairs import read_columns, read_pairs
 from experiments.examples import Examples, Fold
+from importance.callbacks import OnProgress
 from importance.errors import InvalidInput, NotFound
 from importance.hashing import uniforms
 
@@ -33,8 +34,6 @@ ABOUT_HOME_DEPOT = (
     "from a mean human relevance of 2.5 (1 to 3); split by query, no query in two folds."
 )
 _SALT = "benchmark"  # nothing to hide: it only keeps these draws apart from each other
-
-Progress = Callable[[str, int, int], None]
 
 
 def home_depot(data_dir: Path | None) -> Examples:
@@ -69,7 +68,7 @@ def home_depot(data_dir: Path | None) -> Examples:
     )
 
 
-def shop_stream(name: str, data_dir: Path | None, home: Path, progress: Progress) -> Examples:
+def shop_stream(name: str, data_dir: Path | None, home: Path, progress: OnProgress) -> Examples:
     """What one of `SHOPS` showed and sold, in order of time: its first month is history, the rest the pool.
 
     Of `online_retail` the pool ends with August 2011, as its published figures do. A fifth of the history's subjects is

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from experiments.examples import Examples, Fold
 from experiments.grid import Size
-from experiments.learner import BATCH, LEARNING_RATE, Floats, Integers, Learner, Learners
+from experiments.learner import BATCH, LEARNING_RATE, Learner, Learners
 from experiments.noise import Noise, NoiseKind, flipped
+from importance.arrays import Floats, Integers
 
 HISTORY_EPOCHS = 2  # as the first version is trained
 _APART = 2_147_483_647  # no run's seed

@@ -10,8 +10,9 @@ import torch
 from tokenizers import Tokenizer
 
 from experiments.examples import Examples
-from experiments.learner import BATCH, REMEMBERED, Floats, Integers, snapshot
+from experiments.learner import BATCH, REMEMBERED, snapshot
 from experiments.results import replace_file
+from importance.arrays import Floats, Integers
 from importance.estimators import Estimator
 from importance.sample import Sample
 from trainer import forward

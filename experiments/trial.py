@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from experiments.examples import Fold
 from experiments.grid import Cell
-from experiments.learner import LEARNING_RATE, Floats, Integers
+from experiments.learner import LEARNING_RATE
 from experiments.ledger import Ledger
 from experiments.policies import Rule, choose
 from experiments.quality import figures
 from experiments.rounds import TRAINING_COST, Plan, plan
 from experiments.stage import Stage, decayed, remembered_rows
 from importance import estimators
+from importance.arrays import Floats, Integers
 
 CURVE_POINTS = 8
 HISTOGRAM = np.linspace(0, 5, 26)  # of scores over their mean

@@ -3,7 +3,7 @@
 Knows the encoder and its cache; knows nothing of pairs or labels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -14,17 +14,16 @@ import torch
 from numpy.typing import NDArray
 
 from experiments.results import replace_file
+from importance.callbacks import OnProgress
 from importance.errors import InvalidInput
 from trainer import minilm
-
-Progress = Callable[[str, int, int], None]
 
 MAX_TOKENS = 32
 BATCH = 64
 _SAVE_EVERY = 4_096  # texts; what an interruption costs at most, a minute of one core
 
 
-def encode(texts: Sequence[str], cache: Path, progress: Progress) -> NDArray[np.float32]:
+def encode(texts: Sequence[str], cache: Path, progress: OnProgress) -> NDArray[np.float32]:
     """The vectors [n, 384] of texts, each of length 1; what ``cache`` (a directory) has already is not computed again.
 
     The mean of the last layer over the first 32 tokens, padding left out (Reimers & Gurevych 2019). Raises InvalidInput
@@ -41,7 +40,7 @@ def encode(texts: Sequence[str], cache: Path, progress: Progress) -> NDArray[np.
 
 
 def _encode_rest(
-    texts: Sequence[str], done: NDArray[np.float32], file: Path, progress: Progress
+    texts: Sequence[str], done: NDArray[np.float32], file: Path, progress: OnProgress
 ) -> NDArray[np.float32]:
     tokenizer, network = _encoder()
     for start in range(len(done), len(texts), _SAVE_EVERY):

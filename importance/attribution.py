@@ -18,11 +18,11 @@ from typing import Final
 import msgspec
 
 from importance.ceilings import Ceilings
-from importance.decisions import DeadRecord, Decisions, LateImpression, later
+from importance.decisions import DeadRecord, Decisions, LateImpression
 from importance.errors import InvalidEvent
 from importance.events import ActionEvent, Heartbeat, Impression, Rated, decode
 from importance.partition_progress import BEGINNING_OF_TIME_MS, Acknowledgements, Progress
-from importance.sample import Correction, Rating, Sample
+from importance.sample import Correction, Rating, Sample, later
 from importance.waiting import Orphan, Policy, Waiting
 
 __all__ = [

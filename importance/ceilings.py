@@ -10,9 +10,9 @@ from bisect import bisect_right
 from operator import itemgetter
 from typing import Final
 
+from importance.events import MAX_AHEAD_MS
 from importance.partition_progress import BEGINNING_OF_TIME_MS, Ceiling, Progress
 
-AHEAD_MS: Final = 5 * 60 * 1000
 """How far past the wall clock a record may move event time."""
 
 STEP_MS: Final = 10_000
@@ -47,7 +47,7 @@ class Ceilings:
         if self._wall_ms is None:
             return False
         ceiling_ms = self._steps[-1][1] if self._steps else -_NEVER
-        allowed_ms = self._wall_ms + AHEAD_MS
+        allowed_ms = self._wall_ms + MAX_AHEAD_MS
         if seen_ms > ceiling_ms and allowed_ms > ceiling_ms:
             ceiling_ms = allowed_ms
             self._steps = (*self._steps, (offset, ceiling_ms))
@@ -65,7 +65,7 @@ class Ceilings:
 def is_ahead(progress: Progress, wall_ms: int) -> bool:
     """Whether event time, or how far it may go, lies further past the wall clock than any record may move it."""
     latest_ms = max([progress.event_time_ms, *(ceiling_ms for _, ceiling_ms in progress.ceilings)])
-    return latest_ms > wall_ms + AHEAD_MS
+    return latest_ms > wall_ms + MAX_AHEAD_MS
 
 
 def reset(progress: Progress, wall_ms: int) -> Progress:
@@ -77,6 +77,6 @@ def reset(progress: Progress, wall_ms: int) -> Progress:
     >>> reset(Progress(7, 32_503_680_000_000, 3, 32_503_680_000_000, 9), wall_ms=1_700_000_000_000).ceilings
     ((0, 1700000300000),)
     """
-    ceiling = (0, wall_ms // STEP_MS * STEP_MS + AHEAD_MS)
+    ceiling = (0, wall_ms // STEP_MS * STEP_MS + MAX_AHEAD_MS)
     at = progress.next
     return Progress(at, BEGINNING_OF_TIME_MS, at, BEGINNING_OF_TIME_MS, read=at, ceilings=(ceiling,))

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from importance.partition_progress import Progress
-from importance.sample import Correction, Rating, Sample
+from importance.sample import Correction, Sample, later
 
 _ACTIONS: Final = ("click", "add_to_cart", "purchase", "return", "rating")
 OUTCOMES: Final = (
@@ -87,10 +87,3 @@ class Decisions:
         self.late.extend(later.late)
         self.counts.update(later.counts)
         self.progress = later.progress
-
-
-def later(one: Rating | None, other: Rating | None) -> Rating | None:
-    """The rating that counts: the latest by time, then by id."""
-    if one is None or other is None:
-        return one or other
-    return max(one, other)

@@ -10,12 +10,10 @@ from math import exp, inf, nan, sqrt
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
+from importance.arrays import Booleans, Floats
 from importance.errors import InvalidInput
 from importance.weights import effective_sample_size
-
-Floats = NDArray[np.float64]
 
 LEVEL = 0.95
 MIN_HITS = 20
@@ -69,7 +67,7 @@ def mean(values: Floats, probability: Floats, level: float = LEVEL) -> Estimate:
     return _positive(ratio, parts, int(np.count_nonzero(values)), level, bool(np.all(probability == 1)))
 
 
-def share(chosen: NDArray[np.bool_], probability: Floats, level: float = LEVEL) -> Estimate:
+def share(chosen: Booleans, probability: Floats, level: float = LEVEL) -> Estimate:
     """The share of the stream that is ``chosen`` [n]: a mean of zeros and ones, with an interval inside [0, 1].
 
     Wilson's (1927), with the effective size n = μ(1 − μ)/V̂ and t_ν in place of the normal quantile. Where all rows are

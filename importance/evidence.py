@@ -6,16 +6,14 @@ for everything else. Numpy arrays in, frozen results out; randomness is passed i
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import exp, lgamma, log, sqrt
+from math import sqrt
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.stats import binomtest, rankdata
 
+from importance.arrays import Booleans, Floats, Integers
 from importance.errors import InvalidInput
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,26 +75,19 @@ def paired_auc(labels: Integers, candidate: Floats, serving: Floats, groups: Int
     return PairedAuc(float(first[positive].mean()), float(second[positive].mean()), sqrt(variance))
 
 
-def placements(positive: NDArray[np.bool_], scores: Floats) -> Floats:
+def placements(positive: Booleans, scores: Floats) -> Floats:
     """For each event the share of the other label's events that it is ranked rightly against; ties count half."""
     inside = np.where(positive, _midranks_within(scores, positive), _midranks_within(scores, ~positive))
-    rank_among_others = _midranks(scores) - inside
+    rank_among_others = rankdata(scores) - inside
     m, n = positive.sum(), (~positive).sum()
     placements: Floats = np.where(positive, rank_among_others / n, 1.0 - rank_among_others / m)
     return placements
 
 
-def _midranks(scores: Floats) -> Floats:
-    """Ranks from 1; equal scores share the middle of theirs."""
-    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks: Floats = (np.cumsum(count) - (count - 1) / 2)[place]
-    return ranks
-
-
-def _midranks_within(scores: Floats, chosen: NDArray[np.bool_]) -> Floats:
+def _midranks_within(scores: Floats, chosen: Booleans) -> Floats:
     """Midranks among the chosen events only; 0 elsewhere."""
     ranks = np.zeros(len(scores))
-    ranks[chosen] = _midranks(scores[chosen])
+    ranks[chosen] = rankdata(scores[chosen])
     return ranks
 
 
@@ -153,8 +144,4 @@ def mcnemar(only_candidate_right: int, only_serving_right: int) -> float:
         raise InvalidInput(
             f"counts of events are {only_candidate_right} and {only_serving_right}; they cannot be below 0"
         )
-    largest = exp(lgamma(n + 1) - lgamma(smaller + 1) - lgamma(n - smaller + 1) - n * log(2))
-    # C(n, k − 1) = C(n, k) · k / (n − k + 1): from the largest term of the tail down, none overflows.
-    k = np.arange(smaller, 0, -1)
-    tail = largest * (1.0 + float(np.cumprod(k / (n - k + 1)).sum()))
-    return min(1.0, 2.0 * tail)
+    return float(binomtest(smaller, n).pvalue) if n else 1.0

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from hashlib import blake2b
 
 import numpy as np
-from numpy.typing import NDArray
 
+from importance.arrays import Floats
 from importance.errors import InvalidInput
 
 
@@ -19,7 +19,7 @@ def check_salt(salt: str) -> None:
         raise InvalidInput(f"the salt has {size} bytes; it must have 1 to {blake2b.MAX_KEY_SIZE}: choose another one")
 
 
-def uniforms(ids: Iterable[str], salt: str, purpose: str) -> NDArray[np.float64]:
+def uniforms(ids: Iterable[str], salt: str, purpose: str) -> Floats:
     """One number in the open interval (0, 1) for each id, independent between purposes.
 
     u = ((h >> 12) + ½) / 2⁵², h = blake2b-64 of the id, keyed by the salt and personalised by the purpose, read
@@ -38,7 +38,7 @@ def uniforms(ids: Iterable[str], salt: str, purpose: str) -> NDArray[np.float64]
     return from_digests(digests)
 
 
-def from_digests(digests: Iterable[bytes]) -> NDArray[np.float64]:
+def from_digests(digests: Iterable[bytes]) -> Floats:
     """The numbers of 8-byte digests; see `uniforms`."""
     words = np.frombuffer(b"".join(digests), dtype=">u8")
     # Both steps are exact in float64: 53 bits hold the half, and the divisor is a power of two.

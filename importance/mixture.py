@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from importance.errors import InvalidInput
 
 if TYPE_CHECKING:  # the settings read this language, and must not wait for numpy
-    from importance.scores import Floats
+    from importance.arrays import Floats
 
 NAMES: Final = (
     "uniform", "entropy", "confidence", "margin", "loss", "el2n", "output_norm", "last_layer_norm", "rho", "tracin",

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from importance.arrays import Floats, Integers
 from importance.errors import InvalidInput
 from importance.sample import Sample
 
@@ -21,8 +21,8 @@ class Exposure:
     none was. ``clip``: the most that 1/q may be, from 1, where propensity says nothing.
     """
 
-    propensity: NDArray[np.float64]
-    position: NDArray[np.int64]
+    propensity: Floats
+    position: Integers
     clip: float
 
     def __post_init__(self) -> None:
@@ -33,7 +33,7 @@ class Exposure:
         if not bool(np.all((known > 0) & (known <= 1))):
             raise InvalidInput("a propensity lies outside (0, 1]; what is shown has a chance of being shown")
 
-    def weights(self, mass: NDArray[np.float64]) -> NDArray[np.float64]:
+    def weights(self, mass: Floats) -> Floats:
         """min(1/q, clip) over its mean within the rows of one position; 1 where no propensity was recorded.
 
         Inverse propensity (Horvitz & Thompson 1952), truncated (Ionides 2008) and self-normalised (Swaminathan &

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from importance.arrays import Floats, Integers
 from importance.errors import InvalidInput
 from importance.sample import Sample
 from importance.scores import REFERENCE, SERVING, Scores
@@ -22,7 +22,7 @@ _NATS = -np.log(np.stack([1 - _CENTRES, _CENTRES]))  # [2 labels, BINS]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_MS = 86_400_000
 
-Counts = NDArray[np.int64]  # [2 labels, BINS]
+Counts = Integers  # [2 labels, BINS]
 
 
 class CountKey(msgspec.Struct, frozen=True, order=True):
@@ -45,7 +45,7 @@ def empty_counts() -> Counts:
     return np.zeros((2, BINS), dtype=np.int64)
 
 
-def bin_of(prediction: NDArray[np.float64]) -> NDArray[np.int64]:
+def bin_of(prediction: Floats) -> Integers:
     """The bin of each probability; 1 falls into the last one.
 
     >>> bin_of(np.array([0.0, 0.0005, 0.5, 1.0])).tolist()
@@ -80,7 +80,7 @@ def block_of(offset: int) -> str:
     return f"block:{offset // BLOCK_OFFSETS}"
 
 
-def _week_index(times_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+def _week_index(times_ms: Integers) -> Integers:
     """Weeks since the Monday before the epoch, which was a Thursday."""
     return (times_ms // _DAY_MS + 3) // 7
 
@@ -169,13 +169,13 @@ def log_loss(counts: Counts) -> float:
     return float((counts * _NATS).sum() / total) if total else float("nan")
 
 
-def losses(labels: NDArray[np.int64], prediction: NDArray[np.float64]) -> NDArray[np.float64]:
+def losses(labels: Integers, prediction: Floats) -> Floats:
     """What each prediction [n] adds to `log_loss`: −ln P(label), in nats, at the centre of its bin.
 
     >>> losses(np.array([1, 0]), np.array([0.5, 0.5])).round(4).tolist()
     [0.6921, 0.6941]
     """
-    nats: NDArray[np.float64] = _NATS[labels, bin_of(prediction)]
+    nats: Floats = _NATS[labels, bin_of(prediction)]
     return nats
 
 

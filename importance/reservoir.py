@@ -29,12 +29,12 @@ from operator import attrgetter
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from importance.arrays import Booleans, Floats
 from importance.errors import InvalidInput
 from importance.hashing import check_salt, uniforms
-from importance.sample import Correction, Outcome, Rating, Sample, label_table, labels
-from importance.scores import Floats, Offer, Scores
+from importance.sample import Correction, Outcome, Sample, label_table, labels, later
+from importance.scores import Offer, Scores
 from importance.selection import FLOOR, PROPORTIONAL, SELECTIONS, TOP_FRACTION, check_floor, proportional, top_fraction
 from importance.strata import NEGATIVE, PLAIN, POSITIVE, StrataPolicy, assign
 from importance.thresholds import OPEN, AdmissionThresholds, Threshold, inclusion_probability
@@ -99,7 +99,7 @@ class Draws:
     log_weight: Floats
     key: Floats
 
-    def kept(self, thresholds: AdmissionThresholds) -> NDArray[np.bool_]:
+    def kept(self, thresholds: AdmissionThresholds) -> Booleans:
         """Whether each lies above the threshold of its stratum and subject."""
         return self.key > thresholds.kappas(self.strata, self.subjects)
 
@@ -178,13 +178,6 @@ def admit(
     )
 
 
-def _newest(first: Rating | None, second: Rating | None) -> Rating | None:
-    """The rating that counts of two."""
-    if first is None or second is None:
-        return first or second
-    return max(first, second)
-
-
 def rescored(
     rows: Sequence[Offer], score: Score, policy: AdmissionPolicy, thresholds: AdmissionThresholds
 ) -> list[Offer]:
@@ -253,7 +246,7 @@ class Reservoir:
             if row is None:
                 continue
             actions = row.sample.actions | late.actions
-            rating = _newest(row.sample.rating, late.rating)
+            rating = later(row.sample.rating, late.rating)
             sample = msgspec.structs.replace(row.sample, actions=actions, rating=rating)
             self._rows[late.sample_id] = msgspec.structs.replace(row, sample=sample, label=self._labels[actions])
 

@@ -93,6 +93,13 @@ class Rating(msgspec.Struct, frozen=True, order=True):
     value: float
 
 
+def later(one: Rating | None, other: Rating | None) -> Rating | None:
+    """The rating that counts of two: the latest by event time, then by id."""
+    if one is None or other is None:
+        return one or other
+    return max(one, other)
+
+
 class Sample(msgspec.Struct, frozen=True, gc=False):
     """One decided impression. Its id is the impression's; ``offset`` is where the impression lies in its partition.
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from importance.arrays import Floats
 from importance.mixture import GUARD, Mixture
-from importance.scores import Floats
 from importance.selection import QuantileThreshold, quantile_threshold
 
 TOP_FRACTION = 0.1

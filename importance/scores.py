@@ -9,13 +9,11 @@ from typing import Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from importance.arrays import Booleans, Floats
 from importance.errors import InvalidInput
 from importance.sample import Sample
 from importance.selection import QuantileThreshold
-
-Floats = NDArray[np.float64]
 
 SERVING: Final = "serving"
 BASELINE: Final = "frozen"  # the name under which counts have always been stored
@@ -50,7 +48,7 @@ class Scores:
     mean_importance: float = 1.0
     top_threshold: QuantileThreshold | None = None
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
-    known: NDArray[np.bool_] | None = None
+    known: Booleans | None = None
     non_finite: int = 0
 
     def __post_init__(self) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from importance.arrays import Floats
 from importance.errors import InvalidInput
 
 PROPORTIONAL: Final = "proportional"
@@ -30,7 +30,7 @@ class QuantileThreshold:
     at_threshold: float
 
 
-def quantile_threshold(measured: NDArray[np.float64], fraction: float) -> QuantileThreshold | None:
+def quantile_threshold(measured: Floats, fraction: float) -> QuantileThreshold | None:
     """The threshold that selects exactly ``fraction`` of the measured scores; None where nothing was measured.
 
     Scores that are counts, or all alike, tie in masses; so many of the tied get in that the rate is exact.
@@ -48,9 +48,7 @@ def quantile_threshold(measured: NDArray[np.float64], fraction: float) -> Quanti
     return QuantileThreshold(threshold, (wanted - above) / equal)
 
 
-def top_fraction(
-    importance: NDArray[np.float64], threshold: QuantileThreshold | None, draws: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def top_fraction(importance: Floats, threshold: QuantileThreshold | None, draws: Floats) -> Floats:
     """The weights [n] of raw scores [n]: 1 in the top fraction, 0, so no chance at all, below it.
 
     ``draws`` [n] in (0, 1), a hash of the ids with a purpose of its own, break ties. Biased on purpose: what is left
@@ -71,7 +69,7 @@ def check_floor(floor: float) -> None:
         raise InvalidInput(f"the floor of proportional selection is {floor}; it must be above 0 and at most 1")
 
 
-def proportional(importance: NDArray[np.float64], mean_importance: float, floor: float = FLOOR) -> NDArray[np.float64]:
+def proportional(importance: Floats, mean_importance: float, floor: float = FLOOR) -> Floats:
     """The weights [n] of raw scores [n]: w = (1 − ε)·s / mean(s) + ε.
 
     They are ≥ ε, and of mean 1 where the scores' mean is ``mean_importance``.

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from importance.arrays import Floats, Integers
 from importance.estimates import Estimate, mean, share, total
 from importance.quality import Counts, log_loss, losses, monday_ms, samples
 from importance.segments import Segments
@@ -24,9 +24,9 @@ class Held:
     empty where none are told apart.
     """
 
-    probability: NDArray[np.float64]
-    label: NDArray[np.int64]
-    prediction: NDArray[np.float64]
+    probability: Floats
+    label: Integers
+    prediction: Floats
     segment: Sequence[str] = ()
 
 

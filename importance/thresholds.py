@@ -10,9 +10,8 @@ from itertools import repeat
 from math import exp, inf
 
 import numpy as np
-from numpy.typing import NDArray
 
-from importance.scores import Floats
+from importance.arrays import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +65,7 @@ def inclusion_probability(log_weight: float, kappa: float, limit: float = 0.0) -
     return 0.0 if log_weight == -inf else exp(min(0.0, limit, log_weight - kappa))
 
 
-def inclusion_probabilities(
-    log_weight: NDArray[np.float64], kappa: NDArray[np.float64] | float, limit: NDArray[np.float64] | float = 0.0
-) -> NDArray[np.float64]:
+def inclusion_probabilities(log_weight: Floats, kappa: Floats | float, limit: Floats | float = 0.0) -> Floats:
     """The same of many rows [n]."""
-    chances: NDArray[np.float64] = np.exp(np.minimum(np.minimum(0.0, limit), log_weight - kappa))
+    chances: Floats = np.exp(np.minimum(np.minimum(0.0, limit), log_weight - kappa))
     return chances

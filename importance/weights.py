@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from math import log
 
 import numpy as np
-from numpy.typing import NDArray
 
+from importance.arrays import Floats, Integers
 from importance.errors import InvalidInput
 from importance.propensity import Exposure
 
@@ -25,7 +25,7 @@ class TrainingWeights:
     reported; ``effective_sample_size`` = (Σa)² / Σa²: under n/4 of it a higher floor of the selection is due.
     """
 
-    values: NDArray[np.float64]
+    values: Floats
     clip: float
     clipped_mass: float
     effective_sample_size: float
@@ -36,7 +36,7 @@ class TrainingWeights:
         return self.effective_sample_size < len(self.values) / 4
 
 
-def effective_sample_size(weights: NDArray[np.float64]) -> float:
+def effective_sample_size(weights: Floats) -> float:
     """(Σa)² / Σa²: how many equally weighted rows would be worth as much (Kish 1965); 0 of nothing.
 
     >>> effective_sample_size(np.array([1.0, 1.0, 0.0]))
@@ -47,8 +47,8 @@ def effective_sample_size(weights: NDArray[np.float64]) -> float:
 
 
 def training_weights(
-    probability: NDArray[np.float64],
-    time_ms: NDArray[np.int64] | None = None,
+    probability: Floats,
+    time_ms: Integers | None = None,
     half_life_seconds: float | None = None,
     exposure: Exposure | None = None,
 ) -> TrainingWeights:

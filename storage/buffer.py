@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from importance.errors import Unavailable
 from importance.flush import Flush
-from importance.sample import Correction, Outcome, Rating, label_table
+from importance.sample import Correction, Outcome, Rating, label_table, later
 from importance.scores import Offer
 from importance.thresholds import AdmissionThresholds, Threshold
 from storage import progress, quality, staging, tables
@@ -295,8 +295,7 @@ class Buffer:
         late: dict[str, tuple[int, Rating | None]] = {}
         for correction in corrections:
             actions, rating = late.get(correction.sample_id, (0, None))
-            both = [each for each in (rating, correction.rating) if each is not None]
-            late[correction.sample_id] = (actions | correction.actions, max(both, default=None))
+            late[correction.sample_id] = (actions | correction.actions, later(rating, correction.rating))
         if not late:
             return
         ratings = [rating for _, rating in late.values()]

@@ -6,10 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from importance import quality
+from importance.arrays import Floats, Integers
 from importance.errors import InvalidInput
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 _MIN_PROBABILITY = 1e-7  # a log-loss is cut there: one sure mistake must not outweigh all else
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from importance.arrays import Floats, Integers
 from importance.estimators import BACKWARD, Estimator, Forward
 from trainer.model import Output, losses, positive_probability
 from trainer.tokens import Batch, Encoded
@@ -19,9 +20,6 @@ from trainer.version_directory import Model, Weights
 
 MICRO_BATCH = 128
 """Samples a pass; 128 to 512 are equally fast on one core, and the smallest holds the least memory."""
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from importance import estimators
 from importance import sample as outcomes
+from importance.arrays import Floats
 from importance.errors import Unavailable
 from importance.estimators import Estimator
 from importance.mixture import Mixture
@@ -23,7 +24,7 @@ from importance.sample import Outcome, Sample
 from importance.scale import TOP_FRACTION, Scale, complete
 from importance.scores import BASELINE, REFERENCE, SERVING, Predictions, Scores
 from trainer import version_directory as versions
-from trainer.forward import MICRO_BATCH, Floats, Pass, provided, run
+from trainer.forward import MICRO_BATCH, Pass, provided, run
 from trainer.tokens import Encoded
 from trainer.validation import validate
 from trainer.version_directory import Model

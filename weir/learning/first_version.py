@@ -8,6 +8,7 @@ import numpy as np
 
 from datasets import Dataset, open_dataset
 from importance import strata
+from importance.callbacks import OnProgress
 from importance.errors import Conflict, InvalidInput
 from importance.sample import Sample, label
 from storage.artifacts import Artifacts
@@ -25,18 +26,17 @@ from weir.process.actor import this_user
 from weir.process.scratch import scratch
 from weir.settings import Settings, values
 
-Progress = Callable[[str, int, int], None]
 ReadHistory = Callable[[], list[Sample]]
 """Reads what the first version learns from."""
 BUILTIN = "builtin"
 
 
-def dataset_for(settings: Settings, name: str, progress: Progress) -> Dataset:
+def dataset_for(settings: Settings, name: str, progress: OnProgress) -> Dataset:
     """The data set of that name, by the settings."""
     return open_dataset(name, settings.seed, settings.data_dir, settings.home, progress)
 
 
-def dataset_history(settings: Settings, name: str, progress: Progress) -> list[Sample]:
+def dataset_history(settings: Settings, name: str, progress: OnProgress) -> list[Sample]:
     """The samples of a data set from before its stream begins."""
     return list(dataset_for(settings, name, progress).history())
 
@@ -54,7 +54,7 @@ def make_first(
     registry: Registry,
     operations: Operations,
     read_history: ReadHistory | None,
-    progress: Progress,
+    progress: OnProgress,
 ) -> Entry:
     """Make, register and promote version 1; the history is read only where there is no version yet."""
     if registry.active() is not None:
@@ -73,7 +73,7 @@ def make_first(
     return operations.promote_new(version, actor=this_user(), reason="the first version")
 
 
-def build_first(settings: Settings, read_history: ReadHistory | None, into: Path, progress: Progress) -> First:
+def build_first(settings: Settings, read_history: ReadHistory | None, into: Path, progress: OnProgress) -> First:
     """The first version, in a folder below ``into``.
 
     The built-in model is trained on the history; a model of `WEIR_MODEL` goes on from there, and without a history is

@@ -1,22 +1,21 @@
 """The buffer as a table to train on elsewhere: one snapshot of it, in constant memory, written whole or not at all."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from datasets.table_writer import check_output, writing
+from importance.callbacks import OnProgress
 from importance.errors import NotFound
 from storage.buffer_reader import BufferReader, Explained
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Progress = Callable[[str, int, int], None]
 
-
-def export(reader: BufferReader, output: Path, holdout: bool, progress: Progress) -> int:
+def export(reader: BufferReader, output: Path, holdout: bool, progress: OnProgress) -> int:
     """Write every sample of the buffer in the order of ids, those of the holdout only on demand; how many they were."""
     place, done = check_output(output), 0
     schema = columns()

@@ -9,13 +9,12 @@ from typing import Protocol
 from datasets.layout import Layout
 from datasets.table_files import columns_of, opened
 from datasets.table_writer import check_output
+from importance.arrays import Floats
+from importance.callbacks import OnProgress
 from importance.errors import InvalidInput
 from importance.mixture import LABEL_FREE, Mixture, parse
-from importance.scores import Floats
 from weir.scoring.rows import COLUMNS, Rows, check_columns, checked, ours
 from weir.scoring.writing import writing
-
-Progress = Callable[[str, int, int], None]
 
 
 class Scorer(Protocol):
@@ -57,7 +56,7 @@ def score_file(
     mixtures: Sequence[Mixture],
     output: Path,
     find: Callable[[], Scorer],
-    progress: Progress,
+    progress: OnProgress,
 ) -> Done:
     """Write ``output`` with a row for each of ``file``; see `weir.scoring.rows` for what is refused.
 

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from datasets import complete_journey
+from importance.callbacks import OnProgress
 from importance.errors import InvalidInput, NotFound
 from storage.artifacts import Artifacts
 from storage.engine import create_engine
@@ -17,7 +18,7 @@ from trainer.bootstrap import from_pretrained
 from trainer.device import choose, use_threads
 from trainer.version_directory import Model
 from weir.demo.addresses import located
-from weir.learning.first_version import Progress, build_first, dataset_history
+from weir.learning.first_version import build_first, dataset_history
 from weir.process.scratch import scratch, sweep
 from weir.settings import Settings
 
@@ -30,7 +31,7 @@ _MADE_WITH = {
 }  # fmt: skip
 
 
-def find(settings: Settings, wanted: str | None, progress: Progress) -> tuple[str, Model]:
+def find(settings: Settings, wanted: str | None, progress: OnProgress) -> tuple[str, Model]:
     """The name and model of a folder, of a version's name or of one made here; by default of the one that serves.
 
     Where nothing serves yet, or no database is known, it is the one that ``weir models init`` would make, kept under
@@ -43,7 +44,7 @@ def find(settings: Settings, wanted: str | None, progress: Progress) -> tuple[st
         return name, versions.load(folder, choose(settings.device), with_auxiliary=True)
 
 
-def _folder(settings: Settings, wanted: str | None, into: Path, progress: Progress) -> tuple[str, Path]:
+def _folder(settings: Settings, wanted: str | None, into: Path, progress: OnProgress) -> tuple[str, Path]:
     if wanted is not None and Path(wanted).expanduser().is_dir():
         folder = Path(wanted).expanduser()
         if versions.is_version(folder):
@@ -66,7 +67,7 @@ def _folder(settings: Settings, wanted: str | None, into: Path, progress: Progre
     return _first(settings, progress)
 
 
-def _first(settings: Settings, progress: Progress) -> tuple[str, Path]:
+def _first(settings: Settings, progress: OnProgress) -> tuple[str, Path]:
     """The first version that these settings make: of another model, salt or label rule it is another one."""
     of_it = complete_journey.NAME + settings.model_dump_json(include=_MADE_WITH)
     name = f"{FIRST}-{sha256(of_it.encode()).hexdigest()[:8]}"

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from importance import estimators
+from importance.arrays import Floats
 from importance.errors import InvalidInput
 from importance.mixture import Mixture
 from importance.scale import Scale
-from importance.scores import Floats
 from trainer.forward import provided, run
 from trainer.version_directory import Model
 from weir.scoring.rows import Rows

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from importance.attribution import DeadRecord, Decisions, Join, Policy, Progress, Record, replay_partition
-from importance.ceilings import AHEAD_MS, STEP_MS
+from importance.ceilings import STEP_MS
 from importance.decisions import OUTCOMES
 from importance.errors import InvalidEvent
-from importance.events import decode
+from importance.events import MAX_AHEAD_MS, decode
 from importance.sample import Action, Rating, Sample
 from tests.malformed import valid_action, valid_heartbeat, valid_impression
 
@@ -222,7 +222,7 @@ def records_ahead(records: list[Record], walls: dict[int, int]) -> list[int]:
         except InvalidEvent:
             continue
         if seen_ms > max(event_time_ms, ceiling_ms):
-            ceiling_ms = max(ceiling_ms, walls[offset] + AHEAD_MS)
+            ceiling_ms = max(ceiling_ms, walls[offset] + MAX_AHEAD_MS)
         if seen_ms <= max(event_time_ms, ceiling_ms):
             event_time_ms = max(event_time_ms, seen_ms)
         else:
@@ -238,7 +238,7 @@ def read_with_crashes_at_a_wall_clock(
     What a crash undid before it was stored was never read.
     """
     store, walls = Store(), dict[int, int]()
-    wall_ms = source.randint(0, 60) * STEP_MS - AHEAD_MS // 2
+    wall_ms = source.randint(0, 60) * STEP_MS - MAX_AHEAD_MS // 2
     hurry = source.choice([1, 1, 1, 12])  # over all chunks, a clock that goes as the records do, or past them
     while True:
         start = store.progress.acknowledged
@@ -269,7 +269,7 @@ def test_no_record_moves_event_time_past_the_wall_clock_and_five_minutes(
     for first, end, chunk in chunks_of(records, source):
         wall_ms += source.choice([0, 1, 5, 40]) * STEP_MS
         join.feed(first, end, chunk, wall_ms)
-        assert join.event_time_ms <= wall_ms + AHEAD_MS
+        assert join.event_time_ms <= wall_ms + MAX_AHEAD_MS
 
 
 @unhurried

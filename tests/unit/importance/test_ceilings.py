@@ -3,8 +3,9 @@
 import pytest
 
 from importance.attribution import Join, Policy, Progress
-from importance.ceilings import AHEAD_MS, is_ahead, reset
+from importance.ceilings import is_ahead, reset
 from importance.decisions import Decisions
+from importance.events import MAX_AHEAD_MS
 from tests.malformed import valid_action, valid_heartbeat, valid_impression
 
 YEAR_3000_MS = 32_503_680_000_000
@@ -49,8 +50,8 @@ def test_an_impression_of_the_year_3000_that_held_its_partition_becomes_a_dead_l
     ("progress", "ahead"),
     [
         (Progress.beginning(0), False),
-        (Progress(1, WALL_MS + AHEAD_MS, 0, 0, 1, ((0, WALL_MS + AHEAD_MS),)), False),
-        (Progress(1, WALL_MS + AHEAD_MS + 1, 0, 0, 1), True),
+        (Progress(1, WALL_MS + MAX_AHEAD_MS, 0, 0, 1, ((0, WALL_MS + MAX_AHEAD_MS),)), False),
+        (Progress(1, WALL_MS + MAX_AHEAD_MS + 1, 0, 0, 1), True),
         (Progress(1, WALL_MS, 0, 0, 1, ((0, WALL_MS), (1, YEAR_3000_MS))), True),  # a worker's own clock was wrong
     ],
 )
