@@ -6,13 +6,14 @@ threads; the event loop only waits.
 """
 
 import asyncio
-import itertools
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from importance.attribution import BEGINNING_OF_TIME_MS, Decisions, Join, Policy, Progress
 from importance.errors import Fenced, Unavailable
@@ -60,8 +61,8 @@ class Limits:
 
     Fetched chunks are merged until a batch has ``batch_samples`` decided or ``batch_records`` read: the round trips of
     a batch to Kafka and Postgres cost the same for one sample as for thousands. The scorer gets at most
-    ``scoring_samples`` at once; between two calls another worker, or a new model, is served. Retries wait from
-    ``retry_seconds`` on, doubling up to ``retry_max_seconds``.
+    ``scoring_samples`` at once; between two calls another worker, or a new model, is served. Retries wait up to
+    ``retry_seconds``, doubling up to ``retry_max_seconds``.
     """
 
     scoring_samples: int = 1_000
@@ -70,15 +71,10 @@ class Limits:
     retry_seconds: float = 0.1
     retry_max_seconds: float = 5.0
 
-    def delays(self) -> Iterator[float]:
-        """The waits before each further attempt.
-
-        >>> list(itertools.islice(Limits().delays(), 8))
-        [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
-        """
-        return (
-            min(self.retry_seconds * 2 ** min(attempt, 30), self.retry_max_seconds) for attempt in itertools.count()
-        )
+    @property
+    def wait(self) -> wait_random_exponential:
+        """The pause before a retry: random, up to a limit that doubles, so that workers do not retry in step."""
+        return wait_random_exponential(multiplier=self.retry_seconds, max=self.retry_max_seconds)
 
 
 @dataclass
@@ -324,18 +320,19 @@ class PartitionWorker:
 
     async def _until_done(self, dependency: str, attempt: Callable[[], Awaitable[T]]) -> T:
         """Repeat the attempt while its dependency is unavailable."""
-        for delay in self._limits.delays():
-            try:
-                result = await attempt()
-            except Unavailable as error:
-                self._availability.unavailable(dependency, self, str(error))
-                self.progress_marker += self._availability.is_unavailable(dependency)
-                await asyncio.sleep(delay)
-            else:
-                self._availability.recovered(dependency, self)
-                self.progress_marker += 1
-                return result
-        raise AssertionError("the delays never end")
+
+        def report(state: RetryCallState) -> None:
+            assert state.outcome is not None
+            self._availability.unavailable(dependency, self, str(state.outcome.exception()))
+            self.progress_marker += self._availability.is_unavailable(dependency)
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(Unavailable), wait=self._limits.wait, before_sleep=report
+        )
+        result: T = await retrying(attempt)
+        self._availability.recovered(dependency, self)
+        self.progress_marker += 1
+        return result
 
 
 def _has_moved(before: Progress, after: Progress) -> bool:

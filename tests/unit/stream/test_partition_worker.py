@@ -10,6 +10,7 @@ import pytest
 from faust.types import TP
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tenacity import AsyncRetrying, RetryCallState
 
 from importance.attribution import Join, Policy, Progress
 from importance.errors import Fenced, Unavailable
@@ -338,3 +339,13 @@ def test_chunks_and_merging_change_neither_samples_nor_progress(
     assert world.flushes[-1].progress.next == expected.progress.next == len(values)
     assert world.flushes[-1].progress.event_time_ms == expected.progress.event_time_ms
     assert [flush.old_next for flush in world.flushes[1:]] == [flush.progress.next for flush in world.flushes[:-1]]
+
+
+def test_pauses_between_retries_are_random_and_bounded() -> None:
+    wait = Limits(retry_seconds=0.1, retry_max_seconds=5.0).wait
+    state = RetryCallState(AsyncRetrying(), None, (), {})
+    for attempt, longest in ((1, 0.1), (2, 0.2), (3, 0.4), (7, 5.0), (10_000, 5.0)):
+        state.attempt_number = attempt
+        pauses = {wait(state) for _ in range(50)}
+        assert len(pauses) > 40
+        assert all(0 <= pause <= longest for pause in pauses)
