@@ -1,6 +1,5 @@
 """Fetch one file over HTTP: resumed, retried, and checked by its sha256."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import NamedTuple
 
 import httpx
 
+from importance.checksums import sha256_of
 from importance.errors import Unavailable
 
 
@@ -43,7 +43,7 @@ def fetch(
         if attempt == attempts - 1:
             raise Unavailable(f"{problem}, tried {attempts} times")
         wait(2.0**attempt)
-    found = _sha256(part)
+    found = sha256_of(part)
     if found != source.sha256:
         part.unlink()
         raise Unavailable(f"{source.url} gave a file of sha256 {found}; it must be {source.sha256}")
@@ -67,8 +67,3 @@ def _continue(source: Source, part: Path, progress: Callable[[str, int, int], No
                 have += len(block)
                 if progress:
                     progress("downloading", have, source.size_bytes)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import fsspec
 
+from importance.checksums import sha256_of
 from importance.errors import BadArtifact, InvalidInput, StoreUnavailable, WeirError
 
 MANIFEST = "SHA256SUMS"
@@ -147,8 +148,7 @@ def manifest_of(directory: Path) -> str:
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
             raise InvalidInput(f"{path} is no plain file: a version consists of plain files only")
         if path.is_file() and name != MANIFEST:
-            with path.open("rb") as file:
-                lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")
+            lines.append(f"{sha256_of(path)}  {name}\n")
     manifest = "".join(lines)
     if not lines:
         raise InvalidInput(f"{directory} holds no file; there is nothing to store")

@@ -16,7 +16,6 @@
 Nothing in it can run code: no pickle, no remote code. What does not load is `BadArtifact`.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -33,6 +32,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from importance.checksums import sha256_of
 from importance.errors import BadArtifact, WeirError
 from importance.estimators.gradient_norm import GradientNorm
 from importance.estimators.projection import Projection
@@ -125,7 +125,7 @@ def save(model: Model, directory: Path) -> Path:
         _MEASURED + name: torch.from_numpy(scores).float() for name, scores in model.measured.items()
     }
     if remembered:
-        save_file(_on_cpu(remembered), directory / _STATE, {"weights": _sha256(directory / _WEIGHTS)})
+        save_file(_on_cpu(remembered), directory / _STATE, {"weights": sha256_of(directory / _WEIGHTS)})
     return directory
 
 
@@ -197,7 +197,7 @@ def _remembered(directory: Path, device: torch.device) -> tuple[State, dict[str,
             return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata()["weights"]  # noqa: SIM118
 
     tensors, belongs_to = _checked(file, read)
-    if belongs_to != _sha256(directory / _WEIGHTS):
+    if belongs_to != sha256_of(directory / _WEIGHTS):
         raise BadArtifact(f"{file} belongs to other weights than those beside it")
     measured = {
         name.removeprefix(_MEASURED): tensor.double().numpy()
@@ -206,11 +206,6 @@ def _remembered(directory: Path, device: torch.device) -> tuple[State, dict[str,
     }
     parts = {name: tensor.to(device) for name, tensor in tensors.items() if not name.startswith(_MEASURED)}
     return _checked(file, lambda _: State(**parts)), measured
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _checked(file: Path, read: Callable[[Path], T]) -> T:

@@ -1,11 +1,12 @@
 """What goes in and out of the interface. Times are RFC 3339 in UTC; a number that is not finite is null."""
 
-import math
 from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
+
+from importance.finite import finite_or_none
 
 MAX_SAMPLES = 500  # of one page
 MAX_ITEMS = 1_000  # of one scoring or ranking request: a few seconds of one CPU
@@ -18,7 +19,7 @@ def _without_nul(text: str) -> str:
     return text
 
 
-Finite = Annotated[float, PlainSerializer(lambda value: value if math.isfinite(value) else None, when_used="json")]
+Finite = Annotated[float, PlainSerializer(finite_or_none, when_used="json")]
 Whole = Annotated[str, AfterValidator(_without_nul)]
 Text = Annotated[Whole, Field(max_length=8_192)]
 Query = Annotated[Whole, Field(max_length=2_048)]

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import math
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -12,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from importance.errors import NotFound, Unavailable
+from importance.finite import finite_or_none
 from weir.api.context import ApiContext
 from weir.api.limits import Allowance
 from weir.status.snapshot import Snapshot
@@ -89,18 +89,14 @@ def live_state(snapshot: Snapshot) -> dict[str, object]:
         if run is None
         else {"trigger": run.trigger, "started": _rfc3339(run.started), "result": run.result},
         "auc": {
-            "mean": {name: _finite(snapshot.mean_auc(name)) for name in ("serving", "frozen", "reference")},
-            "recent": {name: _finite(figures.auc) for name, figures in snapshot.recent.get("all", {}).items()},
+            "mean": {name: finite_or_none(snapshot.mean_auc(name)) for name in ("serving", "frozen", "reference")},
+            "recent": {name: finite_or_none(figures.auc) for name, figures in snapshot.recent.get("all", {}).items()},
             "weeks": [
-                {"week": week.monday, **{name: _finite(figures.auc) for name, figures in week.figures.items()}}
+                {"week": week.monday, **{name: finite_or_none(figures.auc) for name, figures in week.figures.items()}}
                 for week in snapshot.weeks.get("all", ())
             ],
         },
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _rfc3339(time: datetime) -> str:

@@ -1,8 +1,8 @@
 """The last word of ``weir up --once --json``: one object with every figure of a run."""
 
-import math
 from collections.abc import Mapping
 
+from importance.finite import finite_or_none
 from weir.demo.state import State
 from weir.status import snapshot
 
@@ -47,4 +47,4 @@ def _means(shared: snapshot.Snapshot, slice_: str = "all", since: str = "") -> d
 
 
 def _finite(value: float) -> float | None:
-    return round(value, 5) if math.isfinite(value) else None
+    return finite_or_none(round(value, 5))

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import isfinite
 from typing import Any, Self
 
+from importance.finite import finite_or_none
 from storage.runs import Run, RunResult
 from trainer.cycle import Candidate
 from trainer.triggers import Due
@@ -51,7 +51,7 @@ def candidate_metrics(candidate: Candidate) -> dict[str, object]:
     difference = candidate.decision.difference
     return {
         "gate": candidate.decision.reason,
-        "difference": difference if isfinite(difference) else None,
+        "difference": finite_or_none(difference),
         "training_loss": candidate.tuned.loss,
         **(asdict(candidate.evaluation) if candidate.evaluation else {}),
     }
