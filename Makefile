@@ -5,8 +5,9 @@ UV_VERSION := 0.13.9
 PYTHONS    := python3 python3.13 python3.12 python3.11
 BIN        := .venv/bin
 PYTEST     := $(BIN)/python -m pytest
+PACKAGES   := importance datasets stream trainer storage monitoring experiments weir
 
-.PHONY: help setup run test check bench soak
+.PHONY: help setup run unit test check bench soak
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -18,6 +19,9 @@ setup: .venv/.synced ## Python packages, Kafka, Java and Postgres, into .venv an
 
 run: setup ## the whole stack with a replayed shop: weir up (options by ARGS="--limit 10000")
 	@$(BIN)/weir up $(ARGS)
+
+unit: setup ## the tests without servers, and the examples in docstrings
+	@$(PYTEST) -m "not soak" -n 2 --dist loadfile $(ARGS) tests/unit tests/test_packages.py $(PACKAGES)
 
 test: setup ## every test but the soak, two files at a time (options by ARGS="-k buffer -n 0")
 	@$(PYTEST) -m "not soak" -n 2 --dist loadfile $(ARGS)

@@ -4,6 +4,8 @@ import torch
 
 from importance.errors import InvalidInput
 
+Device = torch.device
+
 
 def choose(name: str = "auto") -> torch.device:
     """The device of that name; ``auto`` takes a GPU where there is one.

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
-import torch
-
 from importance.errors import Conflict
 from importance.propensity import exposure
 from importance.strata import HOLDOUT, UNIFORM
@@ -18,6 +16,7 @@ from storage.registry import Active, Registry
 from storage.runs import LEARNED, RunResult, Runs
 from trainer import version_directory as versions
 from trainer.cycle import Candidate, Held, Start, learn
+from trainer.device import Device
 from trainer.finetune import TrainingRows
 from trainer.labelled import Labelled
 from trainer.memory import mean_importance
@@ -46,7 +45,7 @@ class Training:
     operations: Operations
     lock: TrainerLock
     metrics: TrainerMetrics
-    device: torch.device
+    device: Device
     stop: Event
 
     def carry_out(self, active: Active, drawn: Draw, cut: int, run: int) -> Outcome:
