@@ -145,9 +145,9 @@ def read_grid(name_or_file: str) -> Grid:
     file = Path(name_or_file)
     if not file.is_file():
         raise InvalidInput(
-            f"there is no grid {name_or_file!r}, nor such a file: name {' or '.join(GRIDS)}, or a TOML file"
+            f"unknown grid {name_or_file!r}, and no such file: name {' or '.join(GRIDS)}, or a TOML file"
         )
     try:
         return msgspec.toml.decode(file.read_bytes(), type=Grid)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{file} is no grid: {error}") from error
+        raise InvalidInput(f"{file} is not a valid grid: {error}") from error

@@ -136,4 +136,4 @@ def read_records(table: Path) -> list[dict[str, Any]]:
     try:
         return list(parquet.read_table(table).to_pylist())
     except (pa.ArrowException, OSError) as error:
-        raise InvalidInput(f"{table} is no table of results ({error}): take another --output") from error
+        raise InvalidInput(f"{table} is not a table of results ({error}): take another --output") from error

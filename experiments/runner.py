@@ -29,7 +29,7 @@ METHOD = 1
 """How cells are run, raised whenever a cell's figures would come out otherwise: no directory mixes two methods."""
 _PROVIDED = {"head": HeadLearners.provides, "transformer": TransformerLearners.provides}
 
-Told = Callable[[Outcome], None]
+OnOutcome = Callable[[Outcome], None]
 
 
 def run(
@@ -38,12 +38,12 @@ def run(
     directory: Path,
     cache: Path,
     progress: OnProgress,
-    told: Told | None = None,
+    on_outcome: OnOutcome | None = None,
     clock: Clock = seconds,
 ) -> Results:
     """Run what is missing, and how the estimators rank, once.
 
-    ``directory`` keeps the results and what they were made with, ``cache`` vectors; ``told`` is called after each cell.
+    ``directory`` keeps the results and their conditions, ``cache`` vectors; ``on_outcome`` is called after each cell.
     """
     check_needs(grid)
     check_holdout(examples)
@@ -53,8 +53,8 @@ def run(
     left = [cell for cell in cells if cell.key not in results]
     if left and not results.may_grow:
         raise InvalidInput(
-            f"{directory} lacks {len(left)} runs of the grid, and an older version wrote it, which did not say all "
-            "that must be the same in them: take another --output"
+            f"{directory} lacks {len(left)} runs of the grid and was written by an older version, which did not record "
+            "all that must be the same in them: take another --output"
         )
     ranked = bool(results.records) and (directory / RANKS).exists()  # without records they may be of other examples
     if not left and (ranked or not results.may_grow):
@@ -73,8 +73,8 @@ def run(
         for cell in part:
             outcome = Trial(cell, prepared, grid.epochs, clock).run()
             results.add(outcome)
-            if told is not None:
-                told(outcome)
+            if on_outcome is not None:
+                on_outcome(outcome)
             done += 1
             progress("running cells", done, len(cells))
     return results

@@ -106,7 +106,7 @@ def from_file(file: Path, layout: Layout = DEFAULT) -> Examples:
     test, a tenth the holdout, by hash.
     """
     if not file.is_file():
-        raise InvalidInput(f"there is no file {file}: name a Parquet, CSV or JSONL file, or a known data set")
+        raise InvalidInput(f"no such file: {file}; name a Parquet, CSV or JSONL file, or a known data set")
     pairs = read_pairs(file, layout, ("relevance", "group"))
     groups = pairs.groups("group")
     draw = uniforms(groups, _SALT, "fold")
@@ -127,7 +127,7 @@ def _gains(values: Sequence[object], file: Path) -> NDArray[np.float64]:
     try:
         gains = np.asarray(values, np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidInput(f"{file}: a relevance is no number: {error}") from error
+        raise InvalidInput(f"{file}: a relevance is not a number: {error}") from error
     outside = np.flatnonzero(~((gains >= 0) & (gains <= MAX_RELEVANCE)))
     if len(outside):
         raise InvalidInput(

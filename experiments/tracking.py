@@ -1,4 +1,4 @@
-"""Finished cells told to TensorBoard, Weights & Biases or MLflow as they come, a run each.
+"""Finished cells on_outcome to TensorBoard, Weights & Biases or MLflow as they come, a run each.
 
 The table of results is the record; this is for watching. Each of the three is an optional extra of its own name.
 """
@@ -13,13 +13,13 @@ from typing import Any
 from experiments.trial import Outcome
 from importance.errors import InvalidInput
 
-Told = Callable[[Outcome], None]
+OnOutcome = Callable[[Outcome], None]
 
 _PARAMETERS = ("dataset", "learner", "policy", "estimator", "rule", "weighted", "keep_ratio", "noise_kind",
                "noise_rate", "seed")  # fmt: skip
 
 
-def tracker(name: str, directory: Path) -> Told:
+def tracker(name: str, directory: Path) -> OnOutcome:
     """What tells the tool of that name; InvalidInput for an unknown one, and without its package.
 
     Everything is written below ``directory``, unless the tool's own environment variables name a server.

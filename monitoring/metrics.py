@@ -50,9 +50,7 @@ class WorkerMetrics:
     """What a worker counts."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.events = Counter(
-            "weir_events_total", "events read, by what became of them", ("type", "outcome"), registry=registry
-        )
+        self.events = Counter("weir_events_total", "events read, by outcome", ("type", "outcome"), registry=registry)
         self.ingest_lag_records = Gauge(
             "weir_ingest_lag_records", "end of the partition minus read position", ("partition",), registry=registry
         )
@@ -64,12 +62,12 @@ class WorkerMetrics:
             registry=registry,
         )  # fmt: skip
         self.join_oldest_seconds = Gauge(
-            "weir_join_oldest_seconds", "event time minus that of the impression decided next; 0 if none waits",
+            "weir_join_oldest_seconds", "event time minus that of the next impression to decide; 0 if none waits",
             ("partition",), registry=registry,
         )  # fmt: skip
         self.late_seconds = Distribution(
-            "weir_late_seconds", "event time minus its own, of impressions that came too late", buckets=_LATE_SECONDS,
-            registry=registry,
+            "weir_late_seconds", "event time minus the impression's own time, of impressions that arrived too late",
+            buckets=_LATE_SECONDS, registry=registry,
         )  # fmt: skip
         self.join_pending = Gauge("weir_join_pending", "impressions that wait for their actions", registry=registry)
         self.samples = Counter("weir_samples_total", "impressions decided", ("surface", "label"), registry=registry)
@@ -83,7 +81,7 @@ class WorkerMetrics:
             "weir_importance", "raw importance of a sample", buckets=_IMPORTANCE, registry=registry
         )
         self.scores_non_finite = Counter(
-            "weir_scores_non_finite_total", "samples whose score was no finite number; the floor took its place",
+            "weir_scores_non_finite_total", "samples whose score was not finite; the floor replaced it",
             registry=registry,
         )  # fmt: skip
         self.buffer_offers = Counter(
@@ -91,7 +89,7 @@ class WorkerMetrics:
             registry=registry,
         )  # fmt: skip
         self.dead_letters = Counter(
-            "weir_dead_letters_total", "messages that are no event, by reason", ("reason",), registry=registry
+            "weir_dead_letters_total", "messages that are not valid events, by reason", ("reason",), registry=registry
         )
         self.window_to_buffer_seconds = Distribution(
             "weir_window_to_buffer_seconds",
@@ -128,14 +126,16 @@ class TrainerMetrics:
             "weir_training_rows", "samples of the buffer that the last fine-tune drew from", registry=registry
         )
         self.training_effective_sample_size = Gauge(
-            "weir_training_effective_sample_size", "equally weighted samples that those are worth", registry=registry
+            "weir_training_effective_sample_size",
+            "effective size of those samples, in equally weighted ones",
+            registry=registry,
         )
         self.training_weight_clip = Gauge(
-            "weir_training_weight_clip", "largest training weight that was let through, in parts of the mean",
+            "weir_training_weight_clip", "upper bound of a training weight, in multiples of the mean",
             registry=registry,
         )  # fmt: skip
         self.training_clipped_ratio = Gauge(
-            "weir_training_clipped_ratio", "part of all training weight that this bound took away, a bias",
+            "weir_training_clipped_ratio", "fraction of the total training weight removed by this bound, a bias",
             registry=registry,
         )  # fmt: skip
 
@@ -226,9 +226,11 @@ class SharedStateCollector(Collector):
 
 def _families(state: SharedState) -> Iterator[Metric]:
     items = GaugeMetricFamily("weir_buffer_items", "samples in the buffer", labels=["stratum"])
-    capacity = GaugeMetricFamily("weir_buffer_capacity", "places of the buffer", labels=["stratum"])
+    capacity = GaugeMetricFamily("weir_buffer_capacity", "capacity of the buffer, in samples", labels=["stratum"])
     largest = GaugeMetricFamily(
-        "weir_buffer_largest_subject_share", "part of a stratum's samples that one subject holds", labels=["stratum"]
+        "weir_buffer_largest_subject_share",
+        "largest fraction of a stratum's samples that belongs to one subject",
+        labels=["stratum"],
     )
     for stratum in state.strata:
         largest.add_metric([stratum.name], stratum.largest_subject_share)
@@ -239,10 +241,10 @@ def _families(state: SharedState) -> Iterator[Metric]:
     yield largest
 
     size = GaugeMetricFamily(
-        "weir_buffer_effective_sample_size", "uniform samples the weighted buffer is worth in training"
+        "weir_buffer_effective_sample_size", "effective size of the weighted buffer in training, in uniform samples"
     )
-    info = GaugeMetricFamily("weir_model_info", "1 for the version that the api really serves", labels=["version"])
-    activated = GaugeMetricFamily("weir_model_activated_timestamp_seconds", "when the serving version became it")
+    info = GaugeMetricFamily("weir_model_info", "1 for the version that the api serves", labels=["version"])
+    activated = GaugeMetricFamily("weir_model_activated_timestamp_seconds", "when the active version was activated")
     frozen = GaugeMetricFamily("weir_training_frozen", "1 while training is frozen", value=state.training_frozen)
     if state.effective_sample_size is not None:
         size.add_metric([], state.effective_sample_size)
@@ -270,7 +272,7 @@ def _families(state: SharedState) -> Iterator[Metric]:
         recent.add_metric(list(predicted), value)
     yield recent
 
-    rollbacks = CounterMetricFamily("weir_rollbacks", "rollbacks asked for, by result", labels=["result"])
+    rollbacks = CounterMetricFamily("weir_rollbacks", "rollbacks requested, by result", labels=["result"])
     for result, number in state.rollbacks.items():
         rollbacks.add_metric([result], number)
     yield rollbacks

@@ -41,7 +41,9 @@ class Artifacts:
     def save(self, version: str, directory: Path) -> tuple[str, str]:
         """Store a directory's files; returns (artifact, sha256): the name to fetch them by, and the manifest's hash."""
         if not _NAME.fullmatch(version) or len(version) > _VERSION_CHARACTERS:
-            raise InvalidInput(f"version {version!r} is no name: letters, digits, '.', '_' and '-', at most 64 of them")
+            raise InvalidInput(
+                f"version {version!r} is not a valid name: letters, digits, '.', '_' and '-', at most 64 of them"
+            )
         manifest = manifest_of(directory)
         sha256 = hashlib.sha256(manifest.encode()).hexdigest()
         artifact = f"{version}-{sha256[:16]}"
@@ -59,7 +61,7 @@ class Artifacts:
         Files fetched before are checked, not fetched again. Raises BadArtifact unless every hash is right.
         """
         if not _NAME.fullmatch(artifact):
-            raise BadArtifact(f"artifact {artifact!r} is no name of this store")
+            raise BadArtifact(f"artifact {artifact!r} is not a valid name of this store")
         directory = into / artifact
         if directory.is_dir() and _is(directory, sha256):
             return directory
@@ -146,7 +148,7 @@ def manifest_of(directory: Path) -> str:
     for path in sorted(directory.rglob("*"), key=lambda path: path.relative_to(directory).as_posix()):
         name = path.relative_to(directory).as_posix()
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
-            raise InvalidInput(f"{path} is no plain file: a version consists of plain files only")
+            raise InvalidInput(f"{path} is not a regular file: a version consists of regular files only")
         if path.is_file() and name != MANIFEST:
             lines.append(f"{sha256_of(path)}  {name}\n")
     manifest = "".join(lines)

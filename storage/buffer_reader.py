@@ -264,7 +264,9 @@ class BufferReader:
         with transaction(self._engine) as connection:
             row = connection.execute(_ROWS.where(_keys.c.id == sample_id)).one_or_none()
         if row is None:
-            raise NotFound(f"sample {sample_id!r} is not in the buffer: it was not kept, given up, or not decided yet")
+            raise NotFound(
+                f"sample {sample_id!r} is not in the buffer: it was rejected or evicted, or is not decided yet"
+            )
         return _explained(row)
 
     @contextmanager

@@ -68,7 +68,7 @@ def create_engine(url: str, *, application_name: str = "weir", pool_size: int = 
     given = {name.replace("-", "_").lower() for name in _OPTION.findall(str(parsed.query.get("options", "")))}
     ours = {name: value for name, value in _SETTINGS.items() if name not in given}  # those of the URL win
     words, named = engine.dialect.create_connect_args(engine.url)
-    check = PoolerCheck(lambda: psycopg.connect(*words, **{**named, **arguments}), place(engine))
+    check = PoolerCheck(lambda: psycopg.connect(*words, **{**named, **arguments}), address_of(engine))
 
     def opened(connection: Connection, _record: object) -> None:
         try:
@@ -136,27 +136,29 @@ def reported(engine: sa.Engine) -> Iterator[None]:
     try:
         yield
     except PoolTimeout as error:
-        raise Unavailable(f"no free connection to {place(engine)} within {CONNECT_SECONDS} s: try again") from error
+        raise Unavailable(
+            f"no free connection to {address_of(engine)} within {CONNECT_SECONDS} s: try again"
+        ) from error
     except (DBAPIError, psycopg.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         if isinstance(cause, errors.UndefinedTable):
-            raise Unavailable(f"{place(engine)} lacks tables of Weir: run 'weir migrate'") from error
+            raise Unavailable(f"{address_of(engine)} lacks tables of Weir: run 'weir migrate'") from error
         if isinstance(cause, errors.InsufficientPrivilege):
             raise Unavailable(
-                f"{place(engine)} denies a right: {_first_line(cause)}; let the database belong to Weir's role: "
+                f"{address_of(engine)} denies a right: {_first_line(cause)}; let the database belong to Weir's role: "
                 "ALTER DATABASE ... OWNER TO ...;"
             ) from error
         # Besides lost connections: locks not had in time, deadlocks, a server that starts, stops or is full.
         if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
             line = _first_line(cause)
             if remedy := recipe(line, engine.url.username, engine.url.database):
-                raise Unavailable(f"{place(engine)} refuses: {line}; {remedy}") from error
+                raise Unavailable(f"{address_of(engine)} refuses: {line}; {remedy}") from error
             verb = "does not answer" if cause.sqlstate is None or cause.sqlstate[:2] in _GONE else "is busy"
-            raise Unavailable(f"{place(engine)} {verb}: {line}") from error
+            raise Unavailable(f"{address_of(engine)} {verb}: {line}") from error
         raise
 
 
-def place(engine: sa.Engine) -> str:
+def address_of(engine: sa.Engine) -> str:
     """Which database, for a person; without user and password."""
     return f"Postgres at {engine.url.host or 'localhost'}:{engine.url.port or 5432}/{engine.url.database or ''}"
 

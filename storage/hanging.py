@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from psycopg.pq import TransactionStatus
 
 from importance.errors import Unavailable
-from storage.engine import CONNECT_SECONDS, place
+from storage.engine import CONNECT_SECONDS, address_of
 from storage.probe import ANSWER_SECONDS, answered
 
 
@@ -46,14 +46,14 @@ class HangProbe:
         except psycopg.Error as error:
             self._forget()
             self._hangs.clear()
-            raise Unavailable(f"{place(self._engine)} refuses the probe: {error}") from error
+            raise Unavailable(f"{address_of(self._engine)} refuses the probe: {error}") from error
         if not hangs:
             self._hangs.clear()
             return None
         self._forget()
         self._hangs.set()
         self._cut()
-        return f"{place(self._engine)} does not answer: nothing came within {ANSWER_SECONDS:g} s"
+        return f"{address_of(self._engine)} does not answer: nothing came within {ANSWER_SECONDS:g} s"
 
     def close(self) -> None:
         """Close the probe's own connection."""

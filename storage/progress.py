@@ -12,7 +12,7 @@ from importance.errors import Conflict, Fenced, Unavailable
 from importance.flush import Flush
 from importance.partition_progress import Progress
 from storage import tables
-from storage.engine import place, transaction
+from storage.engine import address_of, transaction
 
 # A healthy transaction holds the row for milliseconds. Whoever holds it longer is a stopped process's session.
 _PATIENCE_SECONDS = 1.0
@@ -59,7 +59,7 @@ class Progresses:
             except Unavailable:
                 if not self._end_holder(partition, generation):
                     raise
-        raise Unavailable(f"the progress row of partition {partition} is held by others in {place(self._engine)}")
+        raise Unavailable(f"the progress row of partition {partition} is held by others in {address_of(self._engine)}")
 
     def _claim(self, partition: int, generation: int) -> Assignment:
         row = tables.progress

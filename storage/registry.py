@@ -249,8 +249,8 @@ class Registry:
                     raise Conflict(f"training is frozen; version {version} was not promoted: unfreeze first")
                 if change.sequence != expected_sequence:
                     raise Conflict(
-                        f"the promotion log stands at {change.sequence}, not at {expected_sequence} as when version "
-                        f"{version} was begun: begin anew from the version that serves"
+                        f"the promotion log is at {change.sequence}, not at {expected_sequence} as at the start of "
+                        f"version {version}: start again from the active version"
                     )
                 if found.state is not State.CANDIDATE:
                     raise Conflict(f"version {version} is {found.state}; only a candidate can be promoted by a trainer")
@@ -272,7 +272,7 @@ class Registry:
             log = _log(change.connection)
             *below, _ = walk_back(log) or [""]
             if not below:
-                raise Conflict(f"there is no version to roll back to: {_nothing_below(log, change.active)}")
+                raise Conflict(f"no version to roll back to: {_nothing_below(log, change.active)}")
             if to is not None and to == change.active:
                 raise Conflict(f"version {to} serves already: nothing was changed")
             if to is not None and to not in below:
@@ -345,7 +345,9 @@ class _Change:
 
 def _checked(name: str, text: str, most: int) -> str:
     if not 1 <= len(text.strip()) <= len(text) <= most:
-        raise InvalidInput(f"the {name} has {len(text.strip())} characters; it must have 1 to {most}: say who and why")
+        raise InvalidInput(
+            f"the {name} has {len(text.strip())} characters; it must have 1 to {most}: shorten or complete it"
+        )
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise InvalidInput(f"the {name} holds U+0000 or half a surrogate pair, which cannot be stored: leave it out")
     return text

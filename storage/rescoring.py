@@ -19,8 +19,8 @@ from storage import buffer, tables
 from storage.engine import session, transaction
 from storage.lock import Right, wait_for
 
-Told = Callable[[int], None]
-"""Told how many rows of a stratum are scored."""
+Progress = Callable[[int], None]
+"""Called with the number of rows of a stratum scored so far."""
 
 PAGE = 1_000  # rows that are in memory at once
 _decode = msgspec.json.Decoder(Sample).decode
@@ -44,8 +44,8 @@ _SCORED = sa.text("""
         CAST(:ids AS text[]), CAST(:keys AS float8[]), CAST(:log_weights AS float8[]), CAST(:importance AS float8[])
     ) AS scored (ids, keys, log_weights, importance)
 """)
-# m is of the thresholds and ℓ that a row was held by until now: the statement reads one snapshot. `anew` is a whole
-# stratum.
+# m is of the thresholds and ℓ that a row was held by until now: the statement reads one snapshot. ``stratum`` names a
+# stratum that is scored again as a whole.
 _REPLACE = sa.text("""
     WITH changed AS (
         UPDATE buffer_keys k SET
@@ -55,13 +55,13 @@ _REPLACE = sa.text("""
             log_weight = r.log_weight, key = r.key
         FROM rescored r, buffer_strata t WHERE r.id = k.id AND t.stratum = k.stratum
         RETURNING k.id
-    ), told AS (
+    ), updated AS (
         UPDATE buffer_samples s SET importance = r.importance, estimator = r.estimator, model = r.model
         FROM rescored r JOIN changed USING (id) WHERE s.id = r.id
     ), opened AS (
-        UPDATE buffer_strata SET threshold = '-Infinity', epoch = epoch + 1, rule = :config WHERE stratum = :anew
+        UPDATE buffer_strata SET threshold = '-Infinity', epoch = epoch + 1, rule = :config WHERE stratum = :stratum
     ), forgotten AS (
-        DELETE FROM buffer_subjects WHERE stratum = :anew
+        DELETE FROM buffer_subjects WHERE stratum = :stratum
     )
     SELECT count(*) FROM changed
 """)
@@ -102,13 +102,13 @@ class Rescoring:
         policy: AdmissionPolicy,
         scoring_configs: Mapping[str, str],
         score: Score,
-        told: Told | None = None,
+        on_progress: Progress | None = None,
     ) -> None:
         self._engine = engine
         self._policy = policy
         self._scoring_configs = dict(scoring_configs)
         self._score = score
-        self._told = told
+        self._on_progress = on_progress
 
     def due(self) -> list[str]:
         """Strata whose keys are made with something else; they must be scored again before anything is offered."""
@@ -120,7 +120,7 @@ class Rescoring:
         Tells how many rows of which stratum were scored; does nothing where all is as it should be. Each stratum is
         scored once: what a process of other rules takes back meanwhile stays `due`, or the two would never end.
         """
-        scored = {name: self._anew(name, only_if_due=True) for name in self.due()}
+        scored = {name: self._rescore(name, only_if_due=True) for name in self.due()}
         for name in self._stored().keys() - self._scoring_configs.keys():
             self._dissolve(name)
         return scored
@@ -133,9 +133,9 @@ class Rescoring:
 
     def stratum(self, name: str) -> int:
         """Score a whole stratum again: κ begins anew, and the epoch is raised. How many rows it was."""
-        return self._anew(name, only_if_due=False)
+        return self._rescore(name, only_if_due=False)
 
-    def _anew(self, name: str, *, only_if_due: bool) -> int:
+    def _rescore(self, name: str, *, only_if_due: bool) -> int:
         with self._collected(stratum=name) as connection, self._alone(connection):
             if only_if_due and self._configs_in(connection).get(name) == self._config_of(name):
                 return 0  # another process was faster
@@ -157,10 +157,10 @@ class Rescoring:
                 connection.execute(_SCORED, self._scored(rows))
             return self._replace(connection, None)
 
-    def _replace(self, connection: sa.Connection, anew: str | None) -> int:
+    def _replace(self, connection: sa.Connection, stratum: str | None) -> int:
         """Put the new scores in place, and let go what falls to its threshold, or has no weight any more."""
-        config = None if anew is None else self._config_of(anew)
-        scored = int(connection.scalar(_REPLACE, {"anew": anew, "config": config}) or 0)
+        config = None if stratum is None else self._config_of(stratum)
+        scored = int(connection.scalar(_REPLACE, {"stratum": stratum, "config": config}) or 0)
         buffer.trim(connection)
         return scored
 
@@ -200,8 +200,8 @@ class Rescoring:
                     with connection.begin():
                         connection.execute(_SCORED, scored)
                     done, after = done + len(rows), rows[-1].id
-                    if self._told is not None:
-                        self._told(done)
+                    if self._on_progress is not None:
+                        self._on_progress(done)
                 yield connection
             finally:
                 connection.invalidate()  # ends the session, and its table with it

@@ -32,10 +32,10 @@ class Pass:
     prediction: Floats
     importance: dict[str, Floats]
 
-    def mended(self) -> tuple["Pass", NDArray[np.bool_]]:
+    def repaired(self) -> tuple["Pass", NDArray[np.bool_]]:
         """With ½ and 0 (the floor of the weight) in place of what is no finite number; and which samples [n] had any.
 
-        >>> seen, bad = Pass(np.array([0.2, np.nan]), {"loss": np.array([np.inf, 1.0])}).mended()
+        >>> seen, bad = Pass(np.array([0.2, np.nan]), {"loss": np.array([np.inf, 1.0])}).repaired()
         >>> seen.prediction.tolist(), seen.importance["loss"].tolist(), bad.tolist()
         ([0.2, 0.5], [0.0, 1.0], [True, True])
         """
@@ -88,8 +88,8 @@ def passes(
     """Row numbers and what the estimators need of them, batch by batch."""
     for rows in encoded.by_length(micro_batch):
         batch = encoded.batch(rows).to(model.device)
-        told = None if labels is None else torch.from_numpy(labels[rows]).to(model.device)
-        seen = _forward(model, batch, told, needs, autocast)
+        wanted = None if labels is None else torch.from_numpy(labels[rows]).to(model.device)
+        seen = _forward(model, batch, wanted, needs, autocast)
         if "pairs" in needs:
             seen = replace(seen, pairs=torch.from_numpy(encoded.pairs(rows)).to(model.device))
         yield rows, seen

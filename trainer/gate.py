@@ -20,7 +20,7 @@ class GatePolicy:
     def __post_init__(self) -> None:
         """Refuse a gate that decides nothing."""
         if not 0 <= self.margin < 1 or not 0 < self.alpha < 0.5 or self.min_samples < 4:
-            raise InvalidInput(f"{self} is no gate: margin in [0, 1), alpha in (0, 0.5), at least 4 samples")
+            raise InvalidInput(f"{self} is not a valid gate: margin in [0, 1), alpha in (0, 0.5), at least 4 samples")
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class Worth:
+class ScoringConfig:
     """How worth is computed: the mixture, the fraction that is the top, and whether networks may compute in bfloat16.
 
     Samples are labelled 1 from ``positive_from`` on.
@@ -67,11 +67,11 @@ class Scorer:
 
     def __init__(
         self,
-        worth: Worth,
+        config: ScoringConfig,
         device: torch.device,
         micro_batch: int = MICRO_BATCH,
     ) -> None:
-        self._worth = worth
+        self._config = config
         self._device = device
         self._micro_batch = micro_batch
         self._scoring = Lock()
@@ -139,7 +139,7 @@ class Scorer:
                     bad |= worse
                 predictions[predictor] = Predictions(other.version, shown.prediction)
             predictions[REFERENCE] = Predictions("", _references(samples))
-        mixture, scale = self._worth.mixture, served.scale
+        mixture, scale = self._config.mixture, served.scale
         columns = complete(mixture, seen.importance, len(samples))
         return Scores(
             importance=mixture.combine(columns, scale.means),
@@ -162,7 +162,7 @@ class Scorer:
             return served.version, self._run(served, encoded, self._labels(samples), chosen)[0]
 
     def _labels(self, samples: Sequence[Sample]) -> NDArray[np.int64]:
-        return np.array(outcomes.labels(samples, self._worth.positive_from), np.int64)
+        return np.array(outcomes.labels(samples, self._config.positive_from), np.int64)
 
     def _run(
         self,
@@ -171,7 +171,7 @@ class Scorer:
         labels: NDArray[np.int64] | None = None,
         chosen: Sequence[Estimator] = (),
     ) -> tuple[Pass, NDArray[np.bool_]]:
-        return run(served.model, encoded, labels, chosen, self._micro_batch, self._worth.autocast).mended()
+        return run(served.model, encoded, labels, chosen, self._micro_batch, self._config.autocast).repaired()
 
     def _in_memory(self, version: str) -> Served | None:
         held = (candidate for candidate in (self._previous, *self._compared.values()) if candidate is not None)
@@ -184,12 +184,12 @@ class Scorer:
         """
         path = directory if isinstance(directory, Path) else directory()
         model = versions.load(path, self._device, with_auxiliary=True)
-        mixture = self._worth.mixture
+        mixture = self._config.mixture
         wanted, met = [estimators.get(name) for name in mixture.columns], provided(model)
         able = [estimator for estimator in wanted if estimator.needs <= met]
         missing = [estimator.name for estimator in wanted if not estimator.needs <= met]
-        scale = Scale.of(mixture, model.measured, self._worth.top_fraction)
-        validate(model, f"version {version} in {path}", able, self._worth.autocast)
+        scale = Scale.of(mixture, model.measured, self._config.top_fraction)
+        validate(model, f"version {version} in {path}", able, self._config.autocast)
         return Served(version, model, able, missing, scale)
 
 

@@ -88,7 +88,7 @@ class Tokens:
         try:
             return cls(Tokenizer.from_file(str(file)), pad_id, max_tokens)
         except Exception as error:  # the library raises bare Exception for whatever is wrong with the file
-            raise BadArtifact(f"{file} is no tokenizer: {_one_line(error)}") from error
+            raise BadArtifact(f"{file} is not a valid tokenizer: {_one_line(error)}") from error
 
     def save(self, file: Path) -> None:
         """Write ``tokenizer.json``."""

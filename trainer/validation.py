@@ -42,4 +42,4 @@ def validate(model: Model, name: str, estimators: Sequence[Estimator] = (), auto
             f"{name} cannot compute an input of {length} tokens up to id {model.tokens.largest_id}: {reason}"
         ) from error
     if not np.isfinite([*short.prediction, *long.prediction]).all():
-        raise BadArtifact(f"{name} predicts no finite numbers")
+        raise BadArtifact(f"{name} predicts values that are not finite")

@@ -20,7 +20,7 @@ from tests.end_to_end.traffic import samples
 from tests.end_to_end.worker import WorkerProcess
 from trainer import version_directory as versions
 from trainer.bootstrap import FirstTraining, build
-from trainer.scorer import Scorer, Worth
+from trainer.scorer import Scorer, ScoringConfig
 from weir.operations import Operations, announcer
 
 Offsets = dict[int, int]
@@ -52,7 +52,7 @@ def bare_load_seconds(service: Service, version: str, times: int = 5) -> list[fl
     artifacts = Artifacts(service.settings.artifacts_url)
     seconds = []
     for _ in range(times):
-        scorer = Scorer(Worth(parse("uniform")), torch.device("cpu"))
+        scorer = Scorer(ScoringConfig(parse("uniform")), torch.device("cpu"))
         with tempfile.TemporaryDirectory() as scratch:
             begun = time.perf_counter()
             scorer.swap(version, artifacts.fetch(found.artifact, found.sha256, Path(scratch)))

@@ -168,7 +168,7 @@ def _topics(settings: "Settings") -> tuple[State, str]:
 
 
 def _postgres(settings: "Settings") -> tuple[State, str]:
-    from storage.engine import create_engine, place
+    from storage.engine import address_of, create_engine
     from storage.migrate import current, head
 
     engine = create_engine(settings.database_url, pool_size=1)
@@ -177,8 +177,8 @@ def _postgres(settings: "Settings") -> tuple[State, str]:
     finally:
         engine.dispose()
     if found != newest:
-        return "wrong", f"{place(engine)} is at migration {found}, not {newest}: run weir migrate"
-    return "ok", f"{place(engine)} at migration {newest}"
+        return "wrong", f"{address_of(engine)} is at migration {found}, not {newest}: run weir migrate"
+    return "ok", f"{address_of(engine)} at migration {newest}"
 
 
 def _roles(settings: "Settings") -> Iterator[Finding]:

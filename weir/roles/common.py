@@ -13,7 +13,7 @@ from importance.reservoir import Score
 from storage import migrate
 from storage.engine import Engine, create_engine
 from storage.registry import Registry
-from storage.rescoring import Rescoring, Told
+from storage.rescoring import Progress, Rescoring
 from weir.operations import Announce, announcer
 from weir.process import logs
 from weir.process.scratch import sweep
@@ -45,9 +45,9 @@ def ready_database(engine: Engine) -> bool:
     return True
 
 
-def rescoring(settings: Settings, engine: Engine, score: Score, told: Told | None = None) -> Rescoring:
+def rescoring(settings: Settings, engine: Engine, score: Score, on_progress: Progress | None = None) -> Rescoring:
     """What makes the keys of the buffer anew as these settings want them."""
-    return Rescoring(engine, values.admission(settings), values.scoring_configs(settings), score, told)
+    return Rescoring(engine, values.admission(settings), values.scoring_configs(settings), score, on_progress)
 
 
 def announcing(settings: Settings, registry: Registry, kafka: Watch) -> Announce:

@@ -11,7 +11,7 @@ from storage.artifacts import Artifacts
 from storage.heartbeats import Model, SwapState
 from storage.registry import MOVES, Active, Entry, Kind, Registry, walk_back
 from trainer.device import choose, use_threads
-from trainer.scorer import Scorer, Worth
+from trainer.scorer import Scorer, ScoringConfig
 from weir.process import logs
 from weir.process.scratch import scratch
 from weir.settings import Settings, values
@@ -58,7 +58,7 @@ class Serving:
         self._loading = False
         self._hindrance: Hindrance | None = None
         self.scorer = Scorer(
-            Worth(
+            ScoringConfig(
                 values.mixture(settings),
                 settings.top_fraction,
                 settings.score_precision == "bfloat16",

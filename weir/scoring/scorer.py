@@ -33,7 +33,7 @@ class ModelScorer:
         """Scores [n] by mixture, and how many of the rows had one that is no number, which is 0 now."""
         encoded = self._model.tokens.encode(rows.samples())
         labels = np.array([label or 0 for label in rows.labels], np.int64)
-        seen, bad = run(self._model, encoded, labels, self._estimators, self._micro_batch, self._autocast).mended()
+        seen, bad = run(self._model, encoded, labels, self._estimators, self._micro_batch, self._autocast).repaired()
         scores = {str(mixture): mixture.combine(seen.importance, means) for mixture, means in self._means.items()}
         return scores, int(bad.sum())
 

@@ -112,8 +112,8 @@ def test_a_benchmark_killed_in_the_middle_goes_on_and_ends_as_if_nothing_had_hap
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["--grid", "medium"], "there is no grid 'medium', nor such a file: name quick or full"),
-        (["--data", "nowhere.csv"], "there is no file nowhere.csv"),
+        (["--grid", "medium"], "unknown grid 'medium', and no such file: name quick or full"),
+        (["--data", "nowhere.csv"], "no such file: nowhere.csv"),
         (["--column", "txt=title"], "--column names 'txt'"),
         (["--column", "label=mark"], "has no column 'mark'"),
         (["--positive", "7"], "no label is '7', named by --positive; there are 0, 1"),

@@ -107,7 +107,7 @@ def test_a_rollback_while_a_candidate_is_made_wins(registry: Registry) -> None:
     with pytest.raises(Conflict, match="frozen"):
         promote(registry, "v3", began.sequence)
     registry.unfreeze(actor="bob", reason="mended")
-    with pytest.raises(Conflict, match="stands at 4, not at 2"):
+    with pytest.raises(Conflict, match="is at 4, not at 2"):
         promote(registry, "v3", began.sequence)
     active = registry.active()
     assert active is not None

@@ -62,9 +62,9 @@ def test_a_keep_ratio_outside_its_bounds_is_refused(ratio: float) -> None:
     [
         ('learner = "head"\npolicies = ["nonsense"]', "there is no estimator 'nonsense'"),
         ('learner = "head"\npolicies = []\nseeds = 0', "seeds of the grid is 0"),
-        ('learner = "tree"\npolicies = []', "is no grid"),
-        ('learner = "head"\npolicies = []\nsides = 3', "is no grid"),
-        ("learner =", "is no grid"),
+        ('learner = "tree"\npolicies = []', "is not a valid grid"),
+        ('learner = "head"\npolicies = []\nsides = 3', "is not a valid grid"),
+        ("learner =", "is not a valid grid"),
         ('learner = "head"\npolicies = []\nnoise = []', "noise of the grid is empty"),
         ('learner = "head"\npolicies = []\nkeep_ratios = []', "keep_ratios of the grid is empty"),
     ],

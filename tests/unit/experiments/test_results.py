@@ -43,7 +43,7 @@ def test_results_of_other_conditions_are_not_mixed_in(tmp_path: Path) -> None:
 
 def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / TABLE).write_text("nothing")
-    with pytest.raises(InvalidInput, match="no table of results"):
+    with pytest.raises(InvalidInput, match="not a table of results"):
         Results(tmp_path, CONDITIONS)
 
 

@@ -84,8 +84,8 @@ def test_a_classification_file_without_queries_may_name_its_columns_and_its_posi
         ("rows.parquet", "PAR1", "cannot be read"),
         ("rows.xlsx", "text", "must end in .parquet, .csv, .jsonl"),
         ("rows.jsonl", json.dumps({"text": "x" * 10_000_000, "label": 1}), "line 1: it is longer than 1,048,576 bytes"),
-        ("rows.csv", "text,label,relevance\na,1,high\nb,0,low\n", "a relevance is no number"),
-        ("rows.jsonl", f'{{"text": "a", "label": 1, "relevance": 1{"0" * 400}}}', "a relevance is no number"),
+        ("rows.csv", "text,label,relevance\na,1,high\nb,0,low\n", "a relevance is not a number"),
+        ("rows.jsonl", f'{{"text": "a", "label": 1, "relevance": 1{"0" * 400}}}', "a relevance is not a number"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_in_one_line(
@@ -128,7 +128,7 @@ def test_a_value_that_is_missing_is_refused_with_its_row_and_never_guessed(
 
 
 def test_a_file_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="there is no file"):
+    with pytest.raises(InvalidInput, match="no such file"):
         from_file(tmp_path / "none.csv")
 
 

@@ -150,19 +150,19 @@ def test_a_manifest_cannot_lead_out_of_its_directory(url: str, tmp_path: Path, n
 
 @pytest.mark.parametrize("artifact", ["../v1", "/v1", "a/b", "", ".", "..", ".hidden"])
 def test_an_artifact_is_a_plain_name(url: str, tmp_path: Path, artifact: str) -> None:
-    with pytest.raises(BadArtifact, match="no name of this store"):
+    with pytest.raises(BadArtifact, match="not a valid name of this store"):
         Artifacts(url).fetch(artifact, "0" * 64, tmp_path / "cache")
 
 
 @pytest.mark.parametrize("version", ["../v1", "a/b", "", ".", "v 1", "v" * 65, "v\n"])
 def test_a_version_is_a_plain_name(url: str, directory: Path, version: str) -> None:
-    with pytest.raises(InvalidInput, match="is no name"):
+    with pytest.raises(InvalidInput, match="is not a valid name"):
         Artifacts(url).save(version, directory)
 
 
 def test_a_link_is_not_followed(url: str, directory: Path) -> None:
     (directory / "passwords").symlink_to("/etc/passwd")
-    with pytest.raises(InvalidInput, match="no plain file"):
+    with pytest.raises(InvalidInput, match="not a regular file"):
         Artifacts(url).save("v1", directory)
 
 

@@ -19,7 +19,7 @@ from trainer.finetune import FineTuning, Optimisation, TrainingRows, fine_tune
 from trainer.forward import passes, run
 from trainer.labelled import Labelled
 from trainer.model import losses
-from trainer.scorer import Scorer, Worth
+from trainer.scorer import Scorer, ScoringConfig
 from trainer.version_directory import Model
 
 from .conftest import ARCHITECTURES, deberta, hugging_face_directory, labels_of, shop
@@ -83,7 +83,7 @@ def test_without_plain_samples_nothing_is_measured_and_every_sample_weighs_the_s
     start = versions.save(bare, tmp_path / "bare")
     model = learned(start, samples, labels, NOTHING)
     assert model.measured == {}
-    scorer = Scorer(Worth(parse("rho", guarded=True)), CPU)
+    scorer = Scorer(ScoringConfig(parse("rho", guarded=True)), CPU)
     scorer.swap("v", versions.save(model, tmp_path / "v"))
     assert scorer.missing == ["rho", GUARD]
     scores = scorer.score(samples[:5])
@@ -94,7 +94,7 @@ def test_a_network_that_was_taken_over_serves_what_needs_no_memory(samples: list
     source = hugging_face_directory(tmp_path / "source", ARCHITECTURES["bert"](1))
     directory = from_pretrained(str(source), tmp_path / "version")
     for name in estimators.names():
-        scorer = Scorer(Worth(parse(name)), CPU)
+        scorer = Scorer(ScoringConfig(parse(name)), CPU)
         scorer.swap("v", directory)
         assert np.isfinite(scorer.score(samples[:5]).importance).all()
 
@@ -107,7 +107,7 @@ def test_a_network_that_cannot_be_projected_is_measured_without_the_direction(tm
     refused = {"gradient_norm", "gradient_alignment", "grand"}
     untrained = {"learnability", "forgetting"}
     assert set(model.measured) == {*estimators.names(), GUARD} - refused - untrained
-    scorer = Scorer(Worth(parse("gradient_alignment")), CPU)
+    scorer = Scorer(ScoringConfig(parse("gradient_alignment")), CPU)
     scorer.swap("v", versions.save(model, tmp_path / "v"))
     assert scorer.missing == ["gradient_alignment"]
 
@@ -176,7 +176,7 @@ def test_a_restart_changes_no_score_of_an_estimator_with_a_memory(
     for name in ("rho", "tracin", "novelty", "forgetting", "learnability", "gradient_alignment", "grand"):
         scored = []
         for _ in range(2):
-            scorer = Scorer(Worth(parse(name, guarded=True)), CPU)
+            scorer = Scorer(ScoringConfig(parse(name, guarded=True)), CPU)
             scorer.swap("v", directory)
             scored.append(scorer.score(samples[:30]))
         np.testing.assert_array_equal(scored[0].importance, scored[1].importance)
@@ -197,7 +197,7 @@ def test_a_mixture_is_scored_by_the_means_of_the_version(
     next_version: Model, samples: list[Sample], tmp_path: Path
 ) -> None:
     directory = versions.save(next_version, tmp_path / "v")
-    scorer = Scorer(Worth(parse("0.5*entropy+2*novelty", guarded=True)), CPU)
+    scorer = Scorer(ScoringConfig(parse("0.5*entropy+2*novelty", guarded=True)), CPU)
     scorer.swap("v", directory)
     scores = scorer.score(samples[:30])
     names = ("entropy", "novelty", GUARD)

@@ -20,7 +20,7 @@ from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
 from trainer.forward import run
 from trainer.memory import weights_of
-from trainer.scorer import Scorer, Worth
+from trainer.scorer import Scorer, ScoringConfig
 
 from .conftest import ARCHITECTURES, hugging_face_directory
 
@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def scorer(first: Path) -> Scorer:
     """Serves the first version, which is also the baseline."""
-    scorer = Scorer(Worth(parse("last_layer_norm")), CPU)
+    scorer = Scorer(ScoringConfig(parse("last_layer_norm")), CPU)
     scorer.compare(BASELINE, "1", first)
     scorer.swap("1", first)
     return scorer
@@ -89,7 +89,7 @@ def test_a_baseline_with_another_tokenizer_reads_by_its_own(
 
 
 def test_without_a_baseline_there_are_no_predictions_of_it(first: Path, samples: list[Sample]) -> None:
-    scorer = Scorer(Worth(parse("uniform")), CPU)
+    scorer = Scorer(ScoringConfig(parse("uniform")), CPU)
     scorer.swap("1", first)
     scores = scorer.score(samples[:3])
     assert BASELINE not in scores.predictions
@@ -99,7 +99,7 @@ def test_the_label_comes_from_the_actions_and_the_rule(first: Path, samples: lis
     bought = [sample for sample in samples if sample.actions][:20]
     by_rule = {}
     for rule in (Outcome.CLICK, Outcome.PURCHASE):
-        scorer = Scorer(Worth(parse("loss"), positive_from=rule), CPU)
+        scorer = Scorer(ScoringConfig(parse("loss"), positive_from=rule), CPU)
         scorer.swap("1", first)
         clicked = [msgspec.structs.replace(sample, actions=1) for sample in bought]
         by_rule[rule] = scorer.score(clicked).importance
@@ -175,13 +175,13 @@ def test_a_version_that_does_not_load_leaves_the_served_one(scorer: Scorer, tmp_
 
 def test_scoring_before_any_version_says_what_to_do(samples: list[Sample]) -> None:
     with pytest.raises(Unavailable, match="weir models init"):
-        Scorer(Worth(parse("uniform")), CPU).score(samples[:1])
+        Scorer(ScoringConfig(parse("uniform")), CPU).score(samples[:1])
 
 
 def test_a_score_that_is_no_number_becomes_the_floor_and_is_counted(
     first: Path, tmp_path: Path, samples: list[Sample]
 ) -> None:
-    scorer = Scorer(Worth(parse("output_norm")), CPU)
+    scorer = Scorer(ScoringConfig(parse("output_norm")), CPU)
     scorer.swap("1", damaged(first, tmp_path / "v", float("inf")))
     scores = scorer.score(samples[:4])
     assert scores.importance.tolist() == [0.0] * 4
@@ -197,7 +197,7 @@ def test_no_estimator_lets_anything_but_finite_numbers_out_of_a_network_gone_wil
     with torch.no_grad():
         model.network.compare.weight[3] *= factor  # squares overflow, and infinite times zero is no number
     wild = versions.save(replace(model, average=weights_of(model), earlier=weights_of(model)), tmp_path / "wild")
-    scorer = Scorer(Worth(parse(f"{name}+confidence" if name != "confidence" else name, guarded=True)), CPU)
+    scorer = Scorer(ScoringConfig(parse(f"{name}+confidence" if name != "confidence" else name, guarded=True)), CPU)
     scorer.swap("1", wild)
     scores = scorer.score(samples[:20])
     assert np.isfinite(scores.importance).all()
@@ -209,7 +209,7 @@ def test_no_batch_mixes_versions_and_none_is_scored_by_the_old_one_after_a_swap(
 ) -> None:
     expected = {}
     for version, directory in (("1", first), ("2", second)):
-        alone = Scorer(Worth(parse("last_layer_norm")), CPU)
+        alone = Scorer(ScoringConfig(parse("last_layer_norm")), CPU)
         alone.swap(version, directory)
         expected[version] = alone.score(samples[:100]).prediction
     finished = threading.Event()
