@@ -160,7 +160,7 @@ def test_a_version_that_predicts_no_numbers_is_never_served(
         scorer.swap("2", broken)
         assert scorer.score(samples[:2]).prediction.tolist() == [1.0, 1.0]
         return
-    with pytest.raises(BadArtifact, match="no finite numbers"):
+    with pytest.raises(BadArtifact, match="values that are not finite"):
         scorer.swap("2", broken)
     assert (scorer.version, scorer.previous) == ("1", None)
 
