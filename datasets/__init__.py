@@ -38,9 +38,9 @@ def open_dataset(
     """
     check_name(name)
     if name == open_bandit.NAME:
-        folder = open_bandit.locate(data_dir, home, progress)
+        directory = open_bandit.locate(data_dir, home, progress)
         return Dataset(
-            name, open_bandit.ABOUT, open_bandit.STREAM_START_MS, lambda: open_bandit.interactions(folder, seed)
+            name, open_bandit.ABOUT, open_bandit.STREAM_START_MS, lambda: open_bandit.interactions(directory, seed)
         )
     if name == complete_journey.NAME:
         tables = complete_journey.locate()

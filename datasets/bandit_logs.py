@@ -1,4 +1,4 @@
-"""The tables of Open Bandit, and how its CSV files (a folder a policy, in it one a campaign) are put into them.
+"""The tables of Open Bandit, and how its CSV files (a directory a policy, in it one a campaign) are put into them.
 
 Knows columns and files; knows nothing of interactions.
 """

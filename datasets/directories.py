@@ -1,27 +1,27 @@
-"""Where a data set may lie on this machine, and what becomes of one that does not."""
+"""Paths of data sets on this machine, and the error for a missing one."""
 
 from pathlib import Path
 
 from importance.errors import NotFound
 
 
-def places(name: str, data_dir: Path | None, home: Path) -> list[Path]:
-    """Folders to look into: below ``data_dir`` or, without one, data/ and ../shared/data of the working folder.
+def search_paths(name: str, data_dir: Path | None, home: Path) -> list[Path]:
+    """Directories to search: below ``data_dir`` or, without one, data/ and ../shared/data of the working directory.
 
-    Last comes ``own_place``, where a download lands.
+    Last comes ``home_path``, where a download lands.
     """
     given = [data_dir] if data_dir else [Path("data"), Path("../shared/data")]
-    return [*(folder / name for folder in given), own_place(name, home)]
+    return [*(directory / name for directory in given), home_path(name, home)]
 
 
-def own_place(name: str, home: Path) -> Path:
-    """Where downloads and what is made of them are kept."""
+def home_path(name: str, home: Path) -> Path:
+    """The directory of downloads and of the tables made from them."""
     return home / "data" / name
 
 
-def missing(name: str, looked: list[Path], problem: object, wanted: str) -> NotFound:
+def missing(name: str, searched: list[Path], problem: object, wanted: str) -> NotFound:
     """The error of a data set that is nowhere and cannot be fetched."""
     return NotFound(
-        f"{name} is in none of {', '.join(map(str, looked))}, and {problem}: put {wanted} there (WEIR_DATA_DIR names a "
-        "folder of your own), or use the made-up data set simulation (weir up --replay simulation)"
+        f"{name} is in none of {', '.join(map(str, searched))}, and {problem}: put {wanted} there, or in a "
+        "directory that WEIR_DATA_DIR names, or use the made-up data set simulation (weir up --replay simulation)"
     )

@@ -79,5 +79,5 @@ def read_layout(columns: Sequence[str], known: Sequence[str], positive: str | No
 def _delimiter(text: str) -> str:
     sign = TAB if text in _TABS else text
     if len(sign) != 1 or sign in '"\r\n\0':
-        raise InvalidInput(f"--delimiter is {text!r}; it must be one character that is no quote or line end, or tab")
+        raise InvalidInput(f"--delimiter is {text!r}; it must be one character other than a quote or line end, or tab")
     return sign

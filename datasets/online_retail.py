@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import workbook
-from datasets.directories import missing, own_place, places
+from datasets.directories import home_path, missing, search_paths
 from datasets.download import Source, fetch
 from datasets.shop import Line, Mapping
 from importance.callbacks import OnProgress
@@ -41,11 +41,11 @@ def locate(data_dir: Path | None, home: Path, progress: OnProgress | None = None
     found = find(data_dir, home)
     if found is not None and found.name in TABLES:
         return found
-    own = own_place(NAME, home)
+    own = home_path(NAME, home)
     try:
         original = found or fetch(source, own / ORIGINALS[0], progress)
     except Unavailable as error:
-        raise missing(NAME, places(NAME, data_dir, home), error, source.url) from error
+        raise missing(NAME, search_paths(NAME, data_dir, home), error, source.url) from error
     table = own / "transactions.parquet"
     workbook.convert(original, table, progress)
     return table
@@ -53,8 +53,8 @@ def locate(data_dir: Path | None, home: Path, progress: OnProgress | None = None
 
 def find(data_dir: Path | None, home: Path) -> Path | None:
     """The table, or else the original, where one is on this machine."""
-    folders = places(NAME, data_dir, home)
-    paths = (folder / name for names in (TABLES, ORIGINALS) for folder in folders for name in names)
+    directories = search_paths(NAME, data_dir, home)
+    paths = (directory / name for names in (TABLES, ORIGINALS) for directory in directories for name in names)
     return next((path for path in paths if path.is_file()), None)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from datasets import bandit_logs
 from datasets.bandit_logs import read
-from datasets.directories import missing, own_place, places
+from datasets.directories import home_path, missing, search_paths
 from datasets.download import Source, fetch
 from datasets.interaction import Answer, Shown
 from importance.callbacks import OnProgress
@@ -43,13 +43,13 @@ _WORD = 4  # hex digits of a hash that make a word: they tell all values of a fe
 def locate(
     data_dir: Path | None, home: Path, progress: OnProgress | None = None, sources: Mapping[str, Source] = SOURCES
 ) -> Path:
-    """The folder of the two tables, made from the originals where only those are at hand, or else can be fetched."""
-    looked = places(NAME, data_dir, home)
-    found = _holding(bandit_logs.TABLES, looked)
+    """The directory of the two tables, made from the originals where only those are at hand, or else can be fetched."""
+    searched = search_paths(NAME, data_dir, home)
+    found = _holding(bandit_logs.TABLES, searched)
     if found is not None:
         return found
-    own = own_place(NAME, home)
-    originals = _holding(bandit_logs.ORIGINALS, looked)
+    own = home_path(NAME, home)
+    originals = _holding(bandit_logs.ORIGINALS, searched)
     try:
         if originals is None:
             originals = own
@@ -57,27 +57,25 @@ def locate(
                 if not (own / name).is_file():  # what an earlier try has left
                     fetch(source, own / name, progress)
     except Unavailable as error:
-        wanted = f"{' and '.join(bandit_logs.TABLES)}, or the folders bts and random of {ORIGIN},"
-        raise missing(NAME, looked, error, wanted) from error
+        wanted = f"{' and '.join(bandit_logs.TABLES)}, or the directories bts and random of {ORIGIN},"
+        raise missing(NAME, searched, error, wanted) from error
     bandit_logs.convert(originals, own, progress)
     return own
 
 
-def _holding(names: Sequence[str], folders: Sequence[Path]) -> Path | None:
-    return next((folder for folder in folders if all((folder / name).is_file() for name in names)), None)
+def _holding(names: Sequence[str], directories: Sequence[Path]) -> Path | None:
+    return next((directory for directory in directories if all((directory / name).is_file() for name in names)), None)
 
 
-def interactions(folder: Path, seed: int) -> Iterator[Shown | Answer]:
+def interactions(directory: Path, seed: int) -> Iterator[Shown | Answer]:
     """Impressions and clicks in order of time; the seed only names them. Raises InvalidInput for other tables."""
     events: list[Shown | Answer] = []
-    texts = {(row["campaign"], row["item_id"]): _text(row) for row in read(folder / bandit_logs.ITEMS)}
-    for row in read(folder / bandit_logs.IMPRESSIONS):
-        place = (row["campaign"], row["item_id"])
-        if place not in texts:
-            raise InvalidInput(
-                f"{folder} shows item {place[1]} of {place[0]}, which its items lack: replace the tables"
-            )
-        shown = _shown(row, texts[place], seed)
+    texts = {(row["campaign"], row["item_id"]): _text(row) for row in read(directory / bandit_logs.ITEMS)}
+    for row in read(directory / bandit_logs.IMPRESSIONS):
+        key = (row["campaign"], row["item_id"])
+        if key not in texts:
+            raise InvalidInput(f"{directory} shows item {key[1]} of {key[0]}, which its items lack: replace the tables")
+        shown = _shown(row, texts[key], seed)
         events.append(shown)
         if shown.action:
             events.append(Answer(shown.id, "click", shown.time_ms + CLICK_AFTER_MS, shown.subject))

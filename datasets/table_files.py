@@ -66,7 +66,7 @@ class Source:
         if not self._before.st_size:
             raise InvalidInput(f"{file} is empty; it must have rows")
         if stream.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            raise InvalidInput(f"{file} is UTF-16, as its first bytes say; it must be UTF-8: save it so")
+            raise InvalidInput(f"{file} starts with the byte order mark of UTF-16; it must be UTF-8: save it so")
 
     @property
     def text(self) -> TextIO:
@@ -148,7 +148,7 @@ def _csv(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw
         try:
             yield from lines
         except csv.Error as error:
-            raise InvalidInput(f"{file}, line {lines.line_num}: {_one_line(error)}; mend it") from error
+            raise InvalidInput(f"{file}, line {lines.line_num}: {_one_line(error)}; correct it") from error
         except OSError as error:
             raise unreadable(file, "CSV", error) from error
 
@@ -157,7 +157,7 @@ def _csv(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw
     _refuse_twice(file, names, wanted)
 
     def rows() -> Iterator[Raw]:
-        places = {name: names.index(name) for name in wanted if name in names}
+        positions = {name: names.index(name) for name in wanted if name in names}
         while batch := list(islice(filter(None, every), ROWS)):
             for row in batch:
                 if len(row) != len(names):
@@ -165,7 +165,7 @@ def _csv(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw
                         f"{file}, up to line {lines.line_num}: a row has {len(row)} fields; it must have "
                         f"{len(names)}, as the header has"
                     )
-            yield {name: [row[place] for row in batch] for name, place in places.items()}
+            yield {name: [row[position] for row in batch] for name, position in positions.items()}
 
     return names, rows()
 

@@ -1,4 +1,4 @@
-"""A table that is there whole or not at all: written next to its place under another name, and renamed.
+"""A table that is there whole or not at all: written next to its path under another name, and renamed.
 
 The name's end says the format: Parquet, CSV or JSONL. Memory does not grow with the table.
 """
@@ -55,14 +55,14 @@ def writing(output: Path, schema: "pa.Schema") -> Iterator[Take]:
 def check_output(output: Path) -> Path:
     """Where ``output`` will be: what a link stands for, and not the link. Refuses what could not be written."""
     if output.is_dir():
-        raise InvalidInput(f"{output} cannot be written: it is a folder; name a file in it")
-    place = output.resolve()
-    if not place.parent.is_dir():
-        raise InvalidInput(f"{output} cannot be written: there is no folder {place.parent}; make it")
-    if place.exists() and not place.is_file():
-        raise InvalidInput(f"{output} cannot be written: it is no plain file; name one")
+        raise InvalidInput(f"{output} cannot be written: it is a directory; name a file in it")
+    path = output.resolve()
+    if not path.parent.is_dir():
+        raise InvalidInput(f"{output} cannot be written: directory {path.parent} does not exist; create it")
+    if path.exists() and not path.is_file():
+        raise InvalidInput(f"{output} cannot be written: it is not a regular file; name one")
     _format_of(output)
-    return place
+    return path
 
 
 def _format_of(output: Path) -> Open:
@@ -134,4 +134,4 @@ def _written(output: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InvalidInput(f"{output} cannot be written: {error.strerror or error}; name another place") from error
+        raise InvalidInput(f"{output} cannot be written: {error.strerror or error}; name another path") from error

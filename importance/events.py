@@ -291,9 +291,9 @@ def _check_escapes(value: bytes) -> None:
     match = _GOOD_ESCAPES.match(value)
     end = match.end() if match else 0
     if value.startswith(b"\\u0000", end):
-        raise InvalidEvent("nul_character", f"byte {end} begins \\u0000; strings must not hold U+0000")
+        raise InvalidEvent("nul_character", f"byte {end} starts with \\u0000; strings must not hold U+0000")
     if re.match(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}", value[end : end + 6]):
-        raise InvalidEvent("lone_surrogate", f"byte {end} begins half a surrogate pair; strings hold whole characters")
+        raise InvalidEvent("lone_surrogate", f"byte {end} starts half a surrogate pair; strings hold whole characters")
 
 
 def _reason(message: str) -> str:

@@ -21,7 +21,7 @@ def unframed(value: bytes) -> bytes:
     """
     body = value[FRAME_BYTES:]
     if not body:
-        raise InvalidEvent("not_json", "the value begins with a zero byte; an event is one JSON object")
+        raise InvalidEvent("not_json", "the value starts with a zero byte; an event is one JSON object")
     if body.lstrip(b" \t\r\n")[:1] in (b"{", b"["):
         return body
     kind = "Protobuf" if _is_protobuf(body) else "Avro"

@@ -127,7 +127,7 @@ def _factor(text: str, whole: str) -> float:
     except ValueError:
         factor = inf
     if not 0 < factor <= 1e6:
-        raise InvalidInput(f"factor {text!r} of estimator {whole!r} is no number above 0 and up to 1000000: mend it")
+        raise InvalidInput(f"factor {text!r} of estimator {whole!r} must be a number above 0 and at most 1000000")
     return factor
 
 
@@ -136,4 +136,4 @@ def check_name(name: str) -> None:
     if name not in NAMES:
         close = get_close_matches(name, NAMES, n=1)
         hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(NAMES)}"
-        raise InvalidInput(f"there is no estimator {name!r}; {hint}")
+        raise InvalidInput(f"unknown estimator {name!r}; {hint}")

@@ -26,7 +26,7 @@ def parse(attribute: str, text: str) -> "Segments | None":
         try:
             shares.append((value.strip(), float(share)))
         except ValueError:
-            raise InvalidInput(f"{part!r} is no value=share: write e.g. France=0.05,Spain=0") from None
+            raise InvalidInput(f"{part!r} is not value=share: write e.g. France=0.05,Spain=0") from None
     return Segments(attribute, tuple(shares))
 
 

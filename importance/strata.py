@@ -61,7 +61,7 @@ class StrataPolicy:
         """
         if total < len(self.names):
             raise InvalidInput(
-                f"buffer capacity is {total}; it must be at least {len(self.names)}, a place a stratum: "
+                f"buffer capacity is {total}; it must be at least {len(self.names)}, one a stratum: "
                 "set WEIR_BUFFER_CAPACITY"
             )
         wanted = {name: total * share for name, share in self._shares().items()}
@@ -70,7 +70,7 @@ class StrataPolicy:
         for name in by_remainder[: total - sum(places.values())]:
             places[name] += 1
         if none := [name for name in self.names[len(STRATA) :] if not places[name]]:
-            raise InvalidInput(f"{none[0]} has no place among {total}: raise its share, or WEIR_BUFFER_CAPACITY")
+            raise InvalidInput(f"{none[0]} gets no capacity of {total}: raise its share, or WEIR_BUFFER_CAPACITY")
         return places
 
 

@@ -172,7 +172,7 @@ def _records(
     try:
         numbers = consumer.partitions_for_topic(topic)
         if not numbers:
-            raise NotFound(f"there is no topic {topic}: make it with weir topics")
+            raise NotFound(f"topic {topic} does not exist: create it with weir topics")
         partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
         ends = consumer.end_offsets(partitions)
         consumer.assign(partitions)

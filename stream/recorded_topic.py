@@ -32,7 +32,7 @@ def records_from_topic(connection: KafkaConnection, topic: str) -> Iterator[Reco
         try:
             numbers = consumer.partitions_for_topic(topic)
             if not numbers:
-                raise NotFound(f"there is no topic {topic} to replay: see weir topics")
+                raise NotFound(f"topic {topic} to replay does not exist: see weir topics")
             recording = _Recording(consumer, [TopicPartition(topic, number) for number in sorted(numbers)])
             for _, _, record in merge(*map(recording.partition, recording.ends), key=lambda entry: entry[:2]):
                 yield record

@@ -113,7 +113,7 @@ def replay(
     """Send what is not stored yet, then one heartbeat per partition that closes the window of the last record.
 
     ``records`` must be the same at each run, from the first. When ``pace.stop`` is set, the batch is ended and no more.
-    Raises InvalidInput or NotFound for an unfit topic, Unavailable when Kafka stays away; call again to go on.
+    Raises InvalidInput or NotFound for an unfit topic, Unavailable when Kafka stays away; call again to continue.
     """
     remaining = iter(records)
     first = list(islice(remaining, 1))
@@ -240,7 +240,7 @@ def _partitions(target: Target) -> list[TopicPartition]:
     with closing(_consumer(target)) as consumer:
         numbers = consumer.partitions_for_topic(target.topic)
     if not numbers:
-        raise NotFound(f"there is no topic {target.topic}: make it with weir topics")
+        raise NotFound(f"topic {target.topic} does not exist: create it with weir topics")
     return [TopicPartition(target.topic, number) for number in sorted(numbers)]
 
 
@@ -335,5 +335,5 @@ def _talking_to(target: Target) -> Iterator[None]:
     except KafkaError as error:
         reason = clients.cause(target.connection, error)
         raise Unavailable(
-            f"Kafka at {target.connection} did not take the replay ({reason}): call again to go on"
+            f"Kafka at {target.connection} did not take the replay ({reason}): call again to continue"
         ) from error

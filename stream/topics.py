@@ -166,7 +166,7 @@ def _admin(connection: KafkaConnection, timeout_seconds: float = 10.0) -> Iterat
 
 
 def _no_such_topic(topic: str) -> NotFound:
-    return NotFound(f"there is no topic {topic}: make it with weir topics")
+    return NotFound(f"topic {topic} does not exist: create it with weir topics")
 
 
 def _create(admin: KafkaAdminClient, plan: TopicPlan) -> None:

@@ -13,12 +13,12 @@ estimators too::
 or, where nothing else is wanted of the pass, ``gradient_norms(network, lambda: losses(network(batch), labels))``.
 
 Inside ``watch`` the network is in evaluation mode with all parameters frozen; on leaving, modes and flags are what
-they were, and no ``.grad`` was touched. ``norms`` goes last, since it frees the graph (or say ``retain_graph=True``).
+they were, and no ``.grad`` was touched. ``norms`` goes last, since it frees the graph (unless ``retain_graph=True``).
 Who wants gradients by the word embeddings in the same pass must not detach them: inside ``watch`` they already require
 grad. One thread at a time may watch a network.
 
-In reading order: ``subset`` which parameters count, ``squares`` the algebra, ``layers`` what is covered, ``strays``
-what is used behind a layer's back, ``watch`` one pass, ``norm`` the whole.
+In reading order: ``subset`` which parameters count, ``squares`` the algebra, ``layers`` what is covered,
+``foreign_use`` parameters used outside their layer, ``watch`` one pass, ``norm`` the whole.
 """
 
 from importance.estimators.gradient_norm.norm import GradientNorm, gradient_norms

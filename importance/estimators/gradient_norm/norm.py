@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from importance.errors import InvalidInput
 from importance.estimators.gradient_norm import layers
-from importance.estimators.gradient_norm.strays import Strays
+from importance.estimators.gradient_norm.foreign_use import ForeignUse
 from importance.estimators.gradient_norm.subset import Subset, choose
 from importance.estimators.gradient_norm.watch import Layer, Plan, Watched
 
@@ -39,18 +39,18 @@ class GradientNorm:
     def watch(self) -> Iterator[Watched]:
         """Follow the forward pass made inside: the network is frozen, in evaluation mode, and gradients are on."""
         with ExitStack() as stack:
-            strays = None if self._plan.is_checked else Strays(self._plan.parameters)
-            watched = Watched(self._plan, strays)
+            foreign = None if self._plan.is_checked else ForeignUse(self._plan.parameters)
+            watched = Watched(self._plan, foreign)
             stack.callback(watched.forget)
             stack.enter_context(_frozen(self._network, self._plan.parameters.values() if self._plan.fallback else ()))
             stack.enter_context(torch.enable_grad())
             for layer in self._layers:
                 stack.callback(watched.follow(layer).remove)
-            if strays:
+            if foreign:
                 for layer in self._layers:
-                    stack.callback(layer.module.register_forward_pre_hook(strays.enter_layer).remove)
-                    stack.callback(layer.module.register_forward_hook(strays.leave_layer, always_call=True).remove)
-                stack.enter_context(strays)
+                    stack.callback(layer.module.register_forward_pre_hook(foreign.enter_layer).remove)
+                    stack.callback(layer.module.register_forward_hook(foreign.leave_layer, always_call=True).remove)
+                stack.enter_context(foreign)
             yield watched
 
 

@@ -12,9 +12,9 @@ from torch.utils.hooks import RemovableHandle
 
 from importance.errors import InvalidInput
 from importance.estimators.gradient_norm import layers
+from importance.estimators.gradient_norm.foreign_use import ForeignUse
 from importance.estimators.gradient_norm.inputs import Inputs, places
 from importance.estimators.gradient_norm.parts import Part, square
-from importance.estimators.gradient_norm.strays import Strays
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -52,9 +52,9 @@ class Plan:
 class Watched:
     """A forward pass whose layers are followed, and the way from its losses to the norms of their gradients."""
 
-    def __init__(self, plan: Plan, strays: Strays | None) -> None:
+    def __init__(self, plan: Plan, foreign: ForeignUse | None) -> None:
         self._plan = plan
-        self._strays = strays
+        self._foreign = foreign
         self._doubts: dict[str, str] = {}
         self._inputs: dict[int, Inputs] = {}
         self._calls: list[tuple[Layer, int]] = []
@@ -105,8 +105,8 @@ class Watched:
             inputs.keep_gram(tensor)
         else:
             inputs.keep(tensor)
-        if self._strays and not layers.computes_as_ruled(module, tensor, output):
-            self._doubts.update(dict.fromkeys(layer.names, f"{layer.name} is no such layer as it looks"))
+        if self._foreign and not layers.computes_as_ruled(module, tensor, output):
+            self._doubts.update(dict.fromkeys(layer.names, f"{layer.name} does not compute as its type does"))
         self._calls.append((layer, inputs.samples))
         self._uses.update(layer.rules.keys())
         if any(self._uses[group] > 1 for group in self._plan.once.intersection(layer.rules)):
@@ -153,8 +153,8 @@ class Watched:
 
     def _settle_doubts(self, samples: int) -> None:
         """Leave what cannot be followed to the fallback, or refuse it."""
-        if self._strays:
-            self._doubts.update(dict.fromkeys(self._strays.found, "it is used outside its layer"))
+        if self._foreign:
+            self._doubts.update(dict.fromkeys(self._foreign.found, "it is used outside its layer"))
         for layer, seen in self._calls:
             if seen != samples:
                 doubt = f"{layer.name} was given {seen} rows for {samples} samples"

@@ -145,7 +145,7 @@ def test_an_output_that_is_a_file_is_one_line_and_stays(
     [
         ("keep_ratios = [0.0]", "a keep ratio is 0; it must be above 0 and at most 1"),
         ("keep_ratios = [2.0]", "a keep ratio is 2; it must be above 0 and at most 1"),
-        ('policies = ["enthropy"]', "there is no estimator 'enthropy'; did you mean entropy?"),
+        ('policies = ["enthropy"]', "unknown estimator 'enthropy'; did you mean entropy?"),
         ('policies = ["forgetting"]', "policy forgetting needs forgotten, pairs, which the learner head has not"),
     ],
 )

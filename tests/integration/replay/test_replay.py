@@ -246,7 +246,7 @@ def test_a_hold_stops_the_flow_until_it_ends(target: Target) -> None:
 
 def test_an_unfit_topic_is_refused_in_one_line(kafka: str) -> None:
     records = simulated(1)
-    with pytest.raises(NotFound, match=r"^there is no topic nowhere: make it with weir topics$"):
+    with pytest.raises(NotFound, match=r"^topic nowhere does not exist: create it with weir topics$"):
         replay(records, Target(KafkaConnection(kafka), "nowhere", "r"), WINDOW_SECONDS)
     stamped = make_topic(kafka, message_timestamp_type="LogAppendTime")
     with pytest.raises(InvalidInput, match=r"message.timestamp.type=LogAppendTime; .*: set it to CreateTime$"):

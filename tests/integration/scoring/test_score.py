@@ -241,7 +241,7 @@ def test_a_wrong_row_or_column_is_one_line_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("name", "content", "line"),
     [
-        ("rows.csv", 'query,text\nq,"t\n', "line 2: unexpected end of data; mend it"),
+        ("rows.csv", 'query,text\nq,"t\n', "line 2: unexpected end of data; correct it"),
         ("rows.csv", "query,text\nq,t,more\n", "a row has 3 fields; it must have 2, as the header has"),
         ("rows.csv", "query,text\n", "has no rows: there is nothing to score"),
         ("rows.jsonl", '{"query": "q", "text": "t"}\n{"query":\n', "line 2: Input data was truncated"),
@@ -268,7 +268,7 @@ def test_a_broken_file_is_one_line(name: str, content: str, line: str, weir_scor
         (["rows.csv", "--estimators", "loss,", "--output", "out.parquet"], "has an empty part"),
         (["rows.csv", "--estimators", "loss", "--output", "rows.csv"], "the file that is read: name another one"),
         (["rows.csv", "--estimators", "loss", "--output", "none/out.parquet"], "none/out.parquet cannot be written"),
-        (["rows.csv", "--estimators", "loss", "--output", "."], ". cannot be written: it is a folder; name a file"),
+        (["rows.csv", "--estimators", "loss", "--output", "."], ". cannot be written: it is a directory; name a file"),
     ],
 )
 def test_wrong_usage_is_one_line(words: list[str], line: str, weir_score: Run, tmp_path: Path) -> None:
@@ -329,7 +329,7 @@ def test_an_output_that_is_no_plain_file_is_left_as_it_is(weir_score: Run, versi
     file, pipe = write(tmp_path / "rows.csv", ROWS[:5]), tmp_path / "out"
     os.mkfifo(pipe)
     ended = weir_score(file, "--estimators", "loss", "--output", pipe, "--model", version)
-    assert said(ended) == f"weir: {pipe} cannot be written: it is no plain file; name one"
+    assert said(ended) == f"weir: {pipe} cannot be written: it is not a regular file; name one"
     assert pipe.is_fifo()
 
 

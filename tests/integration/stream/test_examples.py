@@ -108,8 +108,8 @@ def test_an_export_stands_for_the_stream_and_leaves_the_holdout_out(
     ("output", "line"),
     [
         ("samples.txt", "samples.txt is of no known format; its name must end in .parquet, .csv, .jsonl"),
-        ("none/samples.csv", "none/samples.csv cannot be written: there is no folder"),
-        (".", ". cannot be written: it is a folder; name a file in it"),
+        ("none/samples.csv", "none/samples.csv cannot be written: directory"),
+        (".", ". cannot be written: it is a directory; name a file in it"),
     ],
 )
 def test_an_export_that_cannot_be_written_is_one_line(

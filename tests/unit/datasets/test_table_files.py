@@ -49,7 +49,7 @@ def _texts(*values: bytes) -> pa.Array:
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
 def test_a_file_in_utf_16_is_named_with_the_remedy(tmp_path: Path, name: str, encoding: str) -> None:
     (tmp_path / name).write_bytes("\ufeff".encode(encoding)[:2] + "text\na\n".encode(encoding))
-    assert refused(tmp_path / name).endswith("is UTF-16, as its first bytes say; it must be UTF-8: save it so")
+    assert refused(tmp_path / name).endswith("starts with the byte order mark of UTF-16; it must be UTF-8: save it so")
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_a_keep_ratio_outside_its_bounds_is_refused(ratio: float) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('learner = "head"\npolicies = ["nonsense"]', "there is no estimator 'nonsense'"),
+        ('learner = "head"\npolicies = ["nonsense"]', "unknown estimator 'nonsense'"),
         ('learner = "head"\npolicies = []\nseeds = 0', "seeds of the grid is 0"),
         ('learner = "tree"\npolicies = []', "is not a valid grid"),
         ('learner = "head"\npolicies = []\nsides = 3', "is not a valid grid"),

@@ -32,7 +32,7 @@ def test_the_top_rule_takes_the_largest_and_breaks_ties_at_random() -> None:
 
 def test_any_estimator_or_sum_names_a_policy_and_an_unknown_one_is_refused() -> None:
     assert policy("rho+entropy").rule is Rule.PROPORTIONAL
-    with pytest.raises(InvalidInput, match="there is no estimator 'entrpy'"):
+    with pytest.raises(InvalidInput, match="unknown estimator 'entrpy'"):
         policy("entrpy")
 
 

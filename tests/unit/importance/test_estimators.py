@@ -315,9 +315,9 @@ def test_the_names_that_settings_know_are_those_of_the_registry() -> None:
 
 
 def test_an_unknown_estimator_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(InvalidInput, match=r"no estimator 'guess'; choose one of uniform, entropy, .*grand"):
+    with pytest.raises(InvalidInput, match=r"unknown estimator 'guess'; choose one of uniform, entropy, .*grand"):
         get("guess")
-    with pytest.raises(InvalidInput, match=r"no estimator 'novel'; did you mean novelty\?"):
+    with pytest.raises(InvalidInput, match=r"unknown estimator 'novel'; did you mean novelty\?"):
         get("novel")
 
 

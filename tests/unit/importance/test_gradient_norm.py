@@ -199,7 +199,7 @@ class GatedNorm(nn.Module):
 
 def test_a_norm_that_computes_something_else_is_refused() -> None:
     network = nn.Sequential(nn.Embedding(12, 6), GatedNorm())
-    with pytest.raises(InvalidInput, match=r"cannot follow 1.weight: 1 is no such layer as it looks"):
+    with pytest.raises(InvalidInput, match=r"cannot follow 1.weight: 1 does not compute as its type does"):
         gradient_norms(network, lambda: network(torch.ones(3, 2, dtype=torch.long)).sum(dim=(1, 2)))
 
 

@@ -47,7 +47,7 @@ def test_a_segment_takes_from_the_labels_and_never_from_holdout_or_uniform(rows:
 
 
 def test_a_share_that_makes_no_place_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="country=3 has no place among 9: raise its share"):
+    with pytest.raises(InvalidInput, match="country=3 gets no capacity of 9: raise its share"):
         POLICY.capacities(9)
 
 

@@ -54,7 +54,7 @@ def test_what_fails_first_is_what_is_raised_whatever_rows_are_held(tmp_path: Pat
 
 def test_a_folder_that_is_gone_or_was_never_there_is_one_line(tmp_path: Path) -> None:
     out = tmp_path / "folder" / "out.parquet"
-    line = r"out\.parquet cannot be written: No such file or directory; name another place"
+    line = r"out\.parquet cannot be written: No such file or directory; name another path"
     with pytest.raises(InvalidInput, match=line):
         _write(out, out.parent.mkdir)
     out.parent.mkdir()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 
-class Strays(TorchFunctionMode):
+class ForeignUse(TorchFunctionMode):
     """While entered, ``found`` collects the names of ``parameters`` that a torch function turns into a tensor.
 
     What happens between `enter_layer` and `leave_layer` is the layer's own affair.
