@@ -1,1 +1,1 @@
-"""What Weir shows of itself: every metric in one file (``metrics``), and the page that serves them (``exporter``)."""
+"""The metrics of Weir: all in one file (``metrics``), and the HTTP endpoint that serves them (``exporter``)."""

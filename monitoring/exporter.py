@@ -1,4 +1,4 @@
-"""The page of a role: ``/metrics``, ``/healthz`` and ``/readyz`` from threads of its own. Knows no figure itself."""
+"""The metrics endpoint of a role: ``/metrics``, ``/healthz`` and ``/readyz`` from threads of its own."""
 
 import json
 import logging
@@ -21,18 +21,18 @@ Reasons = Callable[[], Sequence[str]]
 
 
 def page(registry: CollectorRegistry) -> tuple[bytes, str]:
-    """All figures in Prometheus' text format, and its content type."""
+    """All metrics in Prometheus' text format, and its content type."""
     return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
 class Exporter:
-    """Serves the page of one role until closed. Port 0 takes a free one; ``url`` says which."""
+    """Serves the metrics endpoint of one role until closed. Port 0 takes a free port; ``url`` has it."""
 
     def __init__(self, registry: CollectorRegistry, not_ready: Reasons, host: str = "127.0.0.1", port: int = 0) -> None:
         try:
             self._server = _Server(host, port, registry, not_ready)
         except OSError as error:
-            raise InvalidInput(f"no page can be served at {host}:{port}: {error}; choose another port") from error
+            raise InvalidInput(f"cannot serve metrics at {host}:{port}: {error}; choose another port") from error
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._server.server_address[1]}"
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True)
         self._thread.start()
@@ -70,16 +70,16 @@ class _Handler(BaseHTTPRequestHandler):
             case "/metrics":
                 self._answer(HTTPStatus.OK, *page(self.server.registry))
             case "/healthz":
-                self._say(HTTPStatus.OK, {"status": "alive"})
+                self._answer_json(HTTPStatus.OK, {"status": "alive"})
             case "/readyz":
                 reasons = list(self.server.not_ready())
                 status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
-                self._say(status, {"ready": not reasons, "reasons": reasons})
+                self._answer_json(status, {"ready": not reasons, "reasons": reasons})
             case path:
-                detail = f"there is no {path}; see /metrics, /healthz and /readyz"
-                self._say(HTTPStatus.NOT_FOUND, {"status": 404, "title": "Not Found", "detail": detail})
+                detail = f"no such path: {path}; see /metrics, /healthz and /readyz"
+                self._answer_json(HTTPStatus.NOT_FOUND, {"status": 404, "title": "Not Found", "detail": detail})
 
-    def _say(self, status: HTTPStatus, value: dict[str, object]) -> None:
+    def _answer_json(self, status: HTTPStatus, value: dict[str, object]) -> None:
         kind = "application/problem+json" if status is HTTPStatus.NOT_FOUND else "application/json"
         self._answer(status, json.dumps(value).encode(), kind)
 

@@ -1,7 +1,7 @@
-"""Every metric of Weir, with its labels, unit and meaning. Knows nothing of where the figures come from.
+"""Every metric of Weir, with its labels, unit and meaning. Does not know where the values come from.
 
 Seconds and ratios, never milliseconds or percent; no ids as labels, but for model versions, of which there are few.
-A worker counts what it does, a trainer what it does; a figure about shared state (buffer, models, quality) is exported
+A worker counts what it does, a trainer what it does; a metric of shared state (buffer, models, quality) is exported
 by the role api alone, so that sums over roles are right.
 """
 
@@ -28,7 +28,7 @@ _IMPORTANCE = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
 def new_registry() -> CollectorRegistry:
-    """An empty registry that also tells CPU seconds, memory and open files of this process."""
+    """An empty registry that also reports CPU seconds, memory and open files of this process."""
     registry = CollectorRegistry(auto_describe=True)
     ProcessCollector(registry=registry)
     return registry
@@ -39,15 +39,15 @@ class Distribution(Histogram):
 
     def observe_all(self, values: Sequence[float]) -> None:
         """Observe each of them."""
-        places = np.searchsorted(self._upper_bounds, values)  # the first bound that is not below the value
-        counts = np.bincount(places, minlength=len(self._buckets)).tolist()
+        indices = np.searchsorted(self._upper_bounds, values)  # the first bound that is not below the value
+        counts = np.bincount(indices, minlength=len(self._buckets)).tolist()
         self._sum.inc(sum(values))
         for bucket, count in zip(self._buckets, counts, strict=True):
             bucket.inc(count)
 
 
 class WorkerMetrics:
-    """What a worker counts."""
+    """The metrics of a worker."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.events = Counter("weir_events_total", "events read, by outcome", ("type", "outcome"), registry=registry)
@@ -111,7 +111,7 @@ class WorkerMetrics:
 
 
 class TrainerMetrics:
-    """What a trainer counts. ``results`` are the ways in which a fine-tune may end."""
+    """The metrics of a trainer. ``results`` are the ways in which a fine-tune may end."""
 
     def __init__(self, registry: CollectorRegistry, results: Iterable[str] = ()) -> None:
         self.training_runs = Counter(
@@ -141,7 +141,7 @@ class TrainerMetrics:
 
 
 class HttpMetrics:
-    """What the HTTP interface counts. A route is a template such as ``/v1/models/{version}``, never a path."""
+    """The metrics of the HTTP interface. A route is a template such as ``/v1/models/{version}``, never a path."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
@@ -153,7 +153,7 @@ class HttpMetrics:
         )  # fmt: skip
 
     def expect(self, route: str, method: str, status: int) -> None:
-        """Let the series begin at 0."""
+        """Start the series at 0."""
         self.requests.labels(route, method, str(status))
         self.seconds.labels(route, method)
 
@@ -164,7 +164,7 @@ class HttpMetrics:
 
 
 class DependencyMetrics:
-    """Which dependencies of a role answer, as it knows by now."""
+    """Which dependencies of a role answer, as far as it knows."""
 
     def __init__(self, registry: CollectorRegistry, dependencies: Sequence[str]) -> None:
         self.up = Gauge(
@@ -175,14 +175,14 @@ class DependencyMetrics:
             self.up.labels(dependency)
 
     def set(self, dependency: str, up: bool) -> None:
-        """What is known of one; what is not one of them is a part of the role itself, and left out."""
+        """Record the state of one; parts of the role itself, which are not dependencies, are ignored."""
         if dependency in self._dependencies:
             self.up.labels(dependency).set(up)
 
 
 @dataclass(frozen=True)
 class Stratum:
-    """Places and samples of one stratum of the buffer, and the part of the samples that one subject holds."""
+    """Capacity and samples of one stratum of the buffer, and the largest fraction that belongs to one subject."""
 
     name: str
     capacity: int
@@ -192,7 +192,7 @@ class Stratum:
 
 @dataclass(frozen=True)
 class SharedState:
-    """The figures that all roles share, at one moment. Times in seconds since the epoch.
+    """The metrics of shared state, at one moment. Times in seconds since the epoch.
 
     ``quality`` is by metric, predictor, version and slice; ``recent`` by metric, predictor and slice; ``rollbacks`` by
     result.
@@ -209,17 +209,17 @@ class SharedState:
 
 
 class SharedStateCollector(Collector):
-    """Exports what ``read`` returns at each scrape; nothing, when it returns ``None`` because the store is away."""
+    """Exports what ``read`` returns at each scrape; nothing when it is ``None``: the store is unavailable."""
 
     def __init__(self, read: Callable[[], SharedState | None]) -> None:
         self._read = read
 
     def describe(self) -> Iterable[Metric]:
-        """The families without figures, so that registering one reads nothing."""
+        """The families without values, so that registering one reads nothing."""
         return list(_families(SharedState()))
 
     def collect(self) -> Iterable[Metric]:
-        """The families with the figures of now."""
+        """The families with the current values."""
         state = self._read()
         return () if state is None else list(_families(state))
 

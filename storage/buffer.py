@@ -165,17 +165,17 @@ _THRESHOLDS = sa.text("""
 """)
 
 
-Place = tuple[str, str]
+StratumSubject = tuple[str, str]
 """Stratum and subject."""
 
 
 class Buffer:
     """The pool of samples, written by any number of workers.
 
-    ``capacities`` are the places of each stratum; the first use writes them, and they hold for all. Growing keeps a
-    stratum's κ, shrinking raises it at the next trim. ``scoring_configs`` describe what the keys of each stratum are
+    ``capacities`` are the sizes of the strata in rows; the first use writes them, and they hold for all. Growing keeps
+    a stratum's κ, shrinking raises it at the next trim. ``scoring_configs`` describe what the keys of each stratum are
     made with; where the buffer's differ nothing is stored, and every call raises Unavailable until `Rescoring` has run.
-    ``subject_capacities`` are the rows of each stratum that a subject may hold: all, or changed as places are.
+    ``subject_capacities`` are the rows of each stratum that a subject may hold: all, or changed as capacities are.
     ``topic_id`` is that of the topic whose partitions are flushed. Safe to be used by several threads, a partition
     being flushed by one at a time.
     """
@@ -197,7 +197,7 @@ class Buffer:
         self._labels = list(label_table(positive_from))
         self._thresholds: AdmissionThresholds | None = None
         self._preparing = Lock()
-        self._untrimmed: dict[int, set[Place]] = {}
+        self._untrimmed: dict[int, set[StratumSubject]] = {}
         self._counts: dict[int, quality.Held] = {}
 
     def thresholds(self) -> AdmissionThresholds:
@@ -208,7 +208,7 @@ class Buffer:
             return self._thresholds
 
     def persist(self, flush: Flush) -> None:
-        """Store a flush, all of it or nothing, and trim if that is nobody else's work just now.
+        """Store a flush, all of it or nothing, and trim unless another worker is trimming.
 
         Raises Fenced when the partition is another worker's; Unavailable when it may or may not have been stored:
         try again with the same flush, which is then stored once. The number of queries does not depend on how many
@@ -224,12 +224,12 @@ class Buffer:
                 self._store(connection, flush, list(first.values()))
             if first:
                 staging.keep(connection)
-                places = {(offer.stratum, offer.sample.subject) for offer in first.values()}
-                if self._trim(connection, places, wait=False) is None:
-                    self._untrimmed[flush.partition] = places
+                pairs = {(offer.stratum, offer.sample.subject) for offer in first.values()}
+                if self._trim(connection, pairs, wait=False) is None:
+                    self._untrimmed[flush.partition] = pairs
 
     def trim(self) -> bool:
-        """Give up all but the largest keys of each stratum and subject; True if any was. Waits for a trim elsewhere.
+        """Evict all but the largest keys of each stratum and subject; True if any row was. Waits for a trim elsewhere.
 
         With no writer at work the buffer is then a function of all that was offered: see `Reservoir`.
         """
@@ -251,17 +251,17 @@ class Buffer:
         self._counts[flush.partition] = quality.add(
             connection, self._topic_id, flush, self._counts.get(flush.partition)
         )
-        if not offers:  # else a trim follows, and looks
+        if not offers:  # else a trim follows, and reads them
             self._thresholds = self._read_thresholds(connection)
 
     def _prepare(self) -> AdmissionThresholds:
         row = tables.strata
-        places = sorted(self._capacities.items())
+        capacities = sorted(self._capacities.items())
         bounds = self._subject_capacities
         write = insert(row).values(
             [
                 {"stratum": name, "capacity": n, "rule": self._scoring_configs[name], "subject_capacity": bounds[name]}
-                for name, n in places
+                for name, n in capacities
             ]
         )
         write = write.on_conflict_do_update(
@@ -271,7 +271,7 @@ class Buffer:
         with transaction(self._engine) as connection:
             wait_for(connection, Right.TRIM)
             connection.execute(write)
-            # Whoever ended between a flush and its trim has left its subjects' rows; a smaller bound lets more go.
+            # A worker that ended between a flush and its trim has left surplus rows; a smaller bound evicts more.
             connection.execute(_TRIM_EVERY_SUBJECT)
             return self._read_thresholds(connection)
 
@@ -308,29 +308,29 @@ class Buffer:
         }
         connection.execute(_CORRECT, columns | {"labels": self._labels})
 
-    def _trim(self, connection: sa.Connection, places: Collection[Place] | None, *, wait: bool) -> int | None:
-        """Trim, and say how many rows went; None when another worker has the right and ``wait`` is not wanted."""
+    def _trim(self, connection: sa.Connection, pairs: Collection[StratumSubject] | None, *, wait: bool) -> int | None:
+        """Trim and return the number of rows deleted; None if another worker is trimming and ``wait`` is False."""
         with connection.begin():
             if wait:
                 wait_for(connection, Right.TRIM)
             elif not try_for(connection, Right.TRIM):
                 return None
-            gone = trim(connection, places)
+            deleted = trim(connection, pairs)
             thresholds = self._read_thresholds(connection)
         self._thresholds = thresholds
-        return gone
+        return deleted
 
 
-def trim(connection: sa.Connection, places: Collection[Place] | None = None) -> int:
+def trim(connection: sa.Connection, pairs: Collection[StratumSubject] | None = None) -> int:
     """Trim every stratum, in a transaction that has the right to; how many rows went.
 
-    Before that the subjects of ``places`` go down to their bound, or all that are above it.
+    Before that the subjects of ``pairs`` go down to their bound, or all that are above it.
     """
     connection.execute(_BY_INDEX)
-    if places is None:
+    if pairs is None:
         gone = connection.scalar(_TRIM_EVERY_SUBJECT)
     else:
-        strata, subjects = zip(*places, strict=True) if places else ((), ())
+        strata, subjects = zip(*pairs, strict=True) if pairs else ((), ())
         gone = connection.scalar(_TRIM_TOUCHED_SUBJECTS, {"strata": list(strata), "subjects": list(subjects)})
     gone = int(gone or 0) + int(connection.scalar(_TRIM_STRATA) or 0)
     connection.execute(_FORGET)

@@ -1,4 +1,4 @@
-"""The buffer as its readers see it: a draw to train on, figures by stratum, one sample explained.
+"""Read the buffer: a draw to train on, statistics by stratum, one sample explained.
 
 Every answer comes from one snapshot, and rows at or below the threshold of their stratum or subject, which the next
 trim deletes, are not seen.
@@ -48,8 +48,8 @@ class Draw:
 
     ``label`` and ``outcome`` know the actions that came late. ``probability`` is the chance of being held: a mean over
     the stream is estimated with weights 1/probability. ``key`` is not among the columns: nothing may depend on it.
-    ``stored`` rises with the time of storing; ``cut`` is its largest value at the moment of the draw, whatever was
-    asked for: what a later draw ``newer_than`` this cut brings is fresh.
+    ``stored`` rises with the time of storing; ``watermark`` is its largest value at the moment of the draw:
+    rows that a later draw returns for ``newer_than`` this watermark are fresh.
     """
 
     samples: list[Sample]
@@ -63,7 +63,7 @@ class Draw:
     stratum: list[str]
     estimator: list[str]
     model: list[str]
-    cut: int
+    watermark: int
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -106,10 +106,10 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class StratumStats:
-    """A stratum's places, rows and κ (−∞ while nothing was turned away), and (Σ1/p)²/Σ1/p² of its rows.
+    """A stratum's capacity, rows and κ (−∞ while nothing was rejected), and (Σ1/p)²/Σ1/p² of its rows.
 
-    ``rule`` says what its keys are made with. One subject may hold ``subject_capacity`` rows;
-    ``largest_subject_share`` is the part of the rows that one holds, at most the bound where all places are taken.
+    ``rule`` describes what its keys are made with. One subject may hold ``subject_capacity`` rows;
+    ``largest_subject_share`` is the part of the rows that one holds, at most the bound once the stratum is full.
     """
 
     name: str
@@ -160,7 +160,7 @@ class Held:
 
 
 class BufferReader:
-    """Reads the buffer; changes nothing, and waits for nobody."""
+    """Reads the buffer: changes nothing and takes no locks."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -170,7 +170,7 @@ class BufferReader:
         chosen = _keys.c.stratum != HOLDOUT if strata is None else _keys.c.stratum.in_(strata)
         wanted = _ROWS.where(_READABLE, chosen, _keys.c.stored > newer_than).order_by(_keys.c.id)
         with transaction(self._engine, "REPEATABLE READ") as connection:
-            cut = int(connection.scalar(sa.select(sa.func.coalesce(sa.func.max(_keys.c.stored), 0))) or 0)
+            watermark = int(connection.scalar(sa.select(sa.func.coalesce(sa.func.max(_keys.c.stored), 0))) or 0)
             rows = connection.execute(wanted).all()
 
         def floats(name: str) -> NDArray[np.float64]:
@@ -190,7 +190,7 @@ class BufferReader:
             stratum=[row.stratum for row in rows],
             estimator=[row.estimator for row in rows],
             model=[row.model for row in rows],
-            cut=cut,
+            watermark=watermark,
         )
 
     def trainable(self, at_most: int) -> int:
@@ -205,7 +205,7 @@ class BufferReader:
             return int(connection.scalar(sa.select(sa.func.count()).select_from(rows.subquery())) or 0)
 
     def stats(self) -> BufferStats:
-        """Places, rows and thresholds. Reads the narrow table only."""
+        """Capacities, rows and thresholds. Reads the narrow table only."""
         one_by = sa.func.exp(-sa.func.least(0.0, _keys.c.m, _keys.c.log_weight - _KAPPA))
         of_subjects = (
             sa.select(
@@ -223,7 +223,7 @@ class BufferReader:
         def summed(name: str) -> sa.ColumnElement[float]:
             return sa.cast(sa.func.coalesce(sa.func.sum(of_subjects.c[name]), 0), sa.Double).label(name)
 
-        figures = (
+        statistics = (
             sa.select(
                 _strata.c.stratum,
                 _strata.c.capacity,
@@ -239,7 +239,7 @@ class BufferReader:
             .group_by(_strata.c.stratum)
         )
         with transaction(self._engine) as connection:
-            rows = sorted(connection.execute(figures).all(), key=lambda row: _place(row.stratum))
+            rows = sorted(connection.execute(statistics).all(), key=lambda row: _order(row.stratum))
         return BufferStats(
             capacity=sum(row.capacity for row in rows),
             items=sum(int(row.items) for row in rows),
@@ -281,7 +281,7 @@ class BufferReader:
                 yield Held(items, ([_explained(row) for row in rows] for rows in found.partitions()))
 
     def page(self, stratum: str | None = None, after: str = "", limit: int = 100) -> tuple[list[Explained], str | None]:
-        """At most ``limit`` rows, or as many as 4 MiB hold, whose ids follow ``after``; and the id to go on after.
+        """At most ``limit`` rows, or as many as 4 MiB hold, whose ids follow ``after``; and the id to continue after.
 
         That is None at the end. Without a stratum all but the holdout; NotFound where there is none of that name.
         """
@@ -291,7 +291,7 @@ class BufferReader:
         with transaction(self._engine, "REPEATABLE READ") as connection:
             names = connection.scalars(sa.select(_strata.c.stratum)).all()
             if stratum is not None and stratum not in names:
-                known = ", ".join(sorted(names, key=_place)) or "none yet"
+                known = ", ".join(sorted(names, key=_order)) or "none yet"
                 raise NotFound(f"the buffer has no stratum {stratum!r}; it has {known}")
             size = 0
             with connection.execution_options(yield_per=20).execute(wanted) as found:
@@ -330,8 +330,8 @@ def _sample(row: Any) -> Sample:
     return msgspec.structs.replace(_decode(row.sample), actions=row.actions, rating=rating)
 
 
-def _place(stratum: str) -> tuple[int, str]:
-    """Where a stratum is told of."""
+def _order(stratum: str) -> tuple[int, str]:
+    """The position of a stratum in reports."""
     return (STRATA.index(stratum) if stratum in STRATA else len(STRATA), stratum)
 
 

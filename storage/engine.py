@@ -1,6 +1,6 @@
-"""Connections to Postgres, and the one place where its failures become ours.
+"""Connections to Postgres, and the translation of its failures into errors of Weir.
 
-Knows nothing of what is stored. Every other module of this room speaks to the database inside a `transaction`.
+Knows nothing of what is stored. Every other module of this package uses the database inside a `transaction`.
 """
 
 import re
@@ -37,7 +37,7 @@ _SETTINGS = {
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
     "timezone": "UTC",
     "jit": "off",  # compiling took 0.5 s for statements that run in milliseconds
-    # A host that vanishes says no goodbye: without these its locks would be held for hours.
+    # A host that vanishes closes no connection: without these its locks would be held for hours.
     "tcp_keepalives_idle": "20",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "4",
@@ -63,7 +63,7 @@ def create_engine(url: str, *, application_name: str = "weir", pool_size: int = 
         max_overflow=pool_size,
         pool_timeout=CONNECT_SECONDS,
         json_serializer=_json,
-        pool_pre_ping=True,  # a restart of the server costs nobody a failed transaction
+        pool_pre_ping=True,  # a restart of the server fails no transaction
     )
     given = {name.replace("-", "_").lower() for name in _OPTION.findall(str(parsed.query.get("options", "")))}
     ours = {name: value for name, value in _SETTINGS.items() if name not in given}  # those of the URL win
@@ -103,7 +103,7 @@ def _json(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """A figure of numpy as Python's own."""
+    """A scalar of numpy as a Python number."""
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} cannot be stored as JSON")
@@ -111,7 +111,7 @@ def _plain(value: object) -> object:
 
 @contextmanager
 def session(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A connection of the pool, for several transactions in a row; begin and end them with ``connection.begin()``.
+    """A connection of the pool, for several transactions in a row; start and end them with ``connection.begin()``.
 
     Raises Unavailable when the database does not answer, or refuses for now; whether a COMMIT that failed so took
     effect is then not known.
@@ -132,7 +132,7 @@ def transaction(engine: sa.Engine, isolation: Literal["REPEATABLE READ"] | None 
 
 @contextmanager
 def reported(engine: sa.Engine) -> Iterator[None]:
-    """Turn the driver's failures into Unavailable: all that trying again later can mend."""
+    """Turn the driver's failures into Unavailable: everything that a later retry can fix."""
     try:
         yield
     except PoolTimeout as error:
@@ -159,7 +159,7 @@ def reported(engine: sa.Engine) -> Iterator[None]:
 
 
 def address_of(engine: sa.Engine) -> str:
-    """Which database, for a person; without user and password."""
+    """The database's address for messages; without user and password."""
     return f"Postgres at {engine.url.host or 'localhost'}:{engine.url.port or 5432}/{engine.url.database or ''}"
 
 

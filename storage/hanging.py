@@ -1,4 +1,4 @@
-"""Ask a database whether it answers at all, and let nobody wait for one that hangs instead of refusing.
+"""Probe whether a database answers at all, and end waits for one that hangs instead of refusing.
 
 A stopped server's kernel still takes connections and acknowledges bytes, so no time-out of TCP or of the server helps.
 """
@@ -23,7 +23,7 @@ class HangProbe:
 
     From a call without an answer until one with an answer, connections that wait for one are shut down, which ends
     their statements as those of a lost server, and none is opened: callers see Unavailable and try again. How long a
-    statement takes is not looked at, so a migration goes on as long as the server answers others.
+    statement takes is not checked, so a migration continues as long as the server answers others.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
@@ -39,7 +39,7 @@ class HangProbe:
     def __call__(self) -> str | None:
         """None when the database answers, else why not.
 
-        Raises :class:`Unavailable` when it refuses this connection: whoever works with it sees whether it refuses all.
+        Raises :class:`Unavailable` when it refuses this connection: its users see whether it refuses all.
         """
         try:
             hangs = not self._answers()
@@ -60,7 +60,7 @@ class HangProbe:
         self._forget()
 
     def _answers(self) -> bool:
-        """Whether the server says anything in time; raises ``psycopg.Error`` when that is no."""
+        """Whether the server answers in time; raises ``psycopg.Error`` when it refuses."""
         try:
             if self._connection is None:
                 self._connection = self._connect()
@@ -82,7 +82,7 @@ class HangProbe:
             raise psycopg.OperationalError(f"nothing came within {ANSWER_SECONDS:g} s")
 
     def _opened(self, connection: Any, _record: object) -> None:
-        # A descriptor of our own: the driver's may be closed, and its number be another's, while we look at it.
+        # A descriptor of our own: the driver's may be closed, and its number be another's, while this one is used.
         own = socket.socket(fileno=os.dup(connection.pgconn.socket))
         with self._changing:
             self._sockets[connection] = own

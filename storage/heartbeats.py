@@ -54,7 +54,7 @@ class Assigned:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The version that a process serves, and as of which entry of the log.
+    """The version that a process uses, and as of which entry of the log.
 
     ``swap``: ``none`` before the first version, ``loading`` while another one is fetched, ``serving``, or ``refused``
     when the active version cannot be served (``trouble`` gives the reason) and an earlier one is.

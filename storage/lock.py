@@ -17,7 +17,7 @@ _SPACE = 0x57454952  # "WEIR": keeps our locks apart from those of others in the
 
 
 class Right(IntEnum):
-    """What an advisory lock stands for; its second number."""
+    """What an advisory lock protects; its second number."""
 
     MIGRATE = 1
     TRIM = 2
@@ -31,12 +31,12 @@ def wait_for(connection: sa.Connection, right: Right) -> None:
 
 
 def share(connection: sa.Connection, right: Right) -> None:
-    """Take a lock until the transaction's end beside others who share it; waits for whoever has it alone."""
+    """Take a lock until the transaction's end, shared with others; waits for an exclusive holder."""
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock_shared(_SPACE, int(right))))
 
 
 def try_for(connection: sa.Connection, right: Right) -> bool:
-    """Take a lock until the transaction's end, if nobody has it."""
+    """Take a lock until the transaction's end, if it is free."""
     return bool(connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(_SPACE, int(right)))))
 
 
@@ -57,7 +57,7 @@ class TrainerLock:
     """The right to train, which one session at a time holds, on a connection of its own.
 
     `transaction` runs in that very session: what it commits, it commits as the holder. When the connection is lost the
-    right is lost with it, and `held` says so; `acquire` begins anew.
+    right is lost with it, and `held` is False; `acquire` starts again.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
@@ -66,7 +66,7 @@ class TrainerLock:
         self._one_at_a_time = Lock()  # a connection must not be used by two threads
 
     def acquire(self) -> bool:
-        """Take the right, if nobody else has it; does not wait."""
+        """Take the right if it is free; does not wait."""
         if self.held():
             return True
         with self._one_at_a_time, reported(self._engine):
@@ -122,7 +122,7 @@ class TrainerLock:
             self._drop()
 
     def _session(self) -> sa.Connection | None:
-        """The session that took the lock, if it lives: SQLAlchemy would open another one in its place, without it."""
+        """The session that took the lock, if it lives: SQLAlchemy would open another one instead, without it."""
         if self._connection is not None and self._connection.invalidated:
             self._drop()
         return self._connection

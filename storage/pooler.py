@@ -1,7 +1,7 @@
 """Refuse a connection pooler that gives each transaction another session.
 
 Locks, time-outs and prepared statements belong to a session. Behind such a pooler (PgBouncer with ``pool_mode =
-transaction``) they would be lost, or reach somebody else's transactions, without an error.
+transaction``) they would be lost, or reach other clients' transactions, without an error.
 """
 
 from collections.abc import Callable

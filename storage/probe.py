@@ -1,4 +1,4 @@
-"""Whether a server says anything, in a bounded time."""
+"""Whether a server answers in a bounded time."""
 
 import selectors
 from time import monotonic

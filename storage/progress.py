@@ -1,4 +1,4 @@
-"""How far each partition got, and who may say so: the epoch that fences workers which lost their partition."""
+"""How far each partition is decided, and the epoch that fences workers which lost their partition."""
 
 from dataclasses import dataclass
 from itertools import chain
@@ -14,14 +14,14 @@ from importance.partition_progress import Progress
 from storage import tables
 from storage.engine import address_of, transaction
 
-# A healthy transaction holds the row for milliseconds. Whoever holds it longer is a stopped process's session.
+# A healthy transaction holds the row for milliseconds. A longer holder is the session of a stopped process.
 _PATIENCE_SECONDS = 1.0
 _ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A partition in our hands: its new epoch, and where to go on; None where nothing was stored yet."""
+    """A claimed partition: its new epoch, and where to continue; None where nothing was stored yet."""
 
     partition: int
     epoch: int
@@ -30,7 +30,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A progress row, for people to look at."""
+    """A progress row, for display."""
 
     partition: int
     epoch: int
@@ -41,14 +41,14 @@ class Position:
 
 
 class Progresses:
-    """The progress rows of one topic. A topic that was deleted and made anew has another id, and begins at nothing."""
+    """The progress rows of one topic. A topic that was created again has another id and starts from zero."""
 
     def __init__(self, engine: sa.Engine, topic_id: UUID) -> None:
         self._engine = engine
         self._topic_id = topic_id
 
     def claim(self, partition: int, generation: int) -> Assignment:
-        """Raise the partition's epoch: from here on nobody else can store for it.
+        """Raise the partition's epoch: from here on no other worker can store for it.
 
         ``generation`` is the consumer group's. A later one wins whatever the order of arrival: Fenced when the
         partition was claimed in it. A session that holds the row for too long is ended.
@@ -82,8 +82,8 @@ class Progresses:
     def _end_holder(self, partition: int, generation: int) -> bool:
         """End the session whose transaction holds the row; True when there was one.
 
-        The row's xmax names that transaction, and only a transaction that runs has a session: unlike a remembered
-        process id, it cannot mean somebody else by now.
+        The row's xmax names that transaction, and only a transaction that runs has a session: unlike a stored
+        process id, it cannot belong to another process by now.
         """
         holder = sa.text("""
             SELECT pg_terminate_backend(a.pid) FROM progress p JOIN pg_stat_activity a ON a.backend_xid = p.xmax
@@ -103,7 +103,7 @@ class Progresses:
         return [Position(r.partition, r.epoch, r.generation, r.backend_pid, r.samples, _progress(r)) for r in found]
 
     def replace(self, position: Position, progress: Progress) -> None:
-        """Put ``progress`` in the place of what ``position`` holds, and fence every worker that claimed the partition.
+        """Replace what ``position`` holds with ``progress``, and fence every worker that claimed the partition.
 
         Raises :class:`Conflict` when the partition was claimed or has moved since ``position`` was read.
         """
@@ -118,17 +118,17 @@ class Progresses:
                 sa.update(row).where(ours, seen).values(epoch=row.c.epoch + 1, **_columns(progress))
             )
         if not moved.rowcount:
-            raise Conflict(f"partition {position.partition} was claimed or has moved meanwhile: look again")
+            raise Conflict(f"partition {position.partition} was claimed or has moved meanwhile: read it again")
 
     def acknowledged(self) -> dict[int, int]:
-        """Partition → the offset at which reading begins again, of all that were ever stored for."""
+        """Partition → the offset at which reading resumes, of all that anything was stored for."""
         return {at.partition: at.progress.acknowledged for at in self.positions() if at.progress is not None}
 
 
 def advance(connection: sa.Connection, topic_id: UUID, flush: Flush) -> bool:
     """Move `next` by compare-and-set; False when this very flush was stored before. Raises Fenced.
 
-    Holds the row until the transaction ends, so that nobody else can store for the partition.
+    Holds the row until the transaction ends, so that no other worker can store for the partition.
     """
     row = tables.progress
     ours = (row.c.topic_id == topic_id) & (row.c.partition == flush.partition)
@@ -143,9 +143,9 @@ def advance(connection: sa.Connection, topic_id: UUID, flush: Flush) -> bool:
     found = connection.execute(sa.select(row.c.epoch, row.c.next).where(ours)).one_or_none()
     if found is not None and found.next == to.next != flush.old_next:
         return False
-    stands = "does not exist" if found is None else f"has epoch {found.epoch} and stands at offset {found.next}"
+    state = "does not exist" if found is None else f"has epoch {found.epoch} and is at offset {found.next}"
     raise Fenced(
-        f"partition {flush.partition} {stands}; this worker has epoch {flush.epoch} and stands at {flush.old_next}: "
+        f"partition {flush.partition} {state}; this worker has epoch {flush.epoch} and is at {flush.old_next}:  "
         "it lost the partition, and nothing was stored"
     )
 

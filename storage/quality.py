@@ -50,7 +50,7 @@ _WEEK_STATES = sa.text("""
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The arrays that a flush wrote, as they are for as long as `next` stands where that flush put it."""
+    """The arrays that a flush wrote, valid while `next` is where that flush put it."""
 
     next: int
     counts: dict[CountKey, Counts]
@@ -74,7 +74,7 @@ def add(connection: sa.Connection, topic_id: UUID, flush: Flush, before: Held | 
     arrays = [_stored(counts) for counts in total.values()]
     connection.execute(_WRITE, names | _columns(list(total)) | {"counts": arrays})
     blocks = [int(key.span.removeprefix(_BLOCK)) for key in missing if key.span.startswith(_BLOCK)]
-    if blocks:  # a block begins: another one has become too old
+    if blocks:  # a new block: an older one has expired
         connection.execute(_FORGET, names | {"block": max(blocks) - BLOCKS_KEPT})
     return Held(flush.progress.next, total)
 

@@ -1,4 +1,4 @@
-"""Model versions, which of them serves, and the log of every change of mind. Postgres is the truth about all three.
+"""Model versions, which of them is active, and the log of every change. Postgres is the source of truth.
 
 A change is one transaction that holds the pointer's row: the log grows by one entry, states and pointer follow. The log
 is append-only; a trigger refuses everything else.
@@ -49,7 +49,7 @@ FREEZES = (Kind.FREEZE, Kind.ROLLBACK)
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A model version: its files (``artifact``, ``sha256``), its figures, and what a key needs of it.
+    """A model version: its files (``artifact``, ``sha256``), its metrics, and what a key needs of it.
 
     ``statistics`` were measured once, at evaluation: the mean importance by estimator, and the like.
     """
@@ -66,7 +66,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """What serves now, as of entry ``sequence`` of the log."""
+    """The active version, as of entry ``sequence`` of the log."""
 
     sequence: int
     version: str
@@ -164,7 +164,7 @@ class Registry:
             connection.execute(sa.insert(tables.versions).values(values))
 
     def reject(self, version: str) -> None:
-        """Say that the gate refused a candidate."""
+        """Record that the gate refused a candidate."""
         with self._changing() as change:
             found = change.version(version)
             if found.state is not State.CANDIDATE:
@@ -172,7 +172,7 @@ class Registry:
             change.mark(version, State.REJECTED)
 
     def active(self) -> Active | None:
-        """What serves; None before the first promotion. One row by its key: may be asked every second."""
+        """The active version; None before the first promotion. One row by its key: cheap enough for every second."""
         pointer, versions = tables.pointer, tables.versions
         wanted = sa.select(pointer.c.sequence, pointer.c.frozen, versions.c.version, versions.c.artifact,
                            versions.c.sha256).join(versions, pointer.c.version == versions.c.version)  # fmt: skip
@@ -236,11 +236,11 @@ class Registry:
         reason: str,
         lock: TrainerLock | None = None,
     ) -> Entry:
-        """Let a version serve.
+        """Activate a version.
 
-        A trainer gives the ``expected_sequence`` of the log that its fine-tune began with, and its ``lock``: Conflict
+        A trainer gives the ``expected_sequence`` of the log that its fine-tune started with, and its ``lock``: Conflict
         when the log has grown since (a rollback in between wins) or training is frozen, Unavailable when the lock is
-        lost. An operator gives None: what they say holds now, frozen or not.
+        lost. An operator gives None: the change is made now, frozen or not.
         """
         with self._changing(lock) as change:
             found = change.version(version)
@@ -255,7 +255,7 @@ class Registry:
                 if found.state is not State.CANDIDATE:
                     raise Conflict(f"version {version} is {found.state}; only a candidate can be promoted by a trainer")
             if version == change.active:
-                raise Conflict(f"version {version} serves already: nothing was changed")
+                raise Conflict(f"version {version} is active already: nothing was changed")
             if change.active is not None:
                 change.mark(change.active, State.RETIRED)
             change.mark(version, State.ACTIVE)
@@ -274,7 +274,7 @@ class Registry:
             if not below:
                 raise Conflict(f"no version to roll back to: {_nothing_below(log, change.active)}")
             if to is not None and to == change.active:
-                raise Conflict(f"version {to} serves already: nothing was changed")
+                raise Conflict(f"version {to} is active already: nothing was changed")
             if to is not None and to not in below:
                 raise Conflict(
                     f"version {to} is not among those below the serving one ({', '.join(below)}): promote it instead"
@@ -290,7 +290,7 @@ class Registry:
         return self._set_frozen(True, actor, reason)
 
     def unfreeze(self, *, actor: str, reason: str) -> Entry:
-        """Let training go on."""
+        """Resume training."""
         return self._set_frozen(False, actor, reason)
 
     def _set_frozen(self, frozen: bool, actor: str, reason: str) -> Entry:

@@ -1,4 +1,4 @@
-"""An operator's wish that the model be trained, kept until a run was carried through. At most one waits."""
+"""An operator's request to train the model, kept until a run was completed. At most one waits."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,12 +12,12 @@ from storage import tables
 from storage.engine import transaction
 from storage.lock import Right, held_by_anyone
 
-# A run without an end goes on only while somebody has the right to train: else its trainer died.
+# A run without an end is running only while some trainer has the right to train: else its trainer died.
 _GOES_ON = sa.select(sa.exists().where(tables.training_runs.c.ended.is_(None)) & held_by_anyone(Right.TRAIN))
 
 
 class Requests:
-    """The wish, a row that is there or not; `Runs.finish` takes it away. ``clock`` gives seconds since the epoch."""
+    """The request, a row that exists or not; `Runs.finish` deletes it. ``clock`` gives seconds since the epoch."""
 
     def __init__(self, engine: sa.Engine, clock: Callable[[], float] = time) -> None:
         self._engine = engine
@@ -26,17 +26,17 @@ class Requests:
     def ask(self, actor: str, reason: str = "") -> bool:
         """Ask for a training; who asked and why is kept.
 
-        False when one is waited for or goes on already, but it is kept until that run was carried through; Conflict
+        False when one waits or runs already, but the request is kept until that run was completed; Conflict
         while training is frozen.
         """
         row = tables.training_requests
-        wish = insert(row).values(
+        request = insert(row).values(
             singleton=True, actor=actor, reason=reason, time=datetime.fromtimestamp(self._clock(), UTC)
         )
         with transaction(self._engine) as connection:
             if connection.scalar(sa.select(tables.pointer.c.frozen).with_for_update(read=True)):
                 raise Conflict("training is frozen: run 'weir models unfreeze' first")
-            is_new = connection.scalar(wish.on_conflict_do_nothing().returning(sa.true())) is not None
+            is_new = connection.scalar(request.on_conflict_do_nothing().returning(sa.true())) is not None
             return is_new and not connection.scalar(_GOES_ON)
 
     def waits(self) -> bool:

@@ -1,7 +1,7 @@
 """Score rows of the buffer again: a stratum whose keys are made otherwise now, or what one version scored.
 
-How a key and a chance follow from a new score is told by `importance.reservoir`. New scores are collected in a table of
-the session's own, while everybody goes on; then one transaction, alone with the buffer, puts all of them in place.
+`importance.reservoir` defines how a key and a chance follow from a new score. New scores are collected in a table of
+the session's own, while workers continue; then one transaction, alone with the buffer, puts all of them in place.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -90,7 +90,7 @@ _DISSOLVE = sa.text("""
 
 
 class Rescoring:
-    """Makes keys of the buffer anew, by ``policy`` and ``score``.
+    """Computes the keys of the buffer again, by ``policy`` and ``score``.
 
     ``scoring_configs`` describe what the new keys are made with, for every stratum that the buffer is to have. A
     process that ends on the way leaves each stratum either unchanged or done.
@@ -117,7 +117,7 @@ class Rescoring:
     def bring(self) -> dict[str, int]:
         """Score again what is `due`, and merge strata that are not wanted any more into those of their rows' labels.
 
-        Tells how many rows of which stratum were scored; does nothing where all is as it should be. Each stratum is
+        Returns how many rows of each stratum were scored; does nothing where all is as it should be. Each stratum is
         scored once: what a process of other rules takes back meanwhile stays `due`, or the two would never end.
         """
         scored = {name: self._rescore(name, only_if_due=True) for name in self.due()}
@@ -132,7 +132,7 @@ class Rescoring:
         return scored
 
     def stratum(self, name: str) -> int:
-        """Score a whole stratum again: κ begins anew, and the epoch is raised. How many rows it was."""
+        """Score a whole stratum again: κ is reset, and the epoch raised. Returns the number of rows."""
         return self._rescore(name, only_if_due=False)
 
     def _rescore(self, name: str, *, only_if_due: bool) -> int:
@@ -158,7 +158,7 @@ class Rescoring:
             return self._replace(connection, None)
 
     def _replace(self, connection: sa.Connection, stratum: str | None) -> int:
-        """Put the new scores in place, and let go what falls to its threshold, or has no weight any more."""
+        """Put the new scores in place, and evict what falls to its threshold or has no weight any more."""
         config = None if stratum is None else self._config_of(stratum)
         scored = int(connection.scalar(_REPLACE, {"stratum": stratum, "config": config}) or 0)
         buffer.trim(connection)
@@ -228,7 +228,7 @@ class Rescoring:
 
     @contextmanager
     def _alone(self, connection: sa.Connection) -> Iterator[None]:
-        """A transaction in which nobody else stores, corrects or trims; begun with a trim."""
+        """A transaction without concurrent stores, corrections or trims; it starts with a trim."""
         with connection.begin():
             wait_for(connection, Right.RESCORE)
             wait_for(connection, Right.TRIM)

@@ -38,7 +38,7 @@ _REQUEST = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A training run; ``ended`` and ``result`` are None while it goes on.
+    """A training run; ``ended`` and ``result`` are None while it runs.
 
     ``asked_by`` and ``asked_why``: the operator whose request it fulfils, if there is one, and the reason given.
     """
@@ -63,7 +63,7 @@ class Runs:
         self._clock = clock
 
     def start(self, trigger: str, inputs: Mapping[str, Any]) -> int:
-        """Note that a run began, what decided it, and the request that waits for it; returns its id."""
+        """Record the start of a run, what decided it, and the request that waits for it; returns its id."""
         row = tables.training_runs
         values = {"trigger": trigger, "inputs": dict(inputs), "started": self._now(), **_REQUEST}
         with transaction(self._engine) as connection:
@@ -80,7 +80,7 @@ class Runs:
             self._end(connection, ended, result=result, reasons=list(reasons), candidate=candidate)
 
     def abandon(self) -> None:
-        """End what nobody works on any more: to be called by the one that just got the right to train."""
+        """End the runs of trainers that died: to be called by the one that just got the right to train."""
         with transaction(self._engine) as connection:
             self._end(connection, sa.true(), result=RunResult.ABANDONED, reasons=["its trainer ended before it did"])
 

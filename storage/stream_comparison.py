@@ -1,4 +1,4 @@
-"""Rows of the buffer and the counts of the stream, of the same weeks and in one snapshot; what they say is compared by
+"""Rows of the buffer and the counts of the stream, of the same weeks and in one snapshot; they are compared by
 `importance.stream_comparison`.
 """
 

@@ -135,7 +135,7 @@ promotions = sa.Table(
     sa.CheckConstraint("kind IN ('promote', 'rollback', 'freeze', 'unfreeze')", name="promotion_log_kind"),
 )
 
-# One row: the lock that orders all writers of the log, and the cheap answer to "which version serves".
+# One row: the lock that orders all writers of the log, and the cheap answer to "which version is active".
 pointer = sa.Table(
     "model_pointer",
     metadata,
@@ -162,7 +162,7 @@ training_runs = sa.Table(
     sa.Column("asked_why", sa.Text),
 )
 
-# At most one row: an operator's wish for a training that nobody has taken up yet.
+# At most one row: an operator's request for a training that no run has fulfilled yet.
 training_requests = sa.Table(
     "training_requests",
     metadata,

@@ -19,7 +19,7 @@ from trainer import minilm
 from trainer import version_directory as versions
 from trainer.finetune import Optimisation, Progress, TrainingBatches, train
 from trainer.labelled import Labelled
-from trainer.memory import remember
+from trainer.memory import update_state
 from trainer.model import InteractionModel, PairClassifier, Shape
 from trainer.tokens import MAX_TOKENS, Tokens, item_text
 from trainer.validation import validate
@@ -51,8 +51,8 @@ def train_first(
     """Train on history, which must not hold the holdout's subjects, and write the version to ``into``.
 
     ``plain`` are those of it that the stratum uniform would get: what the estimators of this version are measured by.
-    Without ``base`` the built-in model begins from nothing, with a tokenizer of the history's items; else the version
-    in ``base`` (see `from_pretrained`) goes on. The classes are taken as they come: no reweighting.
+    Without ``base`` the built-in model starts from scratch, with a tokenizer of the history's items; else the version
+    in ``base`` (see `from_pretrained`) is trained further. The classes are taken as they come: no reweighting.
     """
     samples, labels = history.samples, history.labels
     if len(set(labels.tolist())) < 2:
@@ -65,7 +65,7 @@ def train_first(
     prepared = TrainingBatches(model.tokens.encode(samples), labels, np.ones(len(samples)), batches)
     tuned = train(model, prepared, training.optimisation, seed, progress)
     known = frozenset(sample.item for sample in samples)
-    first = remember(tuned, None, plain or Labelled((), np.empty(0, np.int64)))
+    first = update_state(tuned, None, plain or Labelled((), np.empty(0, np.int64)))
     return versions.save(replace(first, known_items=known), into)
 
 

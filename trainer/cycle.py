@@ -1,4 +1,4 @@
-"""One turn of learning: fine-tune a copy of the serving model, judge it on the holdout, measure what a key needs.
+"""One training cycle: fine-tune a copy of the active model, judge it on the holdout, measure what a key needs.
 
 A function of its arguments: rows in, a candidate and a decision out. Knows nothing of where either is kept.
 """
@@ -19,13 +19,13 @@ from trainer.finetune import FineTuning, TrainingRows, Tuned, fine_tune
 from trainer.forward import run
 from trainer.gate import Decision, GatePolicy, decide
 from trainer.labelled import Labelled
-from trainer.memory import remember, weights_of
+from trainer.memory import update_state, weights_of
 from trainer.version_directory import Model
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Held:
-    """What a candidate is judged on, and what its estimators remember and are measured by.
+    """What a candidate is judged on, and what its estimators' state and scale are made of.
 
     ``holdout`` never trains. ``uniform`` are samples of the stream kept without regard to importance, which selection
     does not rank: all that a key needs of a version is made of them.
@@ -37,9 +37,9 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Folders of the version that serves, and of the one to go on from.
+    """Directories of the active version, and of the one to continue from.
 
-    The two are the same unless the last candidate was not good enough yet: what it learned is not thrown away.
+    The two are the same unless the last candidate was not good enough yet: what it learned is kept.
     """
 
     serving: Path
@@ -48,7 +48,7 @@ class Start:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Candidate:
-    """A tuned model with what its estimators need, the gate's word on it, and its figures on the holdout."""
+    """A tuned model with what its estimators need, the gate's decision, and its metrics on the holdout."""
 
     tuned: Tuned
     decision: Decision
@@ -72,7 +72,7 @@ def learn(
     before = weights_of(base)
     tuned = fine_tune(base, rows, tuning, seed, stop=stop)
     if tuned.finished:
-        tuned = replace(tuned, model=remember(tuned, before, held.uniform))
+        tuned = replace(tuned, model=update_state(tuned, before, held.uniform))
     shown, candidate = predict(serving, holdout.samples), predict(tuned.model, holdout.samples)
     numbers = {subject: number for number, subject in enumerate({sample.subject for sample in holdout.samples})}
     subjects = np.array([numbers[sample.subject] for sample in holdout.samples], dtype=np.int64)

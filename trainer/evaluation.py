@@ -9,12 +9,12 @@ from importance import quality
 from importance.arrays import Floats, Integers
 from importance.errors import InvalidInput
 
-_MIN_PROBABILITY = 1e-7  # a log-loss is cut there: one sure mistake must not outweigh all else
+_MIN_PROBABILITY = 1e-7  # a log-loss is clipped there: one sure mistake must not outweigh all else
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Figures of n predictions; accuracy, precision, recall and F1 at a threshold of one half."""
+    """Metrics of n predictions; accuracy, precision, recall and F1 at a threshold of one half."""
 
     samples: int
     accuracy: float
@@ -28,10 +28,10 @@ class Evaluation:
 
 
 def evaluate(labels: Integers, prediction: Floats) -> Evaluation:
-    """The figures of P(label = 1) [n] against labels [n] in {0, 1}; both classes must appear.
+    """The metrics of P(label = 1) [n] against labels [n] in {0, 1}; both classes must appear.
 
-    >>> figures = evaluate(np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9]))
-    >>> figures.auc, figures.accuracy, round(figures.pr_auc, 4)
+    >>> found = evaluate(np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9]))
+    >>> found.auc, found.accuracy, round(found.pr_auc, 4)
     (0.75, 0.5, 0.8333)
     """
     if len(set(labels.tolist())) < 2:

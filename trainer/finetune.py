@@ -1,4 +1,4 @@
-"""Take a model some steps further on samples from the buffer, and keep Adam's moments for the next time.
+"""Fine-tune a model for some steps on samples from the buffer, and keep Adam's moments for the next time.
 
 Importance was applied when the samples were admitted; here it appears only as the loss weight a that undoes the draw.
 Knows nothing of where the samples come from, nor whether the result will be served.
@@ -54,7 +54,7 @@ class Optimisation:
 
 @dataclass(frozen=True, slots=True)
 class FineTuning:
-    """An increment: ``steps`` batches, of which ``fresh_share`` is newer than the last cut and the rest older."""
+    """An increment: ``steps`` batches, of which ``fresh_share`` is newer than the last watermark and the rest older."""
 
     steps: int = 32
     fresh_share: float = 0.5
@@ -73,7 +73,7 @@ class TrainingRows:
     """Samples to learn from, never of the holdout. All [n].
 
     ``labels`` as they are known now, ``weights`` a ≥ 0 over their mean in the buffer, then clipped: of mean 1 or less.
-    ``fresh`` newer than the last cut.
+    ``fresh`` newer than the last watermark.
     """
 
     samples: Sequence[Sample]
@@ -99,7 +99,7 @@ class TrainingBatches:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Tuned:
-    """The model after ``steps``; ``finished`` is false when it was told to stop before the last one.
+    """The model after ``steps``; ``finished`` is False when it was stopped before the last one.
 
     ``loss`` is the weighted mean over all steps, in nats, of each batch before the step it caused. ``met`` are the
     (query, item) numbers [m] of all batches' rows, in order, and ``right`` [m] whether the model was, on each.
@@ -129,9 +129,9 @@ def fine_tune(
         raise InvalidInput("there is nothing to train on: the buffer holds no training rows")
     rng = np.random.default_rng(seed)
     batches = list(mixed_batches(rows.fresh, tuning, rng))
-    used, places = np.unique(np.concatenate(batches), return_inverse=True)
+    used, positions = np.unique(np.concatenate(batches), return_inverse=True)
     encoded = model.tokens.encode([rows.samples[row] for row in used])
-    split = np.split(places, np.cumsum([len(batch) for batch in batches])[:-1])
+    split = np.split(positions, np.cumsum([len(batch) for batch in batches])[:-1])
     prepared = TrainingBatches(encoded, rows.labels[used], rows.weights[used], split)
     return train(model, prepared, tuning.optimisation, seed, progress, stop)
 
@@ -139,16 +139,16 @@ def fine_tune(
 def mixed_batches(fresh: NDArray[np.bool_], tuning: FineTuning, rng: np.random.Generator) -> Iterator[Indices]:
     """Row numbers of each batch: ``fresh_share`` of it from fresh rows, the rest from older ones.
 
-    Inside each part the draw is a shuffle, begun anew when it is used up. Where one part is empty, the other fills in.
+    Inside each part the draw is a shuffle, repeated when it is used up. Where one part is empty, the other fills in.
     """
     size = tuning.optimisation.batch_size
     parts = (np.flatnonzero(fresh), np.flatnonzero(~fresh))
-    fresh_places = round(size * tuning.fresh_share) if len(parts[1]) else size
+    fresh_rows = round(size * tuning.fresh_share) if len(parts[1]) else size
     if not len(parts[0]):
-        fresh_places = 0
+        fresh_rows = 0
     draws = [_endless(part, rng) for part in parts]
     for _ in range(tuning.steps):
-        taken = [_take(draws[0], fresh_places), _take(draws[1], size - fresh_places)]
+        taken = [_take(draws[0], fresh_rows), _take(draws[1], size - fresh_rows)]
         yield np.concatenate(taken)
 
 
@@ -195,7 +195,7 @@ def train(
 
 
 def _optimizer(model: Model, optimisation: Optimisation) -> torch.optim.AdamW:
-    """AdamW that goes on with the model's moments, where it has them."""
+    """AdamW that continues with the model's moments, where it has them."""
     optimizer = torch.optim.AdamW(
         model.network.parameters(),
         lr=optimisation.learning_rate or LEARNING_RATES[model.card.kind],
@@ -209,7 +209,7 @@ def _optimizer(model: Model, optimisation: Optimisation) -> torch.optim.AdamW:
 
 
 def _placed(value: Tensor | None, parameter: Tensor, part: str) -> Tensor:
-    """A copy beside its parameter; the count of steps stays on the CPU, as AdamW keeps it."""
+    """A copy on the device of its parameter; the count of steps stays on the CPU, as AdamW keeps it."""
     assert value is not None
     return value.clone() if part == "step" else value.clone().to(parameter.device)
 

@@ -24,7 +24,7 @@ MICRO_BATCH = 128
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Pass:
-    """What a model says of n samples: ``prediction`` P(label = 1) [n], and ``importance`` [n] by estimator.
+    """The outputs of a model for n samples: ``prediction`` P(label = 1) [n], and ``importance`` [n] by estimator.
 
     Straight from the network: what is not finite there is not finite here.
     """
@@ -33,7 +33,7 @@ class Pass:
     importance: dict[str, Floats]
 
     def repaired(self) -> tuple["Pass", NDArray[np.bool_]]:
-        """With ½ and 0 (the floor of the weight) in place of what is no finite number; and which samples [n] had any.
+        """With ½ and 0 (the floor of the weight) in place of values that are not finite; and which samples [n] had any.
 
         >>> seen, bad = Pass(np.array([0.2, np.nan]), {"loss": np.array([np.inf, 1.0])}).repaired()
         >>> seen.prediction.tolist(), seen.importance["loss"].tolist(), bad.tolist()
@@ -57,7 +57,7 @@ def run(
 ) -> Pass:
     """Predictions and scores in the order given; computed in batches of like length.
 
-    ``labels`` [n] are needed by the estimators that say so. ``uniform`` and the like cost nothing here. With
+    ``labels`` [n] are needed by estimators that declare it. ``uniform`` and the like cost nothing here. With
     ``autocast`` the network computes in bfloat16 where that is safe; the estimators compute in float32 all the same.
     """
     prediction = np.empty(len(encoded))

@@ -52,8 +52,8 @@ def decide(
     auc = paired_auc(labels, candidate, serving, subjects)
     bound = auc.lower(policy.alpha)
     passed = bound > -policy.margin
-    figures = f"AUC {auc.candidate:.4f} against {auc.serving:.4f}, difference {auc.difference:+.4f}, bound {bound:+.4f}"
-    reason = f"{figures}: {'above' if passed else 'not above'} -{policy.margin:g}"
-    if not passed and auc.difference > -policy.margin:  # on average good enough: the trainer goes on from such a one
+    metrics = f"AUC {auc.candidate:.4f} against {auc.serving:.4f}, difference {auc.difference:+.4f}, bound {bound:+.4f}"
+    reason = f"{metrics}: {'above' if passed else 'not above'} -{policy.margin:g}"
+    if not passed and auc.difference > -policy.margin:  # on average good enough: the trainer continues from such a one
         reason += "; too uncertain yet: the next fine-tune goes on from it, more holdout narrows it"
     return Decision(passed, reason, auc.difference, bound)

@@ -1,4 +1,4 @@
-"""Samples that somebody has labelled. Plain values."""
+"""Samples with their labels. Plain values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

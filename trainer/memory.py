@@ -1,4 +1,4 @@
-"""What a version carries for estimators, made when it is evaluated: see `importance.estimators.state`.
+"""The estimators' state in a version, made when it is evaluated: see `importance.estimators.state`.
 
 Everything here comes from training, or from samples of the stream that were kept without regard to importance. They
 are disjoint from what selection ranks, and from the holdout that the gate judges by.
@@ -39,28 +39,28 @@ def weights_of(model: Model) -> Weights:
     return {name: parameter.detach().clone() for name, parameter in model.network.named_parameters()}
 
 
-def remember(tuned: Tuned, before: Weights | None, plain: Labelled) -> Model:
-    """The tuned model with all that its estimators need, and their scores of ``plain`` samples.
+def update_state(tuned: Tuned, before: Weights | None, uniform: Labelled) -> Model:
+    """The tuned model with all that its estimators need, and their scores of ``uniform`` samples.
 
-    ``before`` are the weights that the training began with; a first version has none.
+    ``before`` are the weights that the training started from; a first version has none.
     """
     model, now = tuned.model, weights_of(tuned.model)
     met, right = torch.from_numpy(tuned.met), torch.from_numpy(tuned.right)
     state = count_forgotten(model.state.to("cpu"), met, right).to(model.device)
     average = None if before is None else _moved(model.average or before, now)
-    return measured(replace(model, average=average, earlier=before, state=state), plain)
+    return measured(replace(model, average=average, earlier=before, state=state), uniform)
 
 
-def measured(model: Model, plain: Labelled) -> Model:
-    """The model with what is made of half of the plain samples, and with its scores of the others.
+def measured(model: Model, uniform: Labelled) -> Model:
+    """The model with what is made of half of the uniform samples, and with its scores of the others.
 
-    A centre's own novelty is 0 and a fitted label's excess loss small: what was learned from says nothing of scores to
-    come. As it was where there are no samples.
+    A centre's own novelty is 0 and a fitted label's excess loss small: what was learned from does not predict later
+    scores. Unchanged where there are no samples.
     """
-    if not len(plain.samples):
+    if not len(uniform.samples):
         return model
-    rows = _spread(len(plain.samples), 2 * MEASURED)
-    encoded, labels = model.tokens.encode([plain.samples[row] for row in rows]), plain.labels[rows]
+    rows = _spread(len(uniform.samples), 2 * MEASURED)
+    encoded, labels = model.tokens.encode([uniform.samples[row] for row in rows]), uniform.labels[rows]
     every = np.arange(len(rows))
     learned, judged = every[::2], every[1::2] if len(rows) > 1 else every
     model = replace(model, state=_learned(model, encoded.rows(learned), labels[learned]))
@@ -77,7 +77,7 @@ def _moved(average: Weights, now: Weights) -> Weights:
 
 
 def _learned(model: Model, encoded: Encoded, labels: NDArray[np.int64]) -> State:
-    """The state with the holdout layer, validation gradient, direction (where it can be told) and centres of these."""
+    """The state with the holdout layer, validation gradient, direction (where it is defined) and centres of these."""
     final = model.network.final
     bias = torch.zeros_like(final.weight[:, :1]) if final.bias is None else final.bias.unsqueeze(1)
     start = torch.cat([final.weight, bias], dim=1).detach()
@@ -119,16 +119,16 @@ def _scores(model: Model, encoded: Encoded, labels: NDArray[np.int64]) -> dict[s
 def _tried(
     model: Model, encoded: Encoded, labels: NDArray[np.int64], estimator: Estimator
 ) -> NDArray[np.float64] | None:
-    """The scores by an estimator; None where it does not cover this network, which whoever asks for it is told."""
+    """The scores by an estimator; None where it does not cover this network, which is reported on use."""
     try:
         return run(model, encoded, labels, [estimator]).importance[estimator.name]
     except InvalidInput:
         return None
 
 
-def _spread(count: int, most: int) -> NDArray[np.int64]:
-    """At most so many row numbers of ``count``, evenly spread."""
-    return np.linspace(0, count - 1, min(most, count)).round().astype(np.int64)
+def _spread(count: int, limit: int) -> NDArray[np.int64]:
+    """At most ``limit`` row numbers of ``count``, evenly spread."""
+    return np.linspace(0, count - 1, min(limit, count)).round().astype(np.int64)
 
 
 def _joined(parts: Sequence[Forward]) -> Forward:

@@ -36,7 +36,7 @@ class Shape:
     max_tokens: int = 32
     dropout: float = 0.1
     special_ids: tuple[int, ...] = field(default=(0, 2, 3))
-    """Padding, [CLS] and [SEP]: tokens that are no words of item or query."""
+    """Padding, [CLS] and [SEP]: tokens that belong to neither item nor query."""
 
 
 class InteractionModel(nn.Module):

@@ -1,4 +1,4 @@
-"""What a worker asks of the model: predictions and importance of a batch, by a version that can change between two.
+"""Score for a worker: predictions and importance of a batch, by a version that can change between two.
 
 Knows nothing of Kafka or of where versions come from: it is given directories.
 """
@@ -34,7 +34,7 @@ from trainer.version_directory import Model
 class Served:
     """A version that is ready to score: which estimators it can serve, and what its scores are measured by.
 
-    ``missing`` names the parts of the mixture that it cannot serve, for want of what they remember: of these nothing is
+    ``missing`` names the parts of the mixture that it cannot compute, for lack of state: of these nothing is
     known, so that every sample counts alike.
     """
 
@@ -47,7 +47,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class ScoringConfig:
-    """How worth is computed: the mixture, the fraction that is the top, and whether networks may compute in bfloat16.
+    """How importance is computed: the mixture, the top fraction, and whether networks may compute in bfloat16.
 
     Samples are labelled 1 from ``positive_from`` on.
     """
@@ -114,13 +114,13 @@ class Scorer:
         one, or a compared one), which makes the way back instant. `BadArtifact` leaves the served version as it was.
         """
         with self._swapping:
-            begun = perf_counter()
+            started = perf_counter()
             if self.version == version:
                 return 0.0
             fresh = self._in_memory(version) or self._ready(version, directory)
             with self._scoring:
                 self._previous, self._served = self._served, fresh
-            return perf_counter() - begun
+            return perf_counter() - started
 
     def score(self, samples: Sequence[Sample]) -> Scores:
         """Importance and predictions of samples, in order."""

@@ -1,4 +1,4 @@
-"""From samples to token ids: `[CLS] item text, price band [SEP] query [SEP]`, cut to a bounded length.
+"""From samples to token ids: `[CLS] item text, price band [SEP] query [SEP]`, truncated to a bounded length.
 
 Knows the wording of the input and how batches are padded; knows nothing of networks.
 """
@@ -24,7 +24,7 @@ PRICE_BANDS = 20
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Batch:
-    """Padded token ids of n pairs: ``ids``, ``types`` (0 item, 1 query) and ``mask`` (1 is no padding) are [n, T]."""
+    """Padded token ids of n pairs: ``ids``, ``types`` (0 item, 1 query) and ``mask`` (0 is padding) are [n, T]."""
 
     ids: Tensor
     types: Tensor
@@ -37,7 +37,7 @@ class Batch:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Encoded:
-    """Token ids of n pairs as a rectangle [n, longest], padded on the right; ``lengths`` [n] says how far each goes."""
+    """Token ids of n pairs as a rectangle [n, longest], padded on the right; ``lengths`` [n] in tokens."""
 
     ids: NDArray[np.int64]
     types: NDArray[np.int64]
@@ -128,7 +128,7 @@ def item_text(sample: Sample) -> str:
 
 
 def price_band(price: object) -> str:
-    """A word for a price: half an octave a band, whatever the currency; nothing where there is no price.
+    """A word for a price: half an octave a band, whatever the currency; empty without a price.
 
     >>> [price_band(price) for price in (0.42, 2.95, 1e9, None, "2.95", 0)]
     ['price3', 'price9', 'price19', '', '', '']

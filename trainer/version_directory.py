@@ -7,10 +7,10 @@
     tokenizer.json         its tokenizer: part of the version, since two trainings of one differ
     weir.json              the card: kind of network, input length, seed
     known_items.json       the items of the data that the first version was trained on
-    optimizer.safetensors  Adam's moments, which the next fine-tune goes on with (optional)
+    optimizer.safetensors  Adam's moments, which the next fine-tune continues with (optional)
     average.safetensors    the moving average of the versions' weights (optional)
     earlier.safetensors    the weights of the version before (optional)
-    state.safetensors      what estimators remember, and the scores that were measured at evaluation (optional); it
+    state.safetensors      the estimators' state, and the scores measured at evaluation (optional); it
                            names the weights it belongs to by their sha256
 
 Nothing in it can run code: no pickle, no remote code. What does not load is `BadArtifact`.
@@ -54,7 +54,7 @@ T = TypeVar("T")
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to be known before the files beside it can be read.
+    """What is to be known before the other files can be read.
 
     ``gradient_fallback``: whether gradient norms may be computed sample by sample where nothing faster covers them.
     """
@@ -121,11 +121,11 @@ def save(model: Model, directory: Path) -> Path:
         if tensors:
             save_file(_on_cpu(tensors), directory / name)
     (directory / _STATE).unlink(missing_ok=True)
-    remembered = model.state.parts() | {
+    stored = model.state.parts() | {
         _MEASURED + name: torch.from_numpy(scores).float() for name, scores in model.measured.items()
     }
-    if remembered:
-        save_file(_on_cpu(remembered), directory / _STATE, {"weights": sha256_of(directory / _WEIGHTS)})
+    if stored:
+        save_file(_on_cpu(stored), directory / _STATE, {"weights": sha256_of(directory / _WEIGHTS)})
     return directory
 
 
@@ -162,7 +162,7 @@ def _interaction(directory: Path, _: Card) -> InteractionModel:
 
 
 def _pair(directory: Path, card: Card) -> PairClassifier:
-    transformers.utils.logging.disable_progress_bar()  # a worker's log is no terminal
+    transformers.utils.logging.disable_progress_bar()  # a worker's log is not a terminal
     network, info = transformers.AutoModelForSequenceClassification.from_pretrained(
         directory, local_files_only=True, trust_remote_code=False, use_safetensors=True, output_loading_info=True
     )
@@ -176,18 +176,18 @@ def _optional(file: Path) -> Weights | None:
 
 
 def _of_network(file: Path, network: Network) -> Weights | None:
-    """Other weights of the same network, beside its own."""
+    """Auxiliary weights of the same network."""
     weights = _optional(file)
     if weights is None:
         return None
     own = {name: parameter.shape for name, parameter in network.named_parameters()}
     if {name: tensor.shape for name, tensor in weights.items()} != own:
-        raise BadArtifact(f"{file} holds no weights of the network beside it")
+        raise BadArtifact(f"{file} does not hold weights of this version's network")
     return {name: tensor.to(network.final.weight.device) for name, tensor in weights.items()}
 
 
 def _remembered(directory: Path, device: torch.device) -> tuple[State, dict[str, NDArray[np.float64]]]:
-    """What estimators remember, and the measured scores; both empty where the version has none."""
+    """The estimators' state and the measured scores; both empty where the version has none."""
     file = directory / _STATE
     if not file.exists():
         return State(), {}
@@ -198,7 +198,7 @@ def _remembered(directory: Path, device: torch.device) -> tuple[State, dict[str,
 
     tensors, belongs_to = _checked(file, read)
     if belongs_to != sha256_of(directory / _WEIGHTS):
-        raise BadArtifact(f"{file} belongs to other weights than those beside it")
+        raise BadArtifact(f"{file} does not belong to this version's weights")
     measured = {
         name.removeprefix(_MEASURED): tensor.double().numpy()
         for name, tensor in tensors.items()

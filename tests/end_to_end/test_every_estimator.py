@@ -30,7 +30,7 @@ from trainer.bootstrap import FirstTraining, train_first
 from trainer.device import use_threads
 from trainer.finetune import FineTuning, TrainingRows, fine_tune
 from trainer.labelled import Labelled
-from trainer.memory import remember, weights_of
+from trainer.memory import update_state, weights_of
 from weir.settings import Settings
 
 PATIENCE_SECONDS = 240.0
@@ -66,7 +66,9 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = versions.load(train_first(labelled, place / "first", labelled, FirstTraining(epochs=1)))
     before = weights_of(base)
     rows = TrainingRows(labelled.samples, labelled.labels, np.ones(900), np.ones(900, bool))
-    return versions.save(remember(fine_tune(base, rows, FineTuning(steps=4), seed=0), before, labelled), place / "v")
+    return versions.save(
+        update_state(fine_tune(base, rows, FineTuning(steps=4), seed=0), before, labelled), place / "v"
+    )
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ class LearningLoop:
         """Carry out a run and record how it ended."""
         started = monotonic()
         drawn = self._reader.draw()
-        run = self._runs.start(due.trigger, run_inputs(due, active.sequence, drawn.cut))
+        run = self._runs.start(due.trigger, run_inputs(due, active.sequence, drawn.watermark))
         outcome = Outcome(RunResult.FAILED, "an error ended it; see the log")
         try:
             outcome = self._training.carry_out(active, drawn, cut, run)

@@ -224,7 +224,7 @@ def test_what_cannot_be_is_one_line(weir: Weir, registry: Registry, prefix: str)
     register(registry, "v1")
     for words, said in [
         (("models", "show", "v9"), "no version v9"),
-        (("models", "promote", "v1"), "version v1 serves already"),
+        (("models", "promote", "v1"), "version v1 is active already"),
         (("models", "rollback", "--reason", "x"), "no version to roll back to"),
         (("buffer", "explain", "nothing"), "sample 'nothing' is not in the buffer"),
     ]:

@@ -23,7 +23,7 @@ def owner(engine: sa.Engine) -> Owner:
 
 def test_an_empty_buffer_gives_an_empty_draw(engine: sa.Engine, owner: Owner) -> None:
     drawn = BufferReader(engine).draw()
-    assert (len(drawn), drawn.cut, drawn.probability.shape, drawn.ids) == (0, 0, (0,), [])
+    assert (len(drawn), drawn.watermark, drawn.probability.shape, drawn.ids) == (0, 0, (0,), [])
 
 
 def test_the_holdout_is_drawn_only_by_name(engine: sa.Engine, owner: Owner) -> None:
@@ -75,11 +75,11 @@ def test_an_earlier_draw_limits_the_probability(engine: sa.Engine, owner: Owner)
 def test_fresh_is_what_was_stored_after_the_last_cut(engine: sa.Engine, owner: Owner) -> None:
     owner.flush([offer("a", 1.0), offer("b", 2.0)])
     first = BufferReader(engine).draw()
-    assert first.cut == max(first.stored)
+    assert first.watermark == max(first.stored)
     owner.flush([offer("c", 3.0), offer("held out", 3.0, HOLDOUT)])
-    fresh = BufferReader(engine).draw(newer_than=first.cut)
+    fresh = BufferReader(engine).draw(newer_than=first.watermark)
     assert fresh.ids == ["c"]
-    assert len(BufferReader(engine).draw(newer_than=fresh.cut)) == 0
+    assert len(BufferReader(engine).draw(newer_than=fresh.watermark)) == 0
 
 
 def test_a_draw_does_not_see_a_trim_that_comes_while_it_reads(

@@ -69,7 +69,7 @@ def test_a_flush_of_what_another_decided_is_not_stored(engine: sa.Engine, buffer
     owner = Owner(engine, buffer)
     behind = owner.prepare([offer("x", 1.0)])
     owner.flush([offer("a", 1.0), offer("b", 2.0)])
-    with pytest.raises(Fenced, match="stands at offset 2"):
+    with pytest.raises(Fenced, match="is at offset 2"):
         buffer.persist(behind)
     assert set(held(engine)) == {"a", "b"}
 
@@ -161,7 +161,7 @@ def test_progress_that_moved_or_was_claimed_meanwhile_is_not_replaced(engine: sa
     (before,) = progresses.positions()
     after = owner.flush([offer("b", 2.0)])
     for look in (before, progresses.positions()[0]):
-        with pytest.raises(Conflict, match=r"^partition 0 was claimed or has moved meanwhile: look again$"):
+        with pytest.raises(Conflict, match=r"^partition 0 was claimed or has moved meanwhile: read it again$"):
             progresses.replace(look, flush.progress)
         progresses.claim(0, generation=1)
     assert progresses.positions()[0].progress == after.progress

@@ -165,7 +165,7 @@ def test_a_rollback_may_name_its_target(registry: Registry) -> None:
 def test_a_rollback_to_the_version_that_serves_changes_nothing(registry: Registry) -> None:
     for version in ("v1", "v2", "v1"):
         promote(registry, version)
-    with pytest.raises(Conflict, match="v1 serves already"):
+    with pytest.raises(Conflict, match="v1 is active already"):
         rollback(registry, "v1")
     assert len(registry.log()) == 3
     assert not registry.frozen()
@@ -192,7 +192,7 @@ def test_an_operator_promotes_what_they_say_even_while_frozen(registry: Registry
     rollback(registry)
     promote(registry, "v2")
     assert registry.active() == Active(4, "v2", "artifact-2", "sha-2", frozen=True)
-    with pytest.raises(Conflict, match="serves already"):
+    with pytest.raises(Conflict, match="is active already"):
         promote(registry, "v2")
 
 

@@ -67,7 +67,7 @@ def test_a_closed_page_no_longer_listens(role: Role) -> None:
 
 def test_a_port_that_is_taken_is_said_in_one_line(role: Role) -> None:
     port = int(role.exporter.url.rpartition(":")[2])
-    with pytest.raises(InvalidInput, match=rf"no page can be served at 127\.0\.0\.1:{port}: .*; choose another port"):
+    with pytest.raises(InvalidInput, match=rf"cannot serve metrics at 127\.0\.0\.1:{port}: .*; choose another port"):
         Exporter(new_registry(), list, port=port)
 
 

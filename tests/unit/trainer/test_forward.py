@@ -22,7 +22,7 @@ from trainer.bootstrap import from_pretrained
 from trainer.finetune import FineTuning, Optimisation, TrainingRows, fine_tune
 from trainer.forward import passes, run, wearing
 from trainer.labelled import Labelled
-from trainer.memory import remember, weights_of
+from trainer.memory import update_state, weights_of
 from trainer.model import losses
 from trainer.version_directory import Model
 
@@ -59,7 +59,7 @@ def next_version(directory: Path, samples: list[Sample], labels: np.ndarray) -> 
     before = weights_of(base)
     rows = TrainingRows(samples, labels, np.ones(len(samples)), np.ones(len(samples), bool))
     tuned = fine_tune(base, rows, FineTuning(steps=3, optimisation=Optimisation(batch_size=16)), seed=0)
-    return remember(tuned, before, Labelled(samples[100:160], labels[100:160]))
+    return update_state(tuned, before, Labelled(samples[100:160], labels[100:160]))
 
 
 def scores(model: Model, name: str, samples: list[Sample], micro_batch: int = 128) -> np.ndarray:

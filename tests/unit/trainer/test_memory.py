@@ -39,7 +39,7 @@ def learned(start: Path, samples: list[Sample], labels: np.ndarray, measured_on:
     before = memory.weights_of(base)
     rows = TrainingRows(samples, labels, np.ones(len(samples)), np.ones(len(samples), bool))
     tuned = fine_tune(base, rows, FineTuning(steps, optimisation=Optimisation(batch_size=32)), seed=1)
-    return memory.remember(tuned, before, measured_on)
+    return memory.update_state(tuned, before, measured_on)
 
 
 @pytest.fixture(scope="module")
