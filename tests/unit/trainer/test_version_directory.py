@@ -66,7 +66,7 @@ def test_what_estimators_remember_survives_a_round_trip(first: Path, tmp_path: P
 def test_a_memory_of_other_weights_is_a_bad_artifact(first: Path, second: Path, tmp_path: Path) -> None:
     shutil.copytree(first, tmp_path / "bad")
     shutil.copy(second / "state.safetensors", tmp_path / "bad")
-    with pytest.raises(BadArtifact, match="belongs to other weights"):
+    with pytest.raises(BadArtifact, match="does not belong to this version's weights"):
         versions.load(tmp_path / "bad")
 
 
@@ -81,7 +81,7 @@ def test_a_version_saved_over_another_leaves_nothing_of_it(first: Path, tmp_path
 def test_auxiliary_weights_of_another_network_are_a_bad_artifact(first: Path, tmp_path: Path) -> None:
     shutil.copytree(first, tmp_path / "bad")
     save_file({"final.bias": torch.zeros(1)}, tmp_path / "bad" / "average.safetensors")
-    with pytest.raises(BadArtifact, match="no weights of the network"):
+    with pytest.raises(BadArtifact, match="not hold weights of this version"):
         versions.load(tmp_path / "bad", with_auxiliary=True)
 
 
