@@ -22,7 +22,7 @@ _HELD = sa.text("""
     SELECT k.log_weight, k.m, greatest(t.threshold, b.threshold) AS threshold,
            s.prediction, CAST(s.sample AS text) AS sample
     FROM buffer_keys k JOIN buffer_samples s USING (id) JOIN buffer_strata t USING (stratum)
-    LEFT JOIN buffer_subjects b USING (stratum, subject)
+    LEFT JOIN buffer_subjects b ON b.stratum = k.stratum AND b.subject = k.subject
     WHERE k.key > greatest(t.threshold, b.threshold) AND s.prediction IS NOT NULL
       AND CAST(s.sample ->> 'time_ms' AS bigint) >= :since_ms
     ORDER BY k.id
