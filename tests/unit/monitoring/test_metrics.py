@@ -1,8 +1,9 @@
-"""Every metric is documented, and shows what it was told."""
+"""Every metric is documented, and exports what was observed."""
 
 import re
 from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from monitoring.metrics import (
@@ -13,6 +14,7 @@ from monitoring.metrics import (
     Stratum,
     TrainerMetrics,
     WorkerMetrics,
+    new_registry,
 )
 from storage.runs import RESULTS
 
@@ -97,11 +99,11 @@ def test_every_label_value_of_a_counter_starts_at_0() -> None:
 
 
 def test_what_is_not_known_is_not_exported() -> None:
-    figures = [line for line in shared(SharedState()).splitlines() if not line.startswith("#")]
-    assert figures == ["weir_training_frozen 0.0"]
+    series = [line for line in shared(SharedState()).splitlines() if not line.startswith("#")]
+    assert series == ["weir_training_frozen 0.0"]
 
 
-def test_a_store_that_is_away_leaves_the_page_standing_without_its_figures() -> None:
+def test_while_the_store_is_unavailable_nothing_of_it_is_exported() -> None:
     assert shared(None) == ""
 
 
@@ -125,3 +127,137 @@ def test_no_values_are_no_observation() -> None:
     registry = CollectorRegistry()
     WorkerMetrics(registry).importance.observe_all([])
     assert registry.get_sample_value("weir_importance_count") == 0
+
+
+def test_no_metric_counts_in_milliseconds_or_percent() -> None:
+    assert [name for name in defined() if re.search(r"_(ms|milliseconds|percent|minutes)\b", name)] == []
+
+
+def test_every_gauge_of_the_shared_state_has_one_series_for_each_stratum() -> None:
+    lines = shared(STATE).splitlines()
+    for name in ("weir_buffer_items", "weir_buffer_capacity", "weir_buffer_largest_subject_share"):
+        assert [line.partition("{")[2].partition("}")[0] for line in lines if line.startswith(f"{name}{{")] == [
+            'stratum="holdout"',
+            'stratum="uniform"',
+        ]
+
+
+def test_the_largest_share_of_a_subject_and_the_time_of_activation_are_exported() -> None:
+    state = SharedState(strata=(Stratum("positive", 10, 4, 0.25),), activated_seconds=12.5)
+    lines = shared(state).splitlines()
+    assert 'weir_buffer_largest_subject_share{stratum="positive"} 0.25' in lines
+    assert "weir_model_activated_timestamp_seconds 12.5" in lines
+
+
+def test_quality_that_is_undefined_is_exported_as_nan() -> None:
+    lines = shared(SharedState(quality={("auc", "serving", "v1", "all"): float("nan")})).splitlines()
+    assert 'weir_model_quality{metric="auc",predictor="serving",slice="all",version="v1"} NaN' in lines
+
+
+def test_the_shared_state_is_read_again_at_each_scrape() -> None:
+    states = iter([SharedState(active_version="v1"), None, SharedState(active_version="v2")])
+    registry = CollectorRegistry()
+    registry.register(SharedStateCollector(lambda: next(states)))
+    scrapes = [re.findall(r'weir_model_info\{version="(\w+)"\}', generate_latest(registry).decode()) for _ in range(3)]
+    assert scrapes == [["v1"], [], ["v2"]]
+
+
+def test_a_label_value_is_escaped() -> None:
+    assert r'weir_buffer_items{stratum="country=\"a\\b\""} 1.0' in shared(
+        SharedState(strata=(Stratum('country="a\\b"', 2, 1),))
+    )
+
+
+def http() -> tuple[CollectorRegistry, HttpMetrics]:
+    registry = CollectorRegistry()
+    return registry, HttpMetrics(registry)
+
+
+def test_a_request_is_counted_by_route_method_and_status_and_its_time_by_route_and_method() -> None:
+    registry, metrics = http()
+    metrics.observe("/v1/models/{version}", "GET", 200, 0.25)
+    metrics.observe("/v1/models/{version}", "GET", 404, 0.5)
+    where = {"route": "/v1/models/{version}", "method": "GET"}
+    for status in ("200", "404"):
+        assert registry.get_sample_value("weir_http_requests_total", where | {"status": status}) == 1
+    assert registry.get_sample_value("weir_http_request_seconds_count", where) == 2
+    assert registry.get_sample_value("weir_http_request_seconds_sum", where) == 0.75
+
+
+def test_an_expected_request_has_a_series_at_0_before_it_comes() -> None:
+    registry, metrics = http()
+    metrics.expect("/v1/score", "POST", 200)
+    where = {"route": "/v1/score", "method": "POST"}
+    assert registry.get_sample_value("weir_http_requests_total", where | {"status": "200"}) == 0
+    assert registry.get_sample_value("weir_http_request_seconds_count", where) == 0
+
+
+def test_a_dependency_is_down_until_it_is_known_to_answer_and_again_when_it_fails() -> None:
+    registry = CollectorRegistry()
+    metrics = DependencyMetrics(registry, ("kafka", "storage"))
+
+    def up(dependency: str) -> float | None:
+        return registry.get_sample_value("weir_dependency_up", {"dependency": dependency})
+
+    assert (up("kafka"), up("storage")) == (0, 0)
+    metrics.set("kafka", True)
+    assert (up("kafka"), up("storage")) == (1, 0)
+    metrics.set("kafka", False)
+    assert up("kafka") == 0
+
+
+def test_a_part_of_the_role_itself_is_not_exported_as_a_dependency() -> None:
+    registry = CollectorRegistry()
+    DependencyMetrics(registry, ("kafka",)).set("model", True)
+    assert registry.get_sample_value("weir_dependency_up", {"dependency": "model"}) is None
+
+
+def test_a_new_registry_reports_the_process_and_nothing_of_weir() -> None:
+    names = {family.name for family in new_registry().collect()}
+    assert {"process_cpu_seconds", "process_resident_memory_bytes", "process_open_fds"} <= names
+    assert not any(name.startswith("weir_") for name in names)
+
+
+def test_two_registries_do_not_share_counts() -> None:
+    first, second = CollectorRegistry(), CollectorRegistry()
+    WorkerMetrics(first).events.labels("click", "accepted").inc()
+    WorkerMetrics(second)
+    labels = {"type": "click", "outcome": "accepted"}
+    assert first.get_sample_value("weir_events_total", labels) == 1
+    assert second.get_sample_value("weir_events_total", labels) == 0
+
+
+@pytest.mark.parametrize("name", ["weir_scoring_seconds", "weir_training_seconds", "weir_rollback_seconds"])
+def test_a_histogram_has_rising_buckets_that_end_at_infinity(name: str) -> None:
+    registry = CollectorRegistry()
+    WorkerMetrics(registry)
+    TrainerMetrics(registry)
+    bounds = [
+        float(sample.labels["le"])
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == f"{name}_bucket"
+    ]
+    assert bounds == sorted(set(bounds))
+    assert bounds[-1] == float("inf")
+
+
+def test_a_value_on_a_bound_is_counted_in_the_bucket_of_this_bound() -> None:
+    registry = CollectorRegistry()
+    WorkerMetrics(registry).importance.observe_all([0.3, 0.3, 0.30001])  # 0.3 and 1.0 are neighbouring bounds
+    cumulated = [registry.get_sample_value("weir_importance_bucket", {"le": bound}) for bound in ("0.1", "0.3", "1.0")]
+    assert cumulated == [0, 2, 3]
+
+
+def test_a_trainer_exports_a_series_for_each_result_it_may_report() -> None:
+    registry = CollectorRegistry()
+    TrainerMetrics(registry, ("promoted", "failed")).training_runs.labels("failed").inc()
+    found = {result: registry.get_sample_value("weir_training_runs_total", {"result": result})
+             for result in ("promoted", "failed", "rejected")}  # fmt: skip
+    assert found == {"promoted": 0, "failed": 1, "rejected": None}
+
+
+def test_rollbacks_are_a_counter_by_result() -> None:
+    text = shared(SharedState(rollbacks={"done": 3}))
+    assert "# TYPE weir_rollbacks_total counter" in text
+    assert 'weir_rollbacks_total{result="done"} 3.0' in text
