@@ -19,7 +19,7 @@ __all__ = ["NAMES", "Dataset", "check_name", "open_dataset"]
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that is no data set: InvalidInput, which tells those that are."""
+    """Refuse an unknown data set: InvalidInput, which names the known ones."""
     if name not in NAMES:
         raise InvalidInput(f"data set is {name!r}; it must be one of {', '.join(NAMES)}")
 
@@ -33,7 +33,7 @@ def open_dataset(
 ) -> Dataset:
     """Find a data set by name; one that no package carries is looked for in ``data_dir``, else downloaded.
 
-    ``progress`` is told what is being done, how far it is, and how far it goes. Raises InvalidInput for a name that is
+    ``progress`` is called with the step, how far it is, and how far it goes. Raises InvalidInput for a name that is
     none, NotFound where the data are not here and cannot be fetched.
     """
     check_name(name)

@@ -26,7 +26,7 @@ DEPARTMENTS = ("PRODUCE", "FLORAL", "GARDEN CENTER")  # what they sell has seaso
 
 
 def mapping(seed: int) -> Mapping:
-    """January 2017 is history; the stream begins with February."""
+    """January 2017 is history; the stream starts with February."""
     return Mapping(
         prefix=NAME,
         seed=seed,

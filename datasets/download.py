@@ -52,12 +52,12 @@ def fetch(
 
 
 def _continue(source: Source, part: Path, progress: Callable[[str, int, int], None] | None, timeout: float) -> None:
-    """Ask for what is missing; a server that sends everything instead begins the file anew."""
+    """Ask for what is missing; a server that sends everything instead starts the file again."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with httpx.stream("GET", source.url, headers=headers, timeout=timeout, follow_redirects=True) as response:
         if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # nothing is missing, or the checksum will say so
+            return  # nothing is missing, or the checksum will not fit
         response.raise_for_status()
         is_rest = response.status_code == httpx.codes.PARTIAL_CONTENT
         have = have if is_rest else 0

@@ -28,7 +28,7 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 @dataclass(frozen=True)
 class EventsFile:
-    """Sorted events; ``name`` is a hash of what they say, the same for the same events in the same order."""
+    """Sorted events; ``name`` is a hash of their content, the same for the same events in the same order."""
 
     name: str
     count: int

@@ -58,7 +58,7 @@ DEFAULT: Final = Layout()
 
 
 def read_layout(columns: Sequence[str], known: Sequence[str], positive: str | None, delimiter: str | None) -> Layout:
-    """The layout that the options say; ``known`` are the columns that may be named.
+    """The layout that the options describe; ``known`` are the columns that may be named.
 
     >>> read_layout(["text=title"], ["text", "label"], None, ";")
     Layout(columns={'text': 'title'}, positive=None, delimiter=';')

@@ -32,7 +32,7 @@ ORIGINALS = ("online+retail.zip", "online_retail.zip", "Online Retail.xlsx")
 
 
 def mapping(seed: int) -> Mapping:
-    """December 2010 is history; the stream begins with January 2011."""
+    """December 2010 is history; the stream starts with January 2011."""
     return Mapping(prefix=NAME, seed=seed, stream_start_ms=_milliseconds(STREAM_START))
 
 
@@ -61,7 +61,7 @@ def find(data_dir: Path | None, home: Path) -> Path | None:
 def lines(table: Path) -> Iterator[Line]:
     """Sales (a positive quantity and price, a product's code) and cancellations by a known customer, in file order.
 
-    The shop's clock is read as UTC. Raises InvalidInput for a file that is no such table.
+    The shop's clock is read as UTC. Raises InvalidInput for a file without such a table.
     """
     for order, item, text, quantity, time_ms, price, customer, country in _rows(table):
         cancels = order.startswith("C")

@@ -35,9 +35,9 @@ _ORIGINALS = (
 )
 SOURCES = {name: Source(f"{ORIGIN}/{name}", sha256, size) for name, size, sha256 in _ORIGINALS}
 STREAM_START_MS = int(datetime(2019, 11, 25, tzinfo=UTC).timestamp()) * 1_000  # the first of seven days is history
-CLICK_AFTER_MS = 3_000  # the log says that there was a click, not when
+CLICK_AFTER_MS = 3_000  # the log records that there was a click, not when
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_WORD = 4  # hex digits of a hash that make a word: they tell all values of a feature apart, and fit the model's input
+_WORD = 4  # hex digits of a hash that make a word: they distinguish all values of a feature, and fit the model's input
 
 
 def locate(
@@ -87,7 +87,7 @@ def _shown(row: Mapping[str, Any], text: str, seed: int) -> Shown:
     return Shown(
         id=f"{NAME}-{seed}-{visit}",
         time_ms=(row["timestamp"] - _EPOCH) // timedelta(milliseconds=1),
-        subject=visit,  # users were taken out: each impression stands for itself
+        subject=visit,  # users were taken out: each impression is a subject of its own
         query=" ".join(row[f"user_feature_{number}"][:_WORD] for number in range(4)),
         item=f"{row['campaign']}-{row['item_id']}",
         text=text,

@@ -22,7 +22,7 @@ TRAINING_COLUMNS = ("text", "label", "query", "subject", "group", "item")
 """Columns that a first training reads; all but the first two may be absent."""
 
 
-def _untold(_what: str, _done: int, _total: int) -> None:
+def _unreported(_what: str, _done: int, _total: int) -> None:
     """For a caller that shows no progress."""
 
 
@@ -43,7 +43,7 @@ class Pairs:
         return [query or text for query, text in zip(self.queries, self.texts, strict=True)]
 
 
-def read_pairs(file: Path, layout: Layout, others: Sequence[str] = (), progress: OnProgress = _untold) -> Pairs:
+def read_pairs(file: Path, layout: Layout, others: Sequence[str] = (), progress: OnProgress = _unreported) -> Pairs:
     """The columns ``text`` and ``label``, and where they exist ``query`` and the others, which must be complete."""
     found = read_columns(file, ("text", "label"), ("query", *others), layout, progress)
     texts = _texts(_complete(found["text"], "text", file), "text", file)
@@ -55,10 +55,10 @@ def read_pairs(file: Path, layout: Layout, others: Sequence[str] = (), progress:
     )
 
 
-def training_samples(file: Path, layout: Layout, progress: OnProgress = _untold) -> list[Sample]:
+def training_samples(file: Path, layout: Layout, progress: OnProgress = _unreported) -> list[Sample]:
     """The rows as a model learns them; a purchase is positive whatever the label rule.
 
-    Whose sample one is says the column ``subject``, else ``group``; without both all rows of a query, else of a text,
+    The subject is the column ``subject``, else ``group``; without both all rows of a query, else of a text,
     count as one subject's, so that none is on both sides of the holdout.
     """
     pairs = read_pairs(file, layout, TRAINING_COLUMNS[3:], progress)
@@ -75,7 +75,7 @@ def read_columns(
     needed: Sequence[str],
     optional: Sequence[str] = (),
     layout: Layout | None = None,
-    progress: OnProgress = _untold,
+    progress: OnProgress = _unreported,
 ) -> dict[str, list[Any]]:
     """The needed columns, and those of the optional ones that exist, whole; with a layout all that it names, too."""
     called = {name: layout.called(name) if layout else name for name in (*needed, *optional)}

@@ -1,8 +1,8 @@
 """From a shop's order lines to interactions: what was shown a moment before, what was bought, what came back.
 
-A shop records sales, not impressions. Each bought product becomes an impression that a purchase answers, beside
+A shop records sales, not impressions. Each bought product becomes an impression that a purchase answers, next to
 products that were in the catalogue and not in the order, drawn with a recorded probability. Price and text come for
-both from the catalogue as it was known before that day; taken from the order line, they would give the label away.
+both from the catalogue as it was known before that day; taken from the order line, they would reveal the label.
 
 Pure: knows nothing of files or of Kafka. Everything random is drawn from the seed and the order's number, so that one
 order's draws do not depend on the orders before it.
@@ -20,7 +20,7 @@ from importance.sample import Action
 
 DAY_MS = 86_400_000
 MINUTE_MS = 60_000
-HESITATION_MS = 3_000  # from an impression to its purchase, and on to a return; less than half a place in the minute
+HESITATION_MS = 3_000  # from an impression to its purchase, and on to a return; less than half a slot of the minute
 DRAWN_PER_BOUGHT = 2
 HALF_LIFE_DAYS = 14.0
 
@@ -51,7 +51,7 @@ class Product(NamedTuple):
 
 
 class Mapping(NamedTuple):
-    """How lines become interactions. ``prefix`` begins every id; days before ``stream_start_ms`` are history.
+    """How lines become interactions. ``prefix`` starts every id; days before ``stream_start_ms`` are history.
 
     ``on_sale_days``: products not sold for so many days are neither drawn nor shown; None shows the whole catalogue.
     ``habits``: how many of the customer's most bought products follow the order's last ones in the context.
@@ -78,7 +78,7 @@ def interactions(lines: Iterable[Line], mapping: Mapping) -> Iterator[Shown | An
     known = _Known()
     bought: dict[tuple[str, str], Shown] = {}
     for day, of_day in groupby(lines, key=lambda line: line.time_ms // DAY_MS):
-        known.begin(day, mapping.on_sale_days)
+        known.start(day, mapping.on_sale_days)
         orders: dict[str, list[Line]] = {}
         for line in of_day:
             orders.setdefault(line.order, []).append(line)
@@ -117,8 +117,8 @@ class _Known:
     counts: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     landmark_ms: int | None = None
 
-    def begin(self, day: int, on_sale_days: int | None) -> None:
-        """A day begins: only what was sold in the last ``on_sale_days`` before it is on sale."""
+    def start(self, day: int, on_sale_days: int | None) -> None:
+        """Start a day: only what was sold in the last ``on_sale_days`` before it is on sale."""
         since = -1 if on_sale_days is None else day - on_sale_days
         self.items = [item for item, last in self.last_sold.items() if last >= since]
         self.on_sale = frozenset(self.items)
@@ -146,21 +146,21 @@ class _Known:
 
 
 def _slates(basket: Sequence[Line], known: _Known, mapping: Mapping) -> Iterator[Shown]:
-    """For some of an order's known products: the product and those drawn beside it, in the order's minute.
+    """For some of an order's known products: the product and those drawn with it, in the order's minute.
 
     ``propensity``: 1 for a bought product (shown by construction), else the chance of being among those drawn; so it
     separates the classes. ``popularity``: orders that held the product, each halved every 14 days, as counted just
     before this order.
     """
     order, _, _, _, start_ms, customer, country, *_ = basket[0]
-    places = mapping.shown_per_order if start_ms >= mapping.stream_start_ms else mapping.shown_per_order_in_history
+    slots = mapping.shown_per_order if start_ms >= mapping.stream_start_ms else mapping.shown_per_order_in_history
     put_in = list(dict.fromkeys(line.item for line in basket))
     candidates = [index for index, item in enumerate(put_in) if item in known.on_sale]
     rng = Random(f"{mapping.seed}/{order}")  # noqa: S311 - a draw to repeat, not a secret
-    chosen = sorted(rng.sample(candidates, min(places, len(candidates))))
+    chosen = sorted(rng.sample(candidates, min(slots, len(candidates))))
     texts = {line.item: line.text for line in basket}
     habits = [item for item, _ in known.habits[customer].most_common(mapping.habits)] if customer else []
-    slot_ms = MINUTE_MS // places
+    slot_ms = MINUTE_MS // slots
     delay_ms = rng.randrange(slot_ms // 2)
     for number, index in enumerate(chosen):
         drawn, chance = _draw(known.items, put_in, len(known.items) - len(candidates), rng)

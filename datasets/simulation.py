@@ -1,6 +1,6 @@
 """A made-up gift shop for machines without data: lines like a real shop's, so that the same code runs on them.
 
-Nothing measured on it says anything about a real shop; its name is in every id and in every product's code. Tastes (how
+Nothing measured on it holds for a real shop; its name is in every id and in every product's code. Tastes (how
 much a word is liked) wander from day to day, themes have their season, products come and go, and a basket stays mostly
 within a theme: a frozen model goes stale, and the context helps.
 """
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from datasets.shop import DAY_MS, MINUTE_MS, Line, Mapping
 
 NAME = "simulation"
-ABOUT = "simulation: a made-up shop drawn from a seed; no figure from it says anything about a real one"
+ABOUT = "simulation: a made-up shop drawn from a seed; no metric from it holds for a real one"
 START_MS = int(datetime(2010, 12, 1, tzinfo=UTC).timestamp()) * 1_000
 STREAM_START_MS = int(datetime(2011, 1, 1, tzinfo=UTC).timestamp()) * 1_000
 DAYS = 274  # to the end of August 2011, as long as the real stream

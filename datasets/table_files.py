@@ -86,7 +86,7 @@ class Source:
 
 @contextmanager
 def opened(file: Path, delimiter: str | None = None) -> Iterator[Source]:
-    """The file, open; refuses one that is not there or empty. What looks wrong in it may only be half written.
+    """The file, open; refuses one that is not there or empty. An apparent error may only be a half-written file.
 
     ``delimiter`` is what separates the fields of a CSV, by default a comma; no other file may have one.
     """
@@ -258,7 +258,7 @@ def _refuse_long(file: Path, name: str, column: Any, done: int) -> None:
 
 
 def _lengths(column: Any) -> Any:
-    """An array of the bytes of each value; None where the type says that all are short."""
+    """An array of the bytes of each value; None where the type guarantees that all are short."""
     import pyarrow as pa
     from pyarrow import compute, types
 

@@ -1,6 +1,6 @@
 """A table that is there whole or not at all: written next to its path under another name, and renamed.
 
-The name's end says the format: Parquet, CSV or JSONL. Memory does not grow with the table.
+The name's suffix is the format: Parquet, CSV or JSONL. Memory does not grow with the table.
 """
 
 import os
@@ -53,7 +53,7 @@ def writing(output: Path, schema: "pa.Schema") -> Iterator[Take]:
 
 
 def check_output(output: Path) -> Path:
-    """Where ``output`` will be: what a link stands for, and not the link. Refuses what could not be written."""
+    """The final path of ``output``, links resolved. Refuses what could not be written."""
     if output.is_dir():
         raise InvalidInput(f"{output} cannot be written: it is a directory; name a file in it")
     path = output.resolve()

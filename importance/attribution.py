@@ -64,7 +64,7 @@ class Join:
         reread = start.acknowledged < start.next
         self._event_time_ms = start.acknowledged_event_time_ms if reread else start.event_time_ms
         self._resume = start  # below start.next everything is decided already
-        # Half of the bound for what waits, half for what was decided and is still to be remembered.
+        # Half of the bound for what waits, half for the deduplication state of what is decided.
         self._reach = max(policy.max_remembered // 2, 1)
         self._acknowledgements = Acknowledgements(start, self._reach)
         self._ids: dict[str, int] = {}  # id -> own time
@@ -118,21 +118,21 @@ class Join:
         Offsets without a record are gaps (compaction, transaction markers). What was read before is skipped.
         ``wall_ms`` is the wall clock, which holds event time back: see ``ceilings.py``; None: nothing does.
         ``backfill``: the offsets of records that are sent late on purpose. They are never late: to them it is the time
-        at which they are read, as far as waiting and remembering go.
+        at which they are read, for waiting and deduplication.
         """
         decisions = Decisions(self.progress)
         start = max(self._position, first_offset)
         if end_offset <= start:
             return decisions
-        begin = bisect_left(records, start, key=_offset_of)
-        fresh = bisect_left(records, self._resume.next, lo=begin, key=_offset_of)
+        start_index = bisect_left(records, start, key=_offset_of)
+        fresh = bisect_left(records, self._resume.next, lo=start_index, key=_offset_of)
         unread = bisect_left(records, self._resume.read, lo=fresh, key=_offset_of)
         newest_ms = BEGINNING_OF_TIME_MS
         self._ceilings.at_clock(wall_ms)
         self._backfill = backfill
         if self._position < self._resume.next:
             stored = Decisions(self.progress)  # with the effects that these records had the first time
-            newest_ms = self._read(records[begin:fresh], stored)
+            newest_ms = self._read(records[start_index:fresh], stored)
             if end_offset >= self._resume.next:
                 self._move(self._resume.event_time_ms, stored)  # idle time that the records do not show
         self._position = end_offset
@@ -146,7 +146,7 @@ class Join:
         return self._conclude(decisions)
 
     def advance(self, event_time_ms: int) -> Decisions:
-        """Move event time from outside: the partition is read to its end, and the wall clock goes on."""
+        """Move event time from outside: the partition is read to its end, and the wall clock moves on."""
         decisions = Decisions(self.progress)
         if self._position >= self._resume.next:
             self._move(event_time_ms, decisions)
@@ -267,7 +267,7 @@ class Join:
                 del self._late[oldest]
 
     def _show(self, record: Waiting, decisions: Decisions) -> None:
-        """An impression begins to wait, with the actions that came before it."""
+        """Let an impression wait, with the actions that came before it."""
         impression = record.impression
         self._late.pop(impression.id, None)
         for orphan in self._orphans_of.pop(impression.id, ()):
@@ -314,11 +314,11 @@ class Join:
                 decisions.counts["action", "early"] += not orphan.taken
             self._orphans.popleft()
             if not orphan.taken:
-                self._give_up(orphan, decisions)
+                self._expire(orphan, decisions)
         self._set_alarm()
 
     def _set_alarm(self) -> None:
-        """Spare the hot loop the look at both queues: nothing is due before."""
+        """Precompute when the next entry is due, so that the hot loop need not check both queues."""
         self._alarm_ms = self._alarm_offset = _NEVER
         if self._waiting:
             head = self._waiting[0]
@@ -329,7 +329,7 @@ class Join:
             self._alarm_ms = min(self._alarm_ms, orphan.due_ms)
             self._alarm_offset = min(self._alarm_offset, orphan.offset + self._reach)
 
-    def _give_up(self, orphan: Orphan, decisions: Decisions) -> None:
+    def _expire(self, orphan: Orphan, decisions: Decisions) -> None:
         decisions.correct(Correction(orphan.impression, orphan.actions, orphan.rating))
         orphans = self._orphans_of[orphan.impression]
         orphans.pop(0)  # the oldest of its impression: they end in the order in which they came
@@ -394,9 +394,9 @@ def replay_partition(
     records: Sequence[Record], policy: Policy, partition: int = 0, until_ms: int | None = None
 ) -> Replayed:
     """Read a partition's whole content at once; then, if ``until_ms`` is given, let event time run to it."""
-    begin, end = (records[0][0], records[-1][0] + 1) if records else (0, 0)
-    join = Join(policy, partition, Progress.beginning(begin))
-    decisions = join.feed(begin, end, records)
+    first, end = (records[0][0], records[-1][0] + 1) if records else (0, 0)
+    join = Join(policy, partition, Progress.beginning(first))
+    decisions = join.feed(first, end, records)
     if until_ms is not None:
         decisions.extend(join.advance(until_ms))
     final = {sample.id: (sample.actions, sample.rating) for sample in decisions.samples}

@@ -20,7 +20,7 @@ OUTCOMES: Final = (
 
 
 class DeadRecord(msgspec.Struct, frozen=True):
-    """A record that is no event, or came too late, and why."""
+    """A record that is not a valid event, or came too late, and why."""
 
     offset: int
     reason: str
@@ -37,8 +37,8 @@ class LateImpression(msgspec.Struct, frozen=True, gc=False):
 class Decisions:
     """What reading some records decided, in order.
 
-    ``counts`` are of (event type or ``invalid``, outcome): ``accepted``; ``duplicate`` (its id is remembered);
-    ``late`` (an impression past the horizon, or an action that answers one); ``early`` (decided, or given up, because
+    ``counts`` are of (event type or ``invalid``, outcome): ``accepted``; ``duplicate`` (its id was seen);
+    ``late`` (an impression past the horizon, or an action that answers one); ``early`` (decided, or expired, because
     of a bound); ``dead``.
     """
 
@@ -72,7 +72,7 @@ class Decisions:
         self._corrections[correction.sample_id] = correction
 
     def forget_reading(self) -> None:
-        """Keep what was decided, not what became of each record read: that was counted and sent the first time."""
+        """Keep the decisions, drop the outcome of each record: that was counted and sent at the first reading."""
         early = self.counts["impression", "early"]
         self.counts = Counter({("impression", "early"): early} if early else {})
         self.dead, self.late = [], []

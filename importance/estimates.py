@@ -1,4 +1,4 @@
-"""What a buffer says of the whole stream it was drawn from: totals, means and shares, each with its interval.
+"""Estimate totals, means and shares of the whole stream from the buffer drawn from it, each with its interval.
 
 A row's inclusion probability p undoes the draw: Σ f/p estimates the sum of f over all that was offered, without bias
 (Horvitz & Thompson 1952), and V̂ = Σ f²(1 − p)/p² its variance: rows of one priority sample are uncorrelated (Duffield,
@@ -17,7 +17,7 @@ from importance.weights import effective_sample_size
 
 LEVEL = 0.95
 MIN_HITS = 20
-"""Rows that count towards an estimate, below which its interval says nothing."""
+"""Rows that count towards an estimate, below which its interval is not informative."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def share(chosen: Booleans, probability: Floats, level: float = LEVEL) -> Estima
     """The share of the stream that is ``chosen`` [n]: a mean of zeros and ones, with an interval inside [0, 1].
 
     Wilson's (1927), with the effective size n = μ(1 − μ)/V̂ and t_ν in place of the normal quantile. Where all rows are
-    alike V̂ cannot tell, and n = (Σ1/p)²/Σ1/p². Where all of the stream is held the share is known exactly.
+    alike V̂ is 0, and n = (Σ1/p)²/Σ1/p². Where all of the stream is held the share is known exactly.
 
     >>> found = share(np.arange(100) < 30, np.full(100, 0.5))
     >>> found.value, round(found.low, 3), round(found.high, 3)
@@ -101,7 +101,7 @@ def _ratio(values: Floats, probability: Floats) -> tuple[float, Floats]:
 
 def _positive(value: float, parts: Floats, hits: int, level: float, sure: bool) -> Estimate:
     """An estimate above 0 whose variance is the sum of ``parts``. Where that is 0 it is exact if all of the stream is
-    held (``sure``); else it says nothing of the rows that are not there.
+    held (``sure``); else nothing is known of the rows that are not held.
     """
     variance = float(parts.sum())
     if not variance:

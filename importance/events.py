@@ -177,8 +177,8 @@ _decode: Callable[[bytes], Impression | ActionEvent | Heartbeat] = msgspec.json.
     Impression | Click | AddToCart | Purchase | Return | Rated | Heartbeat
 ).decode
 
-# How msgspec's message begins, and the reason it means. Only beginnings: what follows may quote the sender.
-_BEGINNINGS: Final = (
+# The start of msgspec's message, and the reason it means. Only the start: what follows may quote the sender.
+_STARTS: Final = (
     ("Object missing", "missing_field"),
     ("Invalid enum value", "unknown_surface"),
     ("Invalid value", "unknown_type"),
@@ -213,7 +213,7 @@ def decode(
 ) -> Impression | ActionEvent | Heartbeat:
     """The event that a record's value holds. Raises :class:`InvalidEvent` for whatever is none.
 
-    ``fields`` says where a message of another make keeps what an event has.
+    ``fields`` maps the fields of a message of another format to those of an event.
 
     >>> decode(b'{"type": "heartbeat", "time": "2011-01-04T10:00:00+01:00"}', kafka_time_ms=1_700_000_000_000)
     Heartbeat(time_ms=1294131600000)
@@ -297,16 +297,16 @@ def _check_escapes(value: bytes) -> None:
 
 
 def _reason(message: str) -> str:
-    for beginning, reason in _BEGINNINGS:
-        if message.startswith(beginning):
+    for start, reason in _STARTS:
+        if message.startswith(start):
             return reason
     return "wrong_type" if " - at `$" in message else "not_object"
 
 
 def _reason_of_bad_json(value: bytes, message: str) -> str:
-    """``NaN`` and ``Infinity`` are no JSON, but common enough to be called what they are."""
-    place = re.search(r"\(byte (\d+)\)$", message)
-    if place and value.startswith((b"NaN", b"Infinity"), int(place[1])):
+    """``NaN`` and ``Infinity`` are not JSON, but common enough for an error of their own."""
+    found = re.search(r"\(byte (\d+)\)$", message)
+    if found and value.startswith((b"NaN", b"Infinity"), int(found[1])):
         return "not_finite"
     return "not_json"
 

@@ -1,4 +1,4 @@
-"""Is one model better than another on the same events? Paired tests, for the gate.
+"""Paired tests of whether one model is better than another on the same events, for the gate.
 
 DeLong's test for the difference of two AUCs, the exact test of McNemar for two accuracies, and a bootstrap by group
 for everything else. Numpy arrays in, frozen results out; randomness is passed in.
@@ -93,8 +93,8 @@ def _midranks_within(scores: Floats, chosen: Booleans) -> Floats:
 
 def _between(deviation: Floats, groups: Integers) -> float:
     """The variance of a sum of deviations that are independent between groups only."""
-    _, place = np.unique(groups, return_inverse=True)
-    sums = np.bincount(place, weights=deviation)
+    _, index = np.unique(groups, return_inverse=True)
+    sums = np.bincount(index, weights=deviation)
     if len(sums) < 2:
         raise InvalidInput("a variance between groups needs at least 2 of them; all events belong to one")
     return float(sums @ sums) * len(sums) / (len(sums) - 1)

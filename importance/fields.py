@@ -108,7 +108,7 @@ class Fields:
 
 
 class _Entries:
-    """What the entries of a mapping say, collected one by one."""
+    """The entries of a mapping, collected one by one."""
 
     def __init__(self) -> None:
         self.paths: dict[str, _Path] = {}
@@ -118,7 +118,7 @@ class _Entries:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing was said."""
+        """Whether there are no entries."""
         return not (self.paths or self._defaults or self._words)
 
     def add(self, entry: str) -> None:

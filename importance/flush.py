@@ -1,4 +1,4 @@
-"""What a worker stores in one transaction: how far a partition got, and everything that was decided on the way."""
+"""The content of one transaction of a worker: a partition's progress, and everything decided on the way."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class Flush:
     samples: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what could not be told from its own repetition: `next` alone says whether it was stored."""
+        """Refuse a flush that equals its repetition: `next` alone shows whether it was stored."""
         moved = self.progress.next - self.old_next
         if moved < 0:
             raise InvalidInput(f"partition {self.partition} would go back from {self.old_next} to {self.progress.next}")

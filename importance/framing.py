@@ -1,6 +1,6 @@
 """Values as a schema registry's serializers frame them: a zero byte, four bytes of schema id, the body.
 
-JSON is read behind the frame. Avro and Protobuf cannot be read without their schemas; they are only told apart.
+JSON is read behind the frame. Avro and Protobuf cannot be read without their schemas; they are only distinguished.
 """
 
 from typing import Final
@@ -14,7 +14,7 @@ _VARINT_BITS: Final = 64
 
 
 def unframed(value: bytes) -> bytes:
-    r"""The JSON text of a value that begins with a zero byte; raises :class:`InvalidEvent` for other formats.
+    r"""The JSON text of a value that starts with a zero byte; raises :class:`InvalidEvent` for other formats.
 
     >>> unframed(b'\x00\x00\x00\x00\x07{"type": "click"}')
     b'{"type": "click"}'

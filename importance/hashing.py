@@ -1,4 +1,4 @@
-"""Uniform numbers that belong to an id: the same in every process, and unknown to whoever lacks the salt.
+"""Uniform numbers that belong to an id: the same in every process, and unknown without the salt.
 
 Everything random about where a sample goes is drawn here. Knows nothing of samples or buffers.
 """
@@ -23,13 +23,13 @@ def uniforms(ids: Iterable[str], salt: str, purpose: str) -> Floats:
     """One number in the open interval (0, 1) for each id, independent between purposes.
 
     u = ((h >> 12) + ½) / 2⁵², h = blake2b-64 of the id, keyed by the salt and personalised by the purpose, read
-    big-endian. 52 bits, because with 53 the largest value rounds to 1. Keyed, so that nobody can aim an id at the
+    big-endian. 52 bits, because with 53 the largest value rounds to 1. Keyed, so that no producer can aim an id at the
     buffer; purposes (at most 16 bytes) keep the draw apart from the holdout and the holdout from the control arm.
 
     >>> uniforms(["a", "b", "a"], salt="s", purpose="draw").round(4).tolist()
     [0.8294, 0.7867, 0.8294]
     """
-    copy = blake2b(digest_size=8, key=salt.encode(), person=purpose.encode()).copy  # cheaper than to begin anew
+    copy = blake2b(digest_size=8, key=salt.encode(), person=purpose.encode()).copy  # cheaper than a new state
     digests = []
     for text in ids:
         state = copy()

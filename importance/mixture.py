@@ -1,4 +1,4 @@
-"""What a sample is worth, as it is written in a setting: one estimator, or a sum of several, guarded or not.
+"""Importance of a sample, as written in a setting: one estimator, or a sum of several, guarded or not.
 
 ``last_layer_norm`` · ``rho+entropy`` · ``0.5*entropy+0.5*novelty``. Knows the estimators by name only; no torch.
 """
@@ -47,7 +47,7 @@ class Mixture:
     """One or more parts. A single one is the raw score; of several each is divided by its own mean first.
 
     The means are those that were measured when the model version was evaluated, so that a score is a function of
-    sample and version. A part whose mean is 0, or was not measured, tells nothing yet: it counts as 1 for every sample.
+    sample and version. A part whose mean is 0, or was not measured, is not known yet: it counts as 1 for every sample.
     With ``guarded`` the whole is multiplied by p_holdout(y | x), which is small where a label is probably wrong.
     """
 
@@ -132,7 +132,7 @@ def _factor(text: str, whole: str) -> float:
 
 
 def check_name(name: str) -> None:
-    """Refuse what is no estimator's key."""
+    """Refuse an unknown estimator."""
     if name not in NAMES:
         close = get_close_matches(name, NAMES, n=1)
         hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(NAMES)}"

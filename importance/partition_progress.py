@@ -1,4 +1,4 @@
-"""How far a partition got: what is decided, and what need not be read again. Knows nothing of events or samples."""
+"""Progress of a partition: what is decided, and what need not be read again. Knows nothing of events or samples."""
 
 from collections import deque
 from typing import Final
@@ -14,9 +14,9 @@ Ceiling = tuple[int, int]
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """Two places in a partition, each with the event time just before the record that lies there.
+    """Two offsets of a partition, each with the event time just before the record at it.
 
-    ``next`` is the first offset that is not decided. After a restart reading begins at ``acknowledged``: what lies
+    ``next`` is the first offset that is not decided. After a restart reading starts at ``acknowledged``: what lies
     between the two fills the memory again, and has no other effect. ``read`` is the first offset that was never read:
     what lies below is counted already, and its dead letters are sent. ``ceilings`` are those by which it was read.
     """

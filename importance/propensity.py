@@ -18,7 +18,7 @@ class Exposure:
     """How n rows came to be shown. All [n].
 
     ``propensity``: q, the chance of being shown at its position, NaN where none was recorded; ``position``: 0 where
-    none was. ``clip``: the most that 1/q may be, from 1, where propensity says nothing.
+    none was. ``clip``: the most that 1/q may be, from 1, where no propensity was recorded.
     """
 
     propensity: Floats
@@ -38,7 +38,7 @@ class Exposure:
 
         Inverse propensity (Horvitz & Thompson 1952), truncated (Ionides 2008) and self-normalised (Swaminathan &
         Joachims 2015). The mean is weighed by ``mass`` ≥ 0 [n], what the rows count for otherwise. It is of one
-        position, for q is of an item at a place: so each place keeps the mass with which it was logged, and rows
+        position, for q is of an item at a position: so each position keeps the mass with which it was logged, and rows
         without a propensity keep theirs.
 
         >>> Exposure(np.array([0.5, 0.25, 0.1, np.nan]), np.array([1, 1, 2, 2]), clip=3.0).weights(np.ones(4)).tolist()
@@ -47,15 +47,15 @@ class Exposure:
         weights = np.ones(len(mass))
         known = ~np.isnan(self.propensity)
         inverse, own = np.minimum(1.0 / self.propensity[known], self.clip), mass[known]
-        _, place = np.unique(self.position[known], return_inverse=True)
-        logged, weighted = np.bincount(place, own), np.bincount(place, own * inverse)
+        _, index = np.unique(self.position[known], return_inverse=True)
+        logged, weighted = np.bincount(index, own), np.bincount(index, own * inverse)
         mean = np.divide(weighted, logged, out=np.ones(len(logged)), where=logged > 0)
-        weights[known] = inverse / mean[place]
+        weights[known] = inverse / mean[index]
         return weights
 
 
 def exposure(samples: Sequence[Sample], clip: float) -> Exposure:
-    """What the samples' impressions said of how they were shown."""
+    """The propensities and positions that the samples' impressions recorded."""
     return Exposure(
         np.array([np.nan if sample.propensity is None else sample.propensity for sample in samples], np.float64),
         np.array([sample.position or 0 for sample in samples], np.int64),

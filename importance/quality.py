@@ -1,6 +1,6 @@
 """How good predictions were, from counts that add up: predictions by label and bin, 1,000 bins of equal width.
 
-Counts add over workers, restarts and spans of time, so no prediction has to be kept. Figures are exact up to a bin.
+Counts add over workers, restarts and spans of time, so no prediction has to be kept. Metrics are exact up to a bin.
 """
 
 from collections.abc import Sequence
@@ -66,13 +66,13 @@ def week_of(time_ms: int) -> str:
 
 
 def monday_ms(week: str) -> int:
-    """The event time at which the span of a week begins.
+    """The event time at which the span of a week starts.
 
     >>> monday_ms("week:2011-01-03")
     1294012800000
     """
-    began = datetime.strptime(week, "week:%Y-%m-%d").replace(tzinfo=UTC)
-    return (began - _EPOCH) // timedelta(milliseconds=1)
+    start = datetime.strptime(week, "week:%Y-%m-%d").replace(tzinfo=UTC)
+    return (start - _EPOCH) // timedelta(milliseconds=1)
 
 
 def block_of(offset: int) -> str:
@@ -133,10 +133,10 @@ def tally_segments(
         return {}
     cells = np.asarray(labels, dtype=np.int64) * BINS + bin_of(scores.prediction)
     weeks = _week_index(np.fromiter((sample.time_ms for sample in samples), np.int64, len(samples)))
-    places = [(s.partition, week, segments.of(s.attributes)) for s, week in zip(samples, weeks.tolist(), strict=True)]
+    slices = [(s.partition, week, segments.of(s.attributes)) for s, week in zip(samples, weeks.tolist(), strict=True)]
     rows: dict[tuple[int, int, str], list[int]] = {}
-    for row, place in enumerate(places):
-        rows.setdefault(place, []).append(row)
+    for row, slice_ in enumerate(slices):
+        rows.setdefault(slice_, []).append(row)
     return {
         CountKey(partition, _week(week), SERVING, scores.model, segment): np.bincount(
             cells[chosen], minlength=2 * BINS

@@ -5,19 +5,19 @@ A sample of importance weight w and event time t gets, once and for all,
     ℓ = ln w + λ·(t − L)     λ = ln 2 / half-life, L a constant landmark
     key = ℓ − ln u           u uniform, hashed from the id
 
-and a stratum of capacity k holds the k largest keys. κ, its threshold, is the largest key it ever turned away or gave
-up; p = min(1, exp(ℓ − κ)) is the probability of being held, and Σ f/p estimates Σ f over all that was offered without
-bias (Duffield, Lund & Thorup 2007; Cohen & Kaplan 2008). Decay shifts every ℓ alike, so nothing is ever rescaled.
+and a stratum of capacity k holds the k largest keys. κ, its threshold, is the largest key it ever rejected or evicted;
+p = min(1, exp(ℓ − κ)) is the probability of being held, and Σ f/p estimates Σ f over all that was offered without bias
+(Duffield, Lund & Thorup 2007; Cohen & Kaplan 2008). Decay shifts every ℓ alike, so nothing is ever rescaled.
 
-A subject holds at most q rows of a stratum, its q largest keys; κₕ is the largest key that this bound ever turned away,
+A subject holds at most q rows of a stratum, its q largest keys; κₕ is the largest key that this bound ever rejected,
 and p = min(1, exp(ℓ − max(κ, κₕ))). While a row is held neither threshold depends on its own u, so Σ f/p stays without
-bias (a substitutable threshold: Ting 2017), and rows and thresholds stay a function of the set of offers. κₕ ≤ κ says
-nothing and is dropped: a stratum keeps at most k/q of them.
+bias (a substitutable threshold: Ting 2017), and rows and thresholds stay a function of the set of offers. κₕ ≤ κ has
+no effect and is dropped: a stratum keeps at most k/q of them.
 
 `admit` gives keys to samples; `Reservoir` is the buffer in memory, and the oracle of the one in Postgres.
 
 A row that is scored again gets another ℓ and key, with the same u. That it is there at all it owes to the old ones, so
-it keeps m = min(m, ℓ − κ) of before, and p = exp(min(0, m, ℓ − κ)). When a whole stratum is scored again, κ begins anew
+it keeps m = min(m, ℓ − κ) of before, and p = exp(min(0, m, ℓ − κ)). When a whole stratum is scored again, κ restarts
 at −∞; an offer above the previous threshold then keeps m in the same way.
 """
 
@@ -45,7 +45,7 @@ Score = Callable[[Sequence[Sample]], Scores]
 
 @dataclass(frozen=True, slots=True)
 class AdmissionPolicy:
-    """What makes a key besides event and version; it must not change under a buffer that is in use.
+    """The configuration of keys besides event and version; it must not change while a buffer is in use.
 
     ``half_life_seconds`` None means no decay; ``landmark_ms`` is L, in event time.
     """
@@ -59,7 +59,7 @@ class AdmissionPolicy:
     selection: str = PROPORTIONAL
 
     def __post_init__(self) -> None:
-        """Refuse what makes no key."""
+        """Refuse a configuration without valid keys."""
         check_salt(self.salt)
         check_floor(self.floor)
         if self.selection not in SELECTIONS:
@@ -105,7 +105,7 @@ class Draws:
 
     def probability(self, thresholds: AdmissionThresholds) -> list[float]:
         """The chance of each to lie above that threshold; see `inclusion_probability`."""
-        with np.errstate(invalid="ignore"):  # −∞ − (−∞): a weight of 0 before anything was turned away
+        with np.errstate(invalid="ignore"):  # −∞ − (−∞): a weight of 0 before anything was rejected
             exponents = np.minimum(0.0, self.log_weight - thresholds.kappas(self.strata, self.subjects))
         exponents[self.log_weight == -inf] = -inf
         return [exp(exponent) for exponent in exponents.tolist()]
@@ -114,7 +114,7 @@ class Draws:
 def draw(samples: Sequence[Sample], strata: Sequence[str], scores: Scores, policy: AdmissionPolicy) -> Draws:
     """Draw a key for each sample in its stratum.
 
-    Plain strata know no importance: w = 1. What lies below a top fraction has w = 0: key −∞, and no chance. Nothing
+    Uniform strata ignore importance: w = 1. What lies below a top fraction has w = 0: key −∞, and no chance. Nothing
     here depends on who else is in the batch: a key must be the same to the bit wherever it is computed.
     """
     if len(samples) != len(scores):
@@ -133,7 +133,7 @@ def draw(samples: Sequence[Sample], strata: Sequence[str], scores: Scores, polic
 
 
 def logarithms(values: Floats) -> Floats:
-    """The ln of each ≥ 0, one by one: a vectorised logarithm may differ in the last bit with the place in the batch."""
+    """The ln of each ≥ 0, one by one: a vectorised logarithm may differ in the last bit by position in the batch."""
     logarithm = log if values.all() else _logarithm
     return np.fromiter(map(logarithm, values.tolist()), np.float64, len(values))
 
@@ -147,7 +147,7 @@ def admit(
 ) -> list[Offer]:
     """An offer for each sample, in order: its stratum, key, and whether it lies above the threshold.
 
-    Those that it turns away are offers too: their scores are published like everybody's.
+    Rejected samples are offers too: their scores are published like all others.
     """
     closed = labels(samples, policy.positive_from)
     strata = assign(
@@ -226,7 +226,7 @@ class Reservoir:
         return AdmissionThresholds(dict(self._thresholds), dict(self._subjects))
 
     def offer(self, offers: Iterable[Offer]) -> None:
-        """Take in what lies above the threshold; an id that is already here stays as it is.
+        """Store what lies above the threshold; an id that is already here stays as it is.
 
         An offer above the threshold from before its stratum was scored again keeps the chance it had then; one
         that did not pass stays outside.
@@ -251,7 +251,7 @@ class Reservoir:
             self._rows[late.sample_id] = msgspec.structs.replace(row, sample=sample, label=self._labels[actions])
 
     def trim(self) -> bool:
-        """Give up all but the k largest keys of each stratum, and raise κ to the largest given up; True if any was.
+        """Evict all but the k largest keys of each stratum, and raise κ to the largest evicted; True if any was.
 
         Before that, all but the q largest of each subject, which raises its κₕ.
         """
@@ -264,7 +264,7 @@ class Reservoir:
         return len(self._rows) < held
 
     def resize(self, capacities: Mapping[str, int], subject_capacities: Mapping[str, int] | None = None) -> None:
-        """Change the places: shrinking raises κ to the largest key given up, growing keeps it. New strata are open."""
+        """Change the capacities: shrinking raises κ to the largest key evicted, growing keeps it."""
         self.capacities = dict(capacities)
         self.subject_capacities = dict(subject_capacities or {})
         for stratum in capacities:
@@ -301,7 +301,7 @@ class Reservoir:
         self.trim()
 
     def rescore(self, stratum: str, score: Score, policy: AdmissionPolicy) -> None:
-        """Score a whole stratum again, by another estimator, version, floor or half-life; its κ begins anew."""
+        """Score a whole stratum again, by another estimator, version, floor or half-life; its κ restarts."""
         self.trim()
         thresholds = self.thresholds()
         rows = [row for row in self._rows.values() if row.stratum == stratum]
@@ -335,7 +335,7 @@ class Reservoir:
             self.inserts += 1
 
     def _replace(self, rows: Iterable[Offer]) -> None:
-        """Put re-scored rows in the place of the old ones, or nothing where the new key is too small."""
+        """Replace rows by re-scored ones, or drop those whose new key is too small."""
         for row in rows:
             if self._passes(row):
                 self._rows[row.sample.id] = row
@@ -347,18 +347,18 @@ class Reservoir:
         return row.key > max(self._thresholds[row.stratum].kappa, own)
 
     def _bound_subjects(self, stratum: str) -> None:
-        """Give up what subjects hold beyond their bound."""
-        places = self.capacities[stratum]
-        most = self.subject_capacities.get(stratum, places)
-        if most >= places:
+        """Evict what subjects hold beyond their bound."""
+        capacity = self.capacities[stratum]
+        limit = self.subject_capacities.get(stratum, capacity)
+        if limit >= capacity:
             return
         keys: dict[str, list[float]] = {}
         for row in self._rows.values():
             if row.stratum == stratum:
                 keys.setdefault(row.sample.subject, []).append(row.key)
         for subject, own in keys.items():
-            if len(own) > most:
-                self._raise_subject(stratum, subject, sorted(own)[-most - 1])
+            if len(own) > limit:
+                self._raise_subject(stratum, subject, sorted(own)[-limit - 1])
 
     def _raise_subject(self, stratum: str, subject: str, kappa: float) -> None:
         """Raise κₕ, and delete every row of the subject at or below it."""
@@ -373,7 +373,7 @@ class Reservoir:
                 del self._rows[id_]
 
     def _forget_subjects(self, stratum: str) -> dict[str, float]:
-        """Take away every κₕ of a stratum."""
+        """Remove every κₕ of a stratum."""
         return {name: self._subjects.pop((at, name)) for at, name in list(self._subjects) if at == stratum}
 
     def _raise(self, stratum: str, kappa: float) -> None:

@@ -104,7 +104,7 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     """One decided impression. Its id is the impression's; ``offset`` is where the impression lies in its partition.
 
     ``time_ms`` is event time in milliseconds since the epoch; ``attributes`` are the impression's scalars.
-    (``gc=False``: no cycle can lead through it, so the collector need not look.)
+    (``gc=False``: no cycle can lead through it, so the collector need not scan it.)
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What a model version's scores are measured by: their means, the mixture's mean, and where its top fraction begins.
+"""The scale of a model version's scores: their means, the mixture's mean, and where its top fraction starts.
 
 Made of the scores that were measured when the version was evaluated, so that a key is a function of event and version,
 whatever the mixture that is asked for. Pure.

@@ -37,7 +37,7 @@ class Scores:
 
     ``importance`` is the raw score s ≥ 0 of ``estimator``; ``mean_importance`` is the mean of s that was measured
     once, when the version was evaluated, so that a key depends on event and version only; ``top_threshold`` is where
-    its top fraction begins, measured with it. ``non_finite`` of the samples had a score or prediction that was not
+    its top fraction starts, measured with it. ``non_finite`` of the samples had a score or prediction that was not
     finite, and was replaced. ``predictions`` are by predictor: `SERVING` the version ``model``, `BASELINE` the first
     version, `REFERENCE` a score that the samples bring. ``known`` is whether the first version knew the item.
     """
@@ -87,7 +87,7 @@ class Scores:
 class Offer(msgspec.Struct, frozen=True, gc=False):
     """A sample offered to its stratum: its key, and the decision of the thresholds at that moment.
 
-    ``key`` = ``log_weight`` − ln u decides; ``kept`` says that it lies above the threshold κ of epoch
+    ``key`` = ``log_weight`` − ln u decides; ``kept``: it lies above the threshold κ of epoch
     ``threshold_epoch``, and ``probability`` is that of being kept by that κ. ``label`` is that at the window's close.
     ``limit`` is m ≤ 0: what earlier draws left of the chance, for a row that was scored again.
     """

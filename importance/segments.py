@@ -1,4 +1,4 @@
-"""Values of one attribute that are told apart: counted in the stream, estimated from the buffer, given places.
+"""Segments by the values of one attribute: counted in the stream, estimated from the buffer, given capacity.
 
 Knows nothing of scores, keys or labels.
 """
@@ -32,9 +32,9 @@ def parse(attribute: str, text: str) -> "Segments | None":
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """The named values of ``attribute``, and the share of the buffer's places that each has for itself.
+    """The named values of ``attribute``, and the share of the buffer's capacity reserved for each.
 
-    ``shares`` are pairs of a value and its share; a share of 0 tells the value apart and reserves nothing.
+    ``shares`` are pairs of a value and its share; a share of 0 counts the value and reserves nothing.
     """
 
     attribute: str
@@ -42,7 +42,7 @@ class Segments:
     _names: dict[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be told apart."""
+        """Refuse values that cannot be distinguished."""
         values = [value for value, _ in self.shares]
         if not self.attribute or not values or not all(values):
             raise InvalidInput("segments need the name of an attribute and at least one value of it")
@@ -64,14 +64,14 @@ class Segments:
 
     @property
     def reserved(self) -> dict[str, float]:
-        """The segments that have places of their own, with their share of the capacity."""
+        """The segments with reserved capacity, with their share of the capacity."""
         return {self._names[value]: share for value, share in self.shares if share > 0}
 
     def of(self, attributes: Mapping[str, Scalar]) -> str:
-        """The segment of a sample with these attributes; a value that is no text is compared as JSON writes it.
+        """The segment of a sample with these attributes; a value other than text is compared as JSON writes it.
 
-        >>> told = Segments("country", (("France", 0.1), ("Spain", 0.0)))
-        >>> [told.of({"country": country}) for country in ("France", "Spain", "Malta", None)]
+        >>> segments = Segments("country", (("France", 0.1), ("Spain", 0.0)))
+        >>> [segments.of({"country": country}) for country in ("France", "Spain", "Malta", None)]
         ['country=France', 'country=Spain', 'country=(other)', 'country=(other)']
         """
         value = attributes.get(self.attribute)

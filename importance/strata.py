@@ -18,7 +18,7 @@ PLAIN = (HOLDOUT, UNIFORM)  # these know no importance: w = 1
 
 @dataclass(frozen=True, slots=True)
 class StrataPolicy:
-    """How the stream is divided, and how the buffer's places are.
+    """How the stream and the buffer's capacity are divided.
 
     ``holdout_ratio`` of the subjects (by a hash of the subject, so that a person is in it or not) never train;
     ``uniform_ratio`` of the other samples (by a hash of the id) are drawn without regard to importance; of the rest,
@@ -52,9 +52,10 @@ class StrataPolicy:
         return dict(zip(STRATA, self.shares, strict=True)) | (self.segments.reserved if self.segments else {})
 
     def capacities(self, total: int) -> dict[str, int]:
-        """Places of each stratum; they add up to ``total``, which the largest remainders make exact.
+        """Capacity of each stratum; they add up to ``total``, which the largest remainders make exact.
 
-        A segment's are a guaranteed minimum of the rows, as far as the stream has them: nobody else takes its places.
+        A segment's are a guaranteed minimum of the rows, as far as the stream has them: no other stratum takes its
+        capacity.
 
         >>> StrataPolicy(salt="s").capacities(10_003)
         {'holdout': 2001, 'uniform': 2000, 'positive': 3001, 'negative': 3001}
@@ -65,24 +66,24 @@ class StrataPolicy:
                 "set WEIR_BUFFER_CAPACITY"
             )
         wanted = {name: total * share for name, share in self._shares().items()}
-        places = {name: floor(value) for name, value in wanted.items()}
-        by_remainder = sorted(wanted, key=lambda name: places[name] - wanted[name])
-        for name in by_remainder[: total - sum(places.values())]:
-            places[name] += 1
-        if none := [name for name in self.names[len(STRATA) :] if not places[name]]:
+        capacities = {name: floor(value) for name, value in wanted.items()}
+        by_remainder = sorted(wanted, key=lambda name: capacities[name] - wanted[name])
+        for name in by_remainder[: total - sum(capacities.values())]:
+            capacities[name] += 1
+        if none := [name for name in self.names[len(STRATA) :] if not capacities[name]]:
             raise InvalidInput(f"{none[0]} gets no capacity of {total}: raise its share, or WEIR_BUFFER_CAPACITY")
-        return places
+        return capacities
 
 
 def subject_capacities(capacities: Mapping[str, int], share: float) -> dict[str, int]:
-    """The most rows of each stratum that one subject may hold: ``share`` of its places, and at least one.
+    """The most rows of each stratum that one subject may hold: ``share`` of its capacity, and at least one.
 
     >>> subject_capacities({"holdout": 2_000, "uniform": 10}, share=0.03)
     {'holdout': 60, 'uniform': 1}
     """
     if not 0 < share <= 1:
         raise InvalidInput(f"a subject's share is {share}; it must be above 0 and at most 1: set WEIR_SUBJECT_SHARE")
-    return {name: max(1, ceil(round(places * share, 6))) for name, places in capacities.items()}
+    return {name: max(1, ceil(round(capacity * share, 6))) for name, capacity in capacities.items()}
 
 
 def assign(
@@ -102,8 +103,8 @@ def assign(
         own = [segments.of(each) for each in attributes]
         by_label = [name if name in reserved else other for name, other in zip(own, by_label, strict=True)]
     return [
-        HOLDOUT if held_out[subject] else UNIFORM if is_plain else place
-        for subject, is_plain, place in zip(subjects, plain.tolist(), by_label, strict=True)
+        HOLDOUT if held_out[subject] else UNIFORM if is_plain else own
+        for subject, is_plain, own in zip(subjects, plain.tolist(), by_label, strict=True)
     ]
 
 

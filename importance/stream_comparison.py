@@ -1,4 +1,4 @@
-"""What the buffer says of the stream beside what the stream was: estimates, each with the true value as its control.
+"""Compare the buffer's estimates of the stream with the true values, which were counted.
 
 The estimand is the stream of some whole weeks. The true value comes from the counts that the workers keep by week of
 event time; they know the label at the window's close and the prediction of the version that served, in bins, so the
@@ -21,7 +21,7 @@ class Held:
     """Rows of the buffer, of the weeks in view; every column has n entries.
 
     ``label`` is the one at the window's close, ``prediction`` P(label = 1) by the version that served. ``segment`` is
-    empty where none are told apart.
+    empty without segments.
     """
 
     probability: Floats
@@ -43,7 +43,7 @@ class Controlled:
 class View:
     """The weeks in view, oldest first: what the buffer holds of them, and what was counted of them, by slice.
 
-    ``blind`` are strata that had samples and have no places: of the whole stream nothing can be estimated then.
+    ``blind`` are strata that had samples and have no capacity: of the whole stream nothing can be estimated then.
     """
 
     weeks: Sequence[str] = ()
@@ -53,9 +53,9 @@ class View:
 
 
 def weeks_in_view(counted: Sequence[str], half_life_seconds: float | None) -> list[str]:
-    """The newest counted week and those that begin up to a half-life before it; without decay all.
+    """The newest counted week and those that start up to a half-life before it; without decay all.
 
-    Beyond, rows have next to no chance and say next to nothing. Whole weeks, since those are counted.
+    Beyond, rows have hardly any chance and add hardly any information. Whole weeks, since those are counted.
 
     >>> weeks_in_view(["week:2011-01-03", "week:2011-01-10", "week:2011-01-17", "week:2011-01-24"], 14 * 86_400)
     ['week:2011-01-10', 'week:2011-01-17', 'week:2011-01-24']
@@ -79,14 +79,14 @@ def controlled(view: View, segments: Segments | None = None) -> list[Controlled]
     ]
     if segments is None:
         return found
-    told = {name: samples(view.counts[name]) for name in (*segments.names, segments.other) if name in view.counts}
-    all_the_while = sum(told.values()) == count
+    counted = {name: samples(view.counts[name]) for name in (*segments.names, segments.other) if name in view.counts}
+    all_the_while = sum(counted.values()) == count
     own = np.array(held.segment, dtype=object)
     return found + [
         Controlled(
             f"share of {name}",
             share(own == name, held.probability),
-            told.get(name, 0) / count if all_the_while else None,
+            counted.get(name, 0) / count if all_the_while else None,
         )
         for name in segments.names
     ]

@@ -1,6 +1,6 @@
 """The thresholds that decide who is held, and the chance of being held that follows. Pure functions of keys.
 
-κ is the largest key that a stratum turned away, κₕ the largest that the bound of one subject did; see
+κ is the largest key that a stratum rejected, κₕ the largest that the bound of one subject did; see
 `importance.reservoir`.
 """
 
@@ -16,7 +16,7 @@ from importance.arrays import Floats
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """κ of a stratum, −∞ until something was turned away, and the epoch that a re-scoring raises."""
+    """κ of a stratum, −∞ until something was rejected, and the epoch that a re-scoring raises."""
 
     kappa: float = -inf
     epoch: int = 0

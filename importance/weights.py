@@ -21,7 +21,7 @@ _QUANTILE = 0.99
 class TrainingWeights:
     """Loss weights [n] of a whole buffer, in the rows' order.
 
-    ``clip`` is the bound that was applied; ``clipped_mass`` the part of all weight that it took away, a bias to be
+    ``clip`` is the bound that was applied; ``clipped_mass`` the share of all weight that it removed, a bias to be
     reported; ``effective_sample_size`` = (Σa)² / Σa²: under n/4 of it a higher floor of the selection is due.
     """
 

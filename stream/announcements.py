@@ -1,4 +1,4 @@
-"""The topic ``models``: which version serves now, told to every worker.
+"""The topic ``models``: the active version, announced to every worker.
 
 Postgres is the truth and this a wake-up. An announcement that is older than one already seen is ignored.
 """
@@ -38,7 +38,7 @@ _DECODER = msgspec.json.Decoder(Announcement)
 def announce(
     connection: KafkaConnection, topic: str, announcement: Announcement, timeout_seconds: float = 10.0
 ) -> None:
-    """Tell it, and wait until the broker has it. Raises :class:`Unavailable` otherwise."""
+    """Send the announcement, and wait until the broker has it. Raises :class:`Unavailable` otherwise."""
     milliseconds = int(timeout_seconds * 1000)
     require_broker(connection, timeout_seconds)
     try:
@@ -57,7 +57,7 @@ async def follow(connection: KafkaConnection, topic: str, after: int = 0) -> Asy
     """Yield each announcement with a sequence above ``after`` and above all that came before; never ends by itself.
 
     Reads the topic from its beginning, without a group. Raises :class:`Unavailable` when Kafka cannot be reached at
-    the start; later absences are waited out.
+    the start; later outages are waited out.
     """
     await asyncio.to_thread(require_broker, connection)
     consumer = clients.async_consumer(connection, auto_offset_reset="earliest")
@@ -77,7 +77,7 @@ async def follow(connection: KafkaConnection, topic: str, after: int = 0) -> Asy
 
 
 def _parse(value: bytes | None) -> Announcement | None:
-    """None for what is no announcement: whatever else lies in the topic must not stop a worker."""
+    """None for a record that is not a valid announcement: it must not stop a worker."""
     try:
         return _DECODER.decode(value or b"")
     except (msgspec.DecodeError, msgspec.ValidationError):

@@ -30,18 +30,18 @@ from stream.clients import READ_COMMITTED
 from stream.offset_tracker import OffsetTracker
 
 _POLL_SECONDS = 1.0  # far below any sensible broker_max_poll_interval
-# Of a poll first, and then at once: what was drained tells how many more may follow, and where sizes jump it is wrong.
+# Of a poll first, and then at once: what was drained predicts how many more fit, and where sizes jump it is wrong.
 _FIRST_RECORDS, _SLICE_RECORDS = 16, 256
 _ANSWER_SECONDS = 5.0
-_REVOKE_COMMIT_SECONDS = 2.0  # a rebalance must not wait for a broker that is away
+_REVOKE_COMMIT_SECONDS = 2.0  # a rebalance must not wait for an unavailable broker
 
 
 @dataclass
 class Fetched:
     """What one poll brought of a partition: records, and the offsets from and up to which it read.
 
-    Transaction markers and what was aborted or compacted are read, and are no records. ``start`` is None where
-    the poll began in another generation, or at no offset.
+    Transaction markers and what was aborted or compacted are read, but are not records. ``start`` is None where
+    the poll started in another generation, or at no offset.
     """
 
     records: list[ConsumerRecord] = field(default_factory=list)
@@ -80,7 +80,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
     ) -> tuple[int, Mapping[TP, Fetched]]:
         """Drain what was fetched, until ``poll_bytes`` are reached: aiokafka inflates and counts records one by one."""
         most, budget = max_records or _FIRST_RECORDS, self.consumer.poll_bytes
-        began, starts = consumer._coordinator.generation, _next_offsets(consumer, active_partitions)
+        generation_before, starts = consumer._coordinator.generation, _next_offsets(consumer, active_partitions)
         fetched: dict[TP, Fetched] = {}
         count = size_bytes = 0
         wanted = min(_FIRST_RECORDS, max(1, budget // self._record_bytes), most)
@@ -108,14 +108,14 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
         # Nothing was awaited since the first records were drained, so the generation is the one they belong to.
         generation = consumer._coordinator.generation
         for tp, end in _next_offsets(consumer, active_partitions).items():
-            start = starts.get(tp) if generation == began else None
+            start = starts.get(tp) if generation == generation_before else None
             if tp in fetched or start not in (None, end):
                 entry = fetched.setdefault(tp, Fetched())
                 entry.start, entry.end = start, end
         return generation, fetched
 
     def touch(self) -> None:
-        """Tell aiokafka that somebody polls (max.poll.interval), without fetching."""
+        """Mark the consumer as polled (max.poll.interval), without fetching."""
         self.thread_loop.call_soon_threadsafe(self._touch)
 
     def _touch(self) -> None:
@@ -187,7 +187,7 @@ class ChunkConsumer(driver.Consumer):
 
     @Service.task  # type: ignore[untyped-decorator]  # mode publishes no types
     async def _poll_alive(self) -> None:
-        # While every partition is at its bound, or the flow is stopped, nobody calls getmany. After
+        # While every partition is at its bound, or the flow is stopped, getmany is not called. After
         # broker_max_poll_interval aiokafka would leave the group and Faust never join again: alive, without partitions.
         while not self.should_stop:
             await self.sleep(_POLL_SECONDS)
@@ -223,7 +223,7 @@ class ChunkConsumer(driver.Consumer):
             tracker = self.trackers.get(tp)
             current = self.flow_active and generation == self.app.consumer_generation_id
             if tracker is None or tracker.generation != generation or not current:
-                self.stale_fetches += 1  # a rebalance came between the fetch and here, or goes on
+                self.stale_fetches += 1  # a rebalance came between the fetch and here, or is under way
                 self._dropped.add(tp)
                 continue
             first = tracker.end
@@ -232,10 +232,10 @@ class ChunkConsumer(driver.Consumer):
 
     async def _ask_again(self) -> None:
         """Take positions back to where the trackers end, if what lay there was dropped."""
-        places = {tp: self.trackers[tp].end for tp in self._dropped if tp in self.trackers}
+        positions = {tp: self.trackers[tp].end for tp in self._dropped if tp in self.trackers}
         self._dropped.clear()
-        if places:
-            await self._thread.seek_wait(places)
+        if positions:
+            await self._thread.seek_wait(positions)
 
     def _has_room(self, tp: TP) -> bool:
         tracker = self.trackers.get(tp)
@@ -267,7 +267,7 @@ class ChunkConsumer(driver.Consumer):
         return False
 
     def _message(self, tracker: OffsetTracker, first: int, found: Fetched) -> ConsumerMessage:
-        """A message of one chunk; without records it begins at ``first``."""
+        """A message of one chunk; without records it starts at ``first``."""
         records = found.records
         chunk = tracker.add(records[0].offset if records else first, found.end, records, found.size_bytes)
         self.app.monitor.track_tp_end_offset(tracker.tp, self.highwater(tracker.tp))
@@ -330,7 +330,7 @@ class ChunkConsumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)  # sends the signal app.on_partitions_revoked
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Begin a generation with empty trackers."""
+        """Start a generation with empty trackers."""
         self._drop(list(self.trackers))
         await super().on_partitions_assigned(assigned, generation_id)
 
@@ -341,7 +341,7 @@ class ChunkConsumer(driver.Consumer):
                 tracker.drop()
 
     async def perform_seek(self) -> None:
-        """Open the trackers where reading begins; Faust calls it after an assignment, before the flow resumes."""
+        """Open the trackers where reading starts; Faust calls it after an assignment, before the flow resumes."""
         generation = self.app.consumer_generation_id
         committed: Mapping[TopicPartition, int | None] = await self.seek_to_committed()
         stored = await self.app.beginnings()
@@ -381,7 +381,7 @@ async def _as_committed() -> Mapping[int, int] | None:
 class ChunkApp(faust.App):
     """A Faust application over the chunk transport.
 
-    ``beginnings`` gives partition → the offset to begin at, 0 for one that is missing; or None: where the group
+    ``beginnings`` gives partition → the offset to start at, 0 for one that is missing; or None: where the group
     committed. It is awaited at each assignment.
     """
 

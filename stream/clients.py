@@ -1,4 +1,4 @@
-"""Make every Kafka client of Weir from a :class:`KafkaConnection`: the one place that knows how each library says it.
+"""Make every Kafka client of Weir from a :class:`KafkaConnection`: the only module that knows each library's options.
 
 Consumers read committed records only: what a transaction aborted is never seen.
 """

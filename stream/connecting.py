@@ -1,7 +1,7 @@
-"""Is anybody there, and do we understand each other? Asked before a client is made.
+"""Check that a broker answers, and with the right protocol, before a client is made.
 
-Kafka's Python clients take half a minute to say that nobody answers, or that a certificate does not fit, and leave
-sockets behind when they give up.
+Kafka's Python clients take half a minute to report that no broker answers, or that a certificate does not fit, and
+leave sockets open when they fail.
 """
 
 import socket
@@ -21,7 +21,7 @@ _TLS_ALERT = 0x15  # the first byte of what a TLS listener answers to a request 
 def require_broker(connection: KafkaConnection, timeout_seconds: float = ANSWER_SECONDS) -> None:
     """Return when one of the addresses answers a request, over TLS if the connection has it; else raise Unavailable.
 
-    A token that cannot be had is told, too: the clients would try for long, and name no cause.
+    A token that cannot be obtained is reported, too: the clients would retry for long without a cause.
     """
     if connection.tokens is not None:
         connection.tokens.token()
@@ -37,10 +37,10 @@ def require_broker(connection: KafkaConnection, timeout_seconds: float = ANSWER_
     raise Unavailable(f"Kafka at {connection} does not answer ({problem}): {_remedy(connection, problem)}")
 
 
-def _ask(place: tuple[str, int], context: ssl.SSLContext | None, timeout_seconds: float) -> None:
+def _ask(address: tuple[str, int], context: ssl.SSLContext | None, timeout_seconds: float) -> None:
     """Have one request answered. With TLS 1.3 only that shows whether the broker accepts our certificate."""
-    with socket.create_connection(place, timeout_seconds) as plain:
-        talk = plain if context is None else context.wrap_socket(plain, server_hostname=place[0])
+    with socket.create_connection(address, timeout_seconds) as plain:
+        talk = plain if context is None else context.wrap_socket(plain, server_hostname=address[0])
         with talk:
             talk.sendall(_API_VERSIONS_REQUEST)
             answer = talk.recv(4)

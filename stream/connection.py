@@ -20,7 +20,7 @@ TOKEN_SECONDS = 10.0  # what a token command may take: clients ask for a token a
 
 @dataclass(frozen=True)
 class TokenSource:
-    """Where OAUTHBEARER tokens come from: a command that prints one, or a file that holds one. Asked anew each time."""
+    """Where OAUTHBEARER tokens come from: a command that prints one, or a file that holds one. Read again each time."""
 
     command: str = ""
     file: Path | None = None

@@ -1,8 +1,8 @@
 """Dead letters: what could not be read, why, and the way back.
 
 A dead letter is the record as it was received, key, value and headers, in the topic ``interactions.dead``, with five
-more headers that say why and from where. :func:`read` lists them, :func:`redrive` sends them, mended or not, to where
-they came from. A repeat is possible after a crash; source topic, partition and offset tell it.
+more headers with the reason and the source. :func:`read` lists them, :func:`redrive` sends them, fixed or not, back to
+their source. A repeat is possible after a crash; source topic, partition and offset identify it.
 """
 
 import re
@@ -21,7 +21,7 @@ from stream.reading import PATIENCE_SECONDS, read_to
 
 REASON, TOPIC, PARTITION, OFFSET = "weir-reason", "weir-topic", "weir-partition", "weir-offset"
 DETAIL = "weir-detail"
-"""The header that says which field, value and bound; letters of earlier versions lack it."""
+"""The header with field, value and bound; letters of earlier versions lack it."""
 
 _NEEDED = frozenset((REASON, TOPIC, PARTITION, OFFSET))
 HEADERS = _NEEDED | {DETAIL}
@@ -52,7 +52,7 @@ def _origin(record: ConsumerRecord) -> tuple[str, int, int]:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A record that is no event: as received, and ``topic``, ``partition``, ``offset`` of where it lay.
+    """A record that is not a valid event: as received, and ``topic``, ``partition``, ``offset`` of its source.
 
     ``reason`` is a stable word, ``detail`` a line for a person: which field, which value, which bound.
     """
@@ -109,7 +109,7 @@ class DeadLetter:
     def parse(
         cls, key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes | None]]
     ) -> "DeadLetter | None":
-        """Read a record of the dead-letter topic back; None when it is none of ours, whatever its headers say.
+        """Read a record of the dead-letter topic back; None when it is not a dead letter, whatever its headers are.
 
         >>> letter = DeadLetter("not json", "interactions", 3, 17, b"ann", b"{")
         >>> DeadLetter.parse(letter.key, letter.value, letter.headers) == letter
@@ -152,11 +152,11 @@ def read(
     """Yield the chosen letters, once per source record, partition by partition, up to the end as it is now.
 
     Of a record that failed again after it was redriven the last letter counts; so the topic is read twice.
-    Raises :class:`NotFound` when there is no such topic, :class:`Unavailable` when Kafka is away.
+    Raises :class:`NotFound` when there is no such topic, :class:`Unavailable` when Kafka is unavailable.
     """
-    last = {letter.source: place for place, letter in _records(connection, topic, timeout_seconds)}
-    for place, letter in _records(connection, topic, timeout_seconds):
-        if last.get(letter.source) == place and choose(letter):
+    last = {letter.source: position for position, letter in _records(connection, topic, timeout_seconds)}
+    for position, letter in _records(connection, topic, timeout_seconds):
+        if last.get(letter.source) == position and choose(letter):
             yield letter
 
 

@@ -14,7 +14,7 @@ class Chunk:
     """A contiguous slice of one partition, offsets ``first`` to ``end`` (exclusive), read in one generation.
 
     ``records`` are the raw records until :meth:`release` drops them; ``count`` remains. There may be none: transaction
-    markers and what was aborted or compacted take offsets, too, and for them the next chunk may begin past ``end``.
+    markers and what was aborted or compacted take offsets, too, and for them the next chunk may start past ``end``.
     ``start``: the position before it was read; from there to ``first`` no record is missing. It lies past the end of
     the chunk before only where the log lost what was in between.
     """
@@ -62,7 +62,7 @@ class Chunk:
 class OffsetTracker:
     """The chunks of one partition in one generation, delivered in order, acknowledged in any order.
 
-    ``start`` is where reading begins, 0 where nothing was ever committed. ``committable`` is the end of the longest
+    ``start`` is where reading starts, 0 where nothing was ever committed. ``committable`` is the end of the longest
     acknowledged prefix. ``undecoded_records`` and ``undecoded_bytes`` bound memory: a partition at its bound is not
     fetched.
     """

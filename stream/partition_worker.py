@@ -39,9 +39,9 @@ class Effects:
     They raise :class:`Unavailable` to be called again with the same arguments, :class:`Fenced` to end the worker;
     anything else ends the process.
 
-    ``beginnings`` gives partition → the offset at which reading begins, by what is stored; a partition that is missing
+    ``beginnings`` gives partition → the offset at which reading starts, by what is stored; a partition that is missing
     is read from its start. What the group committed may be that of another store, or of a topic of the same name that
-    was deleted; it is where reading begins only without ``beginnings``. ``clock`` gives the seconds since the epoch,
+    was deleted; it is where reading starts only without ``beginnings``. ``clock`` gives the seconds since the epoch,
     past which no record moves event time far.
     """
 
@@ -225,7 +225,7 @@ class PartitionWorker:
         return False
 
     async def _opened(self) -> Join:
-        """The join, made at the first chunk: reading begins at what the last owner acknowledged."""
+        """The join, made at the first chunk: reading starts at what the last owner acknowledged."""
         if self._join is None:
             claim = self._effects.claim
             self._epoch, progress = await self._until_done(

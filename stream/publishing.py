@@ -165,7 +165,7 @@ class Publisher:
 
     async def _send_letters(self, producer: AIOKafkaProducer, letters: Sequence[DeadLetter]) -> None:
         count = len(await producer.partitions_for(self._dead_topic))
-        # By source partition, which keeps their order: keys that nobody checked may be anything, of any size.
+        # By source partition, which keeps their order: unchecked keys may be anything, of any size.
         addressed = [
             (letter.partition % count, Message(letter.key, letter.value, letter.headers)) for letter in letters
         ]
@@ -182,9 +182,9 @@ class Publisher:
             await self._send_or_outline(producer, partition, message)
 
     async def _send_or_outline(self, producer: AIOKafkaProducer, partition: int, message: Message) -> None:
-        """Send one letter; its outline if it cannot be sent whole, whatever the error looks like.
+        """Send one letter; its outline if it cannot be sent whole, whatever the error.
 
-        It may have come compressed. A broker may close the connection at it, which looks like an outage; so a large
+        It may have come compressed. A broker may close the connection at it, which resembles an outage; so a large
         letter counts as the cause only when it fails twice, and the broker answers a small request after either.
         """
         if message.size <= self._max_sent_bytes:
@@ -196,7 +196,7 @@ class Publisher:
                 except KafkaError:
                     if message.size <= _ORDINARY_BYTES:
                         raise
-                    await producer.client.fetch_all_metadata()  # fails while Kafka is away
+                    await producer.client.fetch_all_metadata()  # fails while Kafka is unavailable
         return await _send(producer, self._dead_topic, [(partition, message.outline())])
 
 

@@ -1,4 +1,4 @@
-"""Read partitions up to ends that are known, and with patience that ends: a broker that is gone says nothing."""
+"""Read partitions up to known ends, with a timeout: a broker that is gone reports no error."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,9 +13,9 @@ PATIENCE_SECONDS = 30.0
 def read_to(
     consumer: KafkaConsumer, ends: Mapping[TopicPartition, int], timeout_seconds: float = PATIENCE_SECONDS
 ) -> Iterator[ConsumerRecord]:
-    """Yield the records of assigned partitions from where the consumer stands up to ``ends``, offsets not included.
+    """Yield the records of assigned partitions from the consumer's position up to ``ends``, offsets not included.
 
-    Raises Unavailable when nothing comes for ``timeout_seconds``; the caller looks after Kafka's own errors.
+    Raises Unavailable when nothing comes for ``timeout_seconds``; the caller handles Kafka's own errors.
     """
     while any(consumer.position(partition) < end for partition, end in ends.items()):
         fetched = consumer.poll(timeout_ms=int(timeout_seconds * 1_000))

@@ -1,6 +1,6 @@
 """A recorded topic as a source of records: its partitions merged in order of their Kafka timestamps.
 
-Within a partition the order stays as it was, whatever the timestamps say.
+Within a partition the order stays as it was, whatever the timestamps are.
 """
 
 from collections import deque
@@ -64,8 +64,8 @@ class _Recording:
                 return
             record = waiting.popleft()
             latest_ms = max(latest_ms, record.timestamp)
-            place = record.partition if record.key is None else None
-            yield latest_ms, record.partition, Record(record.key, record.value, record.timestamp, place)
+            partition = record.partition if record.key is None else None
+            yield latest_ms, record.partition, Record(record.key, record.value, record.timestamp, partition)
 
     def _fetch(self) -> None:
         full = [partition for partition, waiting in self._waiting.items() if len(waiting) > HELD_RECORDS]

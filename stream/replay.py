@@ -1,4 +1,4 @@
-"""Send records to a topic at the pace of their event times, and go on where an earlier run stopped.
+"""Send records to a topic at the pace of their event times, and continue where an earlier run stopped.
 
 Each record carries a header: which one of the replay it is, and how many before it are certainly stored. So the topic
 itself knows how far a replay got, and nothing else has to agree with it. A batch is awaited before the next is sent;
@@ -39,7 +39,7 @@ _WORTH_WAITING_SECONDS = 0.01  # shorter gaps are let pass, or each of them woul
 
 
 class Target(NamedTuple):
-    """Where a replay goes. ``name`` tells replays into one topic apart: it should name data set and seed.
+    """Where a replay goes. ``name`` distinguishes replays into one topic: it should name data set and seed.
 
     ``backfill``: the records belong to a time that the topic may have passed, and none of them is late.
     """
@@ -71,7 +71,7 @@ class Replayed(NamedTuple):
 class Pace:
     """When records may go. ``speed``: event-time seconds per second of the clock; None or 0: as fast as they go.
 
-    ``hold`` is asked between batches: while it says True nothing is sent, and the time is not made up for later.
+    ``hold`` is asked between batches: while it returns True nothing is sent, and the time is not made up for later.
     """
 
     speed: float | None = None
@@ -269,14 +269,14 @@ def _stored(target: Target, partitions: Sequence[TopicPartition]) -> _Stored:
     marks: list[tuple[int, str, int]] = []
     with closing(_consumer(target)) as consumer:
         consumer.assign(list(partitions))
-        begins, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+        starts_of, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
         pending, span = set(partitions), 2 * BATCH_RECORDS
         while pending:
-            starts = {tp: max(begins[tp], ends[tp] - span) for tp in pending}
+            starts = {tp: max(starts_of[tp], ends[tp] - span) for tp in pending}
             found = list(_marks(consumer, target.name, starts, ends))
             marks += found
             pending -= {TopicPartition(target.topic, partition) for partition, _, _ in found}
-            pending -= {tp for tp, start in starts.items() if start == begins[tp]}
+            pending -= {tp for tp, start in starts.items() if start == starts_of[tp]}
             span *= 8
     state = _Stored(position=max((before for _, _, before in marks), default=0))
     for partition, number, before in marks:
@@ -321,7 +321,7 @@ def _producer(target: Target) -> Iterator[KafkaProducer]:
     finally:
         try:
             producer.close(timeout=1.0)
-        except KafkaTimeoutError:  # it gave up on the batch, but left its thread to send it: the run has told of it
+        except KafkaTimeoutError:  # it abandoned the batch, but its thread still sends it: the run has reported it
             producer._sender.force_close()
             producer.close(timeout=1.0)
 

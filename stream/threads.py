@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Threads:
-    """Runs functions beside the event loop. ``storing`` is how many may wait for storage at the same time."""
+    """Runs functions outside the event loop. ``storing`` is how many may wait for storage at the same time."""
 
     def __init__(self, storing: int = 8) -> None:
         self._computing = ThreadPoolExecutor(1, "weir-compute")
@@ -18,7 +18,7 @@ class Threads:
 
     @property
     def busy(self) -> bool:
-        """Whether a function runs, be it that nobody waits for it any more."""
+        """Whether a function runs, even if no task waits for it any more."""
         return bool(self._running)
 
     async def compute(self, function: Callable[..., T], *arguments: object) -> T:

@@ -1,7 +1,7 @@
-"""Topics: their names, and how they are made, checked, measured and told apart.
+"""Topics: their names, and how they are created, checked, measured and identified.
 
-A topic that exists is never altered silently: what differs from the plan is told, and adding partitions is a call of
-its own. All functions block; they are for commands and for the start of a role.
+A topic that exists is never altered silently: differences from the plan are reported, and adding partitions is a call
+of its own. All functions block; they are for commands and for the start of a role.
 """
 
 import time

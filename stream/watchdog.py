@@ -1,57 +1,57 @@
-"""Sees that something stands still which should move. A thread, for it may be the event loop that hangs."""
+"""Detect a progress marker that no longer changes. A thread, for the event loop itself may hang."""
 
 import threading
 from collections.abc import Callable, Mapping
 
 
 class Stillness:
-    """Counts for how many looks in a row each mark has stayed the same.
+    """Counts for how many checks in a row each marker has stayed the same.
 
-    Looks are counted, not seconds: a process that was stopped and goes on again has not been still, it was not there.
+    Checks are counted, not seconds: a process that was suspended and resumed has not been still.
 
-    >>> still = Stillness(patience=2)
-    >>> [still.look(marks) for marks in ({"a": 1}, {"a": 1, "b": 7}, {"a": 1, "b": 8}, {"b": 9})]
+    >>> still = Stillness(max_checks=2)
+    >>> [still.check(markers) for markers in ({"a": 1}, {"a": 1, "b": 7}, {"a": 1, "b": 8}, {"b": 9})]
     [None, None, 'a', None]
     """
 
-    def __init__(self, patience: int) -> None:
-        self._patience = patience
+    def __init__(self, max_checks: int) -> None:
+        self._max_checks = max_checks
         self._seen: dict[str, tuple[object, int]] = {}
 
-    def look(self, marks: Mapping[str, object]) -> str | None:
-        """Take the marks as they are now; the name of one that stayed the same for ``patience`` more looks."""
+    def check(self, markers: Mapping[str, object]) -> str | None:
+        """Take the markers as they are now; return one that stayed the same for ``max_checks`` more checks."""
         seen = {}
-        for name, mark in marks.items():
-            before, looks = self._seen.get(name, (mark, -1))
-            seen[name] = (mark, looks + 1 if before == mark else 0)
+        for name, marker in markers.items():
+            before, checks = self._seen.get(name, (marker, -1))
+            seen[name] = (marker, checks + 1 if before == marker else 0)
         self._seen = seen
-        return next((name for name, (_, looks) in seen.items() if looks >= self._patience), None)
+        return next((name for name, (_, checks) in seen.items() if checks >= self._max_checks), None)
 
 
 class Watchdog(threading.Thread):
-    """Looks at ``marks()`` every ``interval_seconds`` and calls ``on_still(name)`` once, then ends.
+    """Checks ``markers()`` every ``interval_seconds`` and calls ``on_still(name)`` once, then ends.
 
-    ``marks`` and ``on_still`` run in this thread.
+    ``markers`` and ``on_still`` run in this thread.
     """
 
     def __init__(
         self,
-        marks: Callable[[], Mapping[str, object]],
+        markers: Callable[[], Mapping[str, object]],
         on_still: Callable[[str], None],
-        patience_seconds: float,
+        timeout_seconds: float,
         interval_seconds: float = 1.0,
     ) -> None:
         super().__init__(name="weir-watchdog", daemon=True)
-        self._marks = marks
+        self._markers = markers
         self._on_still = on_still
-        self._stillness = Stillness(max(1, round(patience_seconds / interval_seconds)))
+        self._stillness = Stillness(max(1, round(timeout_seconds / interval_seconds)))
         self._interval_seconds = interval_seconds
         self._ended = threading.Event()
 
     def run(self) -> None:
         """Watch until ended."""
         while not self._ended.wait(self._interval_seconds):
-            name = self._stillness.look(self._marks())
+            name = self._stillness.check(self._markers())
             if name is not None:
                 self._on_still(name)
                 return

@@ -1,4 +1,4 @@
-"""What a sample is worth, by one of several formulas. The only part of `importance` that knows torch.
+"""Importance of a sample, by one of several formulas. The only part of `importance` that uses torch.
 
 In reading order: ``base`` what an estimator gets and is, ``forward`` those of one forward pass, ``gradient`` those of
 a backward pass more, ``gradient_norm`` and ``projection`` what such a pass is followed by, ``remembering`` those that

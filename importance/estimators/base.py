@@ -20,9 +20,9 @@ from importance.estimators.state import State
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Relative:
-    """Beside the largest logit: ``below`` d = z − max z and ``ratio`` exp(d), [n, C ≥ 2].
+    """Relative to the largest logit: ``below`` d = z − max z and ``ratio`` exp(d), [n, C ≥ 2].
 
-    ``rest`` S = Σ exp(d) of the others and ``top``, the place of the largest, are [n, 1]; p = exp(d) / (1 + S).
+    ``rest`` S = Σ exp(d) of the others and ``top``, the index of the largest, are [n, 1]; p = exp(d) / (1 + S).
     """
 
     below: Tensor
@@ -38,10 +38,10 @@ class Forward:
     What several estimators share is computed at the first that asks, and kept: asking for five costs what one costs.
 
     logits: [n, C]; C = 1 is a binary model, p = (1 − σ(z), σ(z)).
-    hidden: [n, H], the **input** of the final Linear, after the activation; ``has_bias`` tells of that layer.
+    hidden: [n, H], the **input** of the final Linear, after the activation; ``has_bias`` is of that layer.
     labels: [n], classes as integers.
     embeddings: [n, T, D], word-embedding outputs that require grad and that the logits were computed from.
-    mask: [n, T], true (or 1) where a token is no padding; absent: no padding.
+    mask: [n, T], true (or 1) where a token is not padding; absent: no padding.
     gradient_norm: [n], the exact ‖∇_θ ℓ‖.
     earlier_norms: [n, K], the same at each of K earlier checkpoints, of which there may be none.
     projection: [n, P], the loss's gradient, randomly projected.
@@ -70,7 +70,7 @@ class Forward:
 
     @cached_property
     def relative(self) -> Relative:
-        """The probabilities, beside the largest."""
+        """The probabilities, relative to the largest."""
         logits = two_or_more(self.logits)
         top = logits.argmax(dim=1, keepdim=True)
         below = logits - logits.gather(1, top)

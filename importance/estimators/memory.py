@@ -1,6 +1,6 @@
 """Make the parts of a version's `State`, each of samples of the stream that were kept without regard to importance.
 
-Pure: tensors in, tensors out. When it is done, and for which samples, is the trainer's to say.
+Pure: tensors in, tensors out. The trainer decides when, and for which samples.
 """
 
 import torch

@@ -77,7 +77,7 @@ class Projected:
         """The projected gradients [n, P] of losses [n], detached, in float32 (or better).
 
         `InvalidInput` names a layer that was given other rows than one a sample, such as positions that all share: what
-        of their gradient is whose cannot be told.
+        of their gradient belongs to which cannot be determined.
         """
         gradients: tuple[Tensor | None, ...] = torch.autograd.grad(
             losses.sum(), [call.output for call in self._calls], retain_graph=retain_graph, allow_unused=True
@@ -108,12 +108,12 @@ def _part(call: Call, gradient: Tensor, n: int) -> Tensor:
             f"gradients cannot be projected: {call.layer} was given {len(gradient)} rows for {n} samples; "
             "choose another estimator or base model"
         )
-    told = single_or_better(gradient) @ call.outward.to(call.read)
-    return (told.reshape(n, -1, told.shape[-1]).mT @ call.read.reshape(n, -1, call.read.shape[-1])).flatten(1)
+    seen = single_or_better(gradient) @ call.outward.to(call.read)
+    return (seen.reshape(n, -1, seen.shape[-1]).mT @ call.read.reshape(n, -1, call.read.shape[-1])).flatten(1)
 
 
 def _signs(size: int, rank: int, random: torch.Generator) -> Tensor:
-    """Random ±1/√r [size, rank], or the identity of a layer that is no wider: alike to the bit on every machine."""
+    """Random ±1/√r [size, rank], or the identity of a layer that is not wider: alike to the bit on every machine."""
     if size <= rank:
         return torch.eye(size)
     ones = torch.randint(0, 2, (size, rank), generator=random)

@@ -34,8 +34,8 @@ def forgetting(forward: Forward) -> Tensor:
     assert state.forgotten is not None
     if not len(state.met):
         return torch.zeros(len(forward.pairs), device=forward.pairs.device)
-    place = torch.searchsorted(state.met, forward.pairs).clamp(max=len(state.met) - 1)
-    return torch.where(state.met[place] == forward.pairs, state.forgotten[place], 0)
+    index = torch.searchsorted(state.met, forward.pairs).clamp(max=len(state.met) - 1)
+    return torch.where(state.met[index] == forward.pairs, state.forgotten[index], 0)
 
 
 def tracin(forward: Forward) -> Tensor:

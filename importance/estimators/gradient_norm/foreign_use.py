@@ -32,7 +32,7 @@ class ForeignUse(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if self._depth == 0 and any(True for _ in _tensors([result])):  # weight.dtype and the like are no use
+        if self._depth == 0 and any(True for _ in _tensors([result])):  # weight.dtype and the like are not a use
             used = _tensors([*args, *(kwargs or {}).values()])
             self.found.update(self._names[id(tensor)] for tensor in used if id(tensor) in self._names)
         return result

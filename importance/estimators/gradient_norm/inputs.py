@@ -32,7 +32,7 @@ class Inputs:
         """Hold AAᵀ in float32 or better, computed while A is still in the cache; A can go."""
         if self._gram is None:
             with torch.no_grad(), torch.autocast(tensor.device.type, enabled=False):
-                self._gram = squares.gram(places(tensor))
+                self._gram = squares.gram(positions(tensor))
 
     def suits_gram(self, height: int) -> bool:
         """Whether a layer with ``height`` outputs does best with AAᵀ, and that takes no more room than A."""
@@ -52,8 +52,8 @@ class Inputs:
 
     @property
     def rows(self) -> Tensor:
-        """[n, T, i] in float32 or better; T = 1 where there are no places."""
-        return places(self._held())
+        """[n, T, i] in float32 or better; T = 1 where there are no positions."""
+        return positions(self._held())
 
     def _held(self) -> Tensor:
         assert self._tensor is not None
@@ -62,7 +62,7 @@ class Inputs:
         return self._tensor
 
 
-def places(tensor: Tensor) -> Tensor:
+def positions(tensor: Tensor) -> Tensor:
     """[n, …, i] as [n, T, i], in float32 or better."""
     if tensor.ndim != 3:
         tensor = tensor.reshape(tensor.shape[0], -1, tensor.shape[-1])

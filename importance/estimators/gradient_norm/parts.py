@@ -52,7 +52,7 @@ Part = Outer | Lookup | Vector
 
 
 def square(parts: Sequence[Part]) -> Tensor:
-    """‖sum of the parts‖² [n]: of a parameter that is used in several places, so that the cross terms count."""
+    """‖sum of the parts‖² [n]: of a parameter that is used in several modules, so that the cross terms count."""
     if len(parts) == 1:
         return parts[0].square()
     vectors = [part.values for part in parts if isinstance(part, Vector)]
@@ -72,5 +72,5 @@ def square(parts: Sequence[Part]) -> Tensor:
 
 
 def _joined(parts: Sequence[Outer]) -> tuple[Tensor, Tensor]:
-    """Inputs and gradients of all calls, one after the other as if they were places of one call."""
+    """Inputs and gradients of all calls, one after the other as if they were positions of one call."""
     return torch.cat([part.inputs.rows for part in parts], dim=1), torch.cat([part.gradients for part in parts], dim=1)

@@ -1,6 +1,6 @@
 """Squared norms of per-sample gradients, from a layer's inputs and output gradients. Pure functions of tensors.
 
-n samples of T places (tokens). Chunked over samples, places or width, so that memory stays bounded whatever T is.
+n samples of T positions (tokens). Chunked over samples, positions or width, so that memory stays bounded whatever T is.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ _CHUNK = {"cpu": 1 << 18, "other": 1 << 26}
 """Elements of the largest intermediate result: 1 MiB of float32, the second cache of a core; 256 MiB on a GPU."""
 
 _BLOCK = 128
-"""Places a block of a Gram matrix; smaller ones would save more by symmetry and lose it again in the products."""
+"""Positions a block of a Gram matrix; smaller ones would save more by symmetry and lose it again in the products."""
 
 
 def vector(rows: Tensor) -> Tensor:
@@ -31,17 +31,17 @@ def outer(inputs: Tensor, gradients: Tensor, bias: bool = False) -> Tensor:
     >>> outer(torch.tensor([[[1.0], [2.0]]]), torch.tensor([[[3.0], [4.0]]]))
     tensor([121.])
     """
-    places, width, height = inputs.shape[1], inputs.shape[2], gradients.shape[2]
-    if places == 1:
+    positions, width, height = inputs.shape[1], inputs.shape[2], gradients.shape[2]
+    if positions == 1:
         return (vector(inputs) + int(bias)) * vector(gradients)
-    if prefers_gram(places, width, height):
-        return _chunked(partial(_outer_by_gram, bias=bias), places * min(places, _BLOCK), inputs, gradients)
+    if prefers_gram(positions, width, height):
+        return _chunked(partial(_outer_by_gram, bias=bias), positions * min(positions, _BLOCK), inputs, gradients)
     return _chunked(partial(_outer_directly, bias=bias), width * height, inputs, gradients)
 
 
-def prefers_gram(places: int, width: int, height: int) -> bool:
+def prefers_gram(positions: int, width: int, height: int) -> bool:
     """Whether two Gram matrices [T, T] take fewer operations than one product [i, o]."""
-    return places > 1 and places * (width + height) <= width * height
+    return positions > 1 and positions * (width + height) <= width * height
 
 
 def gram(rows: Tensor) -> Tensor:
@@ -66,9 +66,9 @@ def lookup(ids: Tensor, gradients: Tensor) -> Tensor:
     """
     samples = torch.arange(len(ids), device=ids.device).unsqueeze(1)
     size = int(ids.max()) + 1
-    pairs, place = torch.unique(samples * size + ids, return_inverse=True)
+    pairs, position = torch.unique(samples * size + ids, return_inverse=True)
     sums = gradients.new_zeros(len(pairs), gradients.shape[2])
-    sums.index_add_(0, place.flatten(), gradients.flatten(0, 1))
+    sums.index_add_(0, position.flatten(), gradients.flatten(0, 1))
     return gradients.new_zeros(len(ids)).index_add_(0, pairs // size, vector(sums))
 
 

@@ -13,7 +13,7 @@ Subset = Literal["all", "head", "trainable"] | Callable[[str], bool]
 grad (of a LoRA model: its matrices and the head), or a predicate on parameter names."""
 
 _PLACES = re.compile(r"position|token_type|(^|\.)wpe\.")
-"""Names of the embeddings of places and types in transformers."""
+"""Names of the embeddings of positions and types in transformers."""
 
 
 def choose(network: nn.Module, subset: Subset) -> dict[str, nn.Parameter]:
@@ -45,19 +45,19 @@ def _predicate(network: nn.Module, subset: Subset) -> Callable[[str], bool]:
 
 
 def _head(network: nn.Module) -> list[nn.Module]:
-    """The modules beside the encoder, which is the child that holds the word embeddings."""
+    """The modules next to the encoder, which is the child that holds the word embeddings."""
     module = network
     while not isinstance(module, nn.Embedding):
         encoder = next((child for child in module.children() if _embeddings(child)), None)
         if encoder is None:
             break
-        beside = [
+        siblings = [
             child for child in module.children() if child is not encoder and any(True for _ in child.parameters())
         ]
-        if beside:
-            return beside
+        if siblings:
+            return siblings
         module = encoder
-    raise InvalidInput(f"{type(network).__name__} has no head beside an encoder: choose parameters by name")
+    raise InvalidInput(f"{type(network).__name__} has no head next to an encoder: choose parameters by name")
 
 
 def _embeddings(module: nn.Module) -> bool:

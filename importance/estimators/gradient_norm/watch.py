@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 from importance.errors import InvalidInput
 from importance.estimators.gradient_norm import layers
 from importance.estimators.gradient_norm.foreign_use import ForeignUse
-from importance.estimators.gradient_norm.inputs import Inputs, places
+from importance.estimators.gradient_norm.inputs import Inputs, positions
 from importance.estimators.gradient_norm.parts import Part, square
 
 
@@ -124,7 +124,7 @@ class Watched:
         """Add what a layer's output gradient means for its parameters, once all of their uses are known."""
         if self._total is None:
             return  # another's backward pass
-        rows = places(gradient)
+        rows = positions(gradient)
         for group, rule in layer.rules.items():
             if self._plan.by_sample.isdisjoint(group):
                 parts = [*self._parts.pop(group, ()), rule(layer.module, inputs, rows)]
@@ -146,9 +146,9 @@ class Watched:
         """‖∇ℓ_i‖² [n] by the parameters that no rule covers, zero where there are none."""
         total = torch.zeros_like(losses, dtype=torch.promote_types(losses.dtype, torch.float32))
         parameters = [self._plan.parameters[name] for name in sorted(self._plan.by_sample)]
-        for place, loss in enumerate(losses if parameters else ()):
+        for position, loss in enumerate(losses if parameters else ()):
             gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-            total[place] = sum(gradient.square().sum() for gradient in gradients if gradient is not None)
+            total[position] = sum(gradient.square().sum() for gradient in gradients if gradient is not None)
         return total
 
     def _settle_doubts(self, samples: int) -> None:

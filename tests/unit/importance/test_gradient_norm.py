@@ -343,7 +343,7 @@ def test_a_subset_that_chooses_nothing_is_refused(subset: Any, message: str) -> 
 
 
 def test_a_network_without_an_encoder_has_no_head() -> None:
-    with pytest.raises(InvalidInput, match="Linear has no head beside an encoder: choose parameters by name"):
+    with pytest.raises(InvalidInput, match="Linear has no head next to an encoder: choose parameters by name"):
         GradientNorm(nn.Linear(2, 1), "head")
 
 

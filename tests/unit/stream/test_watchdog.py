@@ -5,26 +5,26 @@ import queue
 from stream.watchdog import Stillness, Watchdog
 
 
-def looks(patience: int, *marks: dict[str, object]) -> list[str | None]:
-    still = Stillness(patience)
-    return [still.look(mark) for mark in marks]
+def checks(max_checks: int, *markers: dict[str, object]) -> list[str | None]:
+    still = Stillness(max_checks)
+    return [still.check(marker) for marker in markers]
 
 
 def test_a_mark_that_moves_is_never_still() -> None:
-    assert looks(1, {"a": 1}, {"a": 2}, {"a": 1}) == [None, None, None]
+    assert checks(1, {"a": 1}, {"a": 2}, {"a": 1}) == [None, None, None]
 
 
 def test_a_mark_is_still_after_as_many_equal_looks_as_patience_allows() -> None:
-    assert looks(3, *[{"a": 1}] * 4) == [None, None, None, "a"]
+    assert checks(3, *[{"a": 1}] * 4) == [None, None, None, "a"]
 
 
 def test_a_mark_that_was_gone_begins_anew() -> None:
-    assert looks(2, {"a": 1}, {"a": 1}, {}, {"a": 1}, {"a": 1}) == [None] * 5
+    assert checks(2, {"a": 1}, {"a": 1}, {}, {"a": 1}, {"a": 1}) == [None] * 5
 
 
 def test_the_watchdog_names_what_hangs_once() -> None:
     told: queue.Queue[str] = queue.Queue()
-    watchdog = Watchdog(lambda: {"partition 3": 5}, told.put, patience_seconds=0.03, interval_seconds=0.01)
+    watchdog = Watchdog(lambda: {"partition 3": 5}, told.put, timeout_seconds=0.03, interval_seconds=0.01)
     watchdog.start()
     assert told.get(timeout=30) == "partition 3"
     watchdog.join(timeout=30)
@@ -33,7 +33,7 @@ def test_the_watchdog_names_what_hangs_once() -> None:
 
 def test_an_ended_watchdog_is_silent() -> None:
     told: queue.Queue[str] = queue.Queue()
-    watchdog = Watchdog(lambda: {"a": 1}, told.put, patience_seconds=1e6)
+    watchdog = Watchdog(lambda: {"a": 1}, told.put, timeout_seconds=1e6)
     watchdog.start()
     watchdog.end()
     watchdog.join(timeout=30)
