@@ -72,19 +72,19 @@ class AdmissionPolicy:
         """λ, per millisecond of event time."""
         return 0.0 if self.half_life_seconds is None else log(2) / self.half_life_seconds / 1000
 
-    def rule(self, stratum: str, worth: str) -> str:
-        """What keys of a stratum are made with, in words; keys of two rules are never compared in one stratum.
+    def scoring_config(self, stratum: str, importance: str) -> str:
+        """Describe the scoring configuration of a stratum's keys; keys of two are never compared in one stratum.
 
-        ``worth`` names what plain strata do not ask for: estimator or mixture.
+        ``importance`` is the estimator or mixture, which uniform strata do not use.
 
-        >>> AdmissionPolicy(StrataPolicy("s"), "s", half_life_seconds=60.0).rule(POSITIVE, "entropy")
+        >>> AdmissionPolicy(StrataPolicy("s"), "s", half_life_seconds=60.0).scoring_config(POSITIVE, "entropy")
         'entropy, proportional, floor 0.25, half-life 60 s'
         """
         decay = "no decay" if self.half_life_seconds is None else f"half-life {self.half_life_seconds:.12g} s"
         if stratum in PLAIN:
             return f"uniform, {decay}"
         floor = f", floor {self.floor:.12g}" if self.selection == PROPORTIONAL else ""
-        return f"{worth}, {self.selection}{floor}, {decay}"
+        return f"{importance}, {self.selection}{floor}, {decay}"
 
 
 _time_ms = attrgetter("time_ms")

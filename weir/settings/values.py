@@ -83,7 +83,7 @@ def scoring_configs(settings: Settings) -> dict[str, str]:
     worth, policy = str(mixture(settings)), admission(settings)
     if settings.selection == TOP_FRACTION:
         worth += f", top {settings.top_fraction:.12g}"
-    return {name: policy.rule(name, worth) for name in policy.strata.names}
+    return {name: policy.scoring_config(name, worth) for name in policy.strata.names}
 
 
 def capacities(settings: Settings) -> dict[str, int]:

@@ -28,7 +28,7 @@ COUNTED = """
 
 
 def configs(worth: str, policy: AdmissionPolicy = POLICY) -> dict[str, str]:
-    return {name: policy.rule(name, worth) for name in STRATA}
+    return {name: policy.scoring_config(name, worth) for name in STRATA}
 
 
 def scoring(estimator: str, model: str = "v1") -> Score:
