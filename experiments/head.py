@@ -12,7 +12,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
 from experiments.examples import Examples
-from experiments.learner import BATCH, REMEMBERED, snapshot
+from experiments.learner import BATCH, STATE_NEEDS, snapshot
 from importance.arrays import Floats, Integers
 from importance.estimators import Estimator, Forward
 from importance.estimators.gradient_norm import GradientNorm
@@ -50,7 +50,9 @@ class HeadNetwork(nn.Module):
 class HeadLearners:
     """Heads over the vectors [n, 2, D] of the examples, text first."""
 
-    provides: ClassVar = frozenset({"logits", "hidden", "label", "embeddings", "average", "gradient_norm"}) | REMEMBERED
+    provides: ClassVar = (
+        frozenset({"logits", "hidden", "label", "embeddings", "average", "gradient_norm"}) | STATE_NEEDS
+    )
 
     def __init__(self, vectors: NDArray[np.float32]) -> None:
         self._vectors = torch.from_numpy(vectors)
@@ -86,7 +88,7 @@ class HeadLearner:
             ]
         return torch.cat(parts).double().numpy()
 
-    def remember(self, rows: Integers, labels: Integers, needs: frozenset[str]) -> None:
+    def update_state(self, rows: Integers, labels: Integers, needs: frozenset[str]) -> None:
         """The snapshot that `score` reads from now on."""
         seen = self._pass(torch.from_numpy(rows), torch.from_numpy(labels), frozenset())
         final = self._network.final

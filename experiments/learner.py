@@ -18,7 +18,7 @@ class Learner(Protocol):
     def predict(self, rows: Integers) -> Floats:
         """P(label = 1) [n]."""
 
-    def remember(self, rows: Integers, labels: Integers, needs: frozenset[str]) -> None:
+    def update_state(self, rows: Integers, labels: Integers, needs: frozenset[str]) -> None:
         """Make what estimators with a memory read, of these rows of the holdout, with the model as it is."""
 
     def score(self, rows: Integers, labels: Integers, estimators: tuple[Estimator, ...]) -> dict[str, Floats]:
@@ -41,8 +41,8 @@ class Learners(Protocol):
         """The same for the same seed."""
 
 
-REMEMBERED = frozenset({"holdout", "validation", "centres"})
-"""The needs of estimators that `Learner.remember` meets."""
+STATE_NEEDS = frozenset({"holdout", "validation", "centres"})
+"""The needs of estimators that `Learner.update_state` meets."""
 
 
 def snapshot(seen: Forward, last_layer: Tensor, needs: frozenset[str]) -> State:

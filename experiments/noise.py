@@ -25,7 +25,7 @@ class Noise:
     kind: NoiseKind = NoiseKind.UNIFORM
 
     def __post_init__(self) -> None:
-        """Refuse a rate from which no class can be told."""
+        """Refuse a rate from which no class can be distinguished."""
         if not 0 <= self.rate < 0.5:
             raise InvalidInput(f"the label noise is {self.rate}; it must be at least 0 and below 0.5")
 

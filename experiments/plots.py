@@ -26,7 +26,7 @@ def check_installed() -> None:
 def quality(findings: Findings, against: str, label: str) -> Any:
     """AUC against a column, log scale, a panel a noise; bars are the standard error over seeds.
 
-    What lies far below uniform is off the scale, or nothing could be told apart above it.
+    What lies far below uniform is off the scale, or nothing could be distinguished above it.
     """
     figure, panels = _panels(findings.noises, label, "AUC")
     shades = dict(zip(findings.policies, _shades(len(findings.policies)), strict=True))

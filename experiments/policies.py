@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from experiments.learner import REMEMBERED
+from experiments.learner import STATE_NEEDS
 from importance import estimators
 from importance.arrays import Floats, Integers
 from importance.errors import InvalidInput
@@ -72,7 +72,7 @@ class Policy:
     @property
     def remembers(self) -> bool:
         """Whether scoring begins with a pass over rows of the holdout, every round."""
-        return self.scores and bool(self.needs & REMEMBERED)
+        return self.scores and bool(self.needs & STATE_NEEDS)
 
     @property
     def cost(self) -> float:

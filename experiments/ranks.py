@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from experiments.examples import Fold
-from experiments.learner import REMEMBERED
+from experiments.learner import STATE_NEEDS
 from experiments.results import replace_file
-from experiments.stage import Stage, remembered_rows, train_plain
+from experiments.stage import Stage, state_rows, train_plain
 from importance import estimators
 from importance.arrays import Floats
 
@@ -51,10 +51,10 @@ class Ranks:
 def measure(stage: Stage, names: Sequence[str], seed: int = 0) -> Ranks:
     """Train one epoch on all, then score the same candidates by every estimator; a constant one is left out."""
     random, learner = np.random.default_rng(seed), stage.start.clone()
-    pool, holdout = stage.examples.rows(Fold.POOL), remembered_rows(stage.examples)
+    pool, holdout = stage.examples.rows(Fold.POOL), state_rows(stage.examples)
     train_plain(learner, pool, stage.labels, 1, random)
     rows = random.permutation(pool)[:CANDIDATES]
-    learner.remember(holdout, stage.labels[holdout], REMEMBERED)
+    learner.update_state(holdout, stage.labels[holdout], STATE_NEEDS)
     scores = learner.score(rows, stage.labels[rows], tuple(map(estimators.get, names)))
     varying = tuple(name for name in names if np.ptp(scores[name]) > 0)
     return Ranks(varying, np.corrcoef([_ranks(scores[name]) for name in varying]))

@@ -49,7 +49,7 @@ def stage(examples: Examples, learners: Learners, confusing: Floats, noise: Nois
     return Stage(examples, labels, wrong, start)
 
 
-def remembered_rows(examples: Examples) -> Integers:
+def state_rows(examples: Examples) -> Integers:
     """The rows of the holdout that estimators compare with: `MEMORY` of them, evenly spread."""
     rows = examples.rows(Fold.HOLDOUT)
     return rows[np.linspace(0, len(rows) - 1, min(MEMORY, len(rows))).round().astype(np.int64)]
@@ -57,7 +57,7 @@ def remembered_rows(examples: Examples) -> Integers:
 
 def size(examples: Examples) -> Size:
     """How many rows there are to select from, and to compare with."""
-    return Size(pool=len(examples.rows(Fold.POOL)), memory=len(remembered_rows(examples)))
+    return Size(pool=len(examples.rows(Fold.POOL)), memory=len(state_rows(examples)))
 
 
 def _trained_on(examples: Examples) -> Integers:

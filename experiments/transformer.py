@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 
 from experiments.examples import Examples
-from experiments.learner import BATCH, REMEMBERED, snapshot
+from experiments.learner import BATCH, STATE_NEEDS, snapshot
 from experiments.results import replace_file
 from importance.arrays import Floats, Integers
 from importance.estimators import Estimator
@@ -32,7 +32,7 @@ class TransformerLearners:
     results, for these very examples.
     """
 
-    provides: ClassVar = frozenset({"logits", "hidden", "label", "embeddings", "gradient_norm"}) | REMEMBERED
+    provides: ClassVar = frozenset({"logits", "hidden", "label", "embeddings", "gradient_norm"}) | STATE_NEEDS
 
     def __init__(self, examples: Examples, directory: Path) -> None:
         training = FirstTraining()
@@ -66,7 +66,7 @@ class TransformerLearner:
         """P(label = 1) [n]."""
         return forward.run(self._model, _part(self._encoded, rows)).prediction
 
-    def remember(self, rows: Integers, labels: Integers, needs: frozenset[str]) -> None:
+    def update_state(self, rows: Integers, labels: Integers, needs: frozenset[str]) -> None:
         """The snapshot that `score` reads from now on."""
         encoded = _part(self._encoded, rows)
         needed = frozenset({"logits", "hidden", "label"})

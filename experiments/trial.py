@@ -19,7 +19,7 @@ from experiments.ledger import Ledger
 from experiments.policies import Rule, choose
 from experiments.quality import figures
 from experiments.rounds import TRAINING_COST, Plan, plan
-from experiments.stage import Stage, decayed, remembered_rows
+from experiments.stage import Stage, decayed, state_rows
 from importance import estimators
 from importance.arrays import Floats, Integers
 
@@ -53,7 +53,7 @@ class Trial:
         self._random = np.random.default_rng([cell.seed, 1])  # the same candidates for every policy
         self._draws = np.random.default_rng([cell.seed, 2])
         self._learner = stage.start.clone()
-        self._holdout = remembered_rows(stage.examples)
+        self._holdout = state_rows(stage.examples)
         self._ledger = Ledger()
         self._scoring, self._training = np.zeros(2), np.zeros(2)
         self._steps = self._seen = 0
@@ -133,7 +133,7 @@ class Trial:
         if not policy.scores:
             return np.ones(len(rows))
         if policy.remembers:
-            self._learner.remember(self._holdout, self._stage.labels[self._holdout], policy.needs)
+            self._learner.update_state(self._holdout, self._stage.labels[self._holdout], policy.needs)
         mixture = policy.mixture
         columns = self._learner.score(rows, labels, tuple(map(estimators.get, mixture.columns)))
         return mixture.combine(columns, {name: float(column.mean()) for name, column in columns.items()})

@@ -55,5 +55,5 @@ def decide(
     metrics = f"AUC {auc.candidate:.4f} against {auc.serving:.4f}, difference {auc.difference:+.4f}, bound {bound:+.4f}"
     reason = f"{metrics}: {'above' if passed else 'not above'} -{policy.margin:g}"
     if not passed and auc.difference > -policy.margin:  # on average good enough: the trainer continues from such a one
-        reason += "; too uncertain yet: the next fine-tune goes on from it, more holdout narrows it"
+        reason += "; too uncertain yet: the next fine-tune continues from it, more holdout narrows it"
     return Decision(passed, reason, auc.difference, bound)

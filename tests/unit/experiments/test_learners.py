@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from experiments.learner import REMEMBERED, Learners
+from experiments.learner import STATE_NEEDS, Learners
 from importance import estimators
 from tests.unit.experiments.shop import shop
 
@@ -47,7 +47,7 @@ def test_rows_of_weight_zero_teach_nothing(learners: Learners) -> None:
 def test_it_serves_every_estimator_whose_needs_it_names(learners: Learners) -> None:
     learner = learners.fresh(0)
     learner.learn(ROWS, LABELS, ONES, 1e-3)
-    learner.remember(ROWS[:50], LABELS[:50], REMEMBERED)
+    learner.update_state(ROWS[:50], LABELS[:50], STATE_NEEDS)
     able = [estimators.get(name) for name in estimators.names() if estimators.get(name).needs <= learners.provides]
     assert {"uniform", "last_layer_norm", "gradient_output", "gradient_norm", "rho"} <= {each.name for each in able}
     together = learner.score(ROWS, LABELS, tuple(able))
@@ -62,7 +62,7 @@ def test_scoring_leaves_the_learner_as_it_was(learners: Learners) -> None:
     scored, plain = learners.fresh(0), learners.fresh(0)
     scored.learn(ROWS, LABELS, ONES, 1e-3)
     plain.learn(ROWS, LABELS, ONES, 1e-3)
-    scored.remember(ROWS[:50], LABELS[:50], REMEMBERED)
+    scored.update_state(ROWS[:50], LABELS[:50], STATE_NEEDS)
     scored.score(ROWS, LABELS, (estimators.get("gradient_output"), estimators.get("rho")))
     for learner in (scored, plain):
         learner.learn(ROWS, LABELS, ONES, 1e-3)
@@ -72,7 +72,7 @@ def test_scoring_leaves_the_learner_as_it_was(learners: Learners) -> None:
 @pytest.mark.parametrize("needed", ["last_layer_norm", "rho", "gradient_output"])
 def test_scores_belong_to_their_rows_in_whatever_order_they_are_asked_for(learners: Learners, needed: str) -> None:
     learner = learners.fresh(0)
-    learner.remember(ROWS[:50], LABELS[:50], REMEMBERED)
+    learner.update_state(ROWS[:50], LABELS[:50], STATE_NEEDS)
     order = np.random.default_rng(0).permutation(len(ROWS))
     straight = learner.score(ROWS, LABELS, (estimators.get(needed),))[needed]
     shuffled = learner.score(ROWS[order], LABELS[order], (estimators.get(needed),))[needed]

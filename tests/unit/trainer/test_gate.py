@@ -44,7 +44,7 @@ def test_a_rejected_candidate_that_is_better_on_average_is_explained() -> None:
     decided = decide(labels, candidate, serving, np.arange(200) // 3, POLICY)
     assert not decided.promote
     assert decided.difference > 0 > decided.lower_bound
-    assert decided.reason.endswith("; too uncertain yet: the next fine-tune goes on from it, more holdout narrows it")
+    assert decided.reason.endswith("; too uncertain yet: the next fine-tune continues from it, more holdout narrows it")
 
 
 def test_the_serving_model_itself_passes() -> None:
