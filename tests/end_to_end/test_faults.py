@@ -26,7 +26,7 @@ from weir.local.kafka import KafkaServer
 
 def changes(process: WorkerProcess, dependency: str) -> list[str]:
     """What a role's log says of one dependency, in order."""
-    lines = process.said("dependency is away") + process.said("dependency is back")
+    lines = process.said("dependency unavailable") + process.said("dependency recovered")
     return [x["event"] for x in sorted(lines, key=lambda x: x["timestamp"]) if x["dependency"] == dependency]
 
 
@@ -76,8 +76,8 @@ def test_every_role_says_what_is_away_and_goes_on_by_itself_when_it_is_back(
 
         assert [role.pid for role in roles] == pids
         assert all(role.alive for role in roles)
-        assert all(changes(role, "storage") == ["dependency is away", "dependency is back"] for role in roles)
-        assert all(changes(role, "kafka") == ["dependency is away", "dependency is back"] * 2 for role in roles)
+        assert all(changes(role, "storage") == ["dependency unavailable", "dependency recovered"] for role in roles)
+        assert all(changes(role, "kafka") == ["dependency unavailable", "dependency recovered"] * 2 for role in roles)
         assert all(up(role) == {"kafka": 1, "storage": 1} for role in roles)
 
 

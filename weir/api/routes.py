@@ -151,7 +151,7 @@ def _training(router: APIRouter, context: ApiContext) -> None:
 
     @router.post("/v1/training/unfreeze", tags=["training"])
     def unfreeze(request: Reason = UNTOLD) -> shapes.Frozen:
-        """Let training go on."""
+        """Resume training."""
         context.operations.unfreeze(actor=ACTOR, reason=request.reason)
         return shapes.Frozen(frozen=False)
 

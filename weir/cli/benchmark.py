@@ -24,9 +24,9 @@ DataOption = Annotated[
         metavar="DATA", help="home_depot, complete_journey, online_retail, or a .parquet, .csv or .jsonl file."
     ),
 ]
-OutputOption = Annotated[Path, typer.Option(metavar="DIR", help="Where results and report go; run again to go on.")]
+OutputOption = Annotated[Path, typer.Option(metavar="DIR", help="Where results and report go; run again to resume.")]
 TrackOption = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Tell tensorboard, wandb or mlflow of each run, too.")
+    str | None, typer.Option(metavar="NAME", help="Log each run to tensorboard, wandb or mlflow, too.")
 ]
 
 
@@ -45,7 +45,7 @@ def importance(
     delimiter: DelimiterOption = None,
     track: TrackOption = None,
 ) -> int:
-    """Estimators, keep ratios and label noise against uniform and RS2. Stopped, it goes on when run again."""
+    """Estimators, keep ratios and label noise against uniform and RS2. Stopped, it resumes when run again."""
     from experiments.grid import read_grid
     from experiments.plots import check_installed
     from experiments.results import held

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from storage.engine import Engine
     from weir.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="The bounded buffer: its strata, what it says of the stream, its samples.")
+app = typer.Typer(
+    no_args_is_help=True, help="The bounded buffer: its strata, its estimates of the stream, its samples."
+)
 
 
 @app.command()
 def stats(as_json: AsJson = False) -> None:
-    """Show each stratum, and what the buffer says of the stream beside what the stream was."""
+    """Show each stratum, and the buffer's estimates of the stream next to the stream's own values."""
     from storage.buffer_reader import BufferReader
     from weir.status.stream_estimates import estimates
 

@@ -284,7 +284,7 @@ def _model(settings: "Settings") -> tuple[State, str]:
         return ("wrong", f"{folder} lacks {', '.join(lacking)}: set WEIR_MODEL") if lacking else ("ok", str(folder))
     if isinstance(try_to_load_from_cache(settings.model, "config.json"), str):
         return "ok", f"{settings.model}, from the cache of Hugging Face"
-    return "note", f"{settings.model} is no folder here; it will be fetched from Hugging Face"
+    return "note", f"{settings.model} is not a directory here; it will be fetched from Hugging Face"
 
 
 def _device(settings: "Settings") -> tuple[State, str]:

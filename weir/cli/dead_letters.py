@@ -12,7 +12,7 @@ from weir.cli.output import AsJson, print_columns, print_json
 if TYPE_CHECKING:
     from stream.dead_letters import DeadLetter
 
-app = typer.Typer(no_args_is_help=True, help="Messages that are no event: list them, send them back.")
+app = typer.Typer(no_args_is_help=True, help="Messages that are not valid events: list them, send them back.")
 
 Reason = Annotated[str | None, typer.Option(metavar="WORD", help="Only those with this reason.")]
 Partition = Annotated[int | None, typer.Option(min=0, metavar="P", help="Only those that lay in partition P.")]
@@ -60,7 +60,7 @@ def redrive(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Send dead letters back to the topic they came from, as they were or mended. A repeat changes nothing."""
+    """Send dead letters back to the topic they came from, as they were or fixed. A repeat changes nothing."""
     from stream import dead_letters
     from weir.demo.addresses import located
     from weir.settings import read
@@ -70,7 +70,7 @@ def redrive(
     if every == any(choice is not None for choice in (reason, partition, offset)):
         raise InvalidInput("nothing or too much is chosen; give --all, or some of --reason, --partition, --offset")
     if value is not None and (partition is None or offset is None):
-        raise InvalidInput("--value mends one letter; name it by --partition and --offset")
+        raise InvalidInput("--value fixes one letter; name it by --partition and --offset")
     chosen = _chooser(reason, partition, offset)
     settings = located(read(), kafka=True)
     letters = dead_letters.read(kafka_connection(settings), named_topics(settings).dead, chosen)

@@ -95,7 +95,7 @@ def list_(as_json: AsJson = False) -> None:
 
 @app.command()
 def log(
-    at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="Say which version was active then.")] = None,
+    at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="Show which version was active then.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the whole append-only promotion log, oldest first, or the version that was active at a time."""
@@ -128,7 +128,7 @@ def _print_log(entries: "Iterable[Entry]") -> None:
 
 @app.command()
 def show(version: VersionName, as_json: AsJson = False) -> None:
-    """Show one version: its files, figures, the gate's decision, and what the log says of it."""
+    """Show one version: its files, metrics, the gate's decision, and its entries of the log."""
     from dataclasses import asdict
 
     with opened() as tables:
@@ -162,7 +162,7 @@ def _facts(version: "Version", parent: "Version | None") -> Iterator[tuple[str, 
 def promote(
     version: VersionName, reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson = False
 ) -> None:
-    """Let a version serve, whatever the gate said of it."""
+    """Activate a version, whatever the gate decided."""
     with opened() as tables:
         entry = tables.operations().promote(version, actor=actor or this_user(), reason=reason)
     _say(entry, f"{entry.to_version} serves", as_json)
@@ -191,7 +191,7 @@ def freeze(reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson
 
 @app.command()
 def unfreeze(reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson = False) -> None:
-    """Let training go on."""
+    """Resume training."""
     with opened() as tables:
         entry = tables.operations().unfreeze(actor=actor or this_user(), reason=reason)
     _say(entry, "training goes on", as_json)

@@ -115,7 +115,7 @@ def _read() -> "Iterator[_Partitions]":
     settings = located(read(), kafka=True, database=True)
     topic = measured(settings)
     if topic.id is None:
-        raise Unavailable(f"partitions cannot be told apart without Kafka: {topic.trouble}")
+        raise Unavailable(f"partitions cannot be distinguished without Kafka: {topic.trouble}")
     engine = create_engine(settings.database_url, pool_size=1)
     try:
         progresses = Progresses(engine, topic.id)

@@ -30,7 +30,7 @@ def trainer() -> int:
 
 
 def api() -> int:
-    """Serve the HTTP interface: scores, rankings, models, the buffer, and the figures that all roles share."""
+    """Serve the HTTP interface: scores, rankings, models, the buffer, and the metrics that all roles share."""
     from weir.roles import run_api
 
     return run_api(_settings(kafka=True))

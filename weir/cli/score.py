@@ -36,7 +36,7 @@ def score(
     model: Annotated[
         str | None,
         typer.Option(
-            metavar="MODEL", help="A version, a folder, or first-…; default: what serves, else a first version."
+            metavar="MODEL", help="A version, a directory, or first-…; default: the active version, else a first one."
         ),
     ] = None,
     as_json: AsJson = False,

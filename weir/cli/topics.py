@@ -22,7 +22,7 @@ def topics(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Make the topics that are missing. One that exists is never altered, but told where it differs."""
+    """Make the topics that are missing. Existing topics are never altered; differences are reported."""
     if check and partitions is not None:
         raise InvalidInput("--check and --partitions are given; choose one")
     from stream.topics import add_partitions, provision

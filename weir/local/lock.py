@@ -31,7 +31,7 @@ def locked(home: Path, wait_seconds: float = PREVIOUS_SECONDS) -> Iterator[int]:
             owner = _owner(descriptor)
             if runs(owner) or time.monotonic() > deadline:
                 raise Conflict(
-                    f"a stack already runs in {home} (process {owner}): end it, or set WEIR_HOME to another folder"
+                    f"a stack already runs in {home} (process {owner}): end it, or set WEIR_HOME to another directory"
                 )
             time.sleep(0.1)
         os.ftruncate(descriptor, 0)

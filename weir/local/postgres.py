@@ -169,7 +169,7 @@ def reachable_by_nobody(folder: Path) -> Path:
 def _refuse_foreign(folder: Path, owners: tuple[int, ...]) -> None:
     """Anybody may write in ``/var/tmp``: a folder or link that somebody else put there is not ours to use."""
     if folder.is_symlink() or folder.stat().st_uid not in owners:
-        raise Unavailable(f"{folder} belongs to somebody else: remove it, or set WEIR_HOME to another folder")
+        raise Unavailable(f"{folder} belongs to another user: remove it, or set WEIR_HOME to another directory")
 
 
 def _clear_stale_pid_file(data: Path) -> None:

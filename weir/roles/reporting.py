@@ -111,11 +111,11 @@ class Reporting:
             still = bool(reasons)
             self._dependencies.set(dependency, not still)
         if known and not still:
-            _log.info("dependency is back", dependency=dependency)
+            _log.info("dependency recovered", dependency=dependency)
         elif still and not known:
             if not self._starting:  # what a start waits for is a reason, not an error
                 self.failed(f"{dependency}: {reason}")
-            _log.warning("dependency is away", dependency=dependency, reason=reason)
+            _log.warning("dependency unavailable", dependency=dependency, reason=reason)
 
     def rolled_back(self, seconds: float) -> None:
         """A rollback reached this worker so long after its entry in the log."""

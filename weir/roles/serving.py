@@ -110,7 +110,7 @@ class Serving:
                     BASELINE, control.version, self._artifacts.fetch(control.artifact, control.sha256, folder)
                 )
             except BadArtifact as error:
-                _log.error("no frozen control", version=control.version, reason=str(error))
+                _log.error("baseline model not loaded", version=control.version, reason=str(error))
         self.look()
         if self.scorer.version is None:
             self._fall_back()

@@ -168,7 +168,7 @@ async def _work(
     try:
         return await worker.run(ended)
     except Unavailable as error:  # Faust cannot be started twice in a process: a supervisor starts it anew
-        _log.error("kafka is away at the start", reason=str(error))
+        _log.error("kafka unavailable at the start", reason=str(error))
         return STATUS_FAILED
     finally:
         for task in tasks:

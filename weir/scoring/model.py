@@ -62,7 +62,7 @@ def _folder(settings: Settings, wanted: str | None, into: Path, progress: OnProg
                 return name, Artifacts(settings.artifacts_url).fetch(found.artifact, found.sha256, into)
     if wanted is not None:
         raise InvalidInput(
-            f"model {wanted!r} is no folder, and no database is known to look it up in: set WEIR_DATABASE_URL"
+            f"model {wanted!r} is not a directory, and no database is known to look it up in: set WEIR_DATABASE_URL"
         )
     return _first(settings, progress)
 

@@ -107,7 +107,7 @@ def _given() -> dict[str, Source]:
 def _unknown(name: str) -> str:
     close = get_close_matches(name.removeprefix(PREFIX).lower(), Settings.model_fields, n=1)
     hint = f"did you mean {variable(close[0])}?" if close else "unset it; docs/settings.md lists them all"
-    return f"{name} is no setting of Weir: {hint}"
+    return f"{name} is not a setting of Weir: {hint}"
 
 
 def _problem(detail: ErrorDetails) -> str:

@@ -112,7 +112,7 @@ def test_a_folder_that_somebody_else_put_there_is_refused(tools: Tools, tmp_path
     server.folder.mkdir()
     os.chown(server.folder, 12345, 12345)
     try:
-        with pytest.raises(Unavailable, match="belongs to somebody else"):
+        with pytest.raises(Unavailable, match="belongs to another user"):
             server.start()
     finally:
         wipe(tmp_path)

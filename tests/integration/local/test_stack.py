@@ -144,7 +144,9 @@ def test_two_stacks_do_not_share_a_home(start: Start, tmp_path: Path) -> None:
     first = start(tmp_path)
     running(first)
     _, errors = start(tmp_path).communicate(timeout=60)
-    expected = f"a stack already runs in {tmp_path} (process {first.pid}): end it, or set WEIR_HOME to another folder\n"
+    expected = (
+        f"a stack already runs in {tmp_path} (process {first.pid}): end it, or set WEIR_HOME to another directory\n"
+    )
     assert errors == expected
 
 

@@ -282,7 +282,7 @@ def test_wrong_usage_is_one_line(words: list[str], line: str, weir_score: Run, t
 def test_a_model_that_is_nowhere_is_one_line(weir_score: Run, tmp_path: Path) -> None:
     write(tmp_path / "rows.csv", ROWS[:3])
     words = ("rows.csv", "--estimators", "loss", "--output", "out.parquet")
-    assert "model 'v7' is no folder, and no database is known" in said(weir_score(*words, model=Path("v7")))
+    assert "model 'v7' is not a directory, and no database is known" in said(weir_score(*words, model=Path("v7")))
     (tmp_path / "hollow").mkdir()
     assert "cannot be loaded" in said(weir_score(*words, model=Path("hollow")), status=1)
     assert nothing_was_written(tmp_path)

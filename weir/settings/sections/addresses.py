@@ -28,11 +28,11 @@ class Addresses(Section):
         default_factory=lambda known: str(known["home"] / "artifacts") if "home" in known else "",
         repr=False,
         json_schema_extra={"secret": "password"},
-        description="fsspec URL or folder of model files; default: a folder under WEIR_HOME",
+        description="fsspec URL or directory of model files; default: a directory under WEIR_HOME",
     )
-    data_dir: AbsolutePath | None = Field(default=None, description="folder of data sets; empty: the usual places")
+    data_dir: AbsolutePath | None = Field(default=None, description="directory of data sets; empty: the usual ones")
     tools_dir: AbsolutePath | None = Field(
-        default=None, description="folder of the local stack's programs; empty: .tools in the checkout"
+        default=None, description="directory of the local stack's programs; empty: .tools in the checkout"
     )
 
     def _disagreements(self) -> Iterator[str]:

@@ -40,12 +40,13 @@ class Buffer(Section):
         default=0.3, description="share of the capacity for the stratum positive; negative gets the rest"
     )
     segment_attribute: str = Field(
-        default="", max_length=128, description="attribute of impressions whose values are told apart"
+        default="", max_length=128, description="attribute of impressions whose values are distinguished"
     )
     segment_shares: str = Field(
         default="",
         max_length=10_000,
-        description="values told apart, e.g. France=0.05,Spain=0; each has that share of the capacity to itself",
+        description="values that are distinguished, e.g. France=0.05,Spain=0; each has that share of the capacity "
+        "to itself",
     )
     positive_from: Literal["rating", "click", "add_to_cart", "purchase"] = Field(
         default="click", description="weakest outcome that makes a label 1"

@@ -26,7 +26,7 @@ class Gate(Buffer):
         yield from super()._disagreements()
         if self.gate_least_samples > (capacity := _capacity(dict(self))):
             yield (
-                f"WEIR_GATE_LEAST_SAMPLES is {self.gate_least_samples}; it must be at most {capacity}, the places of "
+                f"WEIR_GATE_LEAST_SAMPLES is {self.gate_least_samples}; it must be at most {capacity}, the capacity of "
                 "the holdout (WEIR_HOLDOUT_CAPACITY_SHARE of WEIR_BUFFER_CAPACITY), or no candidate would ever be "
                 "promoted"
             )

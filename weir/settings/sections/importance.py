@@ -33,7 +33,7 @@ class Importance(Section):
     selection: Literal["proportional", "top_fraction"] = Field(
         default="proportional", description="how worth becomes a weight; top_fraction is biased on purpose"
     )
-    top_fraction: float = Field(default=0.1, gt=0, le=1, description="the share of samples that top_fraction lets in")
+    top_fraction: float = Field(default=0.1, gt=0, le=1, description="the share of samples that top_fraction admits")
     selection_floor: float = Field(
         default=0.25,
         gt=0,

@@ -11,7 +11,7 @@ class Model(Section):
     """Base model, device and scoring."""
 
     model: str = Field(
-        default="builtin", min_length=1, description="base model: builtin, minilm, a Hugging Face name, or a folder"
+        default="builtin", min_length=1, description="base model: builtin, minilm, a Hugging Face name, or a directory"
     )
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps"

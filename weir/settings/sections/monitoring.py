@@ -13,7 +13,7 @@ class Monitoring(Section):
     metrics_host: str = Field(
         default="127.0.0.1", min_length=1, description="where worker and trainer serve /metrics, /healthz and /readyz"
     )
-    metrics_port: Port = Field(default=0, description="port of that page; 0 takes a free one, and the log says which")
+    metrics_port: Port = Field(default=0, description="port of these endpoints; 0 takes a free one, and logs it")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least severity that is logged"
     )

@@ -18,7 +18,7 @@ class Training(Buffer):
     train_after_seconds: Seconds = Field(
         default=86_400.0,
         gt=0,
-        description="a fine-tune starts when so long has passed since the last one began, if there is anything new",
+        description="a fine-tune starts when so long has passed since the last one started, if there is anything new",
     )
     train_cooldown_seconds: Seconds = Field(default=5.0, description="least time between two fine-tunes")
     train_least_samples: Count = Field(
@@ -49,9 +49,9 @@ class Training(Buffer):
         yield from super()._disagreements()
         if self.train_least_samples > (capacity := _capacity(dict(self))):
             yield (
-                f"WEIR_TRAIN_LEAST_SAMPLES is {self.train_least_samples}; it must be at most {capacity}, the places of "
-                "samples that may train (WEIR_BUFFER_CAPACITY less WEIR_HOLDOUT_CAPACITY_SHARE of it), or no fine-tune "
-                "would ever begin"
+                f"WEIR_TRAIN_LEAST_SAMPLES is {self.train_least_samples}; it must be at most {capacity}, the capacity "
+                "for samples that may train (WEIR_BUFFER_CAPACITY less WEIR_HOLDOUT_CAPACITY_SHARE of it), or no "
+                "fine-tune would ever start"
             )
 
 

@@ -119,4 +119,4 @@ def test_a_dependency_is_back_only_when_every_witness_reached_it() -> None:
         reporting(Change("storage", available=True, reason="storage answers again"))
         assert reporting.reasons() == []
         assert registry.get_sample_value("weir_dependency_up", {"dependency": "storage"}) == 1
-    assert [line["event"] for line in lines] == ["dependency is away", "dependency is back"]
+    assert [line["event"] for line in lines] == ["dependency unavailable", "dependency recovered"]

@@ -154,17 +154,17 @@ def test_a_wrong_value_is_refused_with_its_bound(
         ),
         (
             {"WEIR_TRAIN_LEAST_SAMPLES": "801", "WEIR_BUFFER_CAPACITY": "1000"},
-            "WEIR_TRAIN_LEAST_SAMPLES is 801; it must be at most 800, the places of samples that may train "
-            "(WEIR_BUFFER_CAPACITY less WEIR_HOLDOUT_CAPACITY_SHARE of it), or no fine-tune would ever begin",
+            "WEIR_TRAIN_LEAST_SAMPLES is 801; it must be at most 800, the capacity for samples that may train "
+            "(WEIR_BUFFER_CAPACITY less WEIR_HOLDOUT_CAPACITY_SHARE of it), or no fine-tune would ever start",
         ),
         (
             {"WEIR_GATE_LEAST_SAMPLES": "201", "WEIR_BUFFER_CAPACITY": "1000"},
-            "WEIR_GATE_LEAST_SAMPLES is 201; it must be at most 200, the places of the holdout "
+            "WEIR_GATE_LEAST_SAMPLES is 201; it must be at most 200, the capacity of the holdout "
             "(WEIR_HOLDOUT_CAPACITY_SHARE of WEIR_BUFFER_CAPACITY), or no candidate would ever be promoted",
         ),
         (
             {"WEIR_HOLDOUT_CAPACITY_SHARE": "0"},
-            "WEIR_GATE_LEAST_SAMPLES is 4; it must be at most 0, the places of the holdout "
+            "WEIR_GATE_LEAST_SAMPLES is 4; it must be at most 0, the capacity of the holdout "
             "(WEIR_HOLDOUT_CAPACITY_SHARE of WEIR_BUFFER_CAPACITY), or no candidate would ever be promoted",
         ),
     ],
@@ -258,15 +258,15 @@ def test_everything_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("WEIR_SEED", "-1")
     monkeypatch.setenv("WEIR_SEEED", "1")
     text = refused()
-    assert all(part in text for part in ("WEIR_API_PORT is 'x'", "WEIR_SEED is '-1'", "WEIR_SEEED is no setting"))
+    assert all(part in text for part in ("WEIR_API_PORT is 'x'", "WEIR_SEED is '-1'", "WEIR_SEEED is not a setting"))
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("WEIR_BUFER_CAPACITY", "7")
-    assert refused() == "WEIR_BUFER_CAPACITY is no setting of Weir: did you mean WEIR_BUFFER_CAPACITY?"
+    assert refused() == "WEIR_BUFER_CAPACITY is not a setting of Weir: did you mean WEIR_BUFFER_CAPACITY?"
     monkeypatch.delenv("WEIR_BUFER_CAPACITY")
     (tmp_path / ".env").write_text("WEIR_ZZZ=7\n")
-    assert refused() == "WEIR_ZZZ is no setting of Weir: unset it; docs/settings.md lists them all"
+    assert refused() == "WEIR_ZZZ is not a setting of Weir: unset it; docs/settings.md lists them all"
 
 
 def test_a_wrong_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
