@@ -57,7 +57,7 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "unknown_type": "`type` names no kind of event",
         "unknown_surface": "`surface` is none of search, recommendation, ad",
         "bad_time": "`time` is a string, but not an RFC 3339 time",
-        "time_without_offset": "`time` does not say its offset from UTC",
+        "time_without_offset": "`time` has no offset from UTC",
         "time_in_seconds": "`time` is a number of seconds, judged by the record's Kafka timestamp; write milliseconds",
         "time_in_microseconds": "`time` is a number of microseconds, judged the same way; write milliseconds",
         "time_in_nanoseconds": "`time` is a number of nanoseconds, judged the same way; write milliseconds",
