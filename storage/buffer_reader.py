@@ -29,7 +29,7 @@ _KAPPA = sa.func.greatest(_strata.c.threshold, _subjects.c.threshold)  # a subje
 _OF_SUBJECT = (_subjects.c.stratum == _keys.c.stratum) & (_subjects.c.subject == _keys.c.subject)
 _ROWS = sa.select(
     *_keys.c,
-    *(column for column in _samples.c if column.name not in ("id", "sample")),
+    *(column for column in _samples.c if column.name not in ("id", "subject", "sample")),
     sa.cast(_samples.c.sample, sa.Text).label("sample"),
     _KAPPA.label("threshold"),
 ).select_from(

@@ -7,7 +7,7 @@ change that is made never fails because Kafka is unavailable.
 
 from collections.abc import Callable
 
-from importance.errors import BadArtifact, Conflict, StoreUnavailable, Unavailable
+from importance.errors import BadArtifact, Conflict, InvalidInput, StoreUnavailable, Unavailable
 from storage.artifacts import Artifacts
 from storage.engine import Engine
 from storage.lock import TrainerLock
@@ -139,7 +139,7 @@ def _send(settings: Settings, registry: Registry, entry: Entry) -> str | None:
             sha256=registry.version(entry.to_version).sha256,
         )
         send(kafka_connection(settings), named_topics(settings).models, announcement, ANNOUNCE_SECONDS)
-    except Unavailable as error:
+    except (Unavailable, InvalidInput) as error:  # a password file that is gone must not fail a change that is made
         return str(error)
     return None
 

@@ -1,6 +1,7 @@
 """Operations over a real database: each is recorded with actor and reason, and made before it is announced."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -83,3 +84,21 @@ def test_an_unavailable_kafka_is_reported_and_the_change_stays(
     assert active.version == "v1"
     (problem,) = problems
     assert reported in problem
+
+
+def test_a_kafka_setting_that_went_bad_is_reported_and_the_change_stays(engine: Engine, tmp_path: Path) -> None:
+    problems: list[str] = []
+    password = tmp_path / "password"
+    password.write_text("secret")
+    settings = Settings(
+        kafka_bootstrap="127.0.0.1:1",
+        kafka_security_protocol="SASL_PLAINTEXT",
+        kafka_sasl_mechanism="PLAIN",
+        kafka_username="weir",
+        kafka_password_file=password,
+    )
+    password.unlink()
+    announce = announcer(settings, Registry(engine), problems.append)
+    operations(engine, announce).promote_new("v1", actor="ann", reason="better")
+    assert Registry(engine).active() is not None
+    assert str(password) in problems[0]

@@ -1,7 +1,7 @@
 """How the triggers are combined: any is enough, under conditions that hold for all."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from importance.errors import InvalidInput
 from trainer.triggers.amount import Amount
@@ -56,6 +56,11 @@ def training_due(state: LearningState, policy: TriggerPolicy, now: float) -> Due
         "samples": state.samples,
         "fresh": state.fresh,
         "waited_seconds": state.seconds_since_start(now),
-        "policy": asdict(policy),
+        "policy": {
+            "after_samples": policy.after_samples,
+            "after_seconds": policy.after_seconds,
+            "cooldown_seconds": policy.cooldown_seconds,
+            "least_samples": policy.min_samples,  # the name in the records of earlier runs
+        },
     }
     return Due(fired.name, inputs)

@@ -16,7 +16,7 @@ class Process(Section):
     retry_first_seconds: Seconds = Field(
         default=0.2,
         gt=0,
-        description="first pause before a dependency that does not answer is tried again; doubles each time",
+        description="first pause before an unavailable dependency is tried again; its bound doubles each time",
     )
     retry_limit_seconds: Seconds = Field(default=10.0, gt=0, description="longest such pause")
     stop_seconds: Seconds = Field(

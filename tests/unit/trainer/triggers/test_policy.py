@@ -62,7 +62,9 @@ def test_a_decision_carries_its_inputs() -> None:
     assert due.inputs["samples"] == 6_200
     assert due.inputs["fresh"] == 1_200
     assert due.inputs["waited_seconds"] == 110.0
-    assert due.inputs["policy"]["after_samples"] == 1_000
+    assert due.inputs["policy"] == {
+        "after_samples": 1_000, "after_seconds": 600, "cooldown_seconds": 10, "least_samples": 100,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
