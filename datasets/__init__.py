@@ -50,7 +50,9 @@ def open_dataset(
     if name == online_retail.NAME:
         table = online_retail.locate(data_dir, home, progress)
         return _of_shop(name, online_retail.ABOUT, online_retail.mapping(seed), lambda: online_retail.lines(table))
-    return _of_shop(name, simulation.ABOUT, simulation.mapping(seed), lambda: simulation.lines(seed))
+    if name == simulation.NAME:
+        return _of_shop(name, simulation.ABOUT, simulation.mapping(seed), lambda: simulation.lines(seed))
+    raise AssertionError(f"{name} is in NAMES, and open_dataset has no branch for it")
 
 
 def _of_shop(name: str, about: str, mapping: shop.Mapping, lines: Callable[[], Iterable[shop.Line]]) -> Dataset:

@@ -64,8 +64,8 @@ class _Recording:
                 return
             record = waiting.popleft()
             latest_ms = max(latest_ms, record.timestamp)
-            partition = record.partition if record.key is None else None
-            yield latest_ms, record.partition, Record(record.key, record.value, record.timestamp, partition)
+            given = record.partition if record.key is None else None  # else the key decides
+            yield latest_ms, record.partition, Record(record.key, record.value, record.timestamp, given)
 
     def _fetch(self) -> None:
         full = [partition for partition, waiting in self._waiting.items() if len(waiting) > HELD_RECORDS]

@@ -1,4 +1,7 @@
-"""All estimators by key, in the order of their cost. A new one is a formula and a line here."""
+"""All estimators by key, in the order of their cost.
+
+A new one is a formula, a line here and its name in `importance.mixture`.
+"""
 
 from collections.abc import Callable
 

@@ -3,8 +3,7 @@
 In reading order: ``base`` what a trigger sees and answers, ``amount``, ``time`` and ``operator`` the triggers,
 ``policy`` how they are combined, ``waits`` what the next run waits for.
 
-To add a trigger: write its file, with a class that follows `base.Trigger`; give `policy.TriggerPolicy` its parameters
-and list it in ``TriggerPolicy.triggers``; add a case to ``tests/unit/trainer/triggers/cases.py``.
+To add a trigger: see CONTRIBUTING.md.
 """
 
 from trainer.triggers.amount import Amount

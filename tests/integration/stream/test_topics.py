@@ -51,7 +51,7 @@ def test_partitions_are_added_only_when_asked_for(place: Place) -> None:
     assert topics.end_offsets(place.connection, place.topics.interactions) == {0: 0, 1: 0, 2: 0}
     with pytest.raises(InvalidInput, match="cannot have 2 partitions: give more than it has now"):
         topics.add_partitions(place.connection, place.topics.interactions, 2)
-    with pytest.raises(NotFound, match="no topic nowhere"):
+    with pytest.raises(NotFound, match="topic nowhere does not exist"):
         topics.add_partitions(place.connection, "nowhere", 2)
 
 
@@ -67,7 +67,7 @@ def test_a_topic_made_anew_has_another_id(place: Place) -> None:
 
 def test_asking_for_a_topic_that_is_not_there_says_so_and_makes_none(kafka: str) -> None:
     for ask in (topics.topic_id, topics.end_offsets):
-        with pytest.raises(NotFound, match="no topic nowhere: make it with weir topics"):
+        with pytest.raises(NotFound, match="topic nowhere does not exist: create it with weir topics"):
             ask(KafkaConnection(kafka), "nowhere")
 
 
