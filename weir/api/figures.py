@@ -5,13 +5,12 @@ from collections.abc import Callable, Mapping
 from importance import quality
 from importance.errors import Unavailable
 from importance.quality import Counts
+from importance.scores import REFERENCE
 from monitoring.metrics import SharedState, Stratum
 from storage.buffer_reader import BufferReader
 from storage.quality import Quality, Series
 from storage.registry import MOVES, Kind, Registry
-from weir.status.snapshot import FROZEN, REFERENCE, SERVING
-
-_NAMES = {SERVING: "serving", FROZEN: "baseline", REFERENCE: "reference"}
+from weir.status.snapshot import SHOWN_NAMES
 
 
 def shared_state(
@@ -41,7 +40,7 @@ def shared_state(
 def model_quality(counts: Mapping[Series, Counts]) -> dict[tuple[str, str, str, str], float]:
     """Metric, predictor, version and slice → value, over recent samples; NaN where a class is missing."""
     return {
-        (name, _NAMES[series.predictor], _version(series), series.slice): metric(array)
+        (name, SHOWN_NAMES[series.predictor], _version(series), series.slice): metric(array)
         for series, array in counts.items()
         for name, metric in _METRICS.items()
     }
@@ -51,7 +50,7 @@ def predictor_quality(counts: Mapping[Series, Counts]) -> dict[tuple[str, str, s
     """Metric, predictor and slice → value over the same recent samples, the versions that served added up."""
     sums: dict[tuple[str, str], Counts] = {}
     for series, array in counts.items():
-        key = _NAMES[series.predictor], series.slice
+        key = SHOWN_NAMES[series.predictor], series.slice
         sums[key] = sums[key] + array if key in sums else array
     return {
         (name, predictor, slice_): metric(array)
@@ -61,7 +60,7 @@ def predictor_quality(counts: Mapping[Series, Counts]) -> dict[tuple[str, str, s
 
 
 def _version(series: Series) -> str:
-    return _NAMES[REFERENCE] if series.predictor == REFERENCE else series.version
+    return SHOWN_NAMES[REFERENCE] if series.predictor == REFERENCE else series.version
 
 
 _METRICS = {"auc": quality.auc, "log_loss": quality.log_loss, "calibration_error": quality.calibration_error}

@@ -10,14 +10,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from importance.scores import BASELINE, SERVING
 from storage.registry import Entry, Kind
 from storage.runs import Run
 from weir.demo.state import State, Waiting
 from weir.status.service import NEEDED, Role
-from weir.status.snapshot import FROZEN, REFERENCE, SERVING, Snapshot, Week
+from weir.status.snapshot import SHOWN_NAMES, Snapshot, Week
 
 _BARS = "▁▂▃▄▅▆▇█"
-_NAMES = {SERVING: "serving", FROZEN: "baseline", REFERENCE: "reference"}
 _COLOURS = {"working": "green", "starting": "yellow"}
 _MESSAGES = 3  # at least so many lines are left for messages when there are so many
 _VERSIONS = 8
@@ -55,7 +55,7 @@ def _quality(shared: Snapshot, width: int) -> Table:
     table.add_column("by week (gain: mean of four)", no_wrap=True)
     weeks = shared.weeks.get("all", ())
     shown = max(1, width - _AUC_WIDTH)
-    for name, title in _NAMES.items():
+    for name, title in SHOWN_NAMES.items():
         values = [week.figures[name].auc for week in weeks if name in week.figures]
         table.add_row(title, _auc(shared.mean_auc(name)), _auc(_mean(values[-4:])), sparkline(values[-shown:]))
     gaps = gains(weeks)
@@ -194,7 +194,7 @@ def _messages(messages: Sequence[str], lines: int) -> list[RenderableType]:
 
 def gains(weeks: Sequence[Week]) -> list[float]:
     """AUC of the serving model minus that of the baseline, week by week."""
-    pairs = [(week.figures.get(SERVING), week.figures.get(FROZEN)) for week in weeks]
+    pairs = [(week.figures.get(SERVING), week.figures.get(BASELINE)) for week in weeks]
     return [serving.auc - baseline.auc for serving, baseline in pairs if serving and baseline]
 
 

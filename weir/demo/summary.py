@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from importance.finite import finite_or_none
+from importance.scores import SERVING
 from weir.demo.state import State
 from weir.status import snapshot
 
@@ -11,7 +12,7 @@ def summary(state: State, seconds: float, cpu_seconds: Mapping[str, float]) -> d
     """The final object of ``--json``: the contract's keys, and weeks, reference, gate, CPU seconds by stage."""
     shared = state.shared
     weeks = shared.weeks.get("all", ())
-    predicted = [week.figures[snapshot.SERVING].samples for week in weeks if snapshot.SERVING in week.figures]
+    predicted = [week.figures[SERVING].samples for week in weeks if SERVING in week.figures]
     return {
         "events": state.events,
         "samples": shared.samples,
@@ -43,7 +44,7 @@ def _second_half(shared: snapshot.Snapshot) -> dict[str, object]:
 
 
 def _means(shared: snapshot.Snapshot, slice_: str = "all", since: str = "") -> dict[str, float | None]:
-    return {name: _finite(shared.mean_auc(name, slice_, since)) for name in snapshot.PREDICTORS}
+    return {name: _finite(shared.mean_auc(name, slice_, since)) for name in snapshot.SHOWN_NAMES}
 
 
 def _finite(value: float) -> float | None:

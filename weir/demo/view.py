@@ -15,7 +15,7 @@ from rich.progress import TaskID
 from weir.demo.progress_bar import Progress, amount, bars
 from weir.demo.screen import screen, waits
 from weir.demo.state import State
-from weir.status.snapshot import PREDICTORS
+from weir.status.snapshot import SHOWN_NAMES
 
 _LINE_SECONDS = 10.0
 _MESSAGES_KEPT = 8
@@ -80,7 +80,7 @@ class Lines:
 def line(state: State) -> str:
     """The state in one line."""
     shared = state.shared
-    means = [(name, shared.mean_auc(name)) for name in PREDICTORS]
+    means = [(title, shared.mean_auc(name)) for name, title in SHOWN_NAMES.items()]
     parts = [
         f"{state.event_time:%Y-%m-%d %H:%M}" if state.event_time else "",
         f"events {state.events:,}",

@@ -13,6 +13,7 @@ import numpy as np
 
 from importance import quality
 from importance.quality import Counts
+from importance.scores import BASELINE, REFERENCE, SERVING
 from storage.buffer_reader import BufferReader, BufferStats
 from storage.engine import Engine
 from storage.progress import Position, Progresses
@@ -20,8 +21,8 @@ from storage.quality import Quality, Series
 from storage.registry import Active, Entry, Kind, Registry, Version
 from storage.runs import LEARNED, Run, Runs
 
-SERVING, FROZEN, REFERENCE = "serving", "frozen", "reference"
-PREDICTORS = (SERVING, FROZEN, REFERENCE)
+SHOWN_NAMES = {SERVING: "serving", BASELINE: "baseline", REFERENCE: "reference"}
+"""What each predictor is called in views and metrics; their keys are what is stored."""
 _SLICES = ("all", "known")
 
 
@@ -154,7 +155,7 @@ def _by_slice(span: str, counts: Mapping[Series, Counts]) -> dict[str, Week]:
 
 def _by_predictor(counts: Mapping[Series, Counts], slice_: str) -> dict[str, Figures]:
     figures = {}
-    for predictor in PREDICTORS:
+    for predictor in SHOWN_NAMES:
         arrays = [array for series, array in counts.items() if series.predictor == predictor and series.slice == slice_]
         if arrays:
             figures[predictor] = Figures.of(np.sum(arrays, axis=0))

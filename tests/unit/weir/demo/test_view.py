@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console, ConsoleDimensions
 
 from importance.partition_progress import Progress
+from importance.scores import BASELINE, SERVING
 from storage.buffer_reader import BufferStats, StratumStats
 from storage.heartbeats import Model
 from storage.progress import Position
@@ -20,7 +21,7 @@ from weir.demo.screen import screen
 from weir.demo.state import State, Waiting
 from weir.demo.view import Lines
 from weir.status.service import Role
-from weir.status.snapshot import FROZEN, SERVING, Figures, Snapshot, Week
+from weir.status.snapshot import Figures, Snapshot, Week
 
 NOW = datetime(2026, 1, 5, 8, 30, tzinfo=UTC)
 EVENT_TIME_MS = 1_298_973_600_000  # 2011-03-01 10:00 UTC
@@ -48,7 +49,7 @@ def state(weeks: int = 0, versions: int = 0, runs: Sequence[Run] = (), surplus: 
     names = ("holdout", "uniform", "positive", "negative")
     strata = tuple(StratumStats(name, 2_500, 2_500 + surplus, 0.0, 100.0, "", 75, 0.02) for name in names)
     spans = tuple(
-        Week(f"2011-01-{day:02}", {SERVING: figures(0.8 + day / 1000), FROZEN: figures(0.78)})
+        Week(f"2011-01-{day:02}", {SERVING: figures(0.8 + day / 1000), BASELINE: figures(0.78)})
         for day in range(1, weeks + 1)
     )
     shared = Snapshot(
