@@ -1,6 +1,7 @@
-"""The api: scores, rankings, models, the buffer, and the figures that all roles share. Assembled here."""
+"""The api: assembles the HTTP interface over Postgres, the artifact store, Kafka and the model it scores with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from threading import Event
 from uuid import UUID
@@ -12,6 +13,7 @@ from monitoring.exporter import page
 from monitoring.metrics import DependencyMetrics, HttpMetrics, SharedStateCollector, WorkerMetrics, new_registry
 from storage.artifacts import Artifacts
 from storage.buffer_reader import BufferReader
+from storage.engine import Engine
 from storage.heartbeats import Heartbeats
 from storage.quality import Quality
 from storage.registry import Registry
@@ -29,7 +31,7 @@ from weir.roles.common import announcing, begin, database, patiently, ready_data
 from weir.roles.heart import Heart
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
-from weir.roles.watching import watch_kafka, watched_storage
+from weir.roles.watching import Watch, watch_kafka, watched_storage
 from weir.settings import Settings
 from weir.settings.connection import kafka_connection
 from weir.settings.topics import Measured, measured, named_topics
@@ -38,24 +40,93 @@ from weir.status.snapshot import Snapshots
 from weir.status.stream_estimates import estimates
 
 _log = logs.logger(__name__)
-MEASURED_SECONDS = 2.0  # so long Kafka's ends of partitions hold for whoever asks for the status
+_OFFSETS_SECONDS = 2.0  # for how long the end offsets of Kafka's partitions are reused by requests for the status
 
 
 def run(settings: Settings) -> int:
-    """Serve until a signal; the exit status."""
+    """Serve until a signal; return the exit status."""
     begin(settings, "api")
     stop = Event()
+    resources = _open(settings)
+    context = _context(settings, resources)
+    with (
+        stopped_by_signals(stop.set),
+        ApiServer(
+            create_api(context),
+            settings.api_host,
+            settings.api_port,
+            context.closing,
+            context.limits.header_seconds,
+        ) as server,
+        watched_storage(resources.engine, resources.reporting),
+        resources.kafka,
+        Heart(settings.database_url, "api", resources.reporting.beat),
+    ):
+        _log.info("api is served", url=server.url)
+        return _serve(settings, resources, server, stop)
+
+
+class _OtherRoles:
+    """What the rest of the service lacks, as of the last poll: a probe asks often, and must not wait for Postgres."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self._heartbeats = Heartbeats(engine)
+        self._remedy = remedy(settings)
+        self.degraded: Sequence[str] = ()
+
+    def poll(self) -> None:
+        """Read the heartbeats of all roles. Raises Unavailable when Postgres does not answer."""
+        self.degraded = service.degraded(service.roles(self._heartbeats.all()), self._remedy)
+
+
+@dataclass(frozen=True)
+class _Resources:
+    """What the api reads from, scores with and reports to. ``render_metrics`` returns /metrics and its content type."""
+
+    engine: Engine
+    registry: Registry
+    reader: BufferReader
+    artifacts: Artifacts
+    serving: Serving
+    other_roles: _OtherRoles
+    kafka: Watch
+    reporting: Reporting
+    http_metrics: HttpMetrics
+    render_metrics: Callable[[], tuple[bytes, str]]
+
+
+def _open(settings: Settings) -> _Resources:
+    """Make the resources; none of them connects to anything yet."""
     metrics = new_registry()
     reporting = Reporting(WorkerMetrics(new_registry()), DependencyMetrics(metrics, (KAFKA, STORAGE)))
+    reporting.change("model", False, "not loaded yet")
     engine = database(settings, "api", pool_size=10)
-    models, reader = Registry(engine), BufferReader(engine)
+    registry, reader, quality = Registry(engine), BufferReader(engine), Quality(engine)
     artifacts = Artifacts(settings.artifacts_url)
-    serving = Serving(settings, models, artifacts)
+    serving = Serving(settings, registry, artifacts)
     reporting.model = serving.standing
     metrics.register(
-        SharedStateCollector(lambda: shared_state(models, reader, Quality(engine), lambda: serving.scorer.version))
+        SharedStateCollector(lambda: shared_state(registry, reader, quality, lambda: serving.scorer.version))
     )
-    kafka = watch_kafka(kafka_connection(settings), reporting)
+    return _Resources(
+        engine=engine,
+        registry=registry,
+        reader=reader,
+        artifacts=artifacts,
+        serving=serving,
+        other_roles=_OtherRoles(settings, engine),
+        kafka=watch_kafka(kafka_connection(settings), reporting),
+        reporting=reporting,
+        http_metrics=HttpMetrics(metrics),
+        render_metrics=partial(page, metrics),
+    )
+
+
+def _context(settings: Settings, resources: _Resources) -> ApiContext:
+    """Give the interface what its routes call."""
+    engine, registry, kafka = resources.engine, resources.registry, resources.kafka
+    scorer, snapshots = resources.serving.scorer, Snapshots(engine)
+    recent = Recent(partial(measured, settings), _OFFSETS_SECONDS)
 
     @cache
     def topic() -> UUID:
@@ -63,72 +134,60 @@ def run(settings: Settings) -> int:
             raise Unavailable(kafka.trouble)
         return topic_id(kafka_connection(settings), named_topics(settings).interactions)
 
-    snapshots = Snapshots(engine)
+    def offsets() -> Measured:
+        return recent() if kafka.trouble is None else Measured(trouble=kafka.trouble)
 
     def score(samples: Sequence[Sample], names: Sequence[str]) -> tuple[str, Mapping[str, Sequence[float]]]:
-        version, seen = serving.scorer.estimate(samples, [estimators.get(name) for name in names])
-        return version, {name: scores.tolist() for name, scores in seen.importance.items()}
+        version, scored = scorer.estimate(samples, [estimators.get(name) for name in names])
+        return version, {name: scores.tolist() for name, scores in scored.importance.items()}
 
     def predict(samples: Sequence[Sample]) -> tuple[str, Sequence[float]]:
-        version, seen = serving.scorer.estimate(samples)
-        return version, seen.prediction.tolist()
+        version, scored = scorer.estimate(samples)
+        return version, scored.prediction.tolist()
 
-    asked = Recent(partial(measured, settings), MEASURED_SECONDS)
+    return ApiContext(
+        registry=registry,
+        operations=Operations(engine, resources.artifacts, _log.warning, announcing(settings, registry, kafka)),
+        reader=resources.reader,
+        estimates=lambda: estimates(settings, engine),
+        snapshot=lambda: snapshots.take(topic()),
+        score=score,
+        predict=predict,
+        not_ready=resources.reporting.reasons,
+        degraded=lambda: resources.other_roles.degraded,
+        status=lambda: service.take(engine, offsets(), remedy(settings)),
+        page=resources.render_metrics,
+        metrics=resources.http_metrics,
+        limits=_limits(settings),
+    )
 
-    def measure() -> Measured:
-        return asked() if kafka.trouble is None else Measured(trouble=kafka.trouble)
 
-    degraded: list[str] = []  # as of the last look: a probe asks often, and must not wait for Postgres
-
-    def look_around() -> None:
-        degraded[:] = service.degraded(service.roles(Heartbeats(engine).all()), remedy(settings))
-
-    limits = Limits(
+def _limits(settings: Settings) -> Limits:
+    return Limits(
         bodies_bytes=settings.api_bodies_bytes,
         scorings=settings.api_scorings,
         header_seconds=settings.api_header_seconds,
         body_seconds=settings.api_body_seconds,
         origins=tuple(settings.api_origins.split(",")) if settings.api_origins else (),
     )
-    context = ApiContext(
-        registry=models,
-        operations=Operations(engine, artifacts, _log.warning, announcing(settings, models, kafka)),
-        reader=reader,
-        estimates=lambda: estimates(settings, engine),
-        snapshot=lambda: snapshots.take(topic()),
-        score=score,
-        predict=predict,
-        not_ready=reporting.reasons,
-        degraded=lambda: degraded,
-        status=lambda: service.take(engine, measure(), remedy(settings)),
-        page=partial(page, metrics),
-        metrics=HttpMetrics(metrics),
-        limits=limits,
-    )
-    reporting.change("model", False, "not loaded yet")
-    with (
-        stopped_by_signals(stop.set),
-        ApiServer(
-            create_api(context), settings.api_host, settings.api_port, context.closing, limits.header_seconds
-        ) as server,
-        watched_storage(engine, reporting),
-        kafka,
-        Heart(settings.database_url, "api", reporting.beat),
-    ):
-        _log.info("api is served", url=server.url)
-        for attempt, what in ((lambda: ready_database(engine), "storage"), (serving.begin, "model")):
-            if patiently(attempt, what, settings, stop, reporting) is None:
-                return 0
-        reporting.started()
-        while not stop.wait(settings.models_poll_seconds):
-            try:
-                serving.look()
-                look_around()
-            except Unavailable as error:
-                reporting.change("storage", False, str(error))
-            else:
-                reporting.change("storage", True, "")
-                reporting.change("model", serving.refusal is None, serving.refusal or "")
-            if not server.alive:
-                return 1
+
+
+def _serve(settings: Settings, resources: _Resources, server: ApiServer, stop: Event) -> int:
+    """Wait for tables and a model, then keep the model current until ``stop``; return the exit status."""
+    engine, serving, reporting = resources.engine, resources.serving, resources.reporting
+    for attempt, what in ((lambda: ready_database(engine), "storage"), (serving.begin, "model")):
+        if patiently(attempt, what, settings, stop, reporting) is None:
+            return 0
+    reporting.started()
+    while not stop.wait(settings.models_poll_seconds):
+        try:
+            serving.look()
+            resources.other_roles.poll()
+        except Unavailable as error:
+            reporting.change("storage", False, str(error))
+        else:
+            reporting.change("storage", True, "")
+            reporting.change("model", serving.refusal is None, serving.refusal or "")
+        if not server.alive:
+            return 1
     return 0
