@@ -97,7 +97,7 @@ def api(home: Path, environment: dict[str, str]) -> Iterator[tuple[psutil.Proces
     try:
         url = f"http://{LOOPBACK}:{port}"
         if not until(lambda: ready(url), lambda: not child.alive, START_SECONDS):
-            raise Unavailable(child.last_words())
+            raise Unavailable(child.exit_summary())
         for _ in range(50):
             httpx.post(f"{url}/v1/rank", json=ORDINARY, timeout=START_SECONDS).raise_for_status()
         yield psutil.Process(child.pid), port

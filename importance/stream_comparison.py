@@ -20,7 +20,7 @@ from importance.segments import Segments
 class Held:
     """Rows of the buffer, of the weeks in view; every column has n entries.
 
-    ``label`` is the one at the window's close, ``prediction`` P(label = 1) by the version that served. ``segment`` is
+    ``label`` is the one at the window's close, ``prediction`` P(label = 1) by the version then active. ``segment`` is
     empty without segments.
     """
 
@@ -31,19 +31,19 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Controlled:
-    """An estimate of a figure of the stream, and the figure itself; None where it was not counted all the while."""
+class Comparison:
+    """An estimate of a statistic of the stream, and its true value; None where it was not counted in all weeks."""
 
-    figure: str
+    statistic: str
     estimate: Estimate
     stream: float | None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class View:
-    """The weeks in view, oldest first: what the buffer holds of them, and what was counted of them, by slice.
+    """The weeks in view, oldest first: their rows in the buffer, and their counts by slice.
 
-    ``blind`` are strata that had samples and have no capacity: of the whole stream nothing can be estimated then.
+    ``blind`` are strata that had samples and have no capacity: then nothing can be estimated of the whole stream.
     """
 
     weeks: Sequence[str] = ()
@@ -53,9 +53,9 @@ class View:
 
 
 def weeks_in_view(counted: Sequence[str], half_life_seconds: float | None) -> list[str]:
-    """The newest counted week and those that start up to a half-life before it; without decay all.
+    """Return the newest counted week and those that start up to a half-life before it; without decay all.
 
-    Beyond, rows have hardly any chance and add hardly any information. Whole weeks, since those are counted.
+    Older rows are hardly ever in the buffer and add hardly any information. Counts exist for whole weeks only.
 
     >>> weeks_in_view(["week:2011-01-03", "week:2011-01-10", "week:2011-01-17", "week:2011-01-24"], 14 * 86_400)
     ['week:2011-01-10', 'week:2011-01-17', 'week:2011-01-24']
@@ -66,27 +66,27 @@ def weeks_in_view(counted: Sequence[str], half_life_seconds: float | None) -> li
     return sorted(week for week in counted if newest - monday_ms(week) <= 1_000 * half_life_seconds)
 
 
-def controlled(view: View, segments: Segments | None = None) -> list[Controlled]:
-    """Number of samples, label rate, mean loss and the segments' shares; empty where nothing was counted."""
+def compare(view: View, segments: Segments | None = None) -> list[Comparison]:
+    """Compare number of samples, label rate, mean loss and segment shares; empty where nothing was counted."""
     counts = view.counts.get("all")
     if counts is None or view.blind:
         return []
     held, count = view.held, samples(counts)
     found = [
-        Controlled("samples", total(np.ones(len(held.label)), held.probability), count),
-        Controlled("label rate", share(held.label == 1, held.probability), float(counts[1].sum()) / count),
-        Controlled("mean loss", mean(losses(held.label, held.prediction), held.probability), log_loss(counts)),
+        Comparison("samples", total(np.ones(len(held.label)), held.probability), count),
+        Comparison("label rate", share(held.label == 1, held.probability), float(counts[1].sum()) / count),
+        Comparison("mean loss", mean(losses(held.label, held.prediction), held.probability), log_loss(counts)),
     ]
     if segments is None:
         return found
     counted = {name: samples(view.counts[name]) for name in (*segments.names, segments.other) if name in view.counts}
-    all_the_while = sum(counted.values()) == count
+    in_all_weeks = sum(counted.values()) == count
     own = np.array(held.segment, dtype=object)
     return found + [
-        Controlled(
+        Comparison(
             f"share of {name}",
             share(own == name, held.probability),
-            counted.get(name, 0) / count if all_the_while else None,
+            counted.get(name, 0) / count if in_all_weeks else None,
         )
         for name in segments.names
     ]

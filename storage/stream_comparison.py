@@ -1,5 +1,6 @@
-"""Rows of the buffer and the counts of the stream, of the same weeks and in one snapshot; they are compared by
-`importance.stream_comparison`.
+"""Read what `importance.stream_comparison` compares: rows of the buffer and counts of the stream.
+
+Both are of the same weeks and from one snapshot of the database.
 """
 
 import msgspec
@@ -17,7 +18,7 @@ from storage.quality import counts_of
 
 _decode = msgspec.json.Decoder(Sample).decode
 
-# The sample as it was decided: its actions make the label at the window's close, whatever came late.
+# The sample as it was decided: its label is the one at the window's close, without late actions.
 _HELD = sa.text("""
     SELECT k.log_weight, k.m, greatest(t.threshold, b.threshold) AS threshold,
            s.prediction, CAST(s.sample AS text) AS sample
@@ -30,8 +31,8 @@ _HELD = sa.text("""
 _BLIND = sa.text("SELECT stratum FROM buffer_strata WHERE capacity = 0 AND threshold > '-Infinity' ORDER BY stratum")
 
 
-class Controls:
-    """Reads what `importance.stream_comparison.controlled` compares. Changes nothing."""
+class ComparisonReader:
+    """Reads the input of `importance.stream_comparison.compare`. Changes nothing."""
 
     def __init__(
         self,
@@ -46,7 +47,7 @@ class Controls:
         self._segments = segments
 
     def view(self) -> View:
-        """The weeks in view, as they are now; empty before anything was counted."""
+        """Read the weeks in view; empty before anything was counted."""
         row = tables.quality
         of_all = (row.c.predictor == "serving") & row.c.span.like("week:%")
         with transaction(self._engine, "REPEATABLE READ") as connection:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 
-from weir.local.install import tools_folder
+from weir.local.install import tools_directory
 from weir.local.ports import LOOPBACK, free_port, until
 from weir.local.postgres import PostgresServer
 from weir.local.process import Child
@@ -26,10 +26,10 @@ def find() -> Path | str:
     """The program, or why there is none."""
     if found := shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"):
         return Path(found)
-    home = tools_folder() / "pgbouncer"
+    home = tools_directory() / "pgbouncer"
     program = home / "usr" / "sbin" / "pgbouncer"
     home.parent.mkdir(parents=True, exist_ok=True)
-    with (tools_folder() / ".pgbouncer.lock").open("w") as lock:
+    with (tools_directory() / ".pgbouncer.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not program.exists() and (problem := _fetch(home)):
             return f"no pgbouncer on this machine, and Debian's cannot be had: {problem}"
@@ -88,7 +88,7 @@ def pooled(program: Path, server: PostgresServer, database: str, folder: Path, m
 
     child.start()
     try:
-        assert until(answers, lambda: not child.alive, START_SECONDS), child.last_words()
+        assert until(answers, lambda: not child.alive, START_SECONDS), child.exit_summary()
         yield url
     finally:
         child.stop()

@@ -54,6 +54,6 @@ def until(what: str, ready: Callable[[], bool], roles: Sequence[RoleProcess], se
     deadline = time.monotonic() + seconds
     while not ready():
         for role in roles:
-            assert role.alive, role.last_words()
+            assert role.alive, role.exit_summary()
         assert time.monotonic() < deadline, f"{what} did not come; {[role.log_tail(3) for role in roles]}"
         time.sleep(0.05)

@@ -92,7 +92,7 @@ def live_state(snapshot: Snapshot) -> dict[str, object]:
             "mean": {name: finite_or_none(snapshot.mean_auc(name)) for name in ("serving", "frozen", "reference")},
             "recent": {name: finite_or_none(figures.auc) for name, figures in snapshot.recent.get("all", {}).items()},
             "weeks": [
-                {"week": week.monday, **{name: finite_or_none(figures.auc) for name, figures in week.figures.items()}}
+                {"week": week.monday, **{name: finite_or_none(figures.auc) for name, figures in week.metrics.items()}}
                 for week in snapshot.weeks.get("all", ())
             ],
         },

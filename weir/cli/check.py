@@ -132,7 +132,7 @@ def _local_programs(settings: "Settings") -> Iterator[Finding]:
     def would_fetch(text: str) -> None:
         raise NotFound(text)
 
-    folder = settings.tools_dir or install.tools_folder()
+    folder = settings.tools_dir or install.tools_directory()
     for name, find in (
         ("java", install.java),
         ("kafka jars", install.kafka_jars),

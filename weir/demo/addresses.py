@@ -1,4 +1,4 @@
-"""Where Kafka and Postgres are: named by the settings, else those of a running ``weir up``, told by its stack.json."""
+"""Addresses of Kafka and Postgres: by the settings, else those in the stack.json of a running ``weir up``."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ STACK_FILE = "stack.json"
 
 @dataclass(frozen=True)
 class Stack:
-    """What a running ``weir up`` says of itself; ``metrics`` are the pages of its roles."""
+    """The addresses of a running ``weir up``; ``metrics`` are the URLs of its roles' metrics endpoints."""
 
     kafka: str
     database_url: str
@@ -24,7 +24,7 @@ class Stack:
 
 @contextmanager
 def announced(settings: Settings, stack: Stack) -> Iterator[Stack]:
-    """Keep ``stack.json`` for as long as the stack runs; for this user only, because the URL may hold a password."""
+    """Write ``stack.json`` for the length of a block, readable by this user only: the URL may hold a password."""
     path = settings.home / STACK_FILE
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
@@ -43,16 +43,16 @@ def withdraw(settings: Settings) -> None:
 
 
 def running_stack(settings: Settings) -> Stack | None:
-    """The stack that ``weir up`` keeps under ``WEIR_HOME`` now; None when there is none, or it has not started yet.
+    """Return the stack that ``weir up`` runs under ``WEIR_HOME``; None when there is none, or it has not started yet.
 
-    What one left behind that was killed says nothing.
+    The ``stack.json`` of a killed stack is ignored.
     """
     if holder(settings.home) is None:
         return None
     path = settings.home / STACK_FILE
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return Stack(told["kafka"], told["database_url"], told["api"], tuple(told.get("metrics", ())))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return Stack(found["kafka"], found["database_url"], found["api"], tuple(found.get("metrics", ())))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -60,20 +60,20 @@ def running_stack(settings: Settings) -> Stack | None:
 
 
 def located(settings: Settings, *, kafka: bool = False, database: bool = False) -> Settings:
-    """The settings with the places of the services that a command needs; Unavailable when one is not known."""
+    """Return the settings with the addresses of the services a command needs; raise Unavailable when one is missing."""
     stack = running_stack(settings)
-    places = {
+    addresses = {
         "kafka_bootstrap": settings.kafka_bootstrap or (stack.kafka if stack else ""),
         "database_url": settings.database_url or (stack.database_url if stack else ""),
     }
     for name, field, needed in (("Kafka", "kafka_bootstrap", kafka), ("Postgres", "database_url", database)):
-        if needed and not places[field]:
+        if needed and not addresses[field]:
             raise Unavailable(f"no {name} is known: WEIR_{field.upper()} is not set, and {_no_stack(settings)}")
-    return settings.model_copy(update=places)
+    return settings.model_copy(update=addresses)
 
 
 def _no_stack(settings: Settings) -> str:
-    """Why no stack tells its places, and what to do."""
+    """Return why no running stack is known, and the remedy."""
     path, process = settings.home / STACK_FILE, holder(settings.home)
     if process is not None:
         return f"weir up (process {process}) is still starting: wait until there is {path}"
@@ -83,7 +83,7 @@ def _no_stack(settings: Settings) -> str:
 
 
 def remedy(settings: Settings) -> Callable[[str], str]:
-    """What to do about a role that does not run on the database of these settings: a ``weir up`` there starts it."""
+    """Return the remedy by missing role: a ``weir up`` on the database of these settings starts it."""
     stack, process = running_stack(settings), holder(settings.home)
     if process is None or (stack is not None and stack.database_url != settings.database_url):
         return start_it
@@ -91,5 +91,5 @@ def remedy(settings: Settings) -> Callable[[str], str]:
 
 
 def start_it(role: str) -> str:
-    """What to do about a role that nothing starts by itself."""
+    """Return the remedy for a role that nothing starts automatically."""
     return f"start weir {role}"

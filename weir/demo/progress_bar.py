@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with the remaining time on a terminal, a plain line now and then elsewhere."""
+"""Progress of long work: a bar with the remaining time on a terminal, a line every ten seconds elsewhere."""
 
 import time
 from collections.abc import Callable
@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-_LINE_SECONDS = 10.0  # between two plain lines
+_LINE_SECONDS = 10.0  # between two lines
 
 
 class Progress:
-    """Takes how far each work is; writes to ``out``, standard error as a rule, so that data stays clean.
+    """Show the progress of each task on ``out``, normally standard error: standard output is for data.
 
-    ``clock`` gives monotonic seconds.
+    ``clock`` returns monotonic seconds.
     """
 
     def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -27,7 +27,7 @@ class Progress:
         self._due_seconds = 0.0
 
     def show(self, what: str, done: int, total: int = 0) -> None:
-        """``what`` is done to ``done`` of ``total``; 0 when the end is not known."""
+        """Show that ``done`` of ``total`` steps of ``what`` are done; ``total`` is 0 when it is unknown."""
         if self._bars is None:
             self._print(what, done, total)
             return
@@ -38,13 +38,13 @@ class Progress:
         self._bars.update(self._tasks[what], completed=done, total=total or None, amount=shown)
 
     def close(self) -> None:
-        """Leave the bars as they are."""
+        """Stop drawing; the bars stay on the screen."""
         if self._bars is not None and self._tasks:
             self._bars.stop()
         self._tasks.clear()
 
     def _print(self, what: str, done: int, total: int) -> None:
-        """A line for a new work, one every ten seconds, and one for the end; never the same line twice."""
+        """Print a line for a new task, one every ten seconds, and one for the end; never the same line twice."""
         now = self._clock()
         line = f"{what}: {amount(done, total)}"
         if line == self._line or (what == self._what and now < self._due_seconds and done != total):
@@ -55,7 +55,7 @@ class Progress:
 
 
 def bars(console: Console, clock: Callable[[], float] = time.monotonic) -> Bars:
-    """An empty set of bars: description, bar, amount and remaining time."""
+    """Return an empty set of bars: description, bar, amount and remaining time."""
     return Bars(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -67,7 +67,7 @@ def bars(console: Console, clock: Callable[[], float] = time.monotonic) -> Bars:
 
 
 def amount(done: int, total: int = 0) -> str:
-    """How much is done, in words.
+    """Return how much is done, as text.
 
     >>> amount(50, 200), amount(50_000)
     ('50 of 200 (25 %)', '50,000')

@@ -1,6 +1,6 @@
 """``weir up``: servers, tables, topics, a first model, the three roles and a replay, on this machine.
 
-Starts and ends things in order; what runs is shown by `live`.
+Starts and ends them in order; `view` shows them.
 """
 
 import contextlib
@@ -42,12 +42,12 @@ from weir.settings.values import train_after_samples
 from weir.status import service
 from weir.status.snapshot import Snapshots
 
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class UpOptions:
-    """What ``weir up`` was asked for; ``replay`` None: no replay."""
+    """The options of ``weir up``; ``replay`` None: no replay."""
 
     replay: str | None = complete_journey.NAME
     limit: int | None = None
@@ -58,12 +58,12 @@ class UpOptions:
 
 
 def run_up(settings: Settings, options: UpOptions, held: int) -> int:
-    """Run the whole stack until a signal, or with ``once`` until all of the replay is learned from; the exit status.
+    """Run the whole stack until a signal, or with ``once`` until all of the replay is learned; return the exit status.
 
     ``held`` is the descriptor of the lock on ``WEIR_HOME``, see `weir.local.lock`.
     """
     logs.configure(settings.log_level, "up", secrets(settings))
-    began = time.monotonic()
+    started = time.monotonic()
     with view_for(sys.stderr) as view, contextlib.ExitStack() as ending:
         if options.fresh:
             wipe(settings.home, ("artifacts",))
@@ -71,8 +71,8 @@ def run_up(settings: Settings, options: UpOptions, held: int) -> int:
             settings.home,
             settings.kafka_bootstrap or None,
             settings.database_url or None,
-            install=lambda: install(settings.tools_dir, say=view.say),
-            say=view.say,
+            install=lambda: install(settings.tools_dir, report=view.report),
+            report=view.report,
             held=held,
         )
         ending.enter_context(ended_by_signals(stack.supervisor))
@@ -80,25 +80,25 @@ def run_up(settings: Settings, options: UpOptions, held: int) -> int:
         run = _Up(settings, options, stack, view)
         try:
             if not (settings.kafka_bootstrap and settings.database_url):
-                view.say("starting the servers")
+                view.report("starting the servers")
             stack.start()
             run.run()
         except (WeirError, KeyboardInterrupt):
             if not stack.supervisor.ending.is_set():
-                raise  # else it failed because of a signal, or of what the supervisor gave up on
+                raise  # else a signal interrupted it, or a child is not started again
         if stack.supervisor.failure:
             raise Unavailable(stack.supervisor.failure)
-    if run.cpu_seconds:  # after all that the end of the stack has to say
+    if run.cpu_seconds:  # after all messages of the stack's end
         by_stage = (f"{stage.replace('_', ' ')} {used:.0f}" for stage, used in run.cpu_seconds.items())
         print(f"CPU seconds: {', '.join(by_stage)}", file=sys.stderr)
     if options.json and run.state is not None:
-        print(json.dumps(summary(run.state, time.monotonic() - began, run.cpu_seconds)))
+        print(json.dumps(summary(run.state, time.monotonic() - started, run.cpu_seconds)))
     is_done = run.is_drained if options.once else run.state is not None
     return 0 if is_done else INTERRUPTED
 
 
 class _Up:
-    """One run of the stack: ``state`` is the last that was seen, ``is_drained`` that ``once`` came to its end."""
+    """One run of the stack. ``state``: the last one read; ``is_drained``: whether ``once`` reached its end."""
 
     def __init__(self, settings: Settings, options: UpOptions, stack: LocalStack, view: View) -> None:
         self._settings = settings.model_copy(
@@ -113,7 +113,7 @@ class _Up:
         self._replaying = Event()  # stops the replay
         self._replayed: Replayed | None = None
         self._replay_error: Exception | None = None
-        self._skipped = False  # whether it was said that the replay continues an earlier one
+        self._skipped = False  # whether a message was shown that the replay continues an earlier one
         self._started = time.monotonic()
         self._rate = Rate()
         self._pacing = Pacing(train_after_samples(self._settings))
@@ -123,32 +123,32 @@ class _Up:
         self.is_drained = False
 
     def run(self) -> None:
-        """After the servers have started: prepare, start the roles and the replay, and show it all until the end."""
+        """Prepare, start the roles and the replay, and show them until the end. The servers run already."""
         view, settings = self._view, self._settings
-        view.say("tables and topics")
+        view.report("tables and topics")
         migrate.upgrade(self._engine)
         for provisioned in provision(kafka_connection(settings), planned_topics(settings)):
             for difference in provisioned.differences:
-                view.say(difference)
+                view.report(difference)
         registry = Registry(self._engine)
         if (active := registry.active()) is not None:
-            view.say(f"resuming with version {active.version} and what an earlier run left: the roles load it")
+            view.report(f"resuming with version {active.version} and what an earlier run left: the roles load it")
         else:
-            # Without a replay another base model is taken over as it is; the built-in one must learn from something.
+            # Without a replay another base model is used as it is; the built-in one needs data to train on.
             history = self._options.replay or (complete_journey.NAME if settings.model == BUILTIN else None)
             self._cpu.end("set_up")
             read = partial(dataset_history, settings, history, self._progress) if history else None
-            operations = Operations(self._engine, Artifacts(settings.artifacts_url), view.say)
+            operations = Operations(self._engine, Artifacts(settings.artifacts_url), view.report)
             make_first(settings, registry, operations, read, self._progress)
             self._cpu.end("first_training")
         topic = topic_id(kafka_connection(settings), self._topics.interactions)
-        with announced(settings, self._start_roles()) as told:
-            view.say(f"logs in {settings.home / 'logs'}")
+        with announced(settings, self._start_roles()) as running:
+            view.report(f"logs in {settings.home / 'logs'}")
             replaying = Thread(target=self._replay, name="replay", daemon=True)
             if self._options.replay is not None:
                 replaying.start()
             try:
-                self._watch(topic, told.api)
+                self._watch(topic, running.api)
             finally:
                 self._replaying.set()
                 if replaying.is_alive():
@@ -156,7 +156,7 @@ class _Up:
                 self.cpu_seconds = self._cpu.seconds()  # before the roles end
 
     def _progress(self, what: str, done: int, total: int) -> None:
-        """Show how far long work is, and break it off when the end is asked for."""
+        """Show the progress of long work, and interrupt it when the end is asked for."""
         if self._stack.supervisor.ending.is_set():
             raise KeyboardInterrupt
         self._view.progress(what, done, total)
@@ -173,14 +173,14 @@ class _Up:
         if self._options.replay is not None and "train_cooldown_seconds" not in settings.model_fields_set:
             environment["WEIR_TRAIN_COOLDOWN_SECONDS"] = "0"  # months pass in minutes: the replay waits instead
         api_port = settings.api_port or free_port()
-        pages = []
+        metrics_urls = []
         for role in ("worker", "trainer"):
             port = free_port()
-            pages.append(f"http://{settings.metrics_host}:{port}/metrics")
+            metrics_urls.append(f"http://{settings.metrics_host}:{port}/metrics")
             self._stack.start_role(role, _command(role), environment | {"WEIR_METRICS_PORT": str(port)})
         self._stack.start_role("api", _command("api"), environment | {"WEIR_API_PORT": str(api_port)})
         api = f"http://{settings.api_host}:{api_port}"
-        return Stack(settings.kafka_bootstrap, settings.database_url, api, (*pages, f"{api}/metrics"))
+        return Stack(settings.kafka_bootstrap, settings.database_url, api, (*metrics_urls, f"{api}/metrics"))
 
     def _replay(self) -> None:
         settings, name = self._settings, self._options.replay
@@ -190,48 +190,48 @@ class _Up:
         try:
             events = dataset_for(settings, name, self._view.progress).events(self._options.limit)
             self._replayed = replay(events, target, settings.attribution_window_seconds, pace, self._note)
-        except Exception as error:  # whatever it is: this thread must not end unheard
+        except Exception as error:  # of any kind: `_watch` raises it in the main thread
             self._replay_error = error
 
     def _note(self, advance: Advance) -> None:
         stored = advance.position - advance.sent
-        if stored > 0 and not self._skipped:  # heartbeats are sent, and count for no position
+        if stored > 0 and not self._skipped:  # heartbeats are sent, and do not advance the position
             self._skipped = True
-            self._view.say(f"the replay continues after the {stored:,} events that the topic holds already")
+            self._view.report(f"the replay continues after the {stored:,} events that the topic holds already")
         self._pacing.sent(advance.sent)
 
     def _watch(self, topic: UUID, api: str) -> None:
-        """Look twice a second until the end, which with ``once`` comes by itself."""
-        greets = said = False
-        away = ""
-        while not self._stack.supervisor.wait(_LOOK_SECONDS):
+        """Poll the state twice a second until the end, which with ``once`` is the end of the replay."""
+        api_answered = drain_reported = False
+        trouble = ""
+        while not self._stack.supervisor.wait(_POLL_SECONDS):
             if self._replay_error is not None:
                 raise self._replay_error
-            if not greets and (greets := answers(f"{api}/healthz")):
-                self._view.say(f"api at {api}, documentation at {api}/docs")
-            # Asked before the look: what was sent after it is not in what it saw.
+            if not api_answered and (api_answered := answers(f"{api}/healthz")):
+                self._view.report(f"api at {api}, documentation at {api}/docs")
+            # Before the state is read: it does not hold what is sent later.
             has_replayed = self._options.replay is None or (self._replayed is not None and self._replayed.finished)
             try:
-                state = self._look(topic, has_replayed)
+                state = self._read_state(topic, has_replayed)
             except Unavailable as error:
-                if str(error) != away:  # said once: what is said again and again displaces the rest
-                    self._view.say(away := str(error))
+                if str(error) != trouble:  # once: repeated messages would displace the others
+                    self._view.report(trouble := str(error))
                 continue
-            if away:
-                self._view.say("Kafka and Postgres answer again")
-                away = ""
+            if trouble:
+                self._view.report("Kafka and Postgres answer again")
+                trouble = ""
             self.state = state
-            self._pacing.see(state, time.monotonic())
+            self._pacing.update(state, time.monotonic())
             self._view.show(state)
             if has_replayed and state.undecided == 0 and not self._pacing.is_busy:
                 if self._options.once:
                     self.is_drained = True
                     return
-                if not said and self._options.replay is not None:
-                    self._view.say("the replay is drained; the stack runs on: Ctrl-C ends it")
-                    said = True
+                if not drain_reported and self._options.replay is not None:
+                    self._view.report("the replay is drained; the stack runs on: Ctrl-C ends it")
+                    drain_reported = True
 
-    def _look(self, topic: UUID, has_replayed: bool) -> State:
+    def _read_state(self, topic: UUID, has_replayed: bool) -> State:
         shared = self._snapshots.take(topic)
         kafka = kafka_connection(self._settings)
         ends = end_offsets(kafka, self._topics.interactions)
@@ -239,10 +239,12 @@ class _Up:
         undecided = sum(max(0, end - decided.get(partition, 0)) for partition, end in ends.items())
         dead = sum(end_offsets(kafka, self._topics.dead).values())
         events = sum(ends.values())
-        # What an earlier run left says nothing of the roles that this one has started.
+        # Older heartbeats are of an earlier run's roles.
         elapsed_seconds = time.monotonic() - self._started
-        beats = [beat for beat in Heartbeats(self._engine).all() if beat.silent_seconds <= elapsed_seconds]
-        assigned = [each for beat in beats if service.lives(beat) for each in beat.report.partitions]
+        every = Heartbeats(self._engine).all()
+        heartbeats = [heartbeat for heartbeat in every if heartbeat.silent_seconds <= elapsed_seconds]
+        alive = filter(service.is_alive, heartbeats)
+        assigned = [partition for heartbeat in alive for partition in heartbeat.report.partitions]
         return State(
             shared,
             events,
@@ -251,10 +253,10 @@ class _Up:
             unread=sum(each.unread for each in assigned) if assigned else undecided,
             waiting=Waiting(
                 min(undecided, sum(each.waiting for each in assigned)),  # a heartbeat is some seconds old
-                # While a replay runs, event time does not go with the clock.
-                service.first_decision(beats, self._settings.attribution_window_seconds) if has_replayed else None,
+                # While a replay runs, event time does not follow the clock.
+                service.first_decision(heartbeats, self._settings.attribution_window_seconds) if has_replayed else None,
             ),
-            roles=service.roles(beats),
+            roles=service.roles(heartbeats),
             events_per_second=self._rate.of(events),
             train_after=train_after_samples(self._settings),
         )

@@ -22,7 +22,7 @@ _COLOURS = {"working": "green", "starting": "yellow"}
 _MESSAGES = 3  # at least so many lines are left for messages when there are so many
 _VERSIONS = 8
 _CHROME = 3  # the frame, and the line on which the terminal's cursor stays
-_AUC_WIDTH = 40  # of a row of the AUC table beside its sparkline
+_AUC_WIDTH = 40  # of a row of the AUC table without its sparkline
 
 
 def screen(
@@ -33,21 +33,21 @@ def screen(
     size: ConsoleDimensions,
     now: datetime,
 ) -> RenderableType:
-    """The whole view, at most as high as the terminal. ``work`` are ``work_lines`` bars of long work."""
+    """Return the whole view, at most as high as the terminal. ``work``: ``work_lines`` bars of long work."""
     bars = [work] if work is not None else []
     if state is None:
         return Group(*_messages(messages, size.height - work_lines - 1), *bars)
     facts = list(_facts(state, size.width, now))
     fixed = [_quality(state.shared, size.width - 4), _columns(facts)]
-    room = size.height - _CHROME - 5 - len(facts) - work_lines
-    said = min(len(messages), _MESSAGES, max(0, room - 2))
-    versions = _versions(state, min(_VERSIONS, room - said))
-    body = [*fixed, *([versions] if versions else []), *_messages(messages, said), *bars]
+    free_lines = size.height - _CHROME - 5 - len(facts) - work_lines
+    message_lines = min(len(messages), _MESSAGES, max(0, free_lines - 2))
+    versions = _versions(state, min(_VERSIONS, free_lines - message_lines))
+    body = [*fixed, *([versions] if versions else []), *_messages(messages, message_lines), *bars]
     return Panel(Group(*body), title="weir", box=ROUNDED)
 
 
 def _quality(shared: Snapshot, width: int) -> Table:
-    """AUC by predictor, week by week: four lines under a header."""
+    """Return the AUC by predictor, week by week: four lines under a header."""
     table = Table(box=None, header_style="bold", pad_edge=False, expand=True)
     table.add_column("AUC", width=10)
     table.add_column("mean of weeks", width=13)
@@ -56,7 +56,7 @@ def _quality(shared: Snapshot, width: int) -> Table:
     weeks = shared.weeks.get("all", ())
     shown = max(1, width - _AUC_WIDTH)
     for name, title in SHOWN_NAMES.items():
-        values = [week.figures[name].auc for week in weeks if name in week.figures]
+        values = [week.metrics[name].auc for week in weeks if name in week.metrics]
         table.add_row(title, _auc(shared.mean_auc(name)), _auc(_mean(values[-4:])), sparkline(values[-shown:]))
     gaps = gains(weeks)
     table.add_row("gain", _gap(_mean(gaps)), _gap(_mean(gaps[-4:])), sparkline(rolling(gaps, 4)[-shown:]))
@@ -64,7 +64,7 @@ def _quality(shared: Snapshot, width: int) -> Table:
 
 
 def _facts(state: State, width: int, now: datetime) -> Iterator[tuple[str, RenderableType]]:
-    """A name and a line for each thing that an operator looks at."""
+    """Yield a name and a line for each part of the state."""
     event_time = f"{state.event_time:%Y-%m-%d %H:%M}" if state.event_time else "none yet"
     yield (
         "stream",
@@ -85,7 +85,7 @@ def _facts(state: State, width: int, now: datetime) -> Iterator[tuple[str, Rende
 
 
 def waits(waiting: Waiting) -> str:
-    """What waits, and when the next decision is due.
+    """Return how many impressions wait, and when the next decision is due.
 
     >>> waits(Waiting(8))
     '8 impressions wait for their actions'
@@ -99,7 +99,7 @@ def waits(waiting: Waiting) -> str:
 
 
 def roles(known: Sequence[Role]) -> Text:
-    """Each role with its state, and why it is not working; one that has not reported yet is starting."""
+    """Return each role with its state, and why it is not working; one that has not reported yet is starting."""
     missing = [(name, "starting", "") for name in NEEDED if name not in {role.role for role in known}]
     reported = [(role.role, role.state.replace("_", " "), "; ".join(role.reasons)) for role in known]
     order = [*reported, *missing]
@@ -113,7 +113,7 @@ def roles(known: Sequence[Role]) -> Text:
 
 
 def training(state: State, now: datetime) -> RenderableType:
-    """What training does, or what it waits for."""
+    """Return the state of training, or what it waits for."""
     runs = state.shared.runs
     if runs and runs[0].ended is None:
         seconds = max(0.0, (now - runs[0].started).total_seconds())
@@ -131,7 +131,7 @@ def _frozen_by(log: Sequence[Entry]) -> str:
 
 
 def last_run(runs: Sequence[Run]) -> str | None:
-    """How the last fine-tune ended, and why."""
+    """Return how the last fine-tune ended, and why."""
     run = next((each for each in runs if each.ended is not None), None)
     if run is None:
         return None
@@ -140,7 +140,7 @@ def last_run(runs: Sequence[Run]) -> str | None:
 
 
 def _buffer(shared: Snapshot, width: int) -> list[str]:
-    """Items of each stratum in lines of ``width``; what is above a bound is named as what the next trim removes."""
+    """Return the items of each stratum in lines of ``width``."""
     cells = [_held("all", shared.buffer.items, shared.buffer.capacity)]
     cells += [_held(each.name, each.items, each.capacity) for each in shared.buffer.strata]
     lines = [""]
@@ -154,7 +154,7 @@ def _buffer(shared: Snapshot, width: int) -> list[str]:
 
 
 def _held(name: str, items: int, capacity: int) -> str:
-    """A stratum's items and capacity.
+    """Return a stratum's items and capacity; items above it are removed by the next trim.
 
     >>> _held("uniform", 2_010, 2_000), _held("holdout", 12, 2_000)
     ('uniform 2,000/2,000 (+10 to trim)', 'holdout 12/2,000')
@@ -164,7 +164,7 @@ def _held(name: str, items: int, capacity: int) -> str:
 
 
 def _versions(state: State, lines: int) -> Table | None:
-    """The newest versions with the gate's decision, as many as ``lines`` hold under a header."""
+    """Return the newest versions with the gate's decision, as many as fit into ``lines`` under a header."""
     if lines < 2:
         return None
     table = Table(box=None, header_style="bold", pad_edge=False, expand=True)
@@ -193,13 +193,13 @@ def _messages(messages: Sequence[str], lines: int) -> list[RenderableType]:
 
 
 def gains(weeks: Sequence[Week]) -> list[float]:
-    """AUC of the serving model minus that of the baseline, week by week."""
-    pairs = [(week.figures.get(SERVING), week.figures.get(BASELINE)) for week in weeks]
+    """Return the AUC of the active model minus that of the baseline, week by week."""
+    pairs = [(week.metrics.get(SERVING), week.metrics.get(BASELINE)) for week in weeks]
     return [serving.auc - baseline.auc for serving, baseline in pairs if serving and baseline]
 
 
 def rolling(values: Sequence[float], width: int) -> list[float]:
-    """The mean of each value and those up to ``width`` − 1 before it: single weeks vary.
+    """Return the mean of each value and the up to ``width`` − 1 values before it: single weeks vary.
 
     >>> rolling([1, 2, 3, 6], 2)
     [1.0, 1.5, 2.5, 4.5]
@@ -208,7 +208,7 @@ def rolling(values: Sequence[float], width: int) -> list[float]:
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """A bar a value, from the smallest to the largest.
+    """Return one bar for each value, scaled from the smallest to the largest.
 
     >>> sparkline([0.80, 0.85, 0.90])
     '▁▄█'

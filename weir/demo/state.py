@@ -1,4 +1,4 @@
-"""The state of a running stack as ``weir up`` shows it. Plain values; reads nothing."""
+"""The state of a running stack as ``weir up`` shows it. Values only; reads nothing."""
 
 import time
 from collections import deque
@@ -10,7 +10,7 @@ from importance.partition_progress import BEGINNING_OF_TIME_MS
 from weir.status.service import Role
 from weir.status.snapshot import Snapshot
 
-_RATE_SECONDS = 10.0  # over so long a rate is measured
+_RATE_SECONDS = 10.0  # the period over which a rate is measured
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Waiting:
 
 @dataclass(frozen=True)
 class State:
-    """The shared state, and how far the topic is read.
+    """The shared state, and the progress of the topic.
 
-    ``events``: records in the topic. ``undecided``: those of them that wait or are unread; ``unread`` the latter alone.
+    ``events``: records in the topic. ``undecided``: records that wait or are unread; ``unread``: the latter only.
     ``train_after``: new samples that start a fine-tune.
     """
 
@@ -41,17 +41,17 @@ class State:
 
     @property
     def frozen(self) -> bool:
-        """Whether training is frozen."""
+        """Return whether training is frozen."""
         return self.shared.active is not None and self.shared.active.frozen
 
     @property
     def untrained(self) -> int:
-        """Samples decided since the last training started."""
+        """Return the number of samples decided since the last training started."""
         return self.shared.untrained
 
     @property
     def event_time(self) -> datetime | None:
-        """The stream's event time up to which everything is decided, of the partition that is furthest."""
+        """Return the latest event time of any partition up to which everything is decided; None before any."""
         times = [position.progress.event_time_ms for position in self.shared.positions if position.progress]
         newest = max(times, default=BEGINNING_OF_TIME_MS)
         return None if newest == BEGINNING_OF_TIME_MS else datetime.fromtimestamp(newest / 1_000, UTC)
@@ -59,13 +59,13 @@ class State:
 
 @dataclass
 class Rate:
-    """Events per second over the last seconds; ``clock`` gives monotonic seconds."""
+    """Events per second over the last seconds; ``clock`` returns monotonic seconds."""
 
     clock: Callable[[], float] = time.monotonic
     _seen: deque[tuple[float, int]] = field(default_factory=deque)
 
     def of(self, total: int) -> float:
-        """Take the total of now; the rate since the oldest total that still counts.
+        """Add the current total; return the rate since the oldest total of the last seconds.
 
         >>> seconds = iter([0.0, 2.0, 4.0])
         >>> rate = Rate(clock=lambda: next(seconds))

@@ -1,4 +1,4 @@
-"""The last word of ``weir up --once --json``: one object with every figure of a run."""
+"""The final output of ``weir up --once --json``: one object with all metrics of a run."""
 
 from collections.abc import Mapping
 
@@ -9,10 +9,10 @@ from weir.status import snapshot
 
 
 def summary(state: State, seconds: float, cpu_seconds: Mapping[str, float]) -> dict[str, object]:
-    """The final object of ``--json``: the contract's keys, and weeks, reference, gate, CPU seconds by stage."""
+    """Return the final object of ``--json``: counts, AUC by predictor and week, CPU seconds by stage."""
     shared = state.shared
     weeks = shared.weeks.get("all", ())
-    predicted = [week.figures[SERVING].samples for week in weeks if SERVING in week.figures]
+    predicted = [week.metrics[SERVING].samples for week in weeks if SERVING in week.metrics]
     return {
         "events": state.events,
         "samples": shared.samples,
@@ -26,7 +26,7 @@ def summary(state: State, seconds: float, cpu_seconds: Mapping[str, float]) -> d
             "second_half": _second_half(shared),
             "known_items": _means(shared, slice_="known"),
             "weeks": [
-                {"monday": week.monday} | {name: _finite(each.auc) for name, each in week.figures.items()}
+                {"monday": week.monday} | {name: _finite(each.auc) for name, each in week.metrics.items()}
                 for week in weeks
             ],
         },
@@ -37,7 +37,7 @@ def summary(state: State, seconds: float, cpu_seconds: Mapping[str, float]) -> d
 
 
 def _second_half(shared: snapshot.Snapshot) -> dict[str, object]:
-    """The means over the later half of the weeks; ``since`` is the first of them."""
+    """Return the means over the later half of the weeks; ``since`` is the first of these."""
     weeks = shared.weeks.get("all", ())
     since = weeks[len(weeks) // 2].monday if weeks else None
     return {"since": since, **_means(shared, since=since or "")}

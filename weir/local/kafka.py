@@ -1,4 +1,4 @@
-"""One Kafka broker of one's own: KRaft, a single node, on loopback, its data in one folder."""
+"""A private Kafka broker: KRaft, a single node, on loopback, its data in one directory."""
 
 import base64
 import os
@@ -21,24 +21,24 @@ API_VERSIONS_REQUEST = struct.pack(">ihhih4s", 14, 18, 0, 0, 4, b"weir")
 
 
 class KafkaServer(Child):
-    """A broker whose data and settings lie in ``folder``; started again there, it has what it had."""
+    """A broker whose data and settings are in ``directory``; they are kept from one start to the next."""
 
     def __init__(
-        self, folder: Path, tools: Tools, *, log: Path | None = None, partitions: int = 4, held: Sequence[int] = ()
+        self, directory: Path, tools: Tools, *, log: Path | None = None, partitions: int = 4, held: Sequence[int] = ()
     ) -> None:
-        self.folder = folder.absolute()
-        self.data = self.folder / "data"
+        self.directory = directory.absolute()
+        self.data = self.directory / "data"
         self.partitions = partitions
         self.port = free_port()
         self.controller_port = free_port()
         java = [str(tools.java), "-Xms256m", "-Xmx512m", "-XX:+UseG1GC", "-Djava.awt.headless=true"]
         self._java = [*java, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{tools.kafka_jars}/*"]
-        settings = self.folder / "server.properties"
+        settings = self.directory / "server.properties"
         super().__init__(
             "kafka",
             [*self._java, "kafka.Kafka", str(settings)],
-            log or self.folder / "kafka.log",
-            # What other Java programs find in the environment is not meant for this one.
+            log or self.directory / "kafka.log",
+            # JAVA_TOOL_OPTIONS is meant for other Java programs.
             environment={key: value for key, value in os.environ.items() if key != "JAVA_TOOL_OPTIONS"},
             ending=Ending(seconds=30),
             held=held,
@@ -46,22 +46,22 @@ class KafkaServer(Child):
 
     @property
     def bootstrap(self) -> str:
-        """``host:port``, as clients want it; the same as long as this object lives."""
+        """Return ``host:port`` for clients; it does not change during the life of this object."""
         return f"{LOOPBACK}:{self.port}"
 
     def start(self) -> None:
         """Start the broker and wait until it takes requests."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
         if not self.data.exists():
             self._format()
-        (self.folder / "server.properties").write_text(self._properties(self.data))
+        (self.directory / "server.properties").write_text(self._properties(self.data))
         super().start()
         if not until(self.answers, lambda: not self.alive, START_SECONDS):
             self.kill()
-            raise Unavailable(f"Kafka did not start within {START_SECONDS} s: {self.last_words()}")
+            raise Unavailable(f"Kafka did not start within {START_SECONDS} s: {self.exit_summary()}")
 
     def answers(self) -> bool:
-        """Whether the broker takes requests; it does so only once it has joined its cluster."""
+        """Return whether the broker takes requests, which it does only once it has joined its cluster."""
         try:
             with socket.create_connection((LOOPBACK, self.port), timeout=5) as connection:
                 connection.sendall(API_VERSIONS_REQUEST)
@@ -70,10 +70,10 @@ class KafkaServer(Child):
             return False
 
     def _format(self) -> None:
-        """Write the identity of a new cluster, as the broker wants it once; renamed into place when it is whole."""
-        partial = self.folder / "data.partial"
+        """Write the identity of a new cluster, which the broker needs once; the directory is renamed when complete."""
+        partial = self.directory / "data.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        settings = self.folder / "format.properties"
+        settings = self.directory / "format.properties"
         settings.write_text(self._properties(partial))
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         command = [*self._java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(settings)]
@@ -101,10 +101,10 @@ class KafkaServer(Child):
             "transaction.state.log.min.isr": 1,
             "share.coordinator.state.topic.replication.factor": 1,
             "share.coordinator.state.topic.min.isr": 1,
-            # A broker that was killed may join again when its last session has run out: not the usual 9 s.
+            # A killed broker may join again only when its last session has expired; the default is 9 s.
             "broker.session.timeout.ms": 5000,
             "broker.heartbeat.interval.ms": 500,
-            # A replayed event is years old by its own time, and a stack may rest for months between two runs.
+            # A replayed event is years old by its event time, and a stack may be stopped for months between two runs.
             "log.retention.ms": -1,
             "offsets.retention.minutes": 60 * 24 * 365,
         }

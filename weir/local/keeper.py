@@ -1,13 +1,13 @@
-"""Run one program for a parent, and end it when that parent is gone, however it went.
+"""Run one program for a parent process, and end it when the parent has ended in any way.
 
 Started by `weir.local.process` with its orders as one JSON argument; needs nothing but the standard library and imports
 nothing of Weir, so that it starts in some milliseconds. Its standard input is a pipe whose other end only the parent
-holds: when the parent ends, even by ``kill -9``, the pipe closes and the program is ended. Its standard output tells
-the parent the program's process id. What the program prints goes to a log file of bounded size.
+holds: when the parent ends, even by ``kill -9``, the pipe closes and the program is ended. The keeper writes the
+program's process id to its standard output. The program's output goes to a log file of bounded size.
 
-The keeper leads a session of its own: a Ctrl-C on the terminal reaches the parent alone, which ends things in order,
-and ``kill -9`` on the group ends the keeper, the program and what it started. On Linux the program also dies with its
-keeper (PR_SET_PDEATHSIG).
+The keeper leads its own session: a Ctrl-C on the terminal reaches the parent only, which ends everything in order, and
+``kill -9`` on the group ends the keeper, the program and the program's children. On Linux the program is also killed
+when its keeper ends (PR_SET_PDEATHSIG).
 """
 
 import contextlib
@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 PR_SET_PDEATHSIG = 1
-GRACE_SECONDS = 5.0  # Postgres gives its backends as long on SIGQUIT
+GRACE_SECONDS = 5.0  # as long as Postgres waits for its backends on SIGQUIT
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Log:
-    """A file that is appended to, and moved aside to ``NAME.1`` when it has grown past its bound."""
+    """A file that is appended to, and renamed to ``NAME.1`` when it has grown past its bound."""
 
     def __init__(self, path: Path, limit_bytes: int) -> None:
         self.path = path
@@ -45,7 +45,7 @@ class Log:
 
 
 def become(command: list[str], output: int, user: int | None, death_signal: int, keeper: int) -> NoReturn:
-    """In the forked child: turn into the program. Ends with 127 where it cannot be started."""
+    """Replace the forked child by the program; exit with 127 when it cannot be started."""
     try:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
@@ -91,7 +91,7 @@ def keep(program: int, output: int, log: Log, wakeup: int) -> int:
 
 
 def drain(output: int, log: Log) -> None:
-    """Take what is still in the pipe, without waiting for grandchildren that hold its other end."""
+    """Read what is still in the pipe, without waiting for grandchildren that hold its other end."""
     os.set_blocking(output, False)
     with contextlib.suppress(BlockingIOError):
         while data := os.read(output, 1 << 16):
@@ -99,7 +99,7 @@ def drain(output: int, log: Log) -> None:
 
 
 def end(program: int, death_signal: int) -> None:
-    """The parent is gone: signal the program, give it a moment, then kill the whole group, this keeper included."""
+    """Signal the program, wait `GRACE_SECONDS` at most, then kill the whole group, this keeper included."""
     deadline = time.monotonic() + GRACE_SECONDS
     with contextlib.suppress(ProcessLookupError, ChildProcessError):
         os.kill(program, death_signal)
@@ -109,7 +109,7 @@ def end(program: int, death_signal: int) -> None:
 
 
 def main() -> int:
-    """Follow the orders; exit as the program did (128 + signal where it was killed)."""
+    """Run the program by the orders; return its exit status (128 + signal where it was killed)."""
     orders = json.loads(sys.argv[1])
     log = Log(Path(orders["log"]), orders["log_limit_bytes"])
     output, program_output = os.pipe()
@@ -117,7 +117,7 @@ def main() -> int:
     os.set_blocking(wakeup_write, False)
     signal.set_wakeup_fd(wakeup_write)
     for number in (*FORWARDED, signal.SIGCHLD):
-        signal.signal(number, lambda *_: None)  # the wake-up pipe tells the loop
+        signal.signal(number, lambda *_: None)  # the loop reads the wake-up pipe
     keeper = os.getpid()
     program = os.fork()
     if program == 0:

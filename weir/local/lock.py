@@ -1,6 +1,6 @@
-"""The lock of a local stack on its folder: two stacks cannot use one.
+"""The lock of a local stack on its directory: two stacks cannot share one.
 
-Every process of a stack holds it, so it is free exactly when the last of them is gone, also after a ``kill -9``.
+Every process of a stack holds it, so it is free exactly when all of them have ended, also after a ``kill -9``.
 """
 
 import fcntl
@@ -19,9 +19,9 @@ _LOCK = "lock"
 
 @contextmanager
 def locked(home: Path, wait_seconds: float = PREVIOUS_SECONDS) -> Iterator[int]:
-    """Hold ``home`` and yield the lock's descriptor, to be kept open by every process of the stack.
+    """Lock ``home`` and yield the lock's descriptor, which every process of the stack keeps open.
 
-    Waits for what is left of a stack that was killed; a stack that runs is a Conflict.
+    Waits for the remaining processes of a stack that was killed; raises Conflict when a stack runs there.
     """
     home.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
@@ -42,7 +42,10 @@ def locked(home: Path, wait_seconds: float = PREVIOUS_SECONDS) -> Iterator[int]:
 
 
 def holder(home: Path) -> int | None:
-    """The process of the stack that starts or runs in ``home``; None when there is none, or only its remains end."""
+    """Return the process id of the stack that starts or runs in ``home``.
+
+    None when there is no stack, or when only the servers of a killed one are still ending.
+    """
     try:
         descriptor = os.open(home / _LOCK, os.O_RDONLY)
     except OSError:

@@ -1,4 +1,4 @@
-"""Ports of this machine: free ones, ones that are taken, and waiting for one to answer."""
+"""Ports of this machine: find a free one, refuse one in use, wait for one to answer."""
 
 import random
 import socket
@@ -9,13 +9,13 @@ from collections.abc import Callable
 from importance.errors import InvalidInput, Unavailable
 
 LOOPBACK = "127.0.0.1"
-# Below the ports that Linux and macOS hand out to clients: while a server is away, a client that retries on such a
-# port could be given the very same one as its own, connect to itself, and keep the server from coming back.
+# Below the ephemeral ports of Linux and macOS: while a server is down, a client that retries on an ephemeral port could
+# get the same number as its own port, connect to itself, and keep the server from starting again.
 FIRST, LAST = 20_000, 32_000
 
 
 def free_port(choose: random.Random | None = None) -> int:
-    """A port that nobody listens on at this moment."""
+    """Return a port that no process listens on at this moment."""
     choose = choose or random.Random()  # noqa: S311 -- spreads concurrent callers, no secret
     for _ in range(1000):
         port = choose.randint(FIRST, LAST)
@@ -30,7 +30,7 @@ def free_port(choose: random.Random | None = None) -> int:
 
 
 def refuse_taken(host: str, port: int, setting: str) -> None:
-    """InvalidInput when somebody listens there already, or the address cannot be listened on."""
+    """Raise InvalidInput when the port is in use, or the address cannot be listened on."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -43,7 +43,7 @@ def refuse_taken(host: str, port: int, setting: str) -> None:
 
 
 def answers(url: str, timeout_seconds: float = 0.5) -> bool:
-    """Whether a page is served there."""
+    """Return whether a GET request of ``url`` succeeds."""
     try:
         with urllib.request.urlopen(url, timeout=timeout_seconds):  # noqa: S310 -- the address is our own
             return True
@@ -52,7 +52,7 @@ def answers(url: str, timeout_seconds: float = 0.5) -> bool:
 
 
 def until(ready: Callable[[], bool], gone: Callable[[], bool], timeout_seconds: float) -> bool:
-    """Poll until ``ready``; False when the server is ``gone`` or the time is over."""
+    """Poll until ``ready``; return False when the server is ``gone`` or the time is over."""
     deadline = time.monotonic() + timeout_seconds
     while not ready():
         if gone() or time.monotonic() > deadline:

@@ -1,8 +1,8 @@
-"""One Postgres server of one's own, on loopback, its data in one folder.
+"""A private Postgres server, on loopback, its data in one directory.
 
-Postgres refuses to run as root. There it runs in a user namespace (`unshare`), where root is an ordinary user: no user
-is added and no folder's mode is changed. Where namespaces are refused it runs as ``nobody``, with its data and a copy
-of its programs in a folder under ``/var/tmp`` that ``nobody`` can reach.
+Postgres refuses to run as root. For root it runs in a user namespace (`unshare`), where root is an ordinary user: no
+user is added and no directory's mode is changed. Where namespaces are refused it runs as the user ``nobody``, with its
+data and a copy of its programs in a directory under ``/var/tmp`` that ``nobody`` can reach.
 """
 
 import hashlib
@@ -33,14 +33,14 @@ NAMESPACE = ("unshare", "-U", "--map-user=1000", "--map-group=1000", "--")
 
 @dataclass(frozen=True)
 class Account:
-    """As whom the server runs: words before its command line, and the user id to change to."""
+    """The account that the server runs as: a prefix of its command line, and the user id to change to."""
 
     prefix: tuple[str, ...] = ()
     user: int | None = None
 
 
 def account() -> Account:
-    """The account that Postgres accepts here: this one, or for root a namespace, or ``nobody``."""
+    """Return an account that Postgres accepts: this process's own, or for root a user namespace, else ``nobody``."""
     if os.geteuid() != 0:
         return Account()
     if shutil.which("unshare"):
@@ -51,14 +51,14 @@ def account() -> Account:
 
 
 class PostgresServer(Child):
-    """A server whose data lies in ``folder``; started again there, it has what it had.
+    """A server whose data is in ``directory``; it is kept from one start to the next.
 
-    ``durable=False`` leaves out the waits for the disk: what is committed then survives the server, not the machine.
+    ``durable=False`` switches fsync off: a commit then survives a crash of the server, not of the machine.
     """
 
     def __init__(
         self,
-        folder: Path,
+        directory: Path,
         tools: Tools,
         *,
         log: Path | None = None,
@@ -67,11 +67,11 @@ class PostgresServer(Child):
         find_account: Callable[[], Account] = account,
     ) -> None:
         self.account = find_account()
-        self.folder = folder.absolute() if self.account.user is None else reachable_by_nobody(folder)
-        self.data = self.folder / "data"
+        self.directory = directory.absolute() if self.account.user is None else reachable_by_nobody(directory)
+        self.data = self.directory / "data"
         self.port = free_port()
         self._installed = tools.postgres_programs
-        self._programs = self._installed if self.account.user is None else self.folder / "programs" / "bin"
+        self._programs = self._installed if self.account.user is None else self.directory / "programs" / "bin"
         options = {
             "listen_addresses": LOOPBACK,
             "port": self.port,
@@ -82,7 +82,7 @@ class PostgresServer(Child):
         super().__init__(
             "postgres",
             [*self.account.prefix, str(self._programs / "postgres"), "-D", str(self.data), *settings],
-            log or self.folder / "postgres.log",
+            log or self.directory / "postgres.log",
             # A "fast" shutdown closes the connections that are open; an "immediate" one ends the backends at once.
             ending=Ending(signal.SIGINT, 30, orphaned=signal.SIGQUIT),
             user=self.account.user,
@@ -91,31 +91,31 @@ class PostgresServer(Child):
 
     @property
     def url(self) -> str:
-        """Of the database ``weir``, as SQLAlchemy wants it."""
+        """Return the SQLAlchemy URL of the database ``weir``."""
         return self.url_of(USER)
 
     def url_of(self, database: str) -> str:
-        """The URL of a database of this server; the same as long as this object lives."""
+        """Return the URL of a database of this server; it does not change during the life of this object."""
         return f"postgresql+psycopg://{USER}@{LOOPBACK}:{self.port}/{database}"
 
     def start(self) -> None:
-        """Start the server and wait until it takes queries; the database ``weir`` is made on the first start."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Start the server and wait until it takes queries; the first start creates the database ``weir``."""
+        self.directory.mkdir(parents=True, exist_ok=True)
         if self.account.user is not None:
-            _refuse_foreign(self.folder, (os.geteuid(), self.account.user))
+            _refuse_foreign(self.directory, (os.geteuid(), self.account.user))
             self._copy_programs()
-            os.chown(self.folder, self.account.user, self.account.user)
+            os.chown(self.directory, self.account.user, self.account.user)
         if not self.data.exists():
             self._initialise()
         _clear_stale_pid_file(self.data)
         super().start()
         if not until(self.answers, lambda: not self.alive, START_SECONDS):
             self.kill()
-            raise Unavailable(f"Postgres did not start within {START_SECONDS} s: {self.last_words()}")
+            raise Unavailable(f"Postgres did not start within {START_SECONDS} s: {self.exit_summary()}")
         self.create_database(USER)
 
     def answers(self) -> bool:
-        """Whether the server takes queries; while it recovers from a kill it does not."""
+        """Return whether the server takes queries; during crash recovery it does not."""
         try:
             psycopg.connect(self._conninfo("postgres"), connect_timeout=5).close()
         except psycopg.OperationalError:
@@ -123,17 +123,17 @@ class PostgresServer(Child):
         return True
 
     def create_database(self, name: str) -> str:
-        """Make an empty database unless it is there; returns its URL. Raises Unavailable when the server is gone."""
+        """Create an empty database unless it exists; return its URL. Raises Unavailable when the server has ended."""
         try:
             with psycopg.connect(self._conninfo("postgres"), autocommit=True) as connection:
                 if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
                     connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         except psycopg.OperationalError as error:
-            raise Unavailable(f"Postgres went away again ({error}): {self.last_words()}") from error
+            raise Unavailable(f"Postgres ended again ({error}): {self.exit_summary()}") from error
         return self.url_of(name)
 
     def kill(self) -> int:
-        """Kill (-9) the server, as a fault does, and wait until its backends have seen it and are gone."""
+        """Kill (-9) the server, as a fault does, and wait until its backends have ended."""
         backends = _descendants(self.pid) if self.alive else []
         status = super().kill()
         until(lambda: not any(map(runs, backends)), lambda: False, BACKENDS_SECONDS)
@@ -143,8 +143,8 @@ class PostgresServer(Child):
         return f"host={LOOPBACK} port={self.port} user={USER} dbname={database}"
 
     def _initialise(self) -> None:
-        """Make the data folder of an empty server; renamed into place when it is whole."""
-        partial = self.folder / "data.partial"
+        """Create the data directory of an empty server; it is renamed when it is complete."""
+        partial = self.directory / "data.partial"
         shutil.rmtree(partial, ignore_errors=True)
         command = [*self.account.prefix, str(self._programs / "initdb"), "-D", str(partial), "-U", USER]
         command += ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
@@ -152,24 +152,24 @@ class PostgresServer(Child):
         partial.rename(self.data)
 
     def _copy_programs(self) -> None:
-        """The checkout may lie in a closed home: the programs are copied to where ``nobody`` can run them."""
+        """Copy the programs to where ``nobody`` can run them: the checkout may be in a private home directory."""
         copy = self._programs.parent
         if not copy.exists():
-            partial = self.folder / "programs.partial"
+            partial = self.directory / "programs.partial"
             shutil.rmtree(partial, ignore_errors=True)
             shutil.copytree(self._installed.parent, partial, symlinks=True)
             partial.rename(copy)
 
 
-def reachable_by_nobody(folder: Path) -> Path:
-    """A folder that belongs to one home: named by a hash of its path."""
-    return Path("/var/tmp") / f"weir-{hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:12]}"  # noqa: S108
+def reachable_by_nobody(directory: Path) -> Path:
+    """Return the directory under ``/var/tmp`` that stands in for ``directory``, named by a hash of its path."""
+    return Path("/var/tmp") / f"weir-{hashlib.sha256(str(directory.absolute()).encode()).hexdigest()[:12]}"  # noqa: S108
 
 
-def _refuse_foreign(folder: Path, owners: tuple[int, ...]) -> None:
-    """Anybody may write in ``/var/tmp``: a folder or link that somebody else put there is not ours to use."""
-    if folder.is_symlink() or folder.stat().st_uid not in owners:
-        raise Unavailable(f"{folder} belongs to another user: remove it, or set WEIR_HOME to another directory")
+def _refuse_foreign(directory: Path, owners: tuple[int, ...]) -> None:
+    """Raise Unavailable for a symbolic link or another user's directory: every user may write in ``/var/tmp``."""
+    if directory.is_symlink() or directory.stat().st_uid not in owners:
+        raise Unavailable(f"{directory} belongs to another user: remove it, or set WEIR_HOME to another directory")
 
 
 def _clear_stale_pid_file(data: Path) -> None:

@@ -1,7 +1,7 @@
-"""One child process that cannot be orphaned: started, watched, ended, killed.
+"""A child process that cannot be orphaned: started, watched, ended, killed.
 
-Every child has a keeper (`weir.local.keeper`) in between, which ends it when this process is gone. Knows nothing of
-what the child does, nor of restarts.
+Every child has a keeper (`weir.local.keeper`) in between, which ends it when this process has ended. Restarts are in
+`supervisor`.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from weir.local import keeper
 
 
 def runs(pid: int) -> bool:
-    """Whether a process runs; one that has ended and that nobody has waited for yet does not."""
+    """Return whether a process runs; a zombie, which has ended and was not waited for, does not."""
     try:
         return pid > 0 and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -32,7 +32,7 @@ def runs(pid: int) -> bool:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a program is ended: ``asked`` by a signal, killed ``seconds`` later; ``orphaned`` if its parent vanishes."""
+    """How a program is ended: the signal ``asked``, killed ``seconds`` later; ``orphaned``: when the parent is gone."""
 
     asked: int = signal.SIGTERM
     seconds: float = 20
@@ -40,10 +40,10 @@ class Ending:
 
 
 class Child:
-    """A program in a process group of its own, its output appended to ``log``; it can be started again and again.
+    """A program in its own process group, its output appended to ``log``; it can be started any number of times.
 
-    ``user`` is a user id to run as, for root only. ``held`` are descriptors that the program shall keep open, so that a
-    lock on one of them lasts as long as it does.
+    ``user`` is a user id to run as, for root only. ``held`` are descriptors that the program keeps open, so that a lock
+    on one of them lasts as long as the program.
     """
 
     log_limit_bytes = 10_000_000  # and as much again in NAME.log.1
@@ -70,10 +70,10 @@ class Child:
         self._keeper: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start the program; returns when it has a process id."""
+        """Start the program; return when it has a process id."""
         if self.alive:
             raise RuntimeError(f"{self.name} runs already as process {self.pid}")
-        self._let_go()
+        self._close_keeper_pipe()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         orders = {
             "command": self.command,
@@ -97,17 +97,20 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Whether the program runs."""
+        """Return whether the program runs."""
         return self._keeper is not None and self._keeper.poll() is None
 
     @property
     def status(self) -> int | None:
-        """Exit status of the last run, 128 + signal where it was killed; None while it runs and before the first."""
+        """Return the exit status of the last run, 128 + signal where it was killed.
+
+        None while the program runs and before its first start.
+        """
         code = None if self._keeper is None else self._keeper.poll()
         return 128 - code if code is not None and code < 0 else code
 
     def send(self, number: int) -> None:
-        """Send a signal to the program; one that has ended gets nothing."""
+        """Send a signal to the program if it runs."""
         if self.pid is not None and self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
@@ -120,83 +123,83 @@ class Child:
             self._keeper.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"{self.name} still runs after {timeout_seconds} s") from None
-        self._let_go()
+        self._close_keeper_pipe()
         return self.status or 0
 
     def stop(self) -> int:
-        """Ask the program to end, and kill it when it does not in time; returns the exit status."""
+        """Ask the program to end, and kill it when it does not in time; return the exit status."""
         self.send(self.ending.asked)
-        self.send(signal.SIGCONT)  # one that is stopped could not hear it
+        self.send(signal.SIGCONT)  # a stopped process does not handle signals
         try:
             return self.wait(self.ending.seconds)
         except TimeoutError:
             return self.kill()
 
     def kill(self) -> int:
-        """Kill (-9) the program and all of its group, as a fault does. `start` brings it back."""
+        """Kill (-9) the program and its whole process group, as a fault does. `start` starts it again."""
         if self._keeper is not None and self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._keeper.pid, signal.SIGKILL)
         return self.wait()
 
     def run(self, timeout_seconds: float) -> Self:
-        """Start a program that ends by itself, and wait for it; raises Unavailable with its last words."""
+        """Start a program that ends by itself, and wait for it; raise Unavailable with `exit_summary` if it failed."""
         self.start()
         try:
             status = self.wait(timeout_seconds)
         except TimeoutError:
             status = self.kill()
         if status:
-            raise Unavailable(self.last_words())
+            raise Unavailable(self.exit_summary())
         return self
 
-    def last_words(self) -> str:
-        """One line for a person: how the program ended, what it said last, and where the rest is."""
-        by_itself = self.status is not None and self.status < 128  # a signal's victim has nothing to say about it
+    def exit_summary(self) -> str:
+        """Return one line: the exit status, the last error or output, and the path of the log."""
+        by_itself = self.status is not None and self.status < 128  # a killed program has not logged why
         error = _last_error(self.log_tail(200)) if by_itself else None
-        said = error or " | ".join(_without_trace(self.log_tail(200))[-3:]) or "it said nothing"
-        return f"{self.name} ended with exit status {self.status}: {said}; see {self.log}"
+        text = error or " | ".join(_without_trace(self.log_tail(200))[-3:]) or "it printed nothing"
+        return f"{self.name} ended with exit status {self.status}: {text}; see {self.log}"
 
     def log_tail(self, lines: int = 10) -> list[str]:
-        """The last lines that are not empty in the log."""
+        """Return the last lines of the log that are not empty."""
         try:
             with self.log.open(encoding="utf-8", errors="replace") as stream:
                 return list(deque((line.rstrip() for line in stream if line.strip()), lines))
         except FileNotFoundError:
             return []
 
-    def _let_go(self) -> None:
-        """Close the pipe to a keeper that has ended; were it alive, it would end the program."""
+    def _close_keeper_pipe(self) -> None:
+        """Close the pipe to a keeper that has ended; a running keeper would end the program."""
         if self._keeper is not None and self._keeper.stdin is not None:
             self._keeper.stdin.close()
 
 
 def _without_trace(lines: Sequence[str]) -> list[str]:
-    r"""Lines without those of a Java stack trace, which say where and not what.
+    r"""Return ``lines`` without those of a Java stack trace, which give the position and not the cause.
 
-    >>> _without_trace(["Exception in thread main: no such folder", "\tat kafka.Kafka.main(Kafka.scala)"])
-    ['Exception in thread main: no such folder']
+    >>> _without_trace(["Exception in thread main: no such file", "\tat kafka.Kafka.main(Kafka.scala)"])
+    ['Exception in thread main: no such file']
     """
     return [line for line in lines if not line.startswith(("\tat ", "\t..."))]
 
 
 def _last_error(lines: Sequence[str]) -> str | None:
-    r"""The last error of a role's JSON log, in a line: its event, and its reason or the exception's last line.
+    r"""Return the last error of a role's JSON log in a line: its event, and its reason or the exception's last line.
 
-    Only when the log is JSON to its end: else the program's own last words say more.
+    None when the log does not end in JSON: then its last lines are more useful.
 
     >>> _last_error(['{"level": "error", "event": "worker failed", "exception": "Traceback\\nValueError: no"}',
     ...              '{"level": "info", "event": "stopping"}'])
     'worker failed: ValueError: no'
     """
-    told: str | None = None
+    found: str | None = None
     for line in lines:
         try:
             entry = json.loads(line)
         except ValueError:
-            told = None
+            found = None
             continue
         if isinstance(entry, dict) and entry.get("level") in ("error", "critical"):
             why = str(entry.get("reason") or entry.get("exception") or "").strip()
-            told = ": ".join(part for part in (str(entry.get("event", "")), why.rpartition("\n")[2]) if part)
-    return told
+            found = ": ".join(part for part in (str(entry.get("event", "")), why.rpartition("\n")[2]) if part)
+    return found

@@ -1,4 +1,4 @@
-"""The local stack: the servers that were not given, the roles beside them, and the folder they live in."""
+"""The local stack: the servers that were not given, the roles, and their common directory."""
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ MADE_HERE = ("kafka", "postgres", "faust", "logs", "stack.json")
 
 
 def wipe(home: Path, names: Sequence[str] = ()) -> None:
-    """Remove what the local stack made in ``home``, and ``names`` that others made there; nothing else."""
+    """Remove what the local stack created in ``home``, and ``names`` that other parts created there; nothing else."""
     for path in (reachable_by_nobody(home / "postgres"), *(home / name for name in (*MADE_HERE, *names))):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -23,7 +23,7 @@ def wipe(home: Path, names: Sequence[str] = ()) -> None:
 
 
 class LocalStack:
-    """Servers and roles in ``home``. A server whose address is given is used as it is, and never ended.
+    """Servers and roles in ``home``. A server whose address is given is used as it is and never ended.
 
     ``held`` is the descriptor that `weir.local.lock` yielded; ``install`` is called only when a server must be started.
     """
@@ -35,12 +35,12 @@ class LocalStack:
         database_url: str | None,
         *,
         install: Callable[[], Tools],
-        say: Callable[[str], None],
+        report: Callable[[str], None],
         held: int,
         restarts: Restarts | None = None,
     ) -> None:
         self.home = home.absolute()
-        self.supervisor = Supervisor(say, restarts or Restarts())
+        self.supervisor = Supervisor(report, restarts or Restarts())
         self._held = (held,)
         self.kafka: KafkaServer | None = None
         self.postgres: PostgresServer | None = None
@@ -62,13 +62,13 @@ class LocalStack:
                 self.supervisor.start_server(server)
 
     def start_role(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
-        """Start one more process beside the servers; it finds them in ``environment``."""
+        """Start one role; it finds the servers by ``environment``."""
         child = Child(name, command, self._log(name), environment=environment, held=self._held)
         self.supervisor.start_role(child)
         return child
 
     def stop(self) -> None:
-        """End the roles, then Kafka, then Postgres; what they hold is kept."""
+        """End the roles, then Kafka, then Postgres; their data is kept."""
         self.supervisor.stop()
 
     def _log(self, name: str) -> Path:

@@ -1,1 +1,1 @@
-"""What every process of Weir needs: logs, signals, temporary directories, and the name of its user."""
+"""Shared by every process of Weir: logs, signals, temporary directories, and the name of its user."""

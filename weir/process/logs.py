@@ -1,7 +1,7 @@
-"""Logs on standard error: readable lines on a terminal, one JSON object a line elsewhere. Secrets never get out.
+"""Logs on standard error: readable lines on a terminal, one JSON object a line elsewhere. Secrets are masked.
 
-Lines of our own and of the libraries (which use ``logging``) take the same way. Libraries are heard from warnings on,
-and not twice a minute with the same words: while a broker is away its client says so a hundred times a second.
+Our own lines and those of libraries (which use ``logging``) take the same path. Libraries log warnings and errors only,
+and the same line at most once a minute: while a broker is unavailable its client logs that a hundred times a second.
 """
 
 import json
@@ -17,7 +17,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from weir.process.masking import masked_url
 
-ROOMS = ("importance", "stream", "trainer", "storage", "monitoring", "weir")
+PACKAGES = ("importance", "stream", "trainer", "storage", "monitoring", "weir")
 _MIN_SECRET = 4  # a shorter "secret" would mask half of every line
 _SAME_AGAIN_SECONDS = 60.0
 _MAX_KNOWN_LINES = 1_000
@@ -65,15 +65,15 @@ def configure(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    # It warns of each call that a busy machine made late; what matters arrives as an error of the call itself.
+    # It warns of each call that a busy machine delayed; a failed call raises an error anyway.
     logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
-    for room in ROOMS:
-        logging.getLogger(room).setLevel(level.upper())
+    for package in PACKAGES:
+        logging.getLogger(package).setLevel(level.upper())
     logging.captureWarnings(True)
 
 
 def logger(name: str = "weir") -> structlog.stdlib.BoundLogger:
-    """A logger whose lines carry facts as keywords: ``log.info("partition assigned", partition=3)``."""
+    """Return a logger whose lines carry values as keywords: ``log.info("partition assigned", partition=3)``."""
     return structlog.stdlib.get_logger(name)
 
 
@@ -85,31 +85,31 @@ def _named(role: str) -> Processor:
 
 
 class _Repeats(logging.Filter):
-    """Leaves out what a library said with the same words less than a minute ago; the next such line tells how often."""
+    """Drop a library's line that repeats one of the last minute; the next such line reports the number dropped."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
         self._clock = clock
-        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name.partition(".")[0] in ROOMS:
+        if record.name.partition(".")[0] in PACKAGES:
             return True
         line, now = (record.name, record.getMessage()), self._clock()
-        since, left_out = self._said.get(line, (-math.inf, 0))
+        since, left_out = self._seen.get(line, (-math.inf, 0))
         if now - since < _SAME_AGAIN_SECONDS:
-            self._said[line] = (since, left_out + 1)
+            self._seen[line] = (since, left_out + 1)
             return False
-        if len(self._said) >= _MAX_KNOWN_LINES:  # lines that hold a number or an address are always new
-            self._said.clear()
-        self._said[line] = (now, 0)
+        if len(self._seen) >= _MAX_KNOWN_LINES:  # lines that hold a number or an address are always new
+            self._seen.clear()
+        self._seen[line] = (now, 0)
         if left_out:
-            record.msg, record.args = f"{line[1]} (said {left_out} times more since)", ()
+            record.msg, record.args = f"{line[1]} (repeated {left_out} times since)", ()
         return True
 
 
 class _Masking(structlog.stdlib.ProcessorFormatter):
-    """Renders a line, then masks every known secret and every password of a URL in it, whatever brought it there."""
+    """Render a line, then mask every known secret and every password of a URL in it."""
 
     def __init__(self, secrets: Iterable[str], **options: Any) -> None:
         super().__init__(**options)

@@ -1,4 +1,4 @@
-"""Passwords inside any text, masked: URLs and connection strings as drivers and people write them."""
+"""Mask passwords in any text: in URLs and in connection strings."""
 
 import re
 
@@ -7,7 +7,7 @@ _QUERY_PASSWORD = re.compile(r"(?P<before>[?&\s](?:password|sslpassword|secret|t
 
 
 def masked_url(text: str) -> str:
-    """``text`` with the password of every URL or connection string in it masked.
+    """Return ``text`` with the password of every URL or connection string in it masked.
 
     >>> masked_url("postgresql://weir:secret@db:5432/weir?sslmode=require&password=other")
     'postgresql://weir:***@db:5432/weir?sslmode=require&password=***'

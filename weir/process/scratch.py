@@ -1,6 +1,6 @@
-"""Temporary directories that go with their process, and at the next start where it was killed.
+"""Temporary directories that are removed with their process, or at the next start where it was killed.
 
-A process holds a lock in each of its own; a directory whose lock can be had belongs to nobody.
+A process holds a lock in each of its directories; one whose lock is free was left by a killed process.
 """
 
 import fcntl
@@ -16,18 +16,18 @@ _LOCK = ".lock"
 
 @contextmanager
 def scratch(purpose: str, parent: Path | None = None) -> Iterator[Path]:
-    """A new directory for the length of a block, in ``parent`` or where temporary files are kept."""
+    """Create a directory for the length of a block, in ``parent`` or the system's temporary directory."""
     prefix = f"{PREFIX}{purpose}-"
     with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as name:
         path = Path(name)
         with (path / f"{_LOCK}.new").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            (path / f"{_LOCK}.new").rename(path / _LOCK)  # seen only once it is held
+            (path / f"{_LOCK}.new").rename(path / _LOCK)  # visible only once it is held
             yield path
 
 
 def sweep(parent: Path | None = None) -> list[Path]:
-    """Remove the directories that killed processes left in ``parent``, or in the temporary files; returns them."""
+    """Remove the directories that killed processes left in ``parent`` or the temporary directory; return them."""
     left = []
     for lock in (parent or Path(tempfile.gettempdir())).glob(f"{PREFIX}*/{_LOCK}"):
         try:

@@ -1,4 +1,4 @@
-"""Signals that are handled for a while, and then as they were."""
+"""Handle signals for the length of a block."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from types import FrameType
 
 @contextmanager
 def handled(handler: Callable[[int, FrameType | None], None], *numbers: signal.Signals) -> Iterator[None]:
-    """Let ``handler`` have these signals. For the main thread only, as Python allows."""
+    """Install ``handler`` for these signals, and restore the previous handlers. Main thread only."""
     before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
@@ -18,5 +18,5 @@ def handled(handler: Callable[[int, FrameType | None], None], *numbers: signal.S
 
 
 def interrupt(_number: int, _frame: FrameType | None) -> None:
-    """What Ctrl-C does, so that a request to end leaves nothing half written, either."""
+    """Raise KeyboardInterrupt, as Ctrl-C does, so that SIGTERM leaves nothing half written, either."""
     raise KeyboardInterrupt

@@ -1,1 +1,1 @@
-"""The state of the whole service, read from Postgres and the heartbeats: for the live view, the api and commands."""
+"""The state of the whole service, read from Postgres: for the live view, the api and the commands."""

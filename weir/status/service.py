@@ -1,6 +1,6 @@
-"""Whether everything is alive: roles, partitions, model and training as the heartbeats and the tables tell.
+"""Whether the service is alive: roles, partitions, model and training, by the heartbeats and the tables.
 
-Pure but for `take`, which reads Postgres. Knows nothing of how it is shown.
+Pure except `take`, which reads Postgres.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,10 +21,10 @@ from trainer.triggers import Waits
 from weir.settings.topics import Measured
 
 NEEDED = ("worker", "trainer", "api")
-"""Without one of these the service does not do what it is for."""
+"""The roles without which the service is degraded."""
 
 GONE_SECONDS = 20.0
-"""A process that was silent for so long, four reports, is gone. A busy machine delays a report by a second or two."""
+"""A process that has not reported for so long, four intervals, is gone. A busy machine delays a report by 1 or 2 s."""
 
 Ends = Mapping[int, int]
 """Partition → the offset that the next record will have."""
@@ -53,18 +53,15 @@ class Role:
 
     @property
     def name(self) -> str:
-        """For a person: which process.
-
-        A host may run several of a role, so the process id belongs to it.
-        """
+        """Return role, host and process id: a host may run several processes of a role."""
         return f"{self.role} {self.host}/{self.pid}"
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """How far a partition is.
+    """The progress of a partition.
 
-    ``owner``: the worker that has it, None when no living one does. ``unread``: records that the owner has not read;
+    ``owner``: the live worker it is assigned to, None without one. ``unread``: records that the owner has not read;
     ``undecided``: those after the last decided one (some wait for their window), None where Kafka was not asked.
     ``ceiling``: how far records could move event time when the last of them was read, None before any was.
     """
@@ -81,7 +78,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """Who stopped training, when and why."""
+    """The actor, reason and time of the freeze."""
 
     actor: str
     reason: str
@@ -108,10 +105,10 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything at one moment.
+    """The state of the service at one moment.
 
-    ``absent``: needed roles of which no process lives; ``degraded``: a line for each of them, and for each process
-    that vanished and was not replaced. ``kafka``: why the broker could not be asked, None when it answered.
+    ``absent``: needed roles without a live process; ``degraded``: a line for each of them, and for each process that
+    vanished and was not replaced. ``kafka``: why the broker could not be queried, None when it answered.
     """
 
     absent: Sequence[str]
@@ -125,7 +122,7 @@ class Status:
 
 
 def describe(role: Role) -> str:
-    """What became of a process, in one line."""
+    """Return the state of a process in one line."""
     if role.state != "gone":
         return f"{role.name} is {role.state.replace('_', ' ')}" + (
             f": {'; '.join(role.reasons)}" if role.reasons else ""
@@ -134,33 +131,33 @@ def describe(role: Role) -> str:
     return f"{role.name} is gone: {how}" + ("" if role.stopped else f" {role.silent_seconds:.0f} s")
 
 
-def lives(beat: Heartbeat) -> bool:
-    """Whether the process reported lately, and not that it stopped."""
-    return not beat.stopped and beat.silent_seconds <= GONE_SECONDS
+def is_alive(heartbeat: Heartbeat) -> bool:
+    """Return whether the process has reported within `GONE_SECONDS` and has not stopped."""
+    return not heartbeat.stopped and heartbeat.silent_seconds <= GONE_SECONDS
 
 
-def first_decision(beats: Iterable[Heartbeat], window_seconds: float) -> datetime | None:
-    """When the next impression is decided if event time runs with the wall clock from now on; None if none waits."""
+def first_decision(heartbeats: Iterable[Heartbeat], window_seconds: float) -> datetime | None:
+    """Return when the next impression is decided if event time now follows the wall clock; None if none waits."""
     waits = (
-        beat.seen + timedelta(seconds=max(0.0, window_seconds - assigned.waited_seconds))
-        for beat in beats
-        if lives(beat)
-        for assigned in beat.report.partitions
+        heartbeat.seen + timedelta(seconds=max(0.0, window_seconds - assigned.waited_seconds))
+        for heartbeat in heartbeats
+        if is_alive(heartbeat)
+        for assigned in heartbeat.report.partitions
         if assigned.waited_seconds is not None
     )
     return min(waits, default=None)
 
 
-def roles(beats: Iterable[Heartbeat]) -> list[Role]:
-    """The processes that matter now: those that live, and of the gone ones those that nothing replaced.
+def roles(heartbeats: Iterable[Heartbeat]) -> list[Role]:
+    """Return the live processes, and the gone ones that were not replaced.
 
-    A process replaces one of its role that was last seen before it started, so a restart leaves no trace.
+    A process replaces one of its role that was last seen before it started, so a restarted process appears once.
     """
     found: list[Role] = []
-    for beat in beats:
-        kept_seconds = STOPPED_KEPT_SECONDS if beat.stopped else LOST_KEPT_SECONDS
-        if beat.silent_seconds <= kept_seconds:
-            found.append(_role(beat, not lives(beat)))
+    for heartbeat in heartbeats:
+        kept_seconds = STOPPED_KEPT_SECONDS if heartbeat.stopped else LOST_KEPT_SECONDS
+        if heartbeat.silent_seconds <= kept_seconds:
+            found.append(_role(heartbeat, not is_alive(heartbeat)))
     replaced: set[int] = set()
     for role in found:
         if role.state == "gone":
@@ -170,17 +167,17 @@ def roles(beats: Iterable[Heartbeat]) -> list[Role]:
     return [role for i, role in enumerate(found) if i not in replaced]
 
 
-def _role(beat: Heartbeat, is_gone: bool) -> Role:
-    report = beat.report
+def _role(heartbeat: Heartbeat, is_gone: bool) -> Role:
+    report = heartbeat.report
     return Role(
-        role=beat.process.role,
-        host=beat.process.host,
-        pid=beat.process.pid,
+        role=heartbeat.process.role,
+        host=heartbeat.process.host,
+        pid=heartbeat.process.pid,
         state="gone" if is_gone else report.state,
-        stopped=beat.stopped,
-        started=beat.started,
-        seen=beat.seen,
-        silent_seconds=round(beat.silent_seconds, 1),
+        stopped=heartbeat.stopped,
+        started=heartbeat.started,
+        seen=heartbeat.seen,
+        silent_seconds=round(heartbeat.silent_seconds, 1),
         reasons=report.reasons,
         model=report.model,
         progressed=report.progressed,
@@ -194,29 +191,29 @@ def _replaces(role: Role, other: Role) -> bool:
 
 
 def absent(found: Iterable[Role]) -> list[str]:
-    """The needed roles of which no process lives."""
+    """Return the needed roles without a live process."""
     alive = {role.role for role in found if role.state != "gone"}
     return [role for role in NEEDED if role not in alive]
 
 
 def degraded(found: Sequence[Role], remedy: Callable[[str], str]) -> list[str]:
-    """One line for each thing that should be there and is not: a role, or one of several processes of a role.
+    """Return one line for each absent role, and for each lost process of a role that still has another one.
 
-    ``remedy`` says what to do about an absent role.
+    ``remedy`` returns what to do about an absent role.
     """
     missing = absent(found)
     lost = (role for role in found if role.state == "gone" and not role.stopped and role.role not in missing)
     return [f"no {role} is running: {remedy(role)}" for role in missing] + [describe(role) for role in lost]
 
 
-def partitions(positions: Iterable[Position], beats: Iterable[Heartbeat], ends: Ends | None) -> list[Partition]:
-    """Each partition that was ever read, is assigned to a living worker, or is in the topic."""
+def partitions(positions: Iterable[Position], heartbeats: Iterable[Heartbeat], ends: Ends | None) -> list[Partition]:
+    """Return each partition that was ever read, is assigned to a live worker, or is in the topic."""
     at = {position.partition: position for position in positions}
     owners = {
-        assigned.partition: (f"{beat.process.host}/{beat.process.pid}", assigned)
-        for beat in beats
-        if lives(beat)
-        for assigned in beat.report.partitions
+        assigned.partition: (f"{heartbeat.process.host}/{heartbeat.process.pid}", assigned)
+        for heartbeat in heartbeats
+        if is_alive(heartbeat)
+        for assigned in heartbeat.report.partitions
     }
     found = []
     for number in sorted({*at, *owners, *(ends or {})}):
@@ -243,11 +240,11 @@ def _event_time(milliseconds: int) -> datetime | None:
 
 
 def training(
-    beats: Iterable[Heartbeat], active: Active | None, frozen: Freeze | None, run: Run | None, asked: bool
+    heartbeats: Iterable[Heartbeat], active: Active | None, frozen: Freeze | None, run: Run | None, asked: bool
 ) -> Training:
-    """What training does, or why it does nothing. ``run``: the last one."""
-    alive = [beat for beat in beats if beat.process.role == "trainer" and lives(beat)]
-    reports = [beat.report.training for beat in alive if beat.report.training]
+    """Return the state of training, or why it does not run. ``run``: the last one."""
+    alive = [heartbeat for heartbeat in heartbeats if heartbeat.process.role == "trainer" and is_alive(heartbeat)]
+    reports = [heartbeat.report.training for heartbeat in alive if heartbeat.report.training]
     led = next((report for report in reports if report.get("leads")), {})
     going = run is not None and run.ended is None
     state: Literal["running", "frozen", "no_trainer", "no_model", "waiting"]
@@ -272,7 +269,7 @@ def training(
 
 
 def _waits(found: object) -> Mapping[str, Any] | None:
-    """What a trainer's next run waits for; None where a trainer of another release names it otherwise."""
+    """Return what a trainer's next run waits for; None for a trainer of a release with other fields."""
     try:
         return asdict(msgspec.convert(found, Waits))
     except msgspec.ValidationError:
@@ -280,24 +277,24 @@ def _waits(found: object) -> Mapping[str, Any] | None:
 
 
 def freeze_of(registry: Registry) -> Freeze | None:
-    """Who froze training and why, None while it is not frozen."""
+    """Return the actor and reason of the freeze; None while training is not frozen."""
     entry = registry.last_entry(FREEZES) if registry.frozen() else None
     return None if entry is None else Freeze(entry.actor, entry.reason, entry.time)
 
 
 def take(engine: Engine, topic: Measured, remedy: Callable[[str], str]) -> Status:
-    """Read everything of ``topic``, of which less is known while Kafka is unavailable; ``remedy`` as in `degraded`."""
-    registry, beats = Registry(engine), Heartbeats(engine).all()
+    """Read the status of the service; ``topic`` has no end offsets without Kafka. ``remedy``: see `degraded`."""
+    registry, heartbeats = Registry(engine), Heartbeats(engine).all()
     active = registry.active()
-    known = roles(beats)
+    known = roles(heartbeats)
     positions = [] if topic.id is None else Progresses(engine, topic.id).positions()
     return Status(
         absent=absent(known),
         degraded=degraded(known, remedy),
         roles=known,
         kafka=topic.trouble,
-        partitions=partitions(positions, beats, topic.ends if topic.id else None),
+        partitions=partitions(positions, heartbeats, topic.ends if topic.id else None),
         active=active.version if active else None,
         sequence=active.sequence if active else None,
-        training=training(beats, active, freeze_of(registry), Runs(engine).last(), Requests(engine).waits()),
+        training=training(heartbeats, active, freeze_of(registry), Runs(engine).last(), Requests(engine).waits()),
     )

@@ -1,6 +1,6 @@
-"""What the whole service looks like at one moment, read from Postgres: for the live view, the api and `weir up --json`.
+"""A snapshot of the whole service, read from Postgres: for the live view, the api and `weir up --json`.
 
-Reads through `storage` only; knows nothing of how it is shown.
+Reads through `storage` only.
 """
 
 from collections import Counter
@@ -22,13 +22,13 @@ from storage.registry import Active, Entry, Kind, Registry, Version
 from storage.runs import LEARNED, Run, Runs
 
 SHOWN_NAMES = {SERVING: "serving", BASELINE: "baseline", REFERENCE: "reference"}
-"""What each predictor is called in views and metrics; their keys are what is stored."""
+"""The name of each predictor in views and metrics, by its stored name."""
 _SLICES = ("all", "known")
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """How good predictions were. ``samples`` were predicted; a figure is NaN where a class is missing."""
+class PredictionMetrics:
+    """The quality of the predictions of ``samples``; a metric is NaN where a class is missing."""
 
     samples: int
     auc: float
@@ -36,8 +36,8 @@ class Figures:
     calibration_error: float
 
     @classmethod
-    def of(cls, counts: Counts) -> "Figures":
-        """The figures of an array of counts."""
+    def of(cls, counts: Counts) -> "PredictionMetrics":
+        """Compute the metrics from an array of counts."""
         return cls(
             quality.samples(counts), quality.auc(counts), quality.log_loss(counts), quality.calibration_error(counts)
         )
@@ -45,15 +45,15 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Week:
-    """One week of event time: figures by predictor (serving, frozen, reference), over all items or the known ones."""
+    """One week of event time: metrics by stored predictor name (`SHOWN_NAMES`), over all items or the known ones."""
 
     monday: str
-    figures: Mapping[str, Figures]
+    metrics: Mapping[str, PredictionMetrics]
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that is shared, at one moment. ``weeks`` by slice: ``all`` items, and those ``known`` at the start."""
+    """The shared state at one moment. ``weeks`` by slice: ``all`` items, and those ``known`` at the start."""
 
     positions: Sequence[Position]
     buffer: BufferStats
@@ -62,40 +62,40 @@ class Snapshot:
     log: Sequence[Entry]
     runs: Sequence[Run]
     weeks: Mapping[str, Sequence[Week]]
-    recent: Mapping[str, Mapping[str, Figures]]
+    recent: Mapping[str, Mapping[str, PredictionMetrics]]
 
     @property
     def samples(self) -> int:
-        """Samples ever decided."""
+        """Return the number of samples ever decided."""
         return sum(position.samples for position in self.positions)
 
     @property
     def untrained(self) -> int:
-        """Samples decided since the last training began that was carried through, or goes on."""
-        began = next((run for run in self.runs if run.result is None or run.result in LEARNED), None)
-        return self.samples - (int(began.inputs.get("samples", 0)) if began else 0)
+        """Return the number of samples decided since the start of the last training that finished or is running."""
+        last = next((run for run in self.runs if run.result is None or run.result in LEARNED), None)
+        return self.samples - (int(last.inputs.get("samples", 0)) if last else 0)
 
     @property
     def results(self) -> dict[str, int]:
-        """How many trainings ended in which way; one that goes on is ``running``."""
+        """Return the number of trainings by result; a training in progress is ``running``."""
         return dict(Counter(run.result or "running" for run in self.runs))
 
     @property
     def promotions(self) -> int:
-        """Promotions after the first version."""
+        """Return the number of promotions after the first version."""
         return max(0, sum(entry.kind is Kind.PROMOTE for entry in self.log) - 1)
 
     def mean_auc(self, predictor: str, slice_: str = "all", since: str = "") -> float:
-        """The mean over weeks of a predictor's AUC, from the week of ``since`` (YYYY-MM-DD) on."""
+        """Return the mean over weeks of a predictor's AUC, from the week of ``since`` (YYYY-MM-DD) on."""
         return mean_auc(self.weeks.get(slice_, ()), predictor, since)
 
 
 def mean_auc(weeks: Iterable[Week], predictor: str, since: str = "") -> float:
-    """The plain mean of the weekly AUCs that exist; NaN when none does."""
+    """Return the unweighted mean of the weekly AUCs that exist; NaN when none does."""
     values = [
-        week.figures[predictor].auc
+        week.metrics[predictor].auc
         for week in weeks
-        if week.monday >= since and predictor in week.figures and not isnan(week.figures[predictor].auc)
+        if week.monday >= since and predictor in week.metrics and not isnan(week.metrics[predictor].auc)
     ]
     return float(np.mean(values)) if values else nan
 
@@ -109,9 +109,9 @@ class _EvaluatedWeek:
 
 
 class Snapshots:
-    """Takes snapshots. The weeks whose counts have not changed since the last one are not read again.
+    """Takes snapshots. Weeks whose counts have not changed since the last snapshot are not read again.
 
-    May be used by several threads: at worst a week is read twice.
+    Thread-safe: at worst a week is read twice.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -120,7 +120,7 @@ class Snapshots:
         self._weeks: Mapping[str, _EvaluatedWeek] = {}
 
     def take(self, topic: UUID) -> Snapshot:
-        """Read everything of ``topic``. Raises Unavailable when Postgres does not answer."""
+        """Read the state of ``topic``. Raises Unavailable when Postgres does not answer."""
         engine, registry = self._engine, Registry(self._engine)
         weeks, recent = self._evaluated_weeks(), self._counts.recent()
         return Snapshot(
@@ -135,7 +135,7 @@ class Snapshots:
         )
 
     def _evaluated_weeks(self) -> list[_EvaluatedWeek]:
-        """All weeks in order. States are read before counts: what is written in between is read again next time."""
+        """Return all weeks in order. States are read before counts: what is written in between is read again later."""
         before, states = self._weeks, self._counts.week_states()
         changed = {span for span, state in states.items() if span not in before or before[span].state != state}
         by_span: dict[str, dict[Series, Counts]] = {span: {} for span in changed}
@@ -147,16 +147,16 @@ class Snapshots:
 
 
 def _by_slice(span: str, counts: Mapping[Series, Counts]) -> dict[str, Week]:
-    """A week of each slice that has counts, the versions that served in it added up."""
+    """Return a week for each slice that has counts, summed over the versions that were active in it."""
     monday = span.removeprefix("week:")
-    figures = {name: _by_predictor(counts, name) for name in _SLICES}
-    return {name: Week(monday, found) for name, found in figures.items() if found}
+    metrics = {name: _by_predictor(counts, name) for name in _SLICES}
+    return {name: Week(monday, found) for name, found in metrics.items() if found}
 
 
-def _by_predictor(counts: Mapping[Series, Counts], slice_: str) -> dict[str, Figures]:
-    figures = {}
+def _by_predictor(counts: Mapping[Series, Counts], slice_: str) -> dict[str, PredictionMetrics]:
+    metrics = {}
     for predictor in SHOWN_NAMES:
         arrays = [array for series, array in counts.items() if series.predictor == predictor and series.slice == slice_]
         if arrays:
-            figures[predictor] = Figures.of(np.sum(arrays, axis=0))
-    return figures
+            metrics[predictor] = PredictionMetrics.of(np.sum(arrays, axis=0))
+    return metrics

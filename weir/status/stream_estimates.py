@@ -1,18 +1,18 @@
-"""What the buffer says of the stream, as people and programs are told: for `weir buffer stats` and the api."""
+"""The buffer's estimates of the stream, for `weir buffer stats` and the api."""
 
 from dataclasses import dataclass
 
-from importance.stream_comparison import Controlled, controlled
+from importance.stream_comparison import Comparison, compare
 from storage.engine import Engine
-from storage.stream_comparison import Controls
+from storage.stream_comparison import ComparisonReader
 from weir.settings import Settings, values
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """One figure: its estimate with a 95 % interval, and the stream's own; None where that was not counted.
+class StreamEstimate:
+    """A statistic ``figure``: its estimate with a 95 % interval, and the stream's value, None if that was not counted.
 
-    ``too_few`` rows count towards it: the interval says nothing.
+    ``too_few``: so few rows count towards it that the interval is not reliable.
     """
 
     figure: str
@@ -23,29 +23,29 @@ class Figure:
     stream: float | None
 
     @classmethod
-    def of(cls, found: Controlled) -> "Figure":
-        """Told of one that is controlled."""
+    def of(cls, found: Comparison) -> "StreamEstimate":
+        """Flatten a comparison."""
         each = found.estimate
-        return cls(found.figure, each.value, each.low, each.high, each.too_few, found.stream)
+        return cls(found.statistic, each.value, each.low, each.high, each.too_few, found.stream)
 
 
 @dataclass(frozen=True, slots=True)
 class Estimates:
-    """What the buffer says of the weeks named in ``note``, or why it says nothing."""
+    """The estimates of the weeks named in ``note``, or in ``note`` the reason for having none."""
 
     note: str
-    estimates: tuple[Figure, ...]
+    estimates: tuple[StreamEstimate, ...]
 
 
 def estimates(settings: Settings, engine: Engine) -> Estimates:
-    """Estimate now. Raises Unavailable."""
+    """Estimate the stream from the buffer as it is now. Raises Unavailable."""
     segments = values.segments(settings)
-    view = Controls(engine, values.half_life_seconds(settings), values.positive_from(settings), segments).view()
+    view = ComparisonReader(engine, values.half_life_seconds(settings), values.positive_from(settings), segments).view()
     if view.blind:
-        note = f"no estimate of the stream: stratum {view.blind[0]} has no places"
+        note = f"no estimate of the stream: stratum {view.blind[0]} has no capacity"
     elif not view.weeks:
         note = "no estimate of the stream: no prediction was counted yet"
     else:
         weeks = "1 week" if len(view.weeks) == 1 else f"{len(view.weeks)} weeks"
         note = f"the stream from {view.weeks[0].removeprefix('week:')} on, {weeks} of event time"
-    return Estimates(note, tuple(map(Figure.of, controlled(view, segments))))
+    return Estimates(note, tuple(map(StreamEstimate.of, compare(view, segments))))

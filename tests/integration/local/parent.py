@@ -26,7 +26,7 @@ def main() -> None:
     home, kafka, role = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     with locked(home) as held:
         given = None if kafka == "own" else kafka
-        stack = LocalStack(home, given, None, install=install, say=say, held=held)
+        stack = LocalStack(home, given, None, install=install, report=say, held=held)
         with ended_by_signals(stack.supervisor):
             try:
                 say("starting")

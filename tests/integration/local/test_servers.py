@@ -61,7 +61,7 @@ def test_a_server_that_dies_as_soon_as_it_answers_is_unavailable(tools: Tools, t
             return ready
 
     server = Dying(tmp_path / "postgres", tools)
-    with pytest.raises(Unavailable, match="Postgres went away again"):
+    with pytest.raises(Unavailable, match="Postgres ended again"):
         server.start()
     wipe(tmp_path)
 
@@ -103,14 +103,14 @@ def test_where_namespaces_are_refused_root_runs_postgres_as_nobody(tools: Tools,
     finally:
         server.stop()
         wipe(tmp_path)
-    assert not server.folder.exists()
+    assert not server.directory.exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder of another user")
 def test_a_folder_that_somebody_else_put_there_is_refused(tools: Tools, tmp_path: Path) -> None:
     server = PostgresServer(tmp_path / "postgres", tools, log=tmp_path / "log", find_account=lambda: AS_NOBODY)
-    server.folder.mkdir()
-    os.chown(server.folder, 12345, 12345)
+    server.directory.mkdir()
+    os.chown(server.directory, 12345, 12345)
     try:
         with pytest.raises(Unavailable, match="belongs to another user"):
             server.start()

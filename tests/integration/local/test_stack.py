@@ -163,7 +163,9 @@ def test_a_stale_pid_file_does_not_keep_postgres_from_starting(start: Start, tmp
 def test_a_killed_broker_comes_back_at_its_address(tools: Tools, tmp_path: Path) -> None:
     lines: list[str] = []
     with locked(tmp_path) as held:
-        stack = LocalStack(tmp_path, None, "postgresql://given/db", install=lambda: tools, say=lines.append, held=held)
+        stack = LocalStack(
+            tmp_path, None, "postgresql://given/db", install=lambda: tools, report=lines.append, held=held
+        )
         stack.start()
         assert stack.kafka is not None
         assert stack.database_url == "postgresql://given/db"
@@ -181,7 +183,7 @@ def test_servers_that_are_given_are_neither_fetched_nor_started(tmp_path: Path) 
         raise AssertionError("nothing is needed")
 
     with locked(tmp_path) as held:
-        stack = LocalStack(tmp_path, "there:9092", "postgresql://there/db", install=fetch, say=print, held=held)
+        stack = LocalStack(tmp_path, "there:9092", "postgresql://there/db", install=fetch, report=print, held=held)
         stack.start()
         assert stack.supervisor.children == []
         stack.stop()

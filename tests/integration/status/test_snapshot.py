@@ -42,7 +42,7 @@ def test_only_the_weeks_that_changed_are_read_and_evaluated_again(engine: sa.Eng
     counted(owner, SECOND, "known")
     weeks = snapshots.take(TOPIC).weeks
     assert weeks["all"][0] is before[0]
-    assert [week.figures["serving"].samples for week in weeks["all"]] == [2, 4]
+    assert [week.metrics["serving"].samples for week in weeks["all"]] == [2, 4]
     assert [week.monday for week in weeks["known"]] == ["2011-01-10"]
     assert weeks == Snapshots(engine).take(TOPIC).weeks
 
@@ -56,4 +56,4 @@ def test_a_week_whose_rows_are_gone_is_gone(engine: sa.Engine) -> None:
     assert snapshots.take(TOPIC).weeks["all"] == []
     counted(Owner(engine, Buffer(engine, CAPACITIES, TOPIC), partition=1), FIRST)
     (week,) = snapshots.take(TOPIC).weeks["all"]
-    assert np.isclose(week.figures["serving"].auc, 1.0)
+    assert np.isclose(week.metrics["serving"].auc, 1.0)

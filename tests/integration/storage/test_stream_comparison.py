@@ -10,9 +10,9 @@ from importance.sample import Correction, Sample
 from importance.scores import SERVING, Predictions, Scores
 from importance.segments import Segments
 from importance.strata import StrataPolicy
-from importance.stream_comparison import Controlled, controlled
+from importance.stream_comparison import Comparison, compare
 from storage.buffer import Buffer
-from storage.stream_comparison import Controls
+from storage.stream_comparison import ComparisonReader
 from tests.integration.storage.harness import TOPIC, Owner, offer
 
 MONDAY_MS, WEEK_MS = 1_294_012_800_000, 7 * 86_400_000
@@ -51,9 +51,9 @@ def filled(engine: sa.Engine, capacity: int) -> Owner:
     return owner
 
 
-def told(engine: sa.Engine, half_life_seconds: float | None) -> dict[str, Controlled]:
-    view = Controls(engine, half_life_seconds, segments=TOLD).view()
-    return {each.figure: each for each in controlled(view, TOLD)}
+def told(engine: sa.Engine, half_life_seconds: float | None) -> dict[str, Comparison]:
+    view = ComparisonReader(engine, half_life_seconds, segments=TOLD).view()
+    return {each.statistic: each for each in compare(view, TOLD)}
 
 
 def test_a_buffer_with_room_for_all_says_what_the_stream_was(engine: sa.Engine) -> None:
@@ -73,7 +73,7 @@ def test_a_full_buffer_comes_close_over_the_weeks_in_view(engine: sa.Engine) -> 
     for each in found.values():
         spread = each.estimate.high - each.estimate.low
         assert abs(each.estimate.value - each.stream) < spread  # two widths of a 95 % interval: four sigma
-        assert not each.estimate.too_few or each.figure == "share of country=Spain"
+        assert not each.estimate.too_few or each.statistic == "share of country=Spain"
 
 
 def test_late_actions_change_labels_but_not_what_is_compared(engine: sa.Engine) -> None:
@@ -87,11 +87,11 @@ def test_a_stratum_without_places_is_named(engine: sa.Engine) -> None:
     places = POLICY.strata.capacities(800) | {"holdout": 0}
     owner = Owner(engine, Buffer(engine, places, TOPIC))
     owner.flush([offer(f"h{n}", float(n), "holdout") for n in range(3)])
-    assert Controls(engine, None).view().weeks == ()
+    assert ComparisonReader(engine, None).view().weeks == ()
     scores = Scores(np.ones(1), "loss", "v1", predictions=serving(np.array([0.5])))
     owner.flush([offer("a", 1.0)], quality=tally([offer("a", 1.0).sample], [0], scores))
-    assert Controls(engine, None).view().blind == ["holdout"]
+    assert ComparisonReader(engine, None).view().blind == ["holdout"]
 
 
 def test_before_anything_was_counted_nothing_is_in_view(engine: sa.Engine) -> None:
-    assert controlled(Controls(engine, None).view()) == []
+    assert compare(ComparisonReader(engine, None).view()) == []

@@ -7,7 +7,7 @@ from importance.quality import Counts, log_loss, tally, tally_segments
 from importance.sample import Sample
 from importance.scores import SERVING, Predictions, Scores
 from importance.segments import Segments
-from importance.stream_comparison import Held, View, controlled, weeks_in_view
+from importance.stream_comparison import Held, View, compare, weeks_in_view
 
 COUNT = 400
 TOLD = Segments("country", (("France", 0.1), ("Spain", 0.0)))
@@ -47,8 +47,8 @@ def view(probability: np.ndarray, chosen: np.ndarray, *, counted_from: int = 0) 
 
 def test_a_buffer_that_holds_the_stream_says_what_it_was_to_the_digit() -> None:
     everything = np.ones(COUNT, dtype=bool)
-    found = controlled(view(np.ones(COUNT), everything), TOLD)
-    assert [each.figure for each in found] == [
+    found = compare(view(np.ones(COUNT), everything), TOLD)
+    assert [each.statistic for each in found] == [
         "samples", "label rate", "mean loss", "share of country=France", "share of country=Spain",
     ]  # fmt: skip
     for each in found:
@@ -66,21 +66,21 @@ def test_a_buffer_that_holds_the_stream_says_what_it_was_to_the_digit() -> None:
 def test_a_sample_of_the_stream_comes_close_and_its_intervals_hold_the_truth() -> None:
     """Every row with probability ½: a draw whose outcome is fixed by the seed."""
     chosen = np.random.default_rng(3).uniform(size=COUNT) < 0.5
-    for each in controlled(view(np.full(COUNT, 0.5), chosen), TOLD):
+    for each in compare(view(np.full(COUNT, 0.5), chosen), TOLD):
         assert each.stream is not None
         assert each.estimate.low <= each.stream <= each.estimate.high
         assert each.estimate.low < each.estimate.value < each.estimate.high
 
 
 def test_segments_that_were_not_counted_all_the_while_have_no_control() -> None:
-    found = controlled(view(np.ones(COUNT), np.ones(COUNT, dtype=bool), counted_from=10), TOLD)
+    found = compare(view(np.ones(COUNT), np.ones(COUNT, dtype=bool), counted_from=10), TOLD)
     assert [each.stream is None for each in found] == [False, False, False, True, True]
 
 
 def test_nothing_is_said_before_anything_was_counted_nor_of_strata_without_places() -> None:
-    assert controlled(View()) == []
+    assert compare(View()) == []
     whole = view(np.ones(COUNT), np.ones(COUNT, dtype=bool))
-    assert controlled(View(whole.weeks, whole.held, whole.counts, ["holdout"])) == []
+    assert compare(View(whole.weeks, whole.held, whole.counts, ["holdout"])) == []
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from storage.buffer_reader import BufferStats
 from storage.progress import Position
 from storage.runs import Run
 from weir.demo.state import State
-from weir.demo.throttle import PATIENCE_SECONDS, Pacing
+from weir.demo.throttle import TRAINING_TIMEOUT_SECONDS, Pacing
 from weir.status.snapshot import Snapshot
 
 DUE = 100
@@ -34,64 +34,64 @@ def pacing() -> Pacing:
 
 
 def test_a_training_that_is_due_is_waited_for_and_holds_the_replay(pacing: Pacing) -> None:
-    pacing.see(state(DUE - 1), now=0)
+    pacing.update(state(DUE - 1), now=0)
     assert (pacing.is_busy, pacing.holds()) == (False, False)
-    pacing.see(state(DUE), now=1)
+    pacing.update(state(DUE), now=1)
     assert (pacing.is_busy, pacing.holds()) == (True, True)
 
 
 def test_a_training_that_goes_on_is_waited_for_and_holds_nothing(pacing: Pacing) -> None:
-    pacing.see(state(DUE), now=0)
-    for now in (1, 10 * PATIENCE_SECONDS):
-        pacing.see(state(DUE, [run(DUE, None)]), now)
+    pacing.update(state(DUE), now=0)
+    for now in (1, 10 * TRAINING_TIMEOUT_SECONDS):
+        pacing.update(state(DUE, [run(DUE, None)]), now)
         assert (pacing.is_busy, pacing.holds()) == (True, False)
-    pacing.see(state(DUE, [run(DUE, "promoted")]), now=10 * PATIENCE_SECONDS)
+    pacing.update(state(DUE, [run(DUE, "promoted")]), now=10 * TRAINING_TIMEOUT_SECONDS)
     assert not pacing.is_busy
 
 
 def test_a_training_that_does_not_come_is_given_up_by_both(pacing: Pacing) -> None:
-    pacing.see(state(DUE), now=0)
-    pacing.see(state(2 * DUE), now=PATIENCE_SECONDS)
+    pacing.update(state(DUE), now=0)
+    pacing.update(state(2 * DUE), now=TRAINING_TIMEOUT_SECONDS)
     assert (pacing.is_busy, pacing.holds()) == (False, False)
 
 
 def test_trainings_that_only_fail_are_given_up(pacing: Pacing) -> None:
-    pacing.see(state(DUE), now=0)
-    pacing.see(state(DUE, [run(DUE, None)]), now=1)
-    pacing.see(state(DUE, [run(DUE, "failed")]), now=2)
+    pacing.update(state(DUE), now=0)
+    pacing.update(state(DUE, [run(DUE, None)]), now=1)
+    pacing.update(state(DUE, [run(DUE, "failed")]), now=2)
     assert pacing.is_busy
-    pacing.see(state(DUE, [run(DUE, "failed")] * 2), now=PATIENCE_SECONDS)
+    pacing.update(state(DUE, [run(DUE, "failed")] * 2), now=TRAINING_TIMEOUT_SECONDS)
     assert not pacing.is_busy
 
 
 def test_the_next_training_is_waited_for_anew_however_long_the_last_one_took(pacing: Pacing) -> None:
-    pacing.see(state(DUE), now=0)
-    pacing.see(state(2 * DUE, [run(DUE, None)]), now=1)
-    pacing.see(state(2 * DUE, [run(DUE, "rejected")]), now=2 * PATIENCE_SECONDS)
+    pacing.update(state(DUE), now=0)
+    pacing.update(state(2 * DUE, [run(DUE, None)]), now=1)
+    pacing.update(state(2 * DUE, [run(DUE, "rejected")]), now=2 * TRAINING_TIMEOUT_SECONDS)
     assert (pacing.is_busy, pacing.holds()) == (True, True)
 
 
 def test_the_replay_waits_for_what_is_not_decided_and_for_the_next_look(pacing: Pacing) -> None:
-    pacing.see(state(0, undecided=501, unread=1), now=0)
+    pacing.update(state(0, undecided=501, unread=1), now=0)
     assert (pacing.is_busy, pacing.holds()) == (False, True)
-    pacing.see(state(0), now=1)
+    pacing.update(state(0), now=1)
     pacing.sent(249)
     assert not pacing.holds()
     pacing.sent(250)
     assert pacing.holds()
-    pacing.see(state(0), now=2)
+    pacing.update(state(0), now=2)
     assert not pacing.holds()
 
 
 def test_impressions_of_an_open_window_hold_nothing_however_many(pacing: Pacing) -> None:
     """They are decided by what is sent next: a replay that waited for them would never end."""
-    pacing.see(state(0, undecided=100_000, unread=0), now=0)
+    pacing.update(state(0, undecided=100_000, unread=0), now=0)
     assert not pacing.holds()
 
 
 def test_while_a_training_goes_on_and_the_next_is_due_the_replay_waits_however_long(pacing: Pacing) -> None:
-    pacing.see(state(DUE), now=0)
+    pacing.update(state(DUE), now=0)
     goes_on = [run(DUE, None)]
-    for now in (1, 10 * PATIENCE_SECONDS):
-        pacing.see(state(2 * DUE, goes_on), now)
+    for now in (1, 10 * TRAINING_TIMEOUT_SECONDS):
+        pacing.update(state(2 * DUE, goes_on), now)
         assert (pacing.is_busy, pacing.holds()) == (True, True)

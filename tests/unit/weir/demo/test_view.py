@@ -21,14 +21,14 @@ from weir.demo.screen import screen
 from weir.demo.state import State, Waiting
 from weir.demo.view import Lines
 from weir.status.service import Role
-from weir.status.snapshot import Figures, Snapshot, Week
+from weir.status.snapshot import PredictionMetrics, Snapshot, Week
 
 NOW = datetime(2026, 1, 5, 8, 30, tzinfo=UTC)
 EVENT_TIME_MS = 1_298_973_600_000  # 2011-03-01 10:00 UTC
 
 
-def figures(auc: float) -> Figures:
-    return Figures(100, auc, log_loss=0.5, calibration_error=0.1)
+def figures(auc: float) -> PredictionMetrics:
+    return PredictionMetrics(100, auc, log_loss=0.5, calibration_error=0.1)
 
 
 def run(result: str | None, reason: str = "") -> Run:

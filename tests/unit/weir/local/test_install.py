@@ -116,9 +116,9 @@ def test_postgres_binaries_with_another_checksum_give_way_to_the_system_s_server
 
 def test_the_tools_folder_is_the_checkout_s_unless_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("WEIR_TOOLS_DIR", raising=False)
-    assert install.tools_folder() == CHECKOUT / ".tools"
+    assert install.tools_directory() == CHECKOUT / ".tools"
     monkeypatch.setenv("WEIR_TOOLS_DIR", str(tmp_path))
-    assert install.tools_folder() == tmp_path
+    assert install.tools_directory() == tmp_path
 
 
 @pytest.fixture

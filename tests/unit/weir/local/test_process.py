@@ -53,14 +53,14 @@ def test_output_and_exit_status_are_kept(child: Make) -> None:
     assert one.wait(30) == 7
     assert one.status == 7
     assert sorted(one.log_tail()) == ["err", "out"]
-    assert one.last_words().startswith("child ended with exit status 7: ")
+    assert one.exit_summary().startswith("child ended with exit status 7: ")
 
 
 def test_a_program_that_cannot_be_started_says_so(tmp_path: Path) -> None:
     one = Child("nothing", ["/no/such/program"], tmp_path / "log")
     one.start()
     assert one.wait(30) == 127
-    assert "No such file or directory" in one.last_words()
+    assert "No such file or directory" in one.exit_summary()
 
 
 def test_the_environment_is_handed_on(child: Make) -> None:

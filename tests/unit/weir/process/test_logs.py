@@ -27,7 +27,7 @@ def restored() -> Iterator[None]:
     yield
     root.handlers = handlers
     root.setLevel(level)
-    for room in logs.ROOMS:
+    for room in logs.PACKAGES:
         logging.getLogger(room).setLevel(logging.NOTSET)
     logging.captureWarnings(False)
     structlog.reset_defaults()
@@ -118,7 +118,7 @@ def test_what_a_library_repeats_is_said_once_a_minute_with_its_number_and_our_ow
     said = [line["event"] for line in lines(out) if line["logger"] == "aiokafka"]
     assert said == [
         "Unable connect to node with id 1",
-        "Unable connect to node with id 1 (said 2 times more since)",
+        "Unable connect to node with id 1 (repeated 2 times since)",
         "Unable connect to node with id 2",
     ]
     assert sum(line["event"] == "still here" for line in lines(out)) == 5
