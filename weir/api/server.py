@@ -1,32 +1,49 @@
 """The socket and the thread of the HTTP interface. Started and closed by the role api."""
 
 import socket
-from threading import Event, Thread
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from threading import Event
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from importance.errors import InvalidInput, Unavailable
+from weir.api.limits import Limits
 from weir.api.protocol import protocol
+from weir.process.background import Background
 from weir.settings import is_loopback
 
 _CLOSE_SECONDS = 3  # that requests under way have to end
 
 
+@dataclass(frozen=True)
 class ApiServer:
-    """Serves ``app`` on a thread of its own until closed. Port 0 takes a free one; ``url`` says which.
+    """A server that runs: where it is reached, and the thread it runs on."""
 
-    ``closing`` is set before it waits for the requests under way, so that endless answers can end. A client has
-    ``header_seconds`` to send the headers of a request.
+    url: str
+    thread: Background
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still serves; it ends by itself only when something went wrong, which the log has."""
+        return self.thread.alive
+
+
+@contextmanager
+def serve(
+    app: ASGIApp, host: str, port: int, closing: Event, header_seconds: float = Limits.header_seconds
+) -> Iterator[ApiServer]:
+    """Serve ``app`` on a thread of its own for the length of a block. Port 0 takes a free one; ``url`` has it.
+
+    At the end of the block ``closing`` is set, so that endless responses end, and requests under way have
+    3 seconds to. A client has ``header_seconds`` to send the headers of a request. Raises InvalidInput for a host that
+    is not a loopback address, Unavailable where the port is taken.
     """
-
-    def __init__(self, app: ASGIApp, host: str, port: int, closing: Event, header_seconds: float = 10.0) -> None:
-        self._closing = closing
-        self._socket = _bind(host, port)
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
-        self._server = uvicorn.Server(
+    with _listening(host, port) as bound:
+        server = uvicorn.Server(
             uvicorn.Config(
                 app,
                 http=protocol(header_seconds),
@@ -38,32 +55,17 @@ class ApiServer:
                 timeout_graceful_shutdown=_CLOSE_SECONDS,
             )
         )
-        self._thread = Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
-        self._thread.start()
 
-    @property
-    def alive(self) -> bool:
-        """Whether it still serves; it ends by itself only when something went wrong, which the log tells."""
-        return self._thread.is_alive()
+        def stop() -> None:
+            closing.set()
+            server.should_exit = True
 
-    def close(self) -> None:
-        """Stop listening, and let the requests under way end."""
-        self._closing.set()
-        self._server.should_exit = True
-        self._thread.join()
-        self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        with Background("api", partial(server.run, sockets=[bound]), stop) as thread:
+            yield ApiServer(f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}", thread)
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    """A socket that listens already, so that nobody who reads ``url`` comes too early."""
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens already, so that the first request to ``url`` is not too early."""
     if not is_loopback(host):
         raise InvalidInput(f"WEIR_API_HOST is {host!r}; without tokens it must be a loopback address: use 127.0.0.1")
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)

@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from functools import partial
-from threading import Event, Thread
+from threading import Event
 from uuid import UUID
 
 from datasets import complete_journey
@@ -35,6 +35,7 @@ from weir.local.stack import LocalStack, wipe
 from weir.local.supervisor import INTERRUPTED, ended_by_signals
 from weir.operations import Operations
 from weir.process import logs
+from weir.process.background import Background
 from weir.settings import Settings, secrets
 from weir.settings.connection import kafka_connection
 from weir.settings.topics import named_topics, planned_topics
@@ -112,7 +113,6 @@ class _Up:
         self._snapshots = Snapshots(self._engine)
         self._replaying = Event()  # stops the replay
         self._replayed: Replayed | None = None
-        self._replay_error: Exception | None = None
         self._skipped = False  # whether a message was shown that the replay continues an earlier one
         self._started = time.monotonic()
         self._rate = Rate()
@@ -144,15 +144,10 @@ class _Up:
         topic = topic_id(kafka_connection(settings), self._topics.interactions)
         with announced(settings, self._start_roles()) as running:
             view.report(f"logs in {settings.home / 'logs'}")
-            replaying = Thread(target=self._replay, name="replay", daemon=True)
-            if self._options.replay is not None:
-                replaying.start()
             try:
-                self._watch(topic, running.api)
+                with Background("replay", self._replay, self._replaying.set) as replaying:
+                    self._watch(topic, running.api, replaying)
             finally:
-                self._replaying.set()
-                if replaying.is_alive():
-                    replaying.join(timeout=10)
                 self.cpu_seconds = self._cpu.seconds()  # before the roles end
 
     def _progress(self, what: str, done: int, total: int) -> None:
@@ -184,14 +179,12 @@ class _Up:
 
     def _replay(self) -> None:
         settings, name = self._settings, self._options.replay
-        assert name is not None
+        if name is None:
+            return
         target = Target(kafka_connection(settings), self._topics.interactions, f"{name}-{settings.seed}")
         pace = Pace(self._options.speed, self._pacing.holds, self._replaying)
-        try:
-            events = dataset_for(settings, name, self._view.progress).events(self._options.limit)
-            self._replayed = replay(events, target, settings.attribution_window_seconds, pace, self._note)
-        except Exception as error:  # of any kind: `_watch` raises it in the main thread
-            self._replay_error = error
+        events = dataset_for(settings, name, self._view.progress).events(self._options.limit)
+        self._replayed = replay(events, target, settings.attribution_window_seconds, pace, self._note)
 
     def _note(self, advance: Advance) -> None:
         stored = advance.position - advance.sent
@@ -200,13 +193,13 @@ class _Up:
             self._view.report(f"the replay continues after the {stored:,} events that the topic holds already")
         self._pacing.sent(advance.sent)
 
-    def _watch(self, topic: UUID, api: str) -> None:
+    def _watch(self, topic: UUID, api: str, replaying: Background) -> None:
         """Poll the state twice a second until the end, which with ``once`` is the end of the replay."""
         api_answered = drain_reported = False
         trouble = ""
         while not self._stack.supervisor.wait(_POLL_SECONDS):
-            if self._replay_error is not None:
-                raise self._replay_error
+            if replaying.error is not None:
+                raise replaying.error
             if not api_answered and (api_answered := answers(f"{api}/healthz")):
                 self._view.report(f"api at {api}, documentation at {api}/docs")
             # Before the state is read: it does not hold what is sent later.

@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from importance.errors import Unavailable
 from weir.local.process import Child
+from weir.process.background import Background
 
 WRONG_USAGE = 2
 INTERRUPTED = 130  # what shells report for Ctrl-C
@@ -195,16 +197,17 @@ def ended_by_signals(supervisor: Supervisor) -> Iterator[None]:
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup: the process must outlive its terminal
         numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, lambda *_: None) for number in numbers}
-    listener = threading.Thread(target=_listen, args=(read_end, supervisor, set(numbers)), name="signals", daemon=True)
-    listener.start()
-    try:
-        yield
-    finally:
+
+    def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(previous_write_end)
         os.close(write_end)  # the listener reads the end of the pipe
-        listener.join()
+
+    try:
+        with Background("signals", partial(_listen, read_end, supervisor, set(numbers)), restore):
+            yield
+    finally:
         os.close(read_end)
 
 

@@ -23,12 +23,12 @@ from weir.api.app import create_api
 from weir.api.context import ApiContext
 from weir.api.figures import shared_state
 from weir.api.limits import Limits, Recent
-from weir.api.server import ApiServer
+from weir.api.server import ApiServer, serve
 from weir.demo.addresses import remedy
 from weir.operations import Operations
 from weir.process import logs
 from weir.roles.common import announcing, begin, database, patiently, ready_database, stopped_by_signals
-from weir.roles.heart import Heart
+from weir.roles.heartbeat import heartbeat
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
 from weir.roles.watching import Watch, watch_kafka, watched_storage
@@ -51,7 +51,7 @@ def run(settings: Settings) -> int:
     context = _context(settings, resources)
     with (
         stopped_by_signals(stop.set),
-        ApiServer(
+        serve(
             create_api(context),
             settings.api_host,
             settings.api_port,
@@ -60,7 +60,7 @@ def run(settings: Settings) -> int:
         ) as server,
         watched_storage(resources.engine, resources.reporting),
         resources.kafka,
-        Heart(settings.database_url, "api", resources.reporting.beat),
+        heartbeat(settings.database_url, "api", resources.reporting.beat),
     ):
         _log.info("api is served", url=server.url)
         return _serve(settings, resources, server, stop)

@@ -16,7 +16,7 @@ from weir.learning.loop import LearningLoop
 from weir.operations import Announce
 from weir.process import logs
 from weir.roles.common import announcing, begin, database, patiently, ready_database, stopped_by_signals
-from weir.roles.heart import Heart
+from weir.roles.heartbeat import heartbeat
 from weir.roles.reporting import Reporting
 from weir.roles.watching import watch_kafka, watched_storage
 from weir.settings import Settings
@@ -41,7 +41,7 @@ def run(settings: Settings) -> int:
         Exporter(registry, reporting.reasons, settings.metrics_host, settings.metrics_port) as page,
         watched_storage(engine, reporting),
         _announcing(settings, engine, reporting) as announce,
-        Heart(settings.database_url, "trainer", reporting.beat),
+        heartbeat(settings.database_url, "trainer", reporting.beat),
     ):
         _log.info("page is served", url=page.url)
         if patiently(lambda: ready_database(engine), "storage", settings, stop, reporting) is None:

@@ -3,9 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
-from threading import Event, Thread
-from types import TracebackType
-from typing import Self
+from threading import Event
 
 from importance.errors import InvalidInput, Unavailable
 from storage.engine import Engine
@@ -13,10 +11,9 @@ from storage.hanging import HangProbe
 from stream.connecting import ANSWER_SECONDS, require_broker
 from stream.connection import KafkaConnection
 from stream.reports import KAFKA, STORAGE
-from weir.process import logs
+from weir.process.background import Attempts, Background
 from weir.roles.reporting import Reporting
 
-_log = logs.logger(__name__)
 POLL_SECONDS = 1.0
 _WITNESS = "watch"
 
@@ -24,12 +21,12 @@ Ask = Callable[[], str | None]
 """None when the dependency answers, else why not. Raises Unavailable when it could not be asked: nothing changes."""
 
 
-class Watch:
+class Watch(Background):
     """Calls ``ask`` every second of a ``with`` block; ``notify(available, reason)`` is called at each change.
 
     The first result is a change. ``trouble`` is the last result: why the dependency does not answer, None when it does
     or was not asked yet; callers check it before a request that would wait for its timeout. Whatever ``ask`` or
-    ``notify`` raises is logged once, and the next poll comes.
+    ``notify`` raises, the next poll comes.
     """
 
     def __init__(self, name: str, ask: Ask, notify: Callable[[bool, str], None]) -> None:
@@ -37,30 +34,13 @@ class Watch:
         self._ask = ask
         self._notify = notify
         self._notified: str | bool | None = False  # not yet; else the trouble that was
-        self._failure = ""
+        self._attempt = Attempts(f"watch of {name}")
         self._ended = Event()
-        self._thread = Thread(target=self._run, name=f"weir-watch-{name}", daemon=True)
+        super().__init__(f"weir-watch-{name}", self._poll_until_ended, self._ended.set)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _run(self) -> None:
+    def _poll_until_ended(self) -> None:
         while not self._ended.is_set():
-            try:
-                self._poll()
-            except Unavailable:  # those who work with it see it, too
-                pass
-            except Exception as error:  # a role that is no longer watched would look well, or unwell, for ever
-                if str(error) != self._failure:
-                    _log.error("a poll failed", watch=self._thread.name, exc_info=error)
-                self._failure = str(error)
+            self._attempt(self._poll)  # a role that is no longer watched would look well, or unwell, for ever
             self._ended.wait(POLL_SECONDS)
 
     def _poll(self) -> None:

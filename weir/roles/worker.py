@@ -37,7 +37,7 @@ from weir.roles.common import (
     rescoring,
     stopped_by_signals,
 )
-from weir.roles.heart import Heart
+from weir.roles.heartbeat import heartbeat
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
 from weir.roles.watching import watched_storage
@@ -62,7 +62,7 @@ def run(settings: Settings) -> int:
         stopped_by_signals(stop.set),
         Exporter(registry, reporting.reasons, settings.metrics_host, settings.metrics_port) as page,
         watched_storage(engine, reporting),
-        Heart(settings.database_url, "worker", reporting.beat),
+        heartbeat(settings.database_url, "worker", reporting.beat),
     ):
         _log.info("page is served", url=page.url)
         prepared = _prepare(settings, engine, stop, reporting)

@@ -1,6 +1,7 @@
 """The interface over a real Postgres, asked over real HTTP."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,7 +35,7 @@ from weir.api.app import create_api
 from weir.api.context import ApiContext
 from weir.api.figures import shared_state
 from weir.api.limits import Limits
-from weir.api.server import ApiServer
+from weir.api.server import serve
 from weir.demo.addresses import start_it
 from weir.operations import Operations
 from weir.settings import Settings
@@ -77,7 +78,10 @@ class World:
             metrics=HttpMetrics(registry),
             limits=limits,
         )
-        self.server = ApiServer(create_api(context), "127.0.0.1", 0, context.closing, limits.header_seconds)
+        self._serving = ExitStack()
+        self.server = self._serving.enter_context(
+            serve(create_api(context), "127.0.0.1", 0, context.closing, limits.header_seconds)
+        )
         self.http = httpx.Client(base_url=self.server.url, timeout=30)
 
     def score(self, samples: Sequence[Sample], estimators: Sequence[str]) -> tuple[str, dict[str, list[float]]]:
@@ -149,7 +153,7 @@ class World:
 
     def close(self) -> None:
         self.http.close()
-        self.server.close()
+        self._serving.close()
         self.engine.dispose()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from importance.errors import InvalidInput, Unavailable
 from weir.api.limits import MAX_BODY_BYTES
-from weir.api.server import ApiServer
+from weir.api.server import serve
 from weir.api.shapes import MAX_ITEMS
 
 from .conftest import World
@@ -166,14 +166,20 @@ def test_programs_of_this_machine_and_the_interfaces_own_pages_may_ask(world: Wo
 
 
 def test_an_address_beyond_loopback_is_not_listened_at(unchanged: World) -> None:
-    with pytest.raises(InvalidInput, match="must be a loopback address"):
-        ApiServer(None, "0.0.0.0", 0, None)  # type: ignore[arg-type]  # refused before they are looked at
+    with (
+        pytest.raises(InvalidInput, match="must be a loopback address"),
+        serve(None, "0.0.0.0", 0, None),  # type: ignore[arg-type]  # refused before they are used
+    ):
+        pass
 
 
 def test_a_port_that_is_taken_is_said_in_one_line(unchanged: World) -> None:
     port = urlsplit(unchanged.server.url).port
-    with pytest.raises(Unavailable, match=f"cannot listen at 127.0.0.1:{port}"):
-        ApiServer(None, "127.0.0.1", port or 0, None)  # type: ignore[arg-type]  # refused before they are looked at
+    with (
+        pytest.raises(Unavailable, match=f"cannot listen at 127.0.0.1:{port}"),
+        serve(None, "127.0.0.1", port or 0, None),  # type: ignore[arg-type]  # refused before they are used
+    ):
+        pass
 
 
 def test_a_database_that_is_away_is_a_503_with_a_time_to_try_again_and_it_comes_back(own_postgres: Any) -> None:

@@ -1,4 +1,4 @@
-"""A role's reports come on time, say that it stopped, and never hold it up."""
+"""The reports of a role arrive on time, include that it stopped, and never delay it."""
 
 import time
 from threading import Event
@@ -7,10 +7,10 @@ from storage import migrate
 from storage.engine import create_engine
 from storage.heartbeats import Heartbeats, Report
 from tests.conftest import TestPostgres
-from weir.roles.heart import Heart
+from weir.roles.heartbeat import heartbeat
 
 
-def test_a_heart_reports_until_its_role_stops_and_then_that_it_did(postgres: TestPostgres) -> None:
+def test_reports_are_written_until_the_role_stops_and_then_that_it_did(postgres: TestPostgres) -> None:
     url = postgres.database()
     engine = create_engine(url)
     migrate.upgrade(engine)
@@ -24,23 +24,23 @@ def test_a_heart_reports_until_its_role_stops_and_then_that_it_did(postgres: Tes
             reported.set()
         return Report("working")
 
-    with Heart(url, "worker", report, beat_seconds=0.05) as heart:
+    with heartbeat(url, "worker", report, seconds=0.05) as process:
         assert reported.wait(30)
         (alive,) = Heartbeats(engine).all()
-        assert (alive.process, alive.stopped) == (heart.process, False)
+        assert (alive.process, alive.stopped) == (process, False)
     (ended,) = Heartbeats(engine).all()
-    assert (ended.process, ended.stopped) == (heart.process, True)
+    assert (ended.process, ended.stopped) == (process, True)
     engine.dispose()
 
 
-def test_a_heart_without_a_database_holds_nobody_up() -> None:
+def test_a_missing_database_does_not_delay_the_role() -> None:
     asked = Event()
 
     def report() -> Report:
         asked.set()
         return Report("working")
 
-    began = time.monotonic()
-    with Heart("postgresql://nobody@127.0.0.1:1/none", "worker", report, beat_seconds=0.05):
+    started = time.monotonic()
+    with heartbeat("postgresql://nobody@127.0.0.1:1/none", "worker", report, seconds=0.05):
         assert asked.wait(30)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - started < 20
