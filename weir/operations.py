@@ -1,4 +1,4 @@
-"""What an operator or a program may change: promote, roll back, freeze and unfreeze training, train now.
+"""The changes that an operator or a program may make: promote, roll back, freeze, unfreeze, train now.
 
 Each operation takes an actor and a reason, which the promotion log or the training request keeps. The change is made
 first and then announced on the topic ``models``: Postgres holds the truth, the topic only wakes the workers, and a

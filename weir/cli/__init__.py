@@ -1,7 +1,7 @@
-"""The command ``weir``: one file a command group, this one for what they share: errors, exit status, ``--debug``.
+"""The command ``weir``: one file for each command group; here are errors, exit status and ``--debug``.
 
 Exit status: 0 done, 1 failed, 2 wrong usage or setting. An error is one line on standard error. Heavy libraries are
-imported by the command that needs them, so that ``weir --help`` answers at once.
+imported by the command that needs them, so that ``weir --help`` starts fast.
 """
 
 import logging
@@ -41,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command; its exit status."""
-    logging.getLogger().addHandler(logging.NullHandler())  # a library's complaint is no second error line
+    """Run one command; return its exit status."""
+    logging.getLogger().addHandler(logging.NullHandler())  # a library's log line is not a second error line
     words, debug = _without_debug(arguments)
     try:
         status = get_command(create_app()).main(args=words, prog_name="weir", standalone_mode=False)
@@ -51,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(f"{text}; see {_command(error)} --help", error.exit_code) if text else error.exit_code
     except typer.Abort:
         return _fail("aborted", 1)
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except BrokenPipeError:  # the reader of our output has closed it, as ``head`` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except WeirError as error:
@@ -61,12 +61,12 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             raise
-        return _fail(f"{_told(error)}; add --debug for the traceback", 1)
+        return _fail(f"{_describe(error)}; add --debug for the traceback", 1)
     return status if isinstance(status, int) else 0
 
 
 def create_app() -> typer.Typer:
-    """All commands."""
+    """Create the application with all commands."""
     app = typer.Typer(
         help=HELP,
         no_args_is_help=True,
@@ -98,32 +98,32 @@ def _options(
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version.")
     ] = False,
 ) -> None:
-    """Nothing of its own: the commands do the work."""
+    """Accept the options of ``weir`` itself."""
 
 
 def _without_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
-    """``--debug`` may stand anywhere before a ``--``."""
+    """Remove ``--debug``, which may be anywhere before a ``--``; return the rest and whether it was there."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     words = [word for word in arguments[:end] if word != "--debug"]
     return [*words, *arguments[end:]], len(words) < end
 
 
-def _told(error: Exception) -> str:
-    """What to say of an error that nobody expected; a full disk, or a folder that may not be written, is no bug."""
+def _describe(error: Exception) -> str:
+    """Return one line about an unexpected error; an error of the file system, such as a full disk, is not internal."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return f"internal error: {type(error).__name__}: {error}"
 
 
 def _usage(error: typer.TyperException) -> str:
-    """What was wrong in the command line: for an option's value its name, the value, and the bound."""
+    """Return what is wrong in the command line: for an option's value its name, the value, and the bound."""
     from pydantic import ValidationError
 
-    from weir.settings.bounds import bound
+    from weir.settings.requirement import requirement
 
     if isinstance(error.__cause__, ValidationError) and isinstance(error, typer.BadParameter) and error.param:
         detail = error.__cause__.errors()[0]
-        if (must := bound(detail)) is not None:
+        if (must := requirement(detail)) is not None:
             return f"{error.param.opts[0]} is {detail['input']!r}; it must be {must}"
     return error.format_message().rstrip(".")
 

@@ -1,4 +1,4 @@
-"""``weir benchmark``: does choosing what to learn from pay, on data of one's own?"""
+"""``weir benchmark``: measure whether importance sampling pays, also on a user's data."""
 
 import sys
 from contextlib import closing
@@ -40,7 +40,7 @@ def importance(
     data: DataOption,
     output: OutputOption,
     grid: GridOption = "quick",
-    column: ColumnOption = [],  # noqa: B006 - typer reads the default, nobody changes it
+    column: ColumnOption = [],  # noqa: B006 - typer reads the default, nothing changes it
     positive: PositiveOption = None,
     delimiter: DelimiterOption = None,
     track: TrackOption = None,
@@ -57,11 +57,11 @@ def importance(
     check_installed()
     chosen, settings = read_grid(grid), read()
     use_threads(settings.threads)
-    told = tracker(track, output) if track else None
+    on_outcome = tracker(track, output) if track else None
     with closing(Progress(sys.stderr)) as progress:
         examples, about = _examples(data, (column, positive, delimiter), settings, progress)
         with held(output):
-            results = run(chosen, examples, output, settings.home / "benchmark", progress.show, told)
+            results = run(chosen, examples, output, settings.home / "benchmark", progress.show, on_outcome)
             progress.show("writing the report", 0)
             write_report(chosen, examples, about, results, output)
     typer.echo(f"{examples.name}: {len(results.records)} runs; read {output / 'report.html'}")
@@ -71,7 +71,7 @@ def importance(
 def _examples(
     data: str, given: tuple[list[str], str | None, str | None], settings: "Settings", progress: Progress
 ) -> tuple["Examples", str]:
-    """The examples, and a line about them."""
+    """Return the examples, and a line about them."""
     from datasets.layout import read_layout
     from experiments import sources
 

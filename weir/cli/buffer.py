@@ -1,4 +1,4 @@
-"""``weir buffer``: what the bounded buffer holds and says of the stream, why it holds a sample, scoring it again."""
+"""``weir buffer``: its strata, its estimates of the stream, why it holds a sample, rescoring, export."""
 
 import signal
 import sys
@@ -30,9 +30,9 @@ def stats(as_json: AsJson = False) -> None:
     from weir.status.stream_estimates import estimates
 
     with _database() as (settings, engine):
-        found, told = BufferReader(engine).stats(), estimates(settings, engine)
+        found, stream = BufferReader(engine).stats(), estimates(settings, engine)
     if as_json:
-        print_json(asdict(found) | asdict(told))
+        print_json(asdict(found) | asdict(stream))
         return
     rows: list[tuple[object, ...]] = [
         (
@@ -50,14 +50,14 @@ def stats(as_json: AsJson = False) -> None:
     print_columns(
         ("stratum", "capacity", "items", "threshold", "effective sample size", "largest subject", "keys made by"), rows
     )
-    typer.echo(f"\n{told.note}")
-    if not told.estimates:
+    typer.echo(f"\n{stream.note}")
+    if not stream.estimates:
         return
     print_columns(
         ("figure", "estimate", "95 % from", "to", "the stream itself"),
         [
             (each.figure, each.estimate, *(("too few", None) if each.too_few else (each.low, each.high)), each.stream)
-            for each in told.estimates
+            for each in stream.estimates
         ],
     )
 

@@ -1,4 +1,4 @@
-"""``weir check``: one line a dependency, and whether Weir could work with it. Changes nothing, fetches nothing."""
+"""``weir check``: one line for each dependency, and whether it is usable. Changes nothing, fetches nothing."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ State = Literal["ok", "note", "wrong"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One dependency. ``note``: not there now, but made or fetched when it is needed. ``wrong``: mend it first."""
+    """One dependency. ``note``: missing, but created or fetched when it is needed. ``wrong``: must be fixed first."""
 
     name: str
     state: State
@@ -36,7 +36,7 @@ def check(as_json: AsJson = False) -> int:
     """Look at everything that Weir needs, a line each. Exits 1 when something needed is wrong."""
     from weir.settings import read
 
-    findings = list(look(read()))
+    findings = list(inspect(read()))
     if as_json:
         print_json(findings)
     else:
@@ -46,38 +46,38 @@ def check(as_json: AsJson = False) -> int:
     return int(any(found.state == "wrong" for found in findings))
 
 
-def look(settings: "Settings") -> Iterator[Finding]:
-    """Every finding, in the order in which a run would need the dependencies."""
+def inspect(settings: "Settings") -> Iterator[Finding]:
+    """Yield every finding, in the order in which a run needs the dependencies."""
     from weir.demo.addresses import located
 
     yield _finding("packages", _packages)
     yield _finding("codecs", _codecs)
     try:
-        placed = located(settings)
+        resolved = located(settings)
     except WeirError as error:
         yield Finding("stack.json", "wrong", str(error))
-        placed = settings
-    if not (placed.kafka_bootstrap and placed.database_url):
-        yield from _local_programs(placed)
+        resolved = settings
+    if not (resolved.kafka_bootstrap and resolved.database_url):
+        yield from _local_programs(resolved)
     yield (
-        _finding("kafka", lambda: _kafka(placed))
-        if placed.kafka_bootstrap
-        else _local("kafka", "KAFKA_BOOTSTRAP", placed)
+        _finding("kafka", lambda: _kafka(resolved))
+        if resolved.kafka_bootstrap
+        else _local("kafka", "KAFKA_BOOTSTRAP", resolved)
     )
-    if placed.kafka_bootstrap:
-        yield _finding("topics", lambda: _topics(placed))
+    if resolved.kafka_bootstrap:
+        yield _finding("topics", lambda: _topics(resolved))
     yield (
-        _finding("postgres", lambda: _postgres(placed))
-        if placed.database_url
-        else _local("postgres", "DATABASE_URL", placed)
+        _finding("postgres", lambda: _postgres(resolved))
+        if resolved.database_url
+        else _local("postgres", "DATABASE_URL", resolved)
     )
-    if placed.database_url:
-        yield from _roles(placed)
-    yield _finding("artifacts", lambda: _artifacts(placed))
+    if resolved.database_url:
+        yield from _roles(resolved)
+    yield _finding("artifacts", lambda: _artifacts(resolved))
     yield _finding("data set", _dataset)
-    yield _finding("model", lambda: _model(placed))
-    yield _finding("device", lambda: _device(placed))
-    yield _finding("salt", lambda: _salt(placed))
+    yield _finding("model", lambda: _model(resolved))
+    yield _finding("device", lambda: _device(resolved))
+    yield _finding("salt", lambda: _salt(resolved))
 
 
 def _finding(name: str, examine: Callable[[], tuple[State, str]]) -> Finding:
@@ -132,14 +132,14 @@ def _local_programs(settings: "Settings") -> Iterator[Finding]:
     def would_fetch(text: str) -> None:
         raise NotFound(text)
 
-    folder = settings.tools_dir or install.tools_directory()
+    directory = settings.tools_dir or install.tools_directory()
     for name, find in (
         ("java", install.java),
         ("kafka jars", install.kafka_jars),
         ("postgres programs", install.postgres_programs),
     ):
         try:
-            yield Finding(name, "ok", str(find(folder, would_fetch)))
+            yield Finding(name, "ok", str(find(directory, would_fetch)))
         except NotFound as error:
             yield Finding(name, "note", f"make setup and weir up begin with {error}")
         except WeirError as error:
@@ -147,19 +147,19 @@ def _local_programs(settings: "Settings") -> Iterator[Finding]:
 
 
 def _kafka(settings: "Settings") -> tuple[State, str]:
-    from stream.topics import check as look_at
+    from stream.topics import check as check_topics
     from weir.settings.connection import kafka_connection
 
-    look_at(kafka_connection(settings), ())
+    check_topics(kafka_connection(settings), ())
     return "ok", f"answers at {settings.kafka_bootstrap}"
 
 
 def _topics(settings: "Settings") -> tuple[State, str]:
-    from stream.topics import check as look_at
+    from stream.topics import check as check_topics
     from weir.settings.connection import kafka_connection
     from weir.settings.topics import planned_topics
 
-    states = look_at(kafka_connection(settings), planned_topics(settings))
+    states = check_topics(kafka_connection(settings), planned_topics(settings))
     missing = [state.name for state in states if state.id is None]
     if missing:
         return "wrong", f"{', '.join(missing)} missing: run weir topics"
@@ -182,7 +182,7 @@ def _postgres(settings: "Settings") -> tuple[State, str]:
 
 
 def _roles(settings: "Settings") -> Iterator[Finding]:
-    """A line for each role that the service needs."""
+    """Yield a line for each role that the service needs."""
     from storage.engine import create_engine
     from storage.heartbeats import Heartbeats
     from weir.demo.addresses import remedy
@@ -190,20 +190,20 @@ def _roles(settings: "Settings") -> Iterator[Finding]:
 
     engine = create_engine(settings.database_url, pool_size=1)
     try:
-        beats = Heartbeats(engine).all()
+        heartbeats = Heartbeats(engine).all()
     except WeirError:
         yield from (Finding(role, "note", "not known: see postgres") for role in NEEDED)
         return
     finally:
         engine.dispose()
-    known = roles(beats)
+    known = roles(heartbeats)
     for role in NEEDED:
         here = [each for each in known if each.role == role]
-        yield Finding(role, *_role(here, bool(beats), remedy(settings)(role)))
+        yield Finding(role, *_role(here, bool(heartbeats), remedy(settings)(role)))
 
 
 def _role(known: "Sequence[Role]", ever: bool, remedy: str) -> tuple[State, str]:
-    """``ever``: whether any role ever ran on this database; before the first start none is missed."""
+    """Return state and detail of a role. ``ever``: any role has run on this database; before, none is missing."""
     from weir.status.service import describe
 
     alive = [role for role in known if role.state != "gone"]
@@ -222,25 +222,25 @@ def _artifacts(settings: "Settings") -> tuple[State, str]:
 
     from weir.process.masking import masked_url
 
-    place = masked_url(settings.artifacts_url)
+    address = masked_url(settings.artifacts_url)
     try:
         files, root = url_to_fs(settings.artifacts_url)
         there = files.exists(root)
-    except Exception as error:  # every kind of store raises its own
-        return "wrong", f"{place}: {type(error).__name__}: {error}; set WEIR_ARTIFACTS_URL"
+    except Exception as error:  # each kind of store raises its own exceptions
+        return "wrong", f"{address}: {type(error).__name__}: {error}; set WEIR_ARTIFACTS_URL"
     if "file" not in files.protocol:
         return _active_files(
-            settings, ("ok", place) if there else ("note", f"{place} is empty; the first version fills it")
+            settings, ("ok", address) if there else ("note", f"{address} is empty; the first version fills it")
         )
-    folder = Path(root)
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    directory = Path(root)
+    existing = next(parent for parent in (directory, *directory.parents) if parent.exists())
     if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
         return "wrong", f"{existing} cannot be written to: set WEIR_ARTIFACTS_URL"
-    return _active_files(settings, ("ok", place) if there else ("note", f"{place} is made when it is needed"))
+    return _active_files(settings, ("ok", address) if there else ("note", f"{address} is made when it is needed"))
 
 
 def _active_files(settings: "Settings", store: tuple[State, str]) -> tuple[State, str]:
-    """Whether the active version's files are as registered: every one is read. ``store``: what is known without one."""
+    """Check that the active version's files are as registered, by reading each. ``store``: result without a version."""
     from storage.artifacts import Artifacts
     from storage.engine import create_engine
     from storage.registry import Registry
@@ -251,7 +251,7 @@ def _active_files(settings: "Settings", store: tuple[State, str]) -> tuple[State
     try:
         active = Registry(engine).active()
     except WeirError:
-        return store  # the line of postgres has the reason
+        return store  # the reason is in the line of postgres
     finally:
         engine.dispose()
     if active is None:
@@ -278,10 +278,12 @@ def _model(settings: "Settings") -> tuple[State, str]:
         return "ok", "builtin; weir models init trains version 1 on a data set's history"
     if settings.model == minilm.NAME:
         return "ok", f"{minilm.NAME}, {minilm.directory()}"
-    folder = Path(settings.model)
-    if folder.is_dir():
-        lacking = [name for name in ("config.json",) if not (folder / name).is_file()]
-        return ("wrong", f"{folder} lacks {', '.join(lacking)}: set WEIR_MODEL") if lacking else ("ok", str(folder))
+    directory = Path(settings.model)
+    if directory.is_dir():
+        lacking = [name for name in ("config.json",) if not (directory / name).is_file()]
+        return (
+            ("wrong", f"{directory} lacks {', '.join(lacking)}: set WEIR_MODEL") if lacking else ("ok", str(directory))
+        )
     if isinstance(try_to_load_from_cache(settings.model, "config.json"), str):
         return "ok", f"{settings.model}, from the cache of Hugging Face"
     return "note", f"{settings.model} is not a directory here; it will be fetched from Hugging Face"

@@ -1,4 +1,4 @@
-"""``weir dead-letters``: what could not be read, why, and the way back."""
+"""``weir dead-letters``: list the records that are not valid events, and redrive them."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
@@ -74,15 +74,15 @@ def redrive(
     chosen = _chooser(reason, partition, offset)
     settings = located(read(), kafka=True)
     letters = dead_letters.read(kafka_connection(settings), named_topics(settings).dead, chosen)
-    mended = None if value is None else value.encode()
+    replacement = None if value is None else value.encode()
     empty: list[DeadLetter] = []
 
-    def mend(letter: "DeadLetter") -> bytes | None:
-        if mended is None and letter.value is None:
+    def fix(letter: "DeadLetter") -> bytes | None:
+        if replacement is None and letter.value is None:
             empty.append(letter)
-        return letter.value if mended is None else mended
+        return letter.value if replacement is None else replacement
 
-    sent = dead_letters.redrive(kafka_connection(settings), letters, mend)
+    sent = dead_letters.redrive(kafka_connection(settings), letters, fix)
     if not sent and not empty:
         raise NotFound("no dead letter is as chosen; see weir dead-letters list")
     if empty:
@@ -116,10 +116,10 @@ def _chooser(reason: str | None, partition: int | None, offset: int | None) -> "
 
 
 def _fields(letter: "DeadLetter") -> dict[str, object]:
-    """The letter for JSON: bytes that are no text are told in hexadecimal, under another name."""
+    """Return the letter for JSON: bytes that are not UTF-8 are written in hexadecimal, under another name."""
     why = {"reason": letter.reason, "detail": letter.detail or None}
-    place = {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset}
-    return {**why, **place, **_readable("key", letter.key), **_readable("value", letter.value)}
+    position = {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset}
+    return {**why, **position, **_readable("key", letter.key), **_readable("value", letter.value)}
 
 
 def _readable(name: str, content: bytes | None) -> dict[str, object]:
@@ -130,7 +130,7 @@ def _readable(name: str, content: bytes | None) -> dict[str, object]:
 
 
 def _excerpt(content: bytes | None, longest: int = 100) -> str:
-    """The begin of a value on one line, nothing in it that could steer a terminal."""
+    """Return the start of a value on one line, without control characters."""
     if content is None:
         return "(no value)"
     text = _printable(content[: longest * 4].decode(errors="replace"))

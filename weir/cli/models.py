@@ -1,4 +1,4 @@
-"""``weir models``: the versions, which of them serves, and how to change that."""
+"""``weir models``: list the versions, show and change the active one."""
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -54,7 +54,7 @@ def init(
         _refuse_alone({"--column": column, "--positive": positive, "--delimiter": delimiter})
     layout = read_layout(column, TRAINING_COLUMNS, positive, delimiter)
     with closing(Progress(sys.stderr)) as progress, ExitStack() as ending:
-        # Before the services and the heavy libraries: what is wrong in the file is said at once.
+        # Before the services and the heavy libraries, so that an invalid file is reported at once.
         own = None if data is None else training_samples(data, layout, progress.show)
         tables = ending.enter_context(opened())
         operations = tables.operations()
@@ -68,7 +68,7 @@ def init(
         entry = make_first(
             tables.settings, tables.registry, operations, None if untrained else read_history, progress.show
         )
-    _say(entry, f"{entry.to_version} serves", as_json)
+    _print_entry(entry, f"{entry.to_version} serves", as_json)
 
 
 @app.command("list")
@@ -144,7 +144,7 @@ def show(version: VersionName, as_json: AsJson = False) -> None:
 
 
 def _facts(version: "Version", parent: "Version | None") -> Iterator[tuple[str, object]]:
-    """What a person wants to know of a version, each figure on a line of its own."""
+    """Yield name and value of each fact about a version."""
     yield from (("version", version.version), ("state", version.state))
     note = " (rejected, but on average good enough to go on from)" if parent and parent.state == "rejected" else ""
     yield "parent", version.parent and f"{version.parent}{note}"
@@ -165,7 +165,7 @@ def promote(
     """Activate a version, whatever the gate decided."""
     with opened() as tables:
         entry = tables.operations().promote(version, actor=actor or this_user(), reason=reason)
-    _say(entry, f"{entry.to_version} serves", as_json)
+    _print_entry(entry, f"{entry.to_version} serves", as_json)
 
 
 @app.command()
@@ -178,7 +178,7 @@ def rollback(
     """Let an earlier version serve again and freeze training. Repeated, it walks further back."""
     with opened() as tables:
         entry = tables.operations().rollback(to, actor=actor or this_user(), reason=reason)
-    _say(entry, f"{entry.to_version} serves again; training is frozen until weir models unfreeze", as_json)
+    _print_entry(entry, f"{entry.to_version} serves again; training is frozen until weir models unfreeze", as_json)
 
 
 @app.command()
@@ -186,7 +186,7 @@ def freeze(reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson
     """Stop training: nothing is promoted by itself any more."""
     with opened() as tables:
         entry = tables.operations().freeze(actor=actor or this_user(), reason=reason)
-    _say(entry, "training is frozen", as_json)
+    _print_entry(entry, "training is frozen", as_json)
 
 
 @app.command()
@@ -194,7 +194,7 @@ def unfreeze(reason: Why = "asked for by hand", actor: Who = None, as_json: AsJs
     """Resume training."""
     with opened() as tables:
         entry = tables.operations().unfreeze(actor=actor or this_user(), reason=reason)
-    _say(entry, "training goes on", as_json)
+    _print_entry(entry, "training goes on", as_json)
 
 
 def _refuse_together(options: Mapping[str, object]) -> None:
@@ -253,7 +253,7 @@ def _warn(text: str) -> None:
     print(f"weir: {text}", file=sys.stderr)
 
 
-def _say(entry: "Entry", text: str, as_json: bool) -> None:
+def _print_entry(entry: "Entry", text: str, as_json: bool) -> None:
     if as_json:
         print_json(entry)
     else:

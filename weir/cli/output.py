@@ -1,4 +1,4 @@
-"""How commands print data: aligned columns for people, JSON for programs. Standard output holds data, nothing else."""
+"""How commands print data: aligned columns or JSON. Standard output holds data only."""
 
 from collections.abc import Iterable, Sequence
 from typing import Annotated
@@ -10,17 +10,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def print_json(value: object) -> None:
-    """One JSON document on one line; times as RFC 3339, what is not finite as null."""
+    """Print one JSON document on one line; times as RFC 3339, numbers that are not finite as null."""
     typer.echo(msgspec.json.encode(value).decode())
 
 
 def print_columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Aligned columns under a header. The last column is as wide as it likes."""
+    """Print aligned columns under a header. The last column is not padded."""
     typer.echo(columns(header, rows))
 
 
 def columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Lines of aligned columns.
+    """Return lines of aligned columns.
 
     >>> print(columns(("name", "items"), [("holdout", 12), ("all", None)]))
     name     items
@@ -35,7 +35,7 @@ def columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """So many of something.
+    """Return a count with its noun, in the plural where needed.
 
     >>> counted(1, "row"), counted(2_000, "row")
     ('1 row', '2,000 rows')
@@ -44,7 +44,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def print_facts(facts: Iterable[tuple[str, object]]) -> None:
-    """A name and a value a line, aligned."""
+    """Print a name and a value on each line, aligned."""
     rows = [(name, _cell(value)) for name, value in facts]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:

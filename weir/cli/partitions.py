@@ -1,4 +1,4 @@
-"""``weir partitions``: how far each one is, and the way back for one whose event time a wrong clock has moved."""
+"""``weir partitions``: list the progress of each, and reset the event time that a wrong clock has moved."""
 
 import time
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="Partitions of the topic of interac
 
 
 class _Partitions(NamedTuple):
-    """The topic's partitions at one moment: the progress rows, and what is known of each with its owner."""
+    """The topic's partitions at one moment: the progress rows, and the state of each with its owner."""
 
     progresses: "Progresses"
     positions: "dict[int, Position]"
@@ -27,7 +27,7 @@ class _Partitions(NamedTuple):
     now_ms: int
 
     def is_ahead(self, number: int) -> bool:
-        """Whether the partition's event time lies further past the wall clock than it may."""
+        """Return whether the partition's event time is further past the wall clock than allowed."""
         from importance.ceilings import is_ahead
 
         progress = self.positions[number].progress if number in self.positions else None
@@ -87,7 +87,7 @@ def reset(
 
 
 def _resettable(found: _Partitions, number: int) -> "tuple[Position, Partition]":
-    """The partition, if a reset would be safe and of use; else raises."""
+    """Return the partition if a reset is safe and useful; raise NotFound or Conflict otherwise."""
     position = found.positions.get(number)
     if position is None or position.progress is None:
         raise NotFound(f"partition {number} has no progress: see weir partitions list")

@@ -1,4 +1,4 @@
-"""Options of the commands that read a file of one's own."""
+"""Options of the commands that read a user's file."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""``weir replay``: send recorded events to the topic of interactions, at a pace, going on where it stopped."""
+"""``weir replay``: send recorded events to the topic of interactions, at a given speed; run again, it resumes."""
 
 import signal
 import sys
@@ -62,11 +62,11 @@ def replay(
         target = Target(kafka_connection(settings), topic, opened.name, opened.backfill)
         pace = Pace(speed=speed, stop=_stopped_by_signals())
 
-        def told(advance: "Advance") -> None:
+        def show_advance(advance: "Advance") -> None:
             progress.show(f"replaying {source}", advance.position, limit or opened.total)
 
         records = islice(opened.records, limit)
-        ended = send(records, target, settings.attribution_window_seconds, pace, told)
+        ended = send(records, target, settings.attribution_window_seconds, pace, show_advance)
     if as_json:
         print_json({"position": ended.position, "sent": ended.sent, "finished": ended.finished})
     else:
@@ -76,7 +76,7 @@ def replay(
 
 
 class _Opened(NamedTuple):
-    """What is replayed: its records in order, what tells them from other replays, how many if that is known."""
+    """A replay: its records in order, a name that distinguishes it from other replays, and their number if known."""
 
     records: "Iterator[Record]"
     name: str
@@ -85,7 +85,7 @@ class _Opened(NamedTuple):
 
 
 def _check_source(source: str) -> None:
-    """Refuse what can be replayed from nowhere, before any service is looked for."""
+    """Refuse an unknown source, before any service is needed."""
     from datasets import NAMES
 
     if source.startswith(TOPIC) or source in NAMES:
@@ -124,7 +124,7 @@ def _opened(source: str, settings: "Settings", progress: Progress) -> Iterator[_
 
 
 def _stopped_by_signals() -> Event:
-    """Set by the first SIGINT or SIGTERM; a second one ends the process at once."""
+    """Return an event that the first SIGINT or SIGTERM sets; the second one ends the process at once."""
     stop = Event()
 
     def handle(number: int, _frame: object) -> None:

@@ -1,4 +1,4 @@
-"""``weir worker``, ``weir trainer``, ``weir api``: one role each, in the foreground, until it is told to end."""
+"""``weir worker``, ``weir trainer``, ``weir api``: run one role in the foreground until a signal ends it."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""``weir score``: the importance of every row of a file, by any estimators."""
+"""``weir score``: compute the importance of every row of a file, by any estimators."""
 
 import signal
 import sys
@@ -30,7 +30,7 @@ def score(
             help="Estimators, or sums of them like rho+entropy; default: WEIR_ESTIMATOR.",
         ),
     ] = None,
-    column: ColumnOption = [],  # noqa: B006 - typer reads the default, nobody changes it
+    column: ColumnOption = [],  # noqa: B006 - typer reads the default, nothing changes it
     positive: PositiveOption = None,
     delimiter: DelimiterOption = None,
     model: Annotated[

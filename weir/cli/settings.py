@@ -1,4 +1,4 @@
-"""``weir settings``: every setting, its value, where it came from, what it means."""
+"""``weir settings``: show every setting with its value, source and meaning."""
 
 import typer
 

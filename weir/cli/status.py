@@ -1,4 +1,4 @@
-"""``weir status``: what runs, how far it is, what it waits for, and what is missing."""
+"""``weir status``: show roles, partitions, model and training, and what is missing."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ def status(as_json: AsJson = False) -> int:
     """Show roles, partitions, model and training. Exits 1 when a needed role is absent or a process is lost."""
     from weir.settings import read
 
-    found = taken(read())
+    found = read_status(read())
     if as_json:
         print_json(found)
     else:
@@ -29,17 +29,17 @@ def status(as_json: AsJson = False) -> int:
     return int(bool(found.degraded))
 
 
-def taken(settings: "Settings") -> "Status":
-    """The status now, by the services that the settings or a running stack name."""
+def read_status(settings: "Settings") -> "Status":
+    """Read the status from the services that the settings or a running stack name."""
     from storage.engine import create_engine
     from weir.demo.addresses import located, remedy
     from weir.settings.topics import measured
     from weir.status.service import take
 
-    placed = located(settings, database=True)
-    engine = create_engine(placed.database_url, pool_size=1)
+    resolved = located(settings, database=True)
+    engine = create_engine(resolved.database_url, pool_size=1)
     try:
-        return take(engine, measured(placed), remedy(placed))
+        return take(engine, measured(resolved), remedy(resolved))
     finally:
         engine.dispose()
 
@@ -72,7 +72,7 @@ def _lines(found: "Status") -> Iterator[str]:
 
 def _row(role: "Role") -> tuple[object, ...]:
     model = role.model
-    serves = model.version if model.swap == "serving" else f"{model.version or '-'} ({model.swap})"
+    version = model.version if model.swap == "serving" else f"{model.version or '-'} ({model.swap})"
     state = "not ready" if role.state == "not_ready" else role.state
     return (
         role.role,
@@ -80,14 +80,14 @@ def _row(role: "Role") -> tuple[object, ...]:
         state,
         show_time(role.started),
         f"{role.silent_seconds:.0f} s ago",
-        None if role.role == "trainer" else serves,
+        None if role.role == "trainer" else version,
         show_time(role.progressed),
         "stopped in order" if role.stopped else "; ".join(role.reasons),
     )
 
 
 def training(found: "Training") -> str:
-    """What training does, or what it waits for, in one line."""
+    """Return the state of training, or what it waits for, in one line."""
     asked = "; an operator asked for a run" if found.asked else ""
     if found.frozen is not None and found.state != "running":
         who = found.frozen
@@ -118,5 +118,5 @@ def _waits(found: "Training") -> str:
 
 
 def show_time(time: object) -> str | None:
-    """A time for a person, to the second; None stays None."""
+    """Return a time as text, to the second; None stays None."""
     return None if time is None else f"{time:%Y-%m-%d %H:%M:%S}Z"

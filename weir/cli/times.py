@@ -1,4 +1,4 @@
-"""Read a time that a person gave."""
+"""Parse a time given by a user."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from importance.errors import InvalidInput
 
 
 def moment(text: str) -> datetime:
-    """A time with its offset from UTC; InvalidInput for anything else.
+    """Return a time with its offset from UTC; raise InvalidInput for anything else.
 
     >>> moment("2026-01-01T08:53:00Z").isoformat()
     '2026-01-01T08:53:00+00:00'

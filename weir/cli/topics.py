@@ -1,4 +1,4 @@
-"""``weir topics``: make the topics that are missing, and hold the others against the settings."""
+"""``weir topics``: create the missing topics, and compare the others with the settings."""
 
 from typing import Annotated
 
@@ -26,7 +26,7 @@ def topics(
     if check and partitions is not None:
         raise InvalidInput("--check and --partitions are given; choose one")
     from stream.topics import add_partitions, provision
-    from stream.topics import check as look
+    from stream.topics import check as check_topics
     from weir.demo.addresses import located
     from weir.settings import read
     from weir.settings.connection import kafka_connection
@@ -35,7 +35,7 @@ def topics(
     plans = planned_topics(settings)
     if partitions is not None:
         add_partitions(kafka_connection(settings), named_topics(settings).interactions, partitions)
-    states = (look if check else provision)(kafka_connection(settings), plans)
+    states = (check_topics if check else provision)(kafka_connection(settings), plans)
     if as_json:
         print_json(states)
     else:

@@ -1,4 +1,4 @@
-"""``weir train``: the runs of the trainer, and how to ask for one."""
+"""``weir train``: list the runs of the trainer, and request one."""
 
 from typing import Annotated
 

@@ -35,7 +35,7 @@ def up(
     given = {"--replay": replay != DEFAULT_REPLAY, "--limit": limit is not None, "--speed": speed is not None}
     if no_replay and (vain := [name for name, is_given in given.items() if is_given]):
         raise InvalidInput(f"--no-replay and {vain[0]} are given; choose one")
-    settings = read()  # before the heavy libraries and the servers: what is wrong is said at once
+    settings = read()  # before the heavy libraries and the servers, so that a wrong setting is reported at once
     from datasets import check_name
 
     if not no_replay:
@@ -50,11 +50,11 @@ def up(
     from weir.local.lock import locked
     from weir.local.ports import refuse_taken
 
-    with locked(settings.home) as held:  # another one that runs here is found before the heavy libraries are loaded
-        withdraw(settings)  # what a stack said that was killed
+    with locked(settings.home) as held:  # before the heavy libraries: another running stack is found at once
+        withdraw(settings)  # the stack.json of a killed stack
         if settings.api_port:
             refuse_taken(settings.api_host, settings.api_port, "WEIR_API_PORT")
-        print("loading the libraries", file=sys.stderr, flush=True)  # torch takes its time, the first time above all
+        print("loading the libraries", file=sys.stderr, flush=True)  # torch is slow to load, mostly the first time
         from weir.demo.run import UpOptions, run_up
 
         options = UpOptions(

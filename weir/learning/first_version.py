@@ -1,4 +1,4 @@
-"""``weir models init``: the first version, trained on history or taken over, registered and promoted."""
+"""``weir models init``: the first version, trained on history or a given base model, registered and promoted."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -27,26 +27,26 @@ from weir.process.scratch import scratch
 from weir.settings import Settings, values
 
 ReadHistory = Callable[[], list[Sample]]
-"""Reads what the first version learns from."""
+"""Reads the training data of the first version."""
 BUILTIN = "builtin"
 
 
 def dataset_for(settings: Settings, name: str, progress: OnProgress) -> Dataset:
-    """The data set of that name, by the settings."""
+    """Open the data set of that name, by the settings."""
     return open_dataset(name, settings.seed, settings.data_dir, settings.home, progress)
 
 
 def dataset_history(settings: Settings, name: str, progress: OnProgress) -> list[Sample]:
-    """The samples of a data set from before its stream begins."""
+    """Return the samples of a data set from before its stream starts."""
     return list(dataset_for(settings, name, progress).history())
 
 
 @dataclass(frozen=True, slots=True)
 class First:
-    """The folder of a first version, and the history of the holdout's subjects, which it was not trained on."""
+    """The directory of a first version, and the history of the holdout's subjects, which it was not trained on."""
 
-    folder: Path
-    held: list[Sample]
+    directory: Path
+    holdout: list[Sample]
 
 
 def make_first(
@@ -56,34 +56,34 @@ def make_first(
     read_history: ReadHistory | None,
     progress: OnProgress,
 ) -> Entry:
-    """Make, register and promote version 1; the history is read only where there is no version yet."""
+    """Create, register and promote version 1; the history is read only where there is no version yet."""
     if registry.active() is not None:
         raise Conflict("there is a model already: see 'weir models list'")
-    with scratch("first") as folder:
-        first = build_first(settings, read_history, folder, progress)
-        model = versions.load(first.folder, choose(settings.device))
+    with scratch("first") as directory:
+        first = build_first(settings, read_history, directory, progress)
+        model = versions.load(first.directory, choose(settings.device))
         metrics: dict[str, object] = {"gate": "the first version: no gate"}
-        labels = _labels(first.held, settings)
+        labels = _labels(first.holdout, settings)
         if len(set(labels.tolist())) == 2:
-            metrics |= asdict(evaluate(labels, predict(model, first.held)))
+            metrics |= asdict(evaluate(labels, predict(model, first.holdout)))
         means = mean_importance(model)
         version = registry.new_version()
-        artifact, sha256 = Artifacts(settings.artifacts_url).save(version, first.folder)
+        artifact, sha256 = Artifacts(settings.artifacts_url).save(version, first.directory)
     registry.register(version, artifact, sha256, metrics=metrics, statistics={"mean_importance": means})
     return operations.promote_new(version, actor=this_user(), reason="the first version")
 
 
 def build_first(settings: Settings, read_history: ReadHistory | None, into: Path, progress: OnProgress) -> First:
-    """The first version, in a folder below ``into``.
+    """Build the first version in a directory below ``into``.
 
-    The built-in model is trained on the history; a model of `WEIR_MODEL` goes on from there, and without a history is
-    taken over as it is. Subjects of the holdout are left out of the training.
+    The built-in model is trained on the history from scratch, another model of `WEIR_MODEL` from its weights; without
+    a history it is used as it is. Subjects of the holdout are left out of the training.
     """
     if settings.model == BUILTIN and read_history is None:
         raise InvalidInput("the built-in model needs a data set to be trained on: name one, or set WEIR_MODEL")
     use_threads(settings.threads)
     history = read_history() if read_history else []
-    training, plain, held = _divided(history, settings)
+    training, uniform, holdout = _divided(history, settings)
     base = None
     if settings.model != BUILTIN:
         base = from_pretrained(
@@ -91,30 +91,30 @@ def build_first(settings: Settings, read_history: ReadHistory | None, into: Path
         )
     if not training:
         assert base is not None
-        return First(base, held)
-    folder = train_first(
+        return First(base, holdout)
+    directory = train_first(
         Labelled(training, _labels(training, settings)),
         into / "version",
-        Labelled(plain, _labels(plain, settings)),
+        Labelled(uniform, _labels(uniform, settings)),
         FirstTraining(optimisation=Optimisation(learning_rate=settings.learning_rate)),
         settings.seed,
         base,
         choose(settings.device),
         lambda done, total, _: progress("training the first model", done, total),
     )
-    return First(folder, held)
+    return First(directory, holdout)
 
 
 def _divided(history: list[Sample], settings: Settings) -> tuple[list[Sample], list[Sample], list[Sample]]:
-    """History to train on; those of it in the stratum uniform; and that of the holdout's subjects."""
+    """Divide the history into samples to train on, those of them in the stratum uniform, and the holdout's samples."""
     policy = values.strata(settings)
     ids, subjects = [sample.id for sample in history], [sample.subject for sample in history]
-    places = strata.assign(ids, subjects, [0] * len(history), policy)
-    pairs = list(zip(history, places, strict=True))
+    assigned = strata.assign(ids, subjects, [0] * len(history), policy)
+    pairs = list(zip(history, assigned, strict=True))
     return (
-        [sample for sample, place in pairs if place != strata.HOLDOUT],
-        [sample for sample, place in pairs if place == strata.UNIFORM],
-        [sample for sample, place in pairs if place == strata.HOLDOUT],
+        [sample for sample, stratum in pairs if stratum != strata.HOLDOUT],
+        [sample for sample, stratum in pairs if stratum == strata.UNIFORM],
+        [sample for sample, stratum in pairs if stratum == strata.HOLDOUT],
     )
 
 

@@ -1,4 +1,4 @@
-"""The learning loop: take the right to train when it is free, and start a training run when a trigger fires."""
+"""The learning loop: acquire the right to train when it is free, and start a training run when a trigger fires."""
 
 from dataclasses import asdict
 from functools import partial
@@ -100,8 +100,8 @@ class LearningLoop:
         state, policy = self._state(active, last, before), training.trigger(self._settings, failed)
         self._waits = waits(state, policy, time())
         due = training_due(state, policy, time())
-        if due is not None and takes_files:  # else it would be in vain
-            self._train(active, due, before.cut)
+        if due is not None and takes_files:  # otherwise its result could not be stored
+            self._train(active, due, before.watermark)
 
     def _state(self, active: Active, last: Run | None, before: RunInputs) -> LearningState:
         return LearningState(
@@ -114,14 +114,14 @@ class LearningLoop:
             frozen=active.frozen,
         )
 
-    def _train(self, active: Active, due: Due, cut: int) -> None:
+    def _train(self, active: Active, due: Due, watermark: int) -> None:
         """Carry out a run and record how it ended."""
         started = monotonic()
         drawn = self._reader.draw()
         run = self._runs.start(due.trigger, run_inputs(due, active.sequence, drawn.watermark))
         outcome = Outcome(RunResult.FAILED, "an error ended it; see the log")
         try:
-            outcome = self._training.carry_out(active, drawn, cut, run)
+            outcome = self._training.carry_out(active, drawn, watermark, run)
         except BadArtifact as error:
             outcome = Outcome(RunResult.FAILED, str(error))
         except StoreUnavailable as error:

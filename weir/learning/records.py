@@ -1,4 +1,4 @@
-"""What a training run records: what it started from, how it ended, and what its candidate was measured as."""
+"""The records of a training run: its inputs, its outcome, and the metrics of its candidate."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,14 +12,14 @@ from trainer.triggers import Due
 
 @dataclass(frozen=True, slots=True)
 class RunInputs:
-    """What a run started from.
+    """The inputs of a run.
 
-    ``samples``: decided by then; ``cut``: the last position of the buffer that it saw; ``sequence``: the promotion
-    log's last entry, None where the record lacks it.
+    ``samples``: decided by then; ``watermark``: the last position of the buffer that it read; ``sequence``: the
+    promotion log's last entry, None where the record lacks it.
     """
 
     samples: int
-    cut: int
+    watermark: int
     sequence: int | None
 
     @classmethod
@@ -29,12 +29,12 @@ class RunInputs:
         return cls(int(run.inputs["samples"]), int(run.inputs["cut"]), None if sequence is None else int(sequence))
 
 
-NOTHING_LEARNED = RunInputs(samples=0, cut=0, sequence=None)
+NOTHING_LEARNED = RunInputs(samples=0, watermark=0, sequence=None)
 
 
-def run_inputs(due: Due, sequence: int, cut: int) -> dict[str, object]:
-    """Return the record of a run that starts: what its trigger decided by, and what `RunInputs` reads."""
-    return {**due.inputs, "sequence": sequence, "cut": cut}
+def run_inputs(due: Due, sequence: int, watermark: int) -> dict[str, object]:
+    """Return the record of a run that starts: the inputs of its trigger, and the fields of `RunInputs`."""
+    return {**due.inputs, "sequence": sequence, "cut": watermark}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Outcome:
 
 
 def candidate_metrics(candidate: Candidate) -> dict[str, object]:
-    """Return what the registry keeps of a candidate, as JSON: numbers that are not finite become null."""
+    """Return the metrics that the registry stores of a candidate: numbers that are not finite become null."""
     difference = candidate.decision.difference
     return {
         "gate": candidate.decision.reason,

@@ -1,4 +1,4 @@
-"""Whether the artifact store takes files: asked again, now and then, once it refused."""
+"""Whether the artifact store takes files: probed at intervals after it refused some."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -8,21 +8,21 @@ from storage.artifacts import Artifacts
 
 
 class StoreHealth:
-    """Of one store. ``told(available, reason)`` hears of each refusal and of the recovery.
+    """The health of one store. ``on_change(available, reason)`` is called at each refusal and at the recovery.
 
-    A probe writes as much as the next version will need, so there is at most one every ``pause_seconds``. ``clock``
-    gives monotonic seconds.
+    A probe writes as many bytes as the next version needs, so there is at most one every ``pause_seconds``. ``clock``
+    returns monotonic seconds.
     """
 
     def __init__(
         self,
         artifacts: Artifacts,
-        told: Callable[[bool, str], None],
+        on_change: Callable[[bool, str], None],
         pause_seconds: float,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._artifacts = artifacts
-        self._told = told
+        self._on_change = on_change
         self._pause_seconds = pause_seconds
         self._clock = clock
         self._size_bytes = 1
@@ -34,12 +34,12 @@ class StoreHealth:
         self._artifacts.probe(size_bytes)
 
     def refused(self, error: StoreUnavailable) -> None:
-        """Note that the store refused."""
+        """Record that the store refused files."""
         self._next_probe = self._clock() + self._pause_seconds
-        self._told(False, str(error))
+        self._on_change(False, str(error))
 
     def takes_files(self) -> bool:
-        """Whether it does, as far as is known; looks again when the pause after a refusal is over."""
+        """Return whether the store takes files; probe it when the pause after a refusal is over."""
         if self._next_probe is not None and self._clock() >= self._next_probe:
             try:
                 self._artifacts.probe(self._size_bytes)
@@ -47,5 +47,5 @@ class StoreHealth:
                 self.refused(error)
             else:
                 self._next_probe = None
-                self._told(True, "")
+                self._on_change(True, "")
         return self._next_probe is None

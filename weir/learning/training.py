@@ -1,4 +1,4 @@
-"""One training run: draw the buffer, fine-tune, judge, register the candidate, and promote it if the gate agrees."""
+"""One training run: draw the buffer, fine-tune, evaluate, register the candidate, and promote it by the gate."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ ACTOR = "trainer"
 
 @dataclass(frozen=True)
 class Training:
-    """What a training run works with. ``store`` is the health of ``artifacts``; ``stop`` interrupts a run."""
+    """The dependencies of a training run. ``store`` is the health of ``artifacts``; ``stop`` interrupts a run."""
 
     settings: Settings
     registry: Registry
@@ -48,8 +48,8 @@ class Training:
     device: Device
     stop: Event
 
-    def carry_out(self, active: Active, drawn: Draw, cut: int, run: int) -> Outcome:
-        """Train on the drawn buffer, whose rows are fresh after ``cut``. Raises BadArtifact and StoreUnavailable."""
+    def carry_out(self, active: Active, drawn: Draw, watermark: int, run: int) -> Outcome:
+        """Train on the drawn buffer; rows after ``watermark`` are fresh. Raises BadArtifact and StoreUnavailable."""
         holdout, uniform = self.reader.draw((HOLDOUT,)), self.reader.draw((UNIFORM,))
         weights = training_weights(
             drawn.probability,
@@ -65,8 +65,8 @@ class Training:
             parent, base = self._base(active, serving, directory)
             candidate = learn(
                 Start(serving, base),
-                # Weights undo the draw over the whole buffer; fresh is what came after the cut.
-                TrainingRows(drawn.samples, drawn.label, weights.values, drawn.stored > cut),
+                # Weights undo the draw over the whole buffer; rows stored after the watermark are fresh.
+                TrainingRows(drawn.samples, drawn.label, weights.values, drawn.stored > watermark),
                 Held(Labelled(holdout.samples, holdout.label), Labelled(uniform.samples, uniform.label)),
                 training.tuning(self.settings),
                 training.gate(self.settings),

@@ -1,4 +1,4 @@
-"""The buffer as a table to train on elsewhere: one snapshot of it, in constant memory, written whole or not at all."""
+"""Export the buffer as a table to train on: one snapshot, in constant memory, written completely or not at all."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def export(reader: BufferReader, output: Path, holdout: bool, progress: OnProgress) -> int:
-    """Write every sample of the buffer in the order of ids, those of the holdout only on demand; how many they were."""
-    place, done = check_output(output), 0
+    """Write the samples of the buffer in the order of ids, the holdout only on demand; return their number."""
+    path, done = check_output(output), 0
     schema = columns()
-    with reader.snapshot(holdout=holdout) as held, writing(place, schema) as write:
+    with reader.snapshot(holdout=holdout) as held, writing(path, schema) as write:
         if not held.items:
             raise NotFound("the buffer holds no sample to export yet: see 'weir buffer stats'")
         for found in held.batches:
@@ -30,7 +30,7 @@ def export(reader: BufferReader, output: Path, holdout: bool, progress: OnProgre
 
 
 def columns() -> "pa.Schema":
-    """The columns. ``weight`` is 1 / ``probability``, that of being held; ``attributes`` is a JSON object."""
+    """Return the columns. ``weight`` is 1 / ``probability``, of being held; ``attributes`` is a JSON object."""
     import pyarrow as pa
 
     text, number = pa.string(), pa.float64()
@@ -46,7 +46,7 @@ def columns() -> "pa.Schema":
 
 
 def batch(found: Sequence[Explained], schema: "pa.Schema") -> "pa.RecordBatch":
-    """Rows of the table."""
+    """Convert samples to rows of the table."""
     import pyarrow as pa
 
     rows = [_row(each) for each in found]

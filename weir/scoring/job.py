@@ -1,4 +1,4 @@
-"""Score a file: rows in, scores out, in the rows' order. Knows no torch: a wrong file is refused at once."""
+"""Score a file: rows in, scores out, in the rows' order. Does not load torch, so a wrong file is refused at once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ from weir.scoring.writing import writing
 
 
 class Scorer(Protocol):
-    """What scores rows: a model by its name."""
+    """A named model that scores rows."""
 
     name: str
 
     def __call__(self, rows: Rows) -> tuple[Mapping[str, Floats], int]:
-        """Scores [n] by mixture, and how many of the rows had one that is no number, which is 0 now."""
+        """Return scores [n] by mixture, and the number of rows with a non-finite score, which is replaced by 0."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was scored: ``rows`` in all, of which ``non_finite`` had a score that is no number, and got 0."""
+    """The result: ``rows`` in all, of which ``non_finite`` had a non-finite score, replaced by 0."""
 
     model: str
     rows: int
@@ -37,7 +37,7 @@ class Done:
 
 
 def read_mixtures(text: str) -> list[Mixture]:
-    """The estimators, or sums of them, of a list with commas; each becomes a column of its name.
+    """Parse a list of estimators, or sums of them, separated by commas; each becomes a column of its name.
 
     >>> [str(mixture) for mixture in read_mixtures("loss, rho+entropy")]
     ['loss', 'rho+entropy']
@@ -58,13 +58,13 @@ def score_file(
     find: Callable[[], Scorer],
     progress: OnProgress,
 ) -> Done:
-    """Write ``output`` with a row for each of ``file``; see `weir.scoring.rows` for what is refused.
+    """Write ``output`` with a row for each row of ``file``; see `weir.scoring.rows` for what is refused.
 
-    ``find`` loads the model, once the first rows are known to be right.
+    ``find`` loads the model; it is called once the first rows are valid.
     """
     if output.resolve() == file.resolve():
         raise InvalidInput(f"--output is {output}, the file that is read: name another one")
-    place = check_output(output)
+    path = check_output(output)
     needs_label = next((name for mixture in mixtures for name in mixture.columns if name not in LABEL_FREE), None)
     done = non_finite = 0
     with opened(file, layout.delimiter) as source:
@@ -77,7 +77,7 @@ def score_file(
         checked(first, 1, needs_label)
         scorer = find()
         progress(f"scoring {file.name}", 0, 0)
-        with writing(place, [str(mixture) for mixture in mixtures], scorer.name) as write:
+        with writing(path, [str(mixture) for mixture in mixtures], scorer.name) as write:
             for raw in chain([first], raws):
                 rows = checked(raw, done + 1, needs_label)
                 scores, bad = scorer(rows)

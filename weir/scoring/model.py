@@ -1,4 +1,4 @@
-"""The version that scores a file: a folder, one of the registry, or, where there is none, one made for it."""
+"""The version that scores a file: from a directory, from the registry, or, without any, created for it."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from weir.process.scratch import scratch, sweep
 from weir.settings import Settings
 
 FIRST = "first"
-"""How the name begins of a version that is made where there is none."""
+"""The prefix of the names of versions that are created here."""
 _FIRST_NAME = re.compile(rf"{FIRST}-[0-9a-f]{{8}}")
 
 _MADE_WITH = {
@@ -32,26 +32,26 @@ _MADE_WITH = {
 
 
 def find(settings: Settings, wanted: str | None, progress: OnProgress) -> tuple[str, Model]:
-    """The name and model of a folder, of a version's name or of one made here; by default of the one that serves.
+    """Return name and model of ``wanted``: a directory, a version's name, or a first version created here.
 
-    Where nothing serves yet, or no database is known, it is the one that ``weir models init`` would make, kept under
-    ``WEIR_HOME`` for the next time.
+    By default it is the active version. Without one, or without a database, it is the version that
+    ``weir models init`` would create, which is kept under ``WEIR_HOME`` for the next time.
     """
     use_threads(settings.threads)
     sweep()
     with scratch("score") as into:
-        name, folder = _folder(settings, wanted, into, progress)
-        return name, versions.load(folder, choose(settings.device), with_auxiliary=True)
+        name, directory = _version_directory(settings, wanted, into, progress)
+        return name, versions.load(directory, choose(settings.device), with_auxiliary=True)
 
 
-def _folder(settings: Settings, wanted: str | None, into: Path, progress: OnProgress) -> tuple[str, Path]:
+def _version_directory(settings: Settings, wanted: str | None, into: Path, progress: OnProgress) -> tuple[str, Path]:
     if wanted is not None and Path(wanted).expanduser().is_dir():
-        folder = Path(wanted).expanduser()
-        if versions.is_version(folder):
-            return wanted, folder
+        directory = Path(wanted).expanduser()
+        if versions.is_version(directory):
+            return wanted, directory
         return wanted, from_pretrained(wanted, into / "taken", gradient_fallback=settings.gradient_fallback)
     if wanted is not None and _FIRST_NAME.fullmatch(wanted):
-        return wanted, _made(settings, wanted)
+        return wanted, _existing_first(settings, wanted)
     settings = located(settings)
     if settings.database_url:
         with _registry(settings) as registry:
@@ -68,35 +68,35 @@ def _folder(settings: Settings, wanted: str | None, into: Path, progress: OnProg
 
 
 def _first(settings: Settings, progress: OnProgress) -> tuple[str, Path]:
-    """The first version that these settings make: of another model, salt or label rule it is another one."""
-    of_it = complete_journey.NAME + settings.model_dump_json(include=_MADE_WITH)
-    name = f"{FIRST}-{sha256(of_it.encode()).hexdigest()[:8]}"
-    kept = _kept(settings, name)
+    """Return the first version of these settings, created where it is missing; its name has a hash of the settings."""
+    inputs = complete_journey.NAME + settings.model_dump_json(include=_MADE_WITH)
+    name = f"{FIRST}-{sha256(inputs.encode()).hexdigest()[:8]}"
+    kept = _first_directory(settings, name)
     if not versions.is_version(kept):
         kept.parent.mkdir(parents=True, exist_ok=True)
         sweep(kept.parent)
-        with scratch("making", kept.parent) as into:  # in there, so that the version can be renamed into its place
+        with scratch("making", kept.parent) as into:  # on the same file system, so that it can be renamed
             history = partial(dataset_history, settings, complete_journey.NAME, progress)
             made = build_first(settings, history, into, progress)
             try:
-                made.folder.rename(kept)
+                made.directory.rename(kept)
             except OSError:
                 if not versions.is_version(kept):  # else another process was faster
                     raise
     return name, kept
 
 
-def _made(settings: Settings, name: str) -> Path:
-    """Where a version lies that was made here; NotFound for another one."""
-    folder = _kept(settings, name)
-    if not versions.is_version(folder):
+def _existing_first(settings: Settings, name: str) -> Path:
+    """Return the directory of a version that was created here; raise NotFound for another one."""
+    directory = _first_directory(settings, name)
+    if not versions.is_version(directory):
         raise NotFound(
             f"no {name} was made under {settings.home}: leave --model out to make one, or set WEIR_HOME to where it was"
         )
-    return folder
+    return directory
 
 
-def _kept(settings: Settings, name: str) -> Path:
+def _first_directory(settings: Settings, name: str) -> Path:
     return settings.home / "models" / name
 
 

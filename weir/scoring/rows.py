@@ -1,4 +1,4 @@
-"""What a row of a file to be scored must be. What is wrong with one is a line of `InvalidInput`, with its number."""
+"""Validate the rows of a file to be scored. An invalid row raises `InvalidInput` with its number."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Rows:
     labels: list[int | None]
 
     def samples(self) -> list[Sample]:
-        """The rows as a model reads them; a purchase is positive whatever the label rule."""
+        """Return the rows as samples; a purchase is positive for every value of WEIR_POSITIVE_FROM."""
         return [
             Sample(id_, "", "search", query, "", text, 0, 0, 0, actions=int(Action.PURCHASE if label else Action.NONE))
             for id_, query, text, label in zip(self.ids, self.queries, self.texts, self.labels, strict=True)
@@ -42,7 +42,7 @@ def check_columns(names: Sequence[str], needs_label: str | None, layout: Layout,
 
 
 def ours(raws: Iterable[Raw], layout: Layout, file: object) -> Iterator[Raw]:
-    """The columns by our names, and labels as 0 and 1 where the layout says which one is positive."""
+    """Yield the columns by our names, and labels as 0 and 1 where the layout names the positive one."""
     labels: dict[str, None] = {}
     for raw in raws:
         columns = {name: raw[layout.called(name)] for name in COLUMNS if layout.called(name) in raw}
@@ -57,7 +57,7 @@ def ours(raws: Iterable[Raw], layout: Layout, file: object) -> Iterator[Raw]:
 
 
 def checked(raw: Raw, first: int, needs_label: str | None) -> Rows:
-    """The rows of some columns, the first of which is row number ``first``, counted from 1.
+    """Validate rows, the first of which is row number ``first``, counted from 1.
 
     An absent id is the row's number.
 
@@ -78,7 +78,7 @@ def checked(raw: Raw, first: int, needs_label: str | None) -> Rows:
 
 def _text(column: str, value: object, row: int) -> str:
     if value is None and column == "query":
-        return ""  # what was shown without a search
+        return ""  # shown without a search
     if column == "id" and isinstance(value, int):
         value = str(value)
     if not isinstance(value, str):
@@ -88,8 +88,8 @@ def _text(column: str, value: object, row: int) -> str:
     if NUL in value:
         raise InvalidInput(f"row {row}: {column} {HOLDS_NUL}")
     if len(value) > LONGEST[column]:
-        most = LONGEST[column]
-        raise InvalidInput(f"row {row}: {column} has {len(value):,} characters; it may have {most:,}: cut it")
+        limit = LONGEST[column]
+        raise InvalidInput(f"row {row}: {column} has {len(value):,} characters; it may have {limit:,}: cut it")
     return value
 
 

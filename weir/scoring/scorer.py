@@ -1,4 +1,4 @@
-"""Scores of rows by several mixtures, from one pass a batch."""
+"""Score rows by several mixtures, from one forward pass for each batch."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from weir.scoring.rows import Rows
 
 
 class ModelScorer:
-    """A model that scores rows by mixtures; refuses those for which it remembers too little."""
+    """A model that scores rows by mixtures; refuses those whose estimator state or means it lacks."""
 
     def __init__(
         self, name: str, model: Model, mixtures: Sequence[Mixture], micro_batch: int, autocast: bool = False
@@ -30,7 +30,7 @@ class ModelScorer:
         self._check()
 
     def __call__(self, rows: Rows) -> tuple[dict[str, Floats], int]:
-        """Scores [n] by mixture, and how many of the rows had one that is no number, which is 0 now."""
+        """Return scores [n] by mixture, and the number of rows with a non-finite score, which is replaced by 0."""
         encoded = self._model.tokens.encode(rows.samples())
         labels = np.array([label or 0 for label in rows.labels], np.int64)
         seen, bad = run(self._model, encoded, labels, self._estimators, self._micro_batch, self._autocast).repaired()

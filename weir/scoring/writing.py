@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Take = Callable[[Sequence[str], "Mapping[str, NDArray[np.float64]]"], None]
-"""Takes the next rows: their ids, and their scores [n] by column."""
+"""Writes the next rows: their ids, and their scores [n] by column."""
 
 
 @contextmanager
 def writing(output: Path, columns: Sequence[str], model: str) -> Iterator[Take]:
-    """Write scores to ``output``, whole or not at all, in the format that its name ends in."""
+    """Write scores to ``output``, completely or not at all, in the format of its suffix."""
     import pyarrow as pa
 
     schema = pa.schema([("id", pa.string()), *((name, pa.float64()) for name in columns), ("model", pa.string())])

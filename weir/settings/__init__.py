@@ -1,4 +1,4 @@
-"""Every ``WEIR_*`` setting: its default, its bound, its meaning. Read once, here; handed on as plain values.
+"""Every ``WEIR_*`` setting: its default, its bound, its meaning. Read once, here; passed on as simple values.
 
 A value comes from the environment, else from the file ``.env`` of the working directory, else it is the default. An
 empty variable counts as not set. All problems are reported in one line, before anything starts.

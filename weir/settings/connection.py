@@ -1,4 +1,4 @@
-"""The Kafka of the settings, as the one value that every client is made from."""
+"""The Kafka connection of the settings: the one value that every client is created from."""
 
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def kafka_connection(settings: "Settings") -> "KafkaConnection":
-    """Address and credentials; raises InvalidInput when the password's file cannot be read."""
+    """Return address and credentials; raise InvalidInput when the password's file cannot be read."""
     from stream.connection import KafkaConnection, TokenSource
 
     tokens = None

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from importance.errors import InvalidInput
 from weir.process.masking import masked_url
-from weir.settings.bounds import bound
+from weir.settings.requirement import requirement
 from weir.settings.sections.base import ENV_FILE, PREFIX, variable
 from weir.settings.settings import Settings
 
@@ -22,7 +22,7 @@ VARIABLES = frozenset(variable(name) for name in Settings.model_fields)
 
 
 def read() -> Settings:
-    """The settings of this process; ``InvalidInput`` with one line that names all that is wrong."""
+    """Return the settings of this process; raise ``InvalidInput`` with one line that names all problems."""
     given = _given()
     problems = [_unknown(name) for name in sorted(given) if name not in VARIABLES]
     settings = None
@@ -46,7 +46,7 @@ class SettingSource:
 
 
 def sources(settings: Settings) -> list[SettingSource]:
-    """Every setting, its value, where it came from and what it means, section by section."""
+    """Return every setting with its value, source and meaning, section by section."""
     given = _given()
     return [
         SettingSource(
@@ -60,7 +60,7 @@ def sources(settings: Settings) -> list[SettingSource]:
 
 
 def shown(name: str, value: object) -> str:
-    """A field's value as text that may be printed: secrets and passwords inside a URL are ``***``."""
+    """Return a field's value as text that may be printed: secrets and passwords inside a URL are ``***``."""
     if value is None:
         return ""
     match _secrecy(name):
@@ -74,7 +74,7 @@ def shown(name: str, value: object) -> str:
 
 
 def secrets(settings: Settings) -> list[str]:
-    """The secret values themselves, for what has to keep them out of logs; an untouched default is none."""
+    """Return the secret values, to mask them in logs; a default value is not secret."""
     found = []
     for name, field in Settings.model_fields.items():
         value = str(getattr(settings, name))
@@ -82,7 +82,7 @@ def secrets(settings: Settings) -> list[str]:
             found.append(value)
         elif _secrecy(name) == "password" and (password := urlsplit(value).password):
             found += [password, unquote(password)]
-    with suppress(InvalidInput):  # a file that cannot be read holds nothing to hide; whoever needs it will say so
+    with suppress(InvalidInput):  # an unreadable file holds no secret; its user raises the error
         found += filter(None, [settings.kafka_login_password])
     return found
 
@@ -93,7 +93,7 @@ def _secrecy(name: str) -> str | None:
 
 
 def _given() -> dict[str, Source]:
-    """Which ``WEIR_*`` variables are set and not empty, and where; the environment goes before the file."""
+    """Return the ``WEIR_*`` variables that are set and not empty, with their source; the environment overrides."""
     found: dict[str, Source] = {}
     for name, value in dotenv_values(ENV_FILE).items():
         if name.upper().startswith(PREFIX) and value:
@@ -111,12 +111,12 @@ def _unknown(name: str) -> str:
 
 
 def _problem(detail: ErrorDetails) -> str:
-    """One error of pydantic as a sentence: what, the value, the bound, the remedy."""
-    if not detail["loc"]:  # from the validator of settings that are wrong together
+    """Return one error of pydantic as a sentence: what, the value, the bound, the remedy."""
+    if not detail["loc"]:  # from the validator of settings that conflict
         return str(detail["msg"]).removeprefix("Value error, ")
     name = str(detail["loc"][0])
-    if detail["type"] == "value_error":  # from a validator of one setting: its own words say all
+    if detail["type"] == "value_error":  # from a validator of one setting: its message is complete
         return f"{variable(name)}: {str(detail['msg']).removeprefix('Value error, ')}"
     value = "***" if _secrecy(name) else repr(detail["input"])
-    must = f"it must be {found}" if (found := bound(detail)) else "expected"
+    must = f"it must be {found}" if (found := requirement(detail)) else "expected"
     return f"{variable(name)} is {value}; {must}: {Settings.model_fields[name].description}"

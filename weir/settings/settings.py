@@ -13,6 +13,6 @@ from weir.settings.sections.process import Process
 from weir.settings.sections.training import Training
 
 
-# The last base comes first: in this order, from the bottom up, the fields are shown and the defaults computed.
+# Fields are shown, and defaults computed, from the last base class to the first.
 class Settings(Process, Gate, Training, Model, Importance, Buffer, Join, Kafka, Monitoring, Api, Addresses):
-    """All settings. Frozen; nothing outside ``weir`` sees this object."""
+    """All settings. Frozen; not used outside ``weir``."""

@@ -1,4 +1,4 @@
-"""Topics by the settings: their names, and what they should be. Loads Kafka's client when called."""
+"""Topics by the settings: their names and their planned configuration. Loads Kafka's client when called."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measured:
-    """The topic of interactions as the broker tells it: its id, and partition → the offset up to which it can be read.
+    """The topic of interactions by the broker: its id, and by partition the offset where its readable part ends.
 
-    ``trouble``: why it could not be asked; then nothing is known.
+    ``trouble``: why the broker could not be queried; then nothing else is known.
     """
 
     id: UUID | None = None
@@ -26,7 +26,7 @@ class Measured:
 
 
 def measured(settings: "Settings") -> Measured:
-    """Ask the broker of the settings."""
+    """Query the broker of the settings."""
     from stream.topics import end_offsets, topic_id
 
     if not settings.kafka_bootstrap:
@@ -40,7 +40,7 @@ def measured(settings: "Settings") -> Measured:
 
 
 def named_topics(settings: "Settings") -> "Topics":
-    """The names of the topics by the settings."""
+    """Return the names of the topics by the settings."""
     from stream.topics import Topics
 
     return Topics(
@@ -52,7 +52,7 @@ def named_topics(settings: "Settings") -> "Topics":
 
 
 def planned_topics(settings: "Settings") -> "tuple[TopicPlan, ...]":
-    """What the topics should be by the settings."""
+    """Return the planned configuration of the topics by the settings."""
     from stream.topics import planned
 
     return planned(named_topics(settings), settings.partitions, settings.replication)

@@ -1,4 +1,4 @@
-"""Settings turned into what learning takes. Apart from `values`, because it loads torch."""
+"""Convert settings into the policies of training. Separate from `values`, because it loads torch."""
 
 from trainer.finetune import FineTuning, Optimisation
 from trainer.gate import GatePolicy
@@ -8,7 +8,7 @@ from weir.settings.values import train_after_samples
 
 
 def tuning(settings: Settings) -> FineTuning:
-    """How a fine-tune goes."""
+    """Return the parameters of a fine-tune."""
     return FineTuning(
         steps=settings.train_steps,
         fresh_share=settings.train_fresh_share,
@@ -17,12 +17,12 @@ def tuning(settings: Settings) -> FineTuning:
 
 
 def gate(settings: Settings) -> GatePolicy:
-    """When a candidate may serve."""
+    """Return when a candidate may be promoted."""
     return GatePolicy(settings.gate_margin, settings.gate_alpha, settings.gate_least_samples)
 
 
 def trigger(settings: Settings, after_failure: bool = False) -> TriggerPolicy:
-    """When a fine-tune begins. After one that failed there is a pause, as before any other retry."""
+    """Return when a fine-tune starts; after a failed one it waits as long as before any other retry."""
     return TriggerPolicy(
         after_samples=train_after_samples(settings),
         after_seconds=settings.train_after_seconds,

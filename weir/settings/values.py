@@ -1,4 +1,4 @@
-"""Settings turned into the plain values that each room takes. Pure; the one place that knows both sides."""
+"""Convert settings into the values that each package takes. Pure; only this module depends on both sides."""
 
 from importance import strata as importance_strata
 from importance.attribution import Policy as JoinPolicy
@@ -12,12 +12,12 @@ from importance.selection import TOP_FRACTION
 from importance.strata import StrataPolicy
 from weir.settings import Settings
 
-# 2000-01-01: the landmark of forward decay. Any constant does; it must never change under a buffer in use.
+# 2000-01-01: the landmark of forward decay. Any constant works; it must never change under a buffer in use.
 LANDMARK_MS = 946_684_800_000
 
 
 def join(settings: Settings) -> JoinPolicy:
-    """How events are read, and how long impressions, actions and ids wait."""
+    """Return how events are read, and how long impressions, actions and ids are kept."""
     return JoinPolicy(
         window_ms=round(settings.attribution_window_seconds * 1000),
         deduplication_ms=round(settings.deduplication_seconds * 1000),
@@ -30,7 +30,7 @@ def join(settings: Settings) -> JoinPolicy:
 
 
 def strata(settings: Settings) -> StrataPolicy:
-    """How the stream and the buffer's places are divided."""
+    """Return how the stream and the buffer's capacity are divided into strata."""
     return StrataPolicy(
         salt=settings.salt,
         holdout_ratio=settings.holdout_share,
@@ -46,27 +46,27 @@ def strata(settings: Settings) -> StrataPolicy:
 
 
 def segments(settings: Settings) -> Segments | None:
-    """Values of an attribute that are told apart; None where none are."""
+    """Return the segments of an attribute; None without segments."""
     return parse_segments(settings.segment_attribute, settings.segment_shares)
 
 
 def positive_from(settings: Settings) -> Outcome:
-    """The weakest outcome that makes a label 1."""
+    """Return the weakest outcome that makes a label 1."""
     return Outcome(settings.positive_from)
 
 
 def mixture(settings: Settings) -> Mixture:
-    """What a sample is worth."""
+    """Return the estimators that compute importance."""
     return parse(settings.estimator, guarded=settings.noise_guard == "holdout")
 
 
 def half_life_seconds(settings: Settings) -> float | None:
-    """None means no decay."""
+    """Return the half-life; None means no decay."""
     return settings.half_life_seconds or None
 
 
 def admission(settings: Settings) -> AdmissionPolicy:
-    """What makes a key besides event and version."""
+    """Return the parameters that turn a score into a key."""
     return AdmissionPolicy(
         strata=strata(settings),
         salt=settings.salt,
@@ -79,25 +79,25 @@ def admission(settings: Settings) -> AdmissionPolicy:
 
 
 def scoring_configs(settings: Settings) -> dict[str, str]:
-    """What the keys of each stratum are made with."""
-    worth, policy = str(mixture(settings)), admission(settings)
+    """Return the scoring configuration of each stratum: two keys are comparable only if theirs are equal."""
+    config, policy = str(mixture(settings)), admission(settings)
     if settings.selection == TOP_FRACTION:
-        worth += f", top {settings.top_fraction:.12g}"
-    return {name: policy.scoring_config(name, worth) for name in policy.strata.names}
+        config += f", top {settings.top_fraction:.12g}"
+    return {name: policy.scoring_config(name, config) for name in policy.strata.names}
 
 
 def capacities(settings: Settings) -> dict[str, int]:
-    """Places of each stratum."""
+    """Return the capacity of each stratum."""
     return strata(settings).capacities(settings.buffer_capacity)
 
 
 def subject_capacities(settings: Settings) -> dict[str, int]:
-    """Rows of each stratum that one subject may hold."""
+    """Return the number of rows of each stratum that one subject may hold."""
     return importance_strata.subject_capacities(capacities(settings), settings.subject_share)
 
 
 def train_after_samples(settings: Settings) -> int:
-    """The amount trigger: a larger base model takes longer to train, and so trains less often."""
+    """Return the new samples that start a fine-tune: a larger base model takes longer, so it trains less often."""
     if settings.train_after_samples is not None:
         return settings.train_after_samples
     return 1_500 if settings.model == "builtin" else 5_000

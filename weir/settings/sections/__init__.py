@@ -1,1 +1,1 @@
-"""The settings by section: fields, bounds and meanings, and which values are wrong together."""
+"""The settings by section: fields, bounds and meanings, and which values conflict."""

@@ -47,7 +47,7 @@ class Api(Section):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address reaches this machine only.
+    """Return whether a host name or address reaches this machine only.
 
     >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "db.example")]
     [True, True, True, False, False]

@@ -1,4 +1,4 @@
-"""Shared by the sections: kinds of values, the variable of a field, and the check of values that are wrong together."""
+"""Shared by the sections: types of values, the variable of a field, and the check of conflicting values."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +35,7 @@ class Section(BaseSettings):
     )
 
     def _disagreements(self) -> Iterator[str]:
-        """Yield what no single bound can express: values that are wrong together. Extended by each section."""
+        """Yield conflicts between fields, which no single bound expresses. Extended by each section."""
         yield from ()
 
     @model_validator(mode="after")
@@ -46,7 +46,7 @@ class Section(BaseSettings):
 
 
 def variable(field: str) -> str:
-    """The environment variable of a field.
+    """Return the environment variable of a field.
 
     >>> variable("buffer_capacity")
     'WEIR_BUFFER_CAPACITY'

@@ -10,7 +10,7 @@ from importance.errors import InvalidInput
 from importance.segments import parse as parse_segments
 from weir.settings.sections.base import Section, Share
 
-MIN_SAMPLES = 200  # what training and gate ask for where the buffer has capacity enough
+MIN_SAMPLES = 200  # required by training and gate where the buffer's capacity allows it
 
 
 class Buffer(Section):
@@ -61,7 +61,7 @@ class Buffer(Section):
 
     @property
     def negative_capacity_share(self) -> float:
-        """What the other strata leave of the capacity."""
+        """Return the share of the capacity that the other strata leave."""
         taken = self.holdout_capacity_share + self.uniform_capacity_share + self.positive_capacity_share
         segments = parse_segments(self.segment_attribute, self.segment_shares)
         taken += sum(segments.reserved.values()) if segments else 0.0
@@ -82,10 +82,10 @@ class Buffer(Section):
 
 
 def holdout_capacity(buffer_capacity: int, holdout_capacity_share: float) -> int:
-    """Samples that the stratum holdout may hold, rounded down."""
+    """Return the number of samples that the stratum holdout may hold, rounded down."""
     return int(round(buffer_capacity * holdout_capacity_share, 6))  # 100 * 0.29 is not quite 29
 
 
 def trainable_capacity(buffer_capacity: int, holdout_capacity_share: float) -> int:
-    """Samples that all other strata may hold."""
+    """Return the number of samples that all other strata may hold."""
     return buffer_capacity - holdout_capacity(buffer_capacity, holdout_capacity_share)

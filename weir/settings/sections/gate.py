@@ -9,7 +9,7 @@ from weir.settings.sections.buffer import MIN_SAMPLES, Buffer, holdout_capacity
 
 
 class Gate(Buffer):
-    """The gate's test; extends the buffer, whose holdout bounds what the test may ask for."""
+    """The gate's test; extends the buffer, whose holdout bounds the samples that the test may require."""
 
     gate_margin: float = Field(
         default=0.01, ge=0, le=0.5, description="AUC that a candidate may at most be worse than the serving model"

@@ -105,9 +105,9 @@ class Kafka(Addresses):
         description="where messages of another form keep an event's fields, e.g. id=event_id, subject=user.id",
     )
 
-    @cached_property  # a file that is away for a moment, or replaced, must not end what runs
+    @cached_property  # a file that is removed or replaced later must not end a running process
     def kafka_login_password(self) -> str:
-        """The password itself or what its file holds, less the line's end; InvalidInput when that cannot be read."""
+        """Return the password, or the content of its file without the line end; raise InvalidInput if unreadable."""
         file = self.kafka_password_file
         if file is None:
             return self.kafka_password
@@ -123,7 +123,7 @@ class Kafka(Addresses):
 
 
 def _topic_names(kafka: Kafka) -> Iterator[str]:
-    """Names that Kafka refuses, or takes for one: it tells ``.`` from ``_`` in no metric."""
+    """Yield names that Kafka refuses or confuses: its metrics do not distinguish ``.`` from ``_``."""
     seen: dict[str, str] = {}
     for field in ("topic_interactions", "topic_dead", "topic_importance", "topic_models"):
         name = str(getattr(kafka, field))
@@ -135,7 +135,7 @@ def _topic_names(kafka: Kafka) -> Iterator[str]:
 
 
 def _access(kafka: Kafka) -> Iterator[str]:
-    """Credentials that are incomplete, that nothing would use, or that cannot be read."""
+    """Yield credentials that are incomplete, unused or unreadable."""
     protocol, mechanism = kafka.kafka_security_protocol, kafka.kafka_sasl_mechanism
     if protocol != "PLAINTEXT" and not kafka.kafka_bootstrap:
         yield f"WEIR_KAFKA_SECURITY_PROTOCOL is {protocol}, but WEIR_KAFKA_BOOTSTRAP is not set: set it, or unset both"
@@ -172,7 +172,7 @@ def _login(kafka: Kafka) -> Iterator[str]:
 
 
 def _unused(kafka: Kafka, names: str, needed: str) -> Iterator[str]:
-    """Credentials given to a protocol that would not use them: more likely a forgotten switch than a wish."""
+    """Yield credentials that the protocol does not use: most likely another setting was forgotten."""
     for name in names.split():
         if getattr(kafka, f"kafka_{name}"):
             yield f"{variable(f'kafka_{name}')} is set, and nothing uses it: it belongs to {needed}"

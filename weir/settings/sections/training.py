@@ -10,7 +10,7 @@ from weir.settings.sections.buffer import MIN_SAMPLES, Buffer, trainable_capacit
 
 
 class Training(Buffer):
-    """Triggers and optimization; extends the buffer, whose capacity bounds what training may ask for."""
+    """Triggers and optimization; extends the buffer, whose capacity bounds the samples that training may require."""
 
     train_after_samples: Count | None = Field(
         default=None, description="new samples that start a fine-tune; empty: by the base model"

@@ -17,9 +17,9 @@ def run(inputs: dict[str, object]) -> Run:
 
 
 def test_inputs_are_read_as_they_were_recorded() -> None:
-    recorded = run_inputs(Due("amount", {"samples": 150, "fresh": 30}), sequence=4, cut=140)
+    recorded = run_inputs(Due("amount", {"samples": 150, "fresh": 30}), sequence=4, watermark=140)
     assert recorded == {"samples": 150, "fresh": 30, "sequence": 4, "cut": 140}
-    assert RunInputs.of(run(recorded)) == RunInputs(samples=150, cut=140, sequence=4)
+    assert RunInputs.of(run(recorded)) == RunInputs(samples=150, watermark=140, sequence=4)
 
 
 def test_a_record_without_a_sequence_belongs_to_no_entry_of_the_log() -> None:

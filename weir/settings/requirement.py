@@ -1,4 +1,4 @@
-"""What pydantic found wrong with one value, in the words of an error line: what the value must be."""
+"""What a value must be, by an error of pydantic, as the text of an error line."""
 
 from pydantic_core import ErrorDetails
 
@@ -18,10 +18,10 @@ _BOUNDS = {
 }
 
 
-def bound(detail: ErrorDetails) -> str | None:
-    """What the value must be; None where only pydantic has words for it.
+def requirement(detail: ErrorDetails) -> str | None:
+    """Return what the value must be; None for an error that this text does not cover.
 
-    >>> bound({"type": "greater_than_equal", "loc": (), "msg": "", "input": 0, "ctx": {"ge": 1}})
+    >>> requirement({"type": "greater_than_equal", "loc": (), "msg": "", "input": 0, "ctx": {"ge": 1}})
     'at least 1'
     """
     words = _BOUNDS.get(detail["type"])
