@@ -19,8 +19,8 @@ from stream.publishing import Importance
 from stream.topics import Topics
 from tests.unit.monitoring.test_metrics import defined
 from weir import settings
-from weir.api import routes, status, stream
 from weir.api.limits import Limits
+from weir.api.routes import create_router
 from weir.cli import create_app
 
 PUBLIC = Path(__file__).with_name("public_names.txt")
@@ -48,11 +48,11 @@ def events() -> Iterator[str]:
 def found() -> set[str]:
     """The names that there are now."""
     context = MagicMock(limits=Limits())  # a route asks for the rest only when it is called
-    routers = [module.create_router(context) for module in (routes, status, stream)]
+    routes = create_router(context).routes
     return {
         *(f"setting {name}" for name in settings.VARIABLES),
         *commands(get_command(create_app())),
-        *(f"route {method} {route.path}" for router in routers for route in router.routes for method in route.methods),
+        *(f"route {method} {route.path}" for route in routes for method in route.methods),
         *(f"metric {metric}" for metric in defined()),
         *events(),
         *(f"reason {reason}" for reason in REASONS),

@@ -1,6 +1,7 @@
 """The HTTP interface of the role api.
 
-Read ``app`` (the factory), ``routes`` (what is served), ``shapes`` (what goes in and out), ``problems`` (how it says
-no), ``limits`` and ``guard`` (who may ask, and how much), ``outline`` (large bodies, parsed within bounds),
-``measuring`` (what is counted), ``server`` and ``protocol`` (the socket).
+Read ``app`` (the factory), ``routes`` (what is served, an area a file, with its requests and answers), ``shapes``
+(types that areas share), ``problems`` (errors as problem details), ``limits`` and ``guard`` (which requests are taken,
+and how many), ``outline`` (large bodies, parsed within bounds), ``measuring`` (what is counted), ``shared_state``
+(metrics of what all roles share), ``server`` and ``protocol`` (the socket).
 """

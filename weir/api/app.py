@@ -4,11 +4,12 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from weir.api import guard, measuring, problems, routes, status, stream
+from weir.api import guard, measuring, problems
 from weir.api.context import ApiContext
 from weir.api.limits import Allowance
+from weir.api.routes import create_router
 
-DESCRIPTION = """Importance of interactions, rankings by the model that serves, and the operator's hand on both.
+DESCRIPTION = """Importance of interactions, rankings by the active model version, and the operator's control of both.
 
 Every error is a problem detail of RFC 9457. There are no tokens yet: only programs on this machine are served."""
 
@@ -22,9 +23,7 @@ def create_api(context: ApiContext) -> FastAPI:
         redoc_url=None,
         responses={"default": problems.DOCUMENTED},
     )
-    app.include_router(routes.create_router(context))
-    app.include_router(status.create_router(context))
-    app.include_router(stream.create_router(context))
+    app.include_router(create_router(context))
     problems.install(app)
     app.add_middleware(guard.BoundedBody, limits=context.limits, held=Allowance(context.limits.bodies_bytes))
     app.add_middleware(guard.LoopbackOnly, origins=context.limits.origins)

@@ -14,6 +14,8 @@ from weir.status.service import Status
 from weir.status.snapshot import Snapshot
 from weir.status.stream_estimates import Estimates
 
+ACTOR = "http"  # of every change: there are no tokens yet, so a client has no name
+
 Score = Callable[[Sequence[Sample], Sequence[str]], tuple[str, Mapping[str, Sequence[float]]]]
 """(samples, names of estimators) → (version, each estimator's scores of all samples)."""
 
@@ -26,7 +28,7 @@ class ApiContext:
     """Everything a route needs.
 
     ``not_ready`` returns the reasons why requests cannot be served now, ``degraded`` what the rest of the service
-    lacks. ``page`` returns the text of /metrics and its content type. ``closing`` ends endless responses.
+    lacks. ``render_metrics`` returns the text of /metrics and its content type. ``closing`` ends endless responses.
     """
 
     registry: Registry
@@ -39,7 +41,7 @@ class ApiContext:
     not_ready: Callable[[], Sequence[str]]
     degraded: Callable[[], Sequence[str]]
     status: Callable[[], Status]
-    page: Callable[[], tuple[bytes, str]]
+    render_metrics: Callable[[], tuple[bytes, str]]
     metrics: HttpMetrics
     limits: Limits = field(default_factory=Limits)
     closing: Event = field(default_factory=Event)

@@ -21,9 +21,9 @@ from stream.reports import KAFKA, STORAGE
 from stream.topics import topic_id
 from weir.api.app import create_api
 from weir.api.context import ApiContext
-from weir.api.figures import shared_state
 from weir.api.limits import Limits, Recent
 from weir.api.server import ApiServer, serve
+from weir.api.shared_state import shared_state
 from weir.demo.addresses import remedy
 from weir.operations import Operations
 from weir.process import logs
@@ -156,7 +156,7 @@ def _context(settings: Settings, resources: _Resources) -> ApiContext:
         not_ready=resources.reporting.reasons,
         degraded=lambda: resources.other_roles.degraded,
         status=lambda: service.take(engine, offsets(), remedy(settings)),
-        page=resources.render_metrics,
+        render_metrics=resources.render_metrics,
         metrics=resources.http_metrics,
         limits=_limits(settings),
     )

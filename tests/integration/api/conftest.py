@@ -33,9 +33,9 @@ from storage.quality import Quality
 from storage.registry import Entry, Registry
 from weir.api.app import create_api
 from weir.api.context import ApiContext
-from weir.api.figures import shared_state
 from weir.api.limits import Limits
 from weir.api.server import serve
+from weir.api.shared_state import shared_state
 from weir.demo.addresses import start_it
 from weir.operations import Operations
 from weir.settings import Settings
@@ -74,7 +74,7 @@ class World:
             not_ready=lambda: self.reasons,
             degraded=lambda: self.degraded,
             status=self.status,
-            page=partial(page, registry),
+            render_metrics=partial(page, registry),
             metrics=HttpMetrics(registry),
             limits=limits,
         )

@@ -14,8 +14,8 @@ import pytest
 
 from importance.sample import Sample
 from weir.api.limits import MAX_BODY_BYTES, Limits
-from weir.api.shapes import MAX_ITEMS
-from weir.api.status import MAX_ASKING
+from weir.api.routes.scoring import MAX_ITEMS
+from weir.api.routes.status import MAX_ASKING
 from weir.status.service import Status
 
 from .conftest import World

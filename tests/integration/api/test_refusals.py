@@ -9,8 +9,8 @@ import pytest
 
 from importance.errors import InvalidInput, Unavailable
 from weir.api.limits import MAX_BODY_BYTES
+from weir.api.routes.scoring import MAX_ITEMS
 from weir.api.server import serve
-from weir.api.shapes import MAX_ITEMS
 
 from .conftest import World
 
@@ -204,7 +204,7 @@ def test_a_database_that_is_away_is_a_503_with_a_time_to_try_again_and_it_comes_
 def test_more_listeners_than_the_bound_are_refused_until_one_leaves(unchanged: World) -> None:
     from contextlib import ExitStack
 
-    from weir.api.stream import MAX_LISTENERS
+    from weir.api.routes.stream import MAX_LISTENERS
 
     with ExitStack() as listening:
         for _ in range(MAX_LISTENERS):

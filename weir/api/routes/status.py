@@ -1,4 +1,4 @@
-"""``GET /v1/status``: whether everything is alive, as `weir.status.service` tells it."""
+"""``GET /v1/status``: whether everything is alive, as `weir.status.service` reports it."""
 
 from fastapi import APIRouter, HTTPException, status
 
@@ -6,12 +6,11 @@ from weir.api.context import ApiContext
 from weir.api.limits import Allowance
 from weir.status.service import Status
 
-MAX_ASKING = 8  # at once: each may wait for Kafka, in a thread that scoring wants
+MAX_ASKING = 8  # at once: each may wait for Kafka, in a thread that scoring needs
 
 
-def create_router(context: ApiContext) -> APIRouter:
-    """The route of the status."""
-    router = APIRouter()
+def add(router: APIRouter, context: ApiContext) -> None:
+    """Add the status."""
     asking = Allowance(MAX_ASKING)
 
     @router.get("/v1/status", tags=["live"])
@@ -24,5 +23,3 @@ def create_router(context: ApiContext) -> APIRouter:
             return context.status()
         finally:
             asking.give_back()
-
-    return router

@@ -21,17 +21,14 @@ LOOK_SECONDS = 1.0
 COMMENT_SECONDS = 15.0  # at least something is sent so often, or proxies in between close the connection
 
 
-def create_router(context: ApiContext) -> APIRouter:
-    """The route of the live state."""
-    router = APIRouter()
+def add(router: APIRouter, context: ApiContext) -> None:
+    """Add the stream of the live state."""
     listeners = Allowance(MAX_LISTENERS)
 
     @router.get("/v1/stream", tags=["live"], response_class=StreamingResponse)
     async def stream() -> StreamingResponse:
         """The live state as server-sent events: ``state`` with the figures, ``unavailable`` with the reason."""
         return _Live(context, listeners)
-
-    return router
 
 
 class _Live(StreamingResponse):

@@ -1,4 +1,4 @@
-"""The figures that all roles share, as the api exports them: read from Postgres at each scrape."""
+"""The metrics of what all roles share, exported by the api: read from Postgres at each scrape."""
 
 from collections.abc import Callable, Mapping
 
@@ -16,9 +16,9 @@ from weir.status.snapshot import SHOWN_NAMES
 def shared_state(
     registry: Registry, reader: BufferReader, counts: Quality, served: Callable[[], str | None] | None = None
 ) -> SharedState | None:
-    """The shared figures of now; None while Postgres is away.
+    """Read the shared state; None while Postgres is unavailable.
 
-    ``served`` gives the version that the replica really serves, by default the active one.
+    ``served`` returns the version that this replica has loaded, by default the active one.
     """
     try:
         stats, active, move, recent = reader.stats(), registry.active(), registry.last_entry(MOVES), counts.recent()
@@ -38,7 +38,7 @@ def shared_state(
 
 
 def model_quality(counts: Mapping[Series, Counts]) -> dict[tuple[str, str, str, str], float]:
-    """Metric, predictor, version and slice → value, over recent samples; NaN where a class is missing."""
+    """Map metric, predictor, version and slice to the value over recent samples; NaN where a class is missing."""
     return {
         (name, SHOWN_NAMES[series.predictor], _version(series), series.slice): metric(array)
         for series, array in counts.items()
@@ -47,7 +47,7 @@ def model_quality(counts: Mapping[Series, Counts]) -> dict[tuple[str, str, str, 
 
 
 def predictor_quality(counts: Mapping[Series, Counts]) -> dict[tuple[str, str, str], float]:
-    """Metric, predictor and slice → value over the same recent samples, the versions that served added up."""
+    """Map metric, predictor and slice to the value over the same recent samples, summed over versions."""
     sums: dict[tuple[str, str], Counts] = {}
     for series, array in counts.items():
         key = SHOWN_NAMES[series.predictor], series.slice

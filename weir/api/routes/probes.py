@@ -1,0 +1,46 @@
+"""``/healthz``, ``/readyz`` and ``/metrics``: what an orchestrator and Prometheus ask."""
+
+from typing import Literal
+
+from fastapi import APIRouter, Response, status
+from pydantic import BaseModel
+
+from weir.api.context import ApiContext
+
+
+class Health(BaseModel):
+    """The process is alive."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Readiness(BaseModel):
+    """Whether the role can work, and why not. ``degraded``: what the rest of the service lacks; it stays ready."""
+
+    ready: bool
+    reasons: list[str]
+    degraded: list[str] = []
+
+
+def add(router: APIRouter, context: ApiContext) -> None:
+    """Add the probes."""
+
+    # Health and readiness wait for nothing, so they need no thread: all of them may be taken.
+    @router.get("/healthz", tags=["probes"])
+    async def healthz() -> Health:
+        """200 while the process is alive."""
+        return Health()
+
+    @router.get("/readyz", tags=["probes"], responses={503: {"model": Readiness, "description": "Not ready"}})
+    async def readyz(response: Response) -> Readiness:
+        """200 when requests can be served, else 503 with the reasons; ``degraded`` names other roles that are gone."""
+        reasons = list(context.not_ready())
+        if reasons:
+            response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+        return Readiness(ready=not reasons, reasons=reasons, degraded=list(context.degraded()))
+
+    @router.get("/metrics", tags=["probes"], response_class=Response)
+    def metrics() -> Response:
+        """All metrics in Prometheus' text format."""
+        body, content_type = context.render_metrics()
+        return Response(body, headers={"Content-Type": content_type})

@@ -1,0 +1,45 @@
+"""``/v1/training``: freeze, unfreeze, and request a run."""
+
+from typing import Literal
+
+from fastapi import APIRouter, status
+from pydantic import BaseModel
+
+from weir.api.context import ACTOR, ApiContext
+from weir.api.shapes import NO_REASON, OptionalReason
+
+
+class Frozen(BaseModel):
+    """Whether training is frozen now."""
+
+    frozen: bool
+
+
+class TrainingRun(BaseModel):
+    """``coalesced``: joined with a run that was requested already, or is under way. ``note``: no trainer runs."""
+
+    state: Literal["accepted", "coalesced"]
+    note: str | None = None
+
+
+def add(router: APIRouter, context: ApiContext) -> None:
+    """Add the routes of the operator's control of training."""
+
+    @router.post("/v1/training/freeze", tags=["training"])
+    def freeze(request: OptionalReason = NO_REASON) -> Frozen:
+        """Stop training: nothing is promoted automatically any more."""
+        context.operations.freeze(actor=ACTOR, reason=request.reason)
+        return Frozen(frozen=True)
+
+    @router.post("/v1/training/unfreeze", tags=["training"])
+    def unfreeze(request: OptionalReason = NO_REASON) -> Frozen:
+        """Resume training."""
+        context.operations.unfreeze(actor=ACTOR, reason=request.reason)
+        return Frozen(frozen=False)
+
+    @router.post("/v1/training/run", tags=["training"], status_code=status.HTTP_202_ACCEPTED)
+    def run(request: OptionalReason = NO_REASON) -> TrainingRun:
+        """Request a fine-tune now; 409 while training is frozen."""
+        is_new = context.operations.train_now(actor=ACTOR, reason=request.reason)
+        note = next((line for line in context.degraded() if line.startswith("no trainer")), None)
+        return TrainingRun(state="accepted" if is_new else "coalesced", note=note)
