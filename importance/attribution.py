@@ -152,6 +152,13 @@ class Join:
             self._move(event_time_ms, decisions)
         return self._conclude(decisions)
 
+    def committed(self) -> None:
+        """Forget what only a reader needs that starts before :attr:`progress`, which is stored now.
+
+        Until then such a reader may come: a part of what was decided (:meth:`Decisions.parts`) keeps the old start.
+        """
+        self._ceilings.forget(self.progress.acknowledged)
+
     def _forgotten_ms(self, newest_ms: int) -> int:
         """The event time from which a chunk has no effect on what comes, when ``newest_ms`` is its latest own time.
 
@@ -174,8 +181,8 @@ class Join:
         if undecided < self._resume.next:
             undecided, before_ms = self._resume.next, self._resume.event_time_ms
         acknowledged, acknowledged_ms = self._acknowledgements.at(undecided, before_ms)
-        read, ceilings = max(self._position, self._resume.read), self._ceilings.since(acknowledged)
-        self.progress = Progress(undecided, before_ms, acknowledged, acknowledged_ms, read, ceilings)
+        read = max(self._position, self._resume.read)
+        self.progress = Progress(undecided, before_ms, acknowledged, acknowledged_ms, read, self._ceilings.steps)
         decisions.progress = self.progress
         return decisions
 
@@ -345,8 +352,6 @@ class Join:
         self._waiting_bytes -= head.size
         if head.offset < self._resume.next:
             return
-        if early:
-            decisions.counts["impression", "early"] += 1
         decisions.decide(
             Sample(
                 shown.id,
@@ -364,7 +369,9 @@ class Join:
                 shown.propensity,
                 shown.value,
                 shown.attributes,
-            )
+            ),
+            head.before_ms,
+            early,
         )
 
 

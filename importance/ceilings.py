@@ -54,12 +54,16 @@ class Ceilings:
         self.unquestioned_ms = ceiling_ms
         return seen_ms > ceiling_ms
 
-    def since(self, acknowledged: int) -> tuple[Ceiling, ...]:
-        """The steps that reading again from ``acknowledged`` needs; earlier ones are forgotten."""
+    @property
+    def steps(self) -> tuple[Ceiling, ...]:
+        """Every step that was not forgotten."""
+        return self._steps
+
+    def forget(self, acknowledged: int) -> None:
+        """Drop the steps that reading again from ``acknowledged`` does not need."""
         steps = self._steps
         if len(steps) > 1 and steps[1][0] <= acknowledged:
             self._steps = steps[bisect_right(steps, acknowledged, key=_offset_of) - 1 :]
-        return self._steps
 
 
 def is_ahead(progress: Progress, wall_ms: int) -> bool:

@@ -60,14 +60,16 @@ class Limits:
     """How much one commit holds, and how long a worker waits before a retry.
 
     Fetched chunks are merged until a batch has ``batch_samples`` decided or ``batch_records`` read: the round trips of
-    a batch to Kafka and Postgres cost the same for one sample as for thousands. The scorer gets at most
-    ``scoring_samples`` at once; between two calls another worker, or a new model, is served. Retries wait up to
-    ``retry_seconds``, doubling up to ``retry_max_seconds``.
+    a batch to Kafka and Postgres cost the same for one sample as for thousands. One record can decide all that waits;
+    a transaction holds at most ``commit_samples`` of it. The scorer gets at most ``scoring_samples`` at once; between
+    two calls another worker, or a new model, is served. Retries wait up to ``retry_seconds``, doubling up to
+    ``retry_max_seconds``.
     """
 
     scoring_samples: int = 1_000
     batch_samples: int = 4_000
     batch_records: int = 20_000
+    commit_samples: int = 8_000
     retry_seconds: float = 0.1
     retry_max_seconds: float = 5.0
 
@@ -243,22 +245,32 @@ class PartitionWorker:
 
     async def _process(self, join: Join) -> None:
         """Run one cycle: everything from the bytes to the acknowledgement."""
-        before = join.progress
+        stored = join.progress
         arrived = self._arrivals[0] if self._arrivals else time.monotonic()
         batch = await self._threads.compute(self._read, join)
         for chunk in batch.chunks:
             chunk.release()
         self._unacknowledged.extend(batch.chunks)
-        decisions = batch.decisions
+        letters = batch.letters
+        for part in batch.decisions.parts(stored, self._limits.commit_samples):
+            await self._commit(stored, part, letters, arrived, report_empty=bool(batch.chunks))
+            stored, letters = part.progress, []
+        join.committed()
+        self._acknowledge(stored.acknowledged)
+
+    async def _commit(
+        self, stored: Progress, decisions: Decisions, letters: Sequence[DeadLetter], arrived: float, report_empty: bool
+    ) -> None:
+        """Score, publish and persist what was decided since ``stored``, in one transaction, and report it."""
         corrections = decisions.corrections
         scored = await self._score_all(decisions.samples)
-        if scored.offers or batch.letters:
-            await self._until_done(KAFKA, partial(self._publish, scored.offers, batch.letters))
-        if corrections or _has_moved(before, decisions.progress):
+        if scored.offers or letters:
+            await self._until_done(KAFKA, partial(self._publish, scored.offers, letters))
+        if corrections or _has_moved(stored, decisions.progress):
             flush = Flush(
                 partition=self.partition,
                 epoch=self._epoch,
-                old_next=before.next,
+                old_next=stored.next,
                 progress=decisions.progress,
                 offers=scored.offers,
                 corrections=corrections,
@@ -266,15 +278,14 @@ class PartitionWorker:
                 samples=len(decisions.samples),
             )
             await self._until_done(STORAGE, partial(self._threads.store, self._effects.persist, flush))
-        if batch.chunks or scored.offers or corrections:
-            dead = [letter.reason for letter in batch.letters]
+        if report_empty or scored.offers or corrections:
+            dead = [letter.reason for letter in letters]
             self._effects.report(
                 CommittedBatch(
                     self.partition, decisions.counts, scored.offers, len(corrections), dead, scored.calls,
                     time.monotonic() - arrived, decisions.late,
                 )
             )  # fmt: skip
-        self._acknowledge(decisions.progress.acknowledged)
 
     def _read(self, join: Join) -> Batch:
         """Feed the join until the batch is full or nothing is left to read. Runs in a thread."""

@@ -132,9 +132,9 @@ async def work(given: dict) -> int:
     store = FileStore(Path(given["store"]))
     effects = Effects(store.claim, store.score, admit, lambda *_: {}, store.persist, lambda report: None)
     settings = place.settings(**{"max_poll_records": 50, "commit_interval_seconds": 0.1} | given["changes"])
-    return await Worker(settings, POLICY, effects, Limits(scoring_samples=50, batch_samples=50, batch_records=100)).run(
-        stop
-    )
+    return await Worker(
+        settings, POLICY, effects, Limits(scoring_samples=50, batch_samples=50, batch_records=100, commit_samples=20)
+    ).run(stop)
 
 
 if __name__ == "__main__":

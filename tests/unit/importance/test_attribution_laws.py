@@ -133,6 +133,15 @@ def read_at_once(records: list[Record], policy: Policy) -> Store:
     return store
 
 
+def store_in_parts(store: Store, pending: Decisions, source: random.Random, crash_ratio: float) -> bool:
+    """Store what is pending in small transactions; False when the worker died between two of them."""
+    for part in pending.parts(store.progress, max_samples=source.choice([1, 2, 3, 100])):
+        store.apply(part)
+        if part.progress != pending.progress and source.random() < crash_ratio:
+            return False
+    return True
+
+
 def read_with_crashes(
     records: list[Record], policy: Policy, source: random.Random, crash_ratio: float, idle_ratio: float = 0
 ) -> Store:
@@ -150,11 +159,13 @@ def read_with_crashes(
             if source.random() < crash_ratio:
                 break
             if source.random() < 0.6:
-                store.apply(pending)
+                if not store_in_parts(store, pending, source, crash_ratio):
+                    break
+                join.committed()
                 pending = Decisions(join.progress)
         else:
-            store.apply(pending)
-            return store
+            if store_in_parts(store, pending, source, crash_ratio):
+                return store
 
 
 @unhurried
@@ -251,12 +262,15 @@ def read_with_crashes_at_a_wall_clock(
             if source.random() < 0.2:
                 break
             if source.random() < 0.6:
-                store.apply(pending)
                 walls |= read
+                if not store_in_parts(store, pending, source, crash_ratio=0.2):
+                    break
+                join.committed()
                 pending, read = Decisions(join.progress), {}
         else:
-            store.apply(pending)
-            return store, walls | read
+            walls |= read
+            if store_in_parts(store, pending, source, crash_ratio=0.2):
+                return store, walls
 
 
 @unhurried

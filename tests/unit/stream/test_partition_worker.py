@@ -220,6 +220,37 @@ async def test_a_fenced_lane_ends_quietly_and_touches_nothing_more() -> None:
     assert worker.has_work  # and stays so: should the partition not be revoked, the watchdog sees it
 
 
+async def test_what_one_record_decides_is_stored_in_bounded_transactions_and_a_kill_between_two_loses_nothing() -> None:
+    world = World()
+    values = [*(shown(number) for number in range(20)), b"{", beat(3_000)]
+
+    def killed(step: str) -> None:
+        if step == "publish" and len(world.flushes) == 2:
+            raise ZeroDivisionError
+
+    world.fail = killed
+    limits = replace(QUICK, commit_samples=6)
+    worker = world.worker(limits)
+    world.give(worker, *values)
+    with pytest.raises(ZeroDivisionError):
+        await worker.run()
+    assert world.tracker.committable == 0
+    assert [flush.samples for flush in world.flushes] == [5, 5]
+    assert [flush.progress.next for flush in world.flushes] == [5, 10]
+    assert world.log.count("publish") == 2
+
+    heir = World(stored=world.flushes[-1].progress)
+    await walked(heir, values, limits=limits)
+    assert [flush.old_next for flush in heir.flushes] == [10, 15]
+    assert [offer.sample.id for flush in (*world.flushes, *heir.flushes) for offer in flush.offers] == [
+        f"i{number}" for number in range(20)
+    ]
+    first, *rest = [report for report in (*world.reports, *heir.reports) if isinstance(report, CommittedBatch)]
+    assert first.dead == ["not_json"]
+    assert not any(batch.dead for batch in rest)
+    assert heir.flushes[-1].progress.next == len(values)
+
+
 async def test_any_other_exception_is_for_the_process_to_end_with() -> None:
     world = World()
 
