@@ -2,6 +2,8 @@
 
 import http.client
 import json
+from contextlib import ExitStack
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,7 +12,9 @@ import pytest
 from importance.errors import InvalidInput, Unavailable
 from weir.api.limits import MAX_BODY_BYTES
 from weir.api.routes.scoring import MAX_ITEMS
+from weir.api.routes.stream import MAX_LISTENERS
 from weir.api.server import serve
+from weir.local.ports import until
 
 from .conftest import World
 
@@ -202,14 +206,15 @@ def test_a_database_that_is_away_is_a_503_with_a_time_to_try_again_and_it_comes_
 
 
 def test_more_listeners_than_the_bound_are_refused_until_one_leaves(unchanged: World) -> None:
-    from contextlib import ExitStack
-
-    from weir.api.routes.stream import MAX_LISTENERS
+    def listens() -> bool:
+        with unchanged.http.stream("GET", "/v1/stream") as answer:
+            return answer.status_code == HTTPStatus.OK
 
     with ExitStack() as listening:
         for _ in range(MAX_LISTENERS):
             listening.enter_context(unchanged.http.stream("GET", "/v1/stream"))
         unchanged.problem(unchanged.http.get("/v1/stream"), 503)
+    assert until(listens, lambda: False, 30)
 
 
 @pytest.mark.parametrize(

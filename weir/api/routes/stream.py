@@ -1,14 +1,13 @@
-"""``GET /v1/stream``: the live state as server-sent events, one each time it changed, while anybody listens."""
+"""``GET /v1/stream``: the live state as server-sent events, one each time it changed, while a client listens."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from importance.errors import NotFound, Unavailable
 from importance.finite import finite_or_none
@@ -16,57 +15,41 @@ from weir.api.context import ApiContext
 from weir.api.limits import Allowance
 from weir.status.snapshot import Snapshot
 
-MAX_LISTENERS = 32  # each costs a look at Postgres a second
-LOOK_SECONDS = 1.0
-COMMENT_SECONDS = 15.0  # at least something is sent so often, or proxies in between close the connection
+MAX_LISTENERS = 32  # each costs a read of Postgres a second
+POLL_SECONDS = 1.0
 
 
 def add(router: APIRouter, context: ApiContext) -> None:
     """Add the stream of the live state."""
     listeners = Allowance(MAX_LISTENERS)
 
-    @router.get("/v1/stream", tags=["live"], response_class=StreamingResponse)
-    async def stream() -> StreamingResponse:
-        """The live state as server-sent events: ``state`` with the figures, ``unavailable`` with the reason."""
-        return _Live(context, listeners)
-
-
-class _Live(StreamingResponse):
-    """An endless answer that is counted from when it is made until it has ended, however it ends."""
-
-    def __init__(self, context: ApiContext, listeners: Allowance) -> None:
+    async def listening() -> AsyncIterator[None]:
+        """Count a listener from its request until its response has ended, however it ends."""
         if not listeners.take():
             raise Unavailable(f"{listeners.limit} listen to the live state already, as many as may: close one")
-        self._listeners = listeners
-        super().__init__(_events(context), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await super().__call__(scope, receive, send)
+            yield
         finally:
-            self._listeners.give_back()
+            listeners.give_back()
+
+    @router.get("/v1/stream", tags=["live"], response_class=EventSourceResponse, dependencies=[Depends(listening)])
+    async def stream() -> AsyncIterator[ServerSentEvent]:
+        """The live state as server-sent events: ``state`` with the metrics, ``unavailable`` with the reason."""
+        last = None
+        while not context.closing.is_set():
+            event = await run_in_threadpool(_event, context)
+            if event != last:
+                last = event
+                yield event
+            await asyncio.sleep(POLL_SECONDS)
 
 
-async def _events(context: ApiContext) -> AsyncIterator[str]:
-    last, silent_seconds = "", 0.0
-    while not context.closing.is_set():
-        event = await run_in_threadpool(_event, context)
-        if event != last:
-            last, silent_seconds = event, 0.0
-            yield event
-        elif silent_seconds >= COMMENT_SECONDS:
-            silent_seconds = 0.0
-            yield ": still here\n\n"
-        await asyncio.sleep(LOOK_SECONDS)
-        silent_seconds += LOOK_SECONDS
-
-
-def _event(context: ApiContext) -> str:
+def _event(context: ApiContext) -> ServerSentEvent:
     try:
         name, content = "state", live_state(context.snapshot())
     except (Unavailable, NotFound) as error:
         name, content = "unavailable", {"detail": str(error)}
-    return f"event: {name}\ndata: {json.dumps(content, separators=(',', ':'))}\n\n"
+    return ServerSentEvent(event=name, raw_data=json.dumps(content, separators=(",", ":")))
 
 
 def live_state(snapshot: Snapshot) -> dict[str, object]:
