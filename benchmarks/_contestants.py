@@ -25,7 +25,7 @@ from stream.chunks import ChunkSchema
 from stream.clients import async_consumer, faust_options
 from stream.offset_tracker import Chunk
 from stream.reports import CommittedBatch, Report
-from weir.roles.common import calm_garbage_collection
+from weir.process.garbage_collection import calm_garbage_collection
 from weir.settings import Settings, values
 
 _ROOT = Path(__file__).parents[1]

@@ -34,7 +34,7 @@ from storage import tables
 from storage.buffer import Buffer
 from storage.engine import create_engine
 from storage.progress import Progresses
-from weir.roles.common import calm_garbage_collection
+from weir.process.garbage_collection import calm_garbage_collection
 
 BATCH = 4_000  # what a worker decides at once
 SHOWN_TOGETHER = 9  # impressions of a subject that follow each other, as in the simulated shop

@@ -20,8 +20,8 @@ Reasons = Callable[[], Sequence[str]]
 """Why the role is not ready now; empty when it is."""
 
 
-def page(registry: CollectorRegistry) -> tuple[bytes, str]:
-    """All metrics in Prometheus' text format, and its content type."""
+def render(registry: CollectorRegistry) -> tuple[bytes, str]:
+    """Return all metrics in Prometheus' text format, and its content type."""
     return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         match self.path.partition("?")[0]:
             case "/metrics":
-                self._answer(HTTPStatus.OK, *page(self.server.registry))
+                self._answer(HTTPStatus.OK, *render(self.server.registry))
             case "/healthz":
                 self._answer_json(HTTPStatus.OK, {"status": "alive"})
             case "/readyz":

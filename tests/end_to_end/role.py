@@ -31,7 +31,7 @@ def running(role: str, home: Path, environment: Mapping[str, str]) -> Iterator[R
 
 def page(process: WorkerProcess) -> str | None:
     """The address of a role's page; None before it is served."""
-    pages = process.said("page is served") + process.said("api is served")
+    pages = process.said("metrics endpoint started") + process.said("api is served")
     return str(pages[-1]["url"]) if pages else None
 
 

@@ -27,7 +27,7 @@ class WorkerProcess(Child):
 
     def metrics(self) -> dict[str, Metric]:
         """The figures on its page, by name; empty while there is no page, or nobody to answer."""
-        pages = self.said("page is served")
+        pages = self.said("metrics endpoint started")
         try:
             with urllib.request.urlopen(f"{pages[-1]['url']}/metrics", timeout=2) as answer:
                 text = answer.read().decode()

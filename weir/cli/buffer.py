@@ -81,7 +81,7 @@ def rescore(
     with _database() as (settings, engine):
         logs.configure("warning", "rescore", secrets(settings))
         serving = Serving(settings, Registry(engine), Artifacts(settings.artifacts_url))
-        serving.begin()
+        serving.start()
         with closing(Progress(sys.stderr)) as progress:
             again = rescoring(settings, engine, serving.scorer.score, lambda done: progress.show("scoring again", done))
             scored = again.everything() if scored_by is None else {f"scored by {scored_by}": again.rows_of(scored_by)}

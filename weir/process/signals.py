@@ -17,6 +17,23 @@ def handled(handler: Callable[[int, FrameType | None], None], *numbers: signal.S
             signal.signal(number, earlier)
 
 
+@contextmanager
+def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call ``stop`` at SIGINT or SIGTERM; the second one ends the process at once."""
+    asked = False
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        asked = True
+        stop()
+
+    with handled(on_signal, signal.SIGINT, signal.SIGTERM):
+        yield
+
+
 def interrupt(_number: int, _frame: FrameType | None) -> None:
     """Raise KeyboardInterrupt, as Ctrl-C does, so that SIGTERM leaves nothing half written, either."""
     raise KeyboardInterrupt

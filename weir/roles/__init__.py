@@ -1,4 +1,4 @@
-"""The three roles, put together from all rooms: the only place that names the concrete parts of each.
+"""The three roles, assembled from all packages; no other module names the concrete classes of each.
 
 Each is a process of its own. Heavy libraries are imported when a role starts.
 """
@@ -7,21 +7,21 @@ from weir.settings import Settings
 
 
 def run_worker(settings: Settings) -> int:
-    """Read interactions until told to stop; the exit status."""
+    """Read interactions until a signal; return the exit status."""
     from weir.roles.worker import run
 
     return run(settings)
 
 
 def run_trainer(settings: Settings) -> int:
-    """Fine-tune and promote until told to stop; the exit status."""
+    """Fine-tune and promote until a signal; return the exit status."""
     from weir.roles.trainer import run
 
     return run(settings)
 
 
 def run_api(settings: Settings) -> int:
-    """Serve HTTP until told to stop; the exit status."""
+    """Serve HTTP until a signal; return the exit status."""
     from weir.roles.api import run
 
     return run(settings)

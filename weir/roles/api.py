@@ -9,7 +9,7 @@ from uuid import UUID
 from importance import estimators
 from importance.errors import Unavailable
 from importance.sample import Sample
-from monitoring.exporter import page
+from monitoring.exporter import render
 from monitoring.metrics import DependencyMetrics, HttpMetrics, SharedStateCollector, WorkerMetrics, new_registry
 from storage.artifacts import Artifacts
 from storage.buffer_reader import BufferReader
@@ -27,7 +27,8 @@ from weir.api.shared_state import shared_state
 from weir.demo.addresses import remedy
 from weir.operations import Operations
 from weir.process import logs
-from weir.roles.common import announcing, begin, database, patiently, ready_database, stopped_by_signals
+from weir.process.signals import stopped_by_signals
+from weir.roles.common import announcing, database, ready_database, retry_until_available, start_process
 from weir.roles.heartbeat import heartbeat
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
@@ -45,7 +46,7 @@ _OFFSETS_SECONDS = 2.0  # for how long the end offsets of Kafka's partitions are
 
 def run(settings: Settings) -> int:
     """Serve until a signal; return the exit status."""
-    begin(settings, "api")
+    start_process(settings, "api")
     stop = Event()
     resources = _open(settings)
     context = _context(settings, resources)
@@ -60,7 +61,7 @@ def run(settings: Settings) -> int:
         ) as server,
         watched_storage(resources.engine, resources.reporting),
         resources.kafka,
-        heartbeat(settings.database_url, "api", resources.reporting.beat),
+        heartbeat(settings.database_url, "api", resources.reporting.heartbeat),
     ):
         _log.info("api is served", url=server.url)
         return _serve(settings, resources, server, stop)
@@ -104,7 +105,7 @@ def _open(settings: Settings) -> _Resources:
     registry, reader, quality = Registry(engine), BufferReader(engine), Quality(engine)
     artifacts = Artifacts(settings.artifacts_url)
     serving = Serving(settings, registry, artifacts)
-    reporting.model = serving.standing
+    reporting.model = serving.state
     metrics.register(
         SharedStateCollector(lambda: shared_state(registry, reader, quality, lambda: serving.scorer.version))
     )
@@ -118,7 +119,7 @@ def _open(settings: Settings) -> _Resources:
         kafka=watch_kafka(kafka_connection(settings), reporting),
         reporting=reporting,
         http_metrics=HttpMetrics(metrics),
-        render_metrics=partial(page, metrics),
+        render_metrics=partial(render, metrics),
     )
 
 
@@ -175,13 +176,13 @@ def _limits(settings: Settings) -> Limits:
 def _serve(settings: Settings, resources: _Resources, server: ApiServer, stop: Event) -> int:
     """Wait for tables and a model, then keep the model current until ``stop``; return the exit status."""
     engine, serving, reporting = resources.engine, resources.serving, resources.reporting
-    for attempt, what in ((lambda: ready_database(engine), "storage"), (serving.begin, "model")):
-        if patiently(attempt, what, settings, stop, reporting) is None:
+    for attempt, dependency in ((lambda: ready_database(engine), "storage"), (serving.start, "model")):
+        if retry_until_available(attempt, dependency, settings, stop, reporting) is None:
             return 0
     reporting.started()
     while not stop.wait(settings.models_poll_seconds):
         try:
-            serving.look()
+            serving.poll()
             resources.other_roles.poll()
         except Unavailable as error:
             reporting.change("storage", False, str(error))

@@ -12,16 +12,16 @@ from storage import heartbeats
 from storage.heartbeats import Assigned, Model
 from stream.reports import Change, CommittedBatch, Failed, LagReport, Lost, Report, Skipped
 from weir.process import logs
-from weir.roles.lateness import LateWarnings
+from weir.roles.late_warnings import LateWarnings
 
 _log = logs.logger(__name__)
 
 
 class Reporting:
-    """The ``report`` of a worker: called from its event loop, read by the threads of its page and its heartbeat.
+    """The ``report`` of a role: called from its event loop, read by the threads of its metrics endpoint and heartbeat.
 
-    ``model`` gives what the role serves, ``training`` what its next fine-tune waits for. ``clock`` gives seconds since
-    the epoch.
+    ``model`` returns the loaded version, ``training`` what the next fine-tune waits for, ``clock`` seconds since the
+    epoch.
     """
 
     def __init__(
@@ -37,29 +37,29 @@ class Reporting:
         self._error: tuple[str, datetime] | None = None
         self._assigned: tuple[Assigned, ...] = ()
         self._late = LateWarnings(clock)
-        self._away: dict[str, dict[str, str]] = {}  # dependency → witness → reason
+        self._unavailable: dict[str, dict[str, str]] = {}  # dependency → witness → reason
         self._changing = Lock()
         self._partitions: set[int] = set()
 
     def reasons(self) -> list[str]:
-        """Why the worker cannot take events now; empty when it can."""
+        """Return why the role cannot work now; empty when it can."""
         with self._changing:
-            return [next(iter(reasons.values())) for reasons in self._away.values() if reasons]
+            return [next(iter(reasons.values())) for reasons in self._unavailable.values() if reasons]
 
     def started(self) -> None:
-        """The role has all that it needs, and works from now on."""
+        """Record that the role has all that it needs, and works from now on."""
         self._starting = False
 
     def progress(self) -> None:
-        """A piece of work is complete."""
+        """Record that a piece of work is complete."""
         self._progressed = self._now()
 
     def failed(self, error: str) -> None:
-        """Something failed: it is the role's last error from now on."""
+        """Record ``error`` as the last one of the role."""
         self._error = (error, self._now())
 
-    def beat(self) -> heartbeats.Report:
-        """What the role reports of itself now."""
+    def heartbeat(self) -> heartbeats.Report:
+        """Return what the heartbeat of the role reports now."""
         reasons = self.reasons()
         error, error_time = self._error or (None, None)
         return heartbeats.Report(
@@ -77,7 +77,7 @@ class Reporting:
         return datetime.fromtimestamp(self._clock(), UTC)
 
     def __call__(self, report: Report) -> None:
-        """Take one report."""
+        """Record one report."""
         match report:
             case CommittedBatch():
                 self._committed(report)
@@ -97,12 +97,13 @@ class Reporting:
                 _log.error("worker failed", exc_info=report.error)
 
     def change(self, dependency: str, available: bool, reason: str, witness: str = "") -> None:
-        """``witness`` cannot reach a dependency, or reached it: one line at each change, and readiness follows.
+        """Record that ``witness`` cannot reach a dependency, or reached it.
 
-        A dependency is unavailable while one of its witnesses cannot reach it.
+        A dependency is unavailable while one of its witnesses cannot reach it; each change is one line of the log, and
+        readiness follows.
         """
         with self._changing:
-            reasons = self._away.setdefault(dependency, {})
+            reasons = self._unavailable.setdefault(dependency, {})
             known = bool(reasons)
             if available:
                 reasons.pop(witness, None)
@@ -118,7 +119,7 @@ class Reporting:
             _log.warning("dependency unavailable", dependency=dependency, reason=reason)
 
     def rolled_back(self, seconds: float) -> None:
-        """A rollback reached this worker so long after its entry in the log."""
+        """Observe the seconds from a rollback's entry in the log until this worker had swapped."""
         self._metrics.rollback_seconds.observe(seconds)
 
     def _committed(self, batch: CommittedBatch) -> None:
@@ -135,7 +136,7 @@ class Reporting:
             metrics.scoring_seconds.observe(scored.seconds)
         if non_finite := sum(scored.non_finite for scored in batch.scored):
             metrics.scores_non_finite.inc(non_finite)
-            _log.warning("scores were no numbers, and the floor took their place", samples=non_finite)
+            _log.warning("non-finite scores replaced by the floor", samples=non_finite)
         for (surface, label), count in Counter((offer.sample.surface, offer.label) for offer in batch.offers).items():
             metrics.samples.labels(surface, str(label)).inc(count)
         kept = sum(offer.kept for offer in batch.offers)
@@ -151,7 +152,7 @@ class Reporting:
                 metrics.ingest_lag_records, metrics.undecided_records, metrics.event_time_lag_seconds,
                 metrics.join_oldest_seconds,
             ):  # fmt: skip
-                gauge.remove(str(partition))  # another worker's now: its figure, not ours
+                gauge.remove(str(partition))  # now reported by the worker it is assigned to
         self._partitions = set(lag_report.lag)
         self._assigned = tuple(
             Assigned(partition, lag, lag_report.waiting.get(partition, 0), _waited_seconds(lag_report, partition))

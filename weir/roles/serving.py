@@ -1,4 +1,4 @@
-"""Keep a scorer on the version that Postgres says is active. Shared by the worker and the api."""
+"""Keep a scorer on the version that is active in the registry. Shared by the worker and the api."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _log = logs.logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """A version was let in: how it came to be active, and the seconds from that entry of the log until now."""
+    """A version was loaded: how it was activated, and the seconds from that entry of the log until now."""
 
     version: str
     sequence: int
@@ -40,9 +40,9 @@ class Hindrance:
 
 
 class Serving:
-    """A scorer and where its versions come from. `look` is for one thread at a time.
+    """A scorer and where its versions come from. `poll` is for one thread at a time.
 
-    ``clock`` gives monotonic seconds: an active version that cannot be served is tried again after a pause.
+    ``clock`` returns monotonic seconds: an active version that cannot be served is tried again after a pause.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Serving:
 
     @property
     def trouble(self) -> str | None:
-        """Why the active version is not served, and which one is; None when all is well."""
+        """Why the active version is not served, and which one is; None when it is."""
         if self._hindrance is None:
             return None
         version, reason = self._hindrance.version, self._hindrance.reason
@@ -81,11 +81,11 @@ class Serving:
 
     @property
     def refusal(self) -> str | None:
-        """The trouble if the active version is damaged: then nobody should rely on this role. Else None."""
+        """The trouble if the active version is damaged: then the role is not ready. Else None."""
         return self.trouble if self._hindrance is not None and self._hindrance.is_damaged else None
 
-    def standing(self) -> Model:
-        """What is served now, for the heartbeat."""
+    def state(self) -> Model:
+        """Return what is served now, for the heartbeat."""
         version = self.scorer.version
         swap: SwapState
         if self._loading or (self.trouble and not self.refusal):
@@ -94,24 +94,24 @@ class Serving:
             swap = "refused" if self.refusal else "serving" if version else "none"
         return Model(version, self._sequence if self._sequence >= 0 else None, swap, self.trouble)
 
-    def begin(self) -> bool:
-        """Load the frozen control, which is the first version ever promoted, and the active one.
+    def start(self) -> bool:
+        """Load the baseline, which is the first version ever promoted, and the active version; return True.
 
-        Where the files of the active one are bad, the last good one of the promotion log serves: BadArtifact when
-        there is none. Raises Unavailable while there is no model.
+        Where the files of the active one are bad, the last good one of the promotion log is served. Raises BadArtifact
+        when there is none, Unavailable while there is no model.
         """
         first = self._registry.first_version()
         if first is None:
             raise Unavailable("there is no model yet: run 'weir models init'")
-        control = self._registry.version(first)
-        with scratch("model") as folder:
+        baseline = self._registry.version(first)
+        with scratch("model") as directory:
             try:
                 self.scorer.compare(
-                    BASELINE, control.version, self._artifacts.fetch(control.artifact, control.sha256, folder)
+                    BASELINE, baseline.version, self._artifacts.fetch(baseline.artifact, baseline.sha256, directory)
                 )
             except BadArtifact as error:
-                _log.error("baseline model not loaded", version=control.version, reason=str(error))
-        self.look()
+                _log.error("baseline model not loaded", version=baseline.version, reason=str(error))
+        self.poll()
         if self.scorer.version is None:
             self._fall_back()
         return True
@@ -127,7 +127,7 @@ class Serving:
                 return
         raise BadArtifact(self.trouble or "no version can be served")
 
-    def look(self) -> Swap | None:
+    def poll(self) -> Swap | None:
         """Swap to the active version unless it is served already.
 
         A bad file, or a store that does not answer, leaves the served one in place; the version is tried again every
@@ -151,7 +151,7 @@ class Serving:
         return swapped
 
     def _note(self, hindrance: Hindrance | None) -> None:
-        """Remember why the active version is not served, log it once, and pause before it is tried again."""
+        """Record why the active version is not served, log it once, and pause before it is tried again."""
         if hindrance is not None:
             self._retry_at = self._clock() + self._retry_seconds
         if hindrance is not None and hindrance != self._hindrance:
@@ -165,7 +165,7 @@ class Serving:
 
     def _swap(self, active: Active) -> Swap:
         seconds = self._load(active.version)
-        entry = self._let_in_by(active)
+        entry = self._activation(active)
         swap = Swap(
             active.version,
             active.sequence,
@@ -185,18 +185,18 @@ class Serving:
         return swap
 
     def _load(self, name: str) -> float:
-        """Let the scorer use a version; the seconds that it took."""
+        """Load a version into the scorer; return the seconds that it took."""
         version = self._registry.version(name)
         self._loading = True
         try:
-            with scratch("model") as folder:
-                fetched = partial(self._artifacts.fetch, version.artifact, version.sha256, folder)
+            with scratch("model") as directory:
+                fetched = partial(self._artifacts.fetch, version.artifact, version.sha256, directory)
                 return self.scorer.swap(version.version, fetched)
         finally:
             self._loading = False
 
-    def _let_in_by(self, active: Active) -> Entry:
-        """The entry that let the active version serve; the log may have grown since, and a freeze lets nothing in."""
+    def _activation(self, active: Active) -> Entry:
+        """Return the entry that activated the version; the log may have grown since, and a freeze activates nothing."""
         entry = self._registry.last_entry(MOVES, up_to=active.sequence)
-        assert entry is not None  # a version is active, so one let it in
+        assert entry is not None  # a version is active, so an entry activated it
         return entry

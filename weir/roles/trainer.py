@@ -15,7 +15,8 @@ from trainer.device import use_threads
 from weir.learning.loop import LearningLoop
 from weir.operations import Announce
 from weir.process import logs
-from weir.roles.common import announcing, begin, database, patiently, ready_database, stopped_by_signals
+from weir.process.signals import stopped_by_signals
+from weir.roles.common import announcing, database, ready_database, retry_until_available, start_process
 from weir.roles.heartbeat import heartbeat
 from weir.roles.reporting import Reporting
 from weir.roles.watching import watch_kafka, watched_storage
@@ -27,8 +28,8 @@ _POLL_SECONDS = 0.3
 
 
 def run(settings: Settings) -> int:
-    """Train until a signal; the exit status."""
-    begin(settings, "trainer")
+    """Train until a signal; return the exit status."""
+    start_process(settings, "trainer")
     use_threads(settings.threads)
     stop = Event()
     registry = new_registry()
@@ -38,25 +39,25 @@ def run(settings: Settings) -> int:
     engine = database(settings, "trainer")
     with (
         stopped_by_signals(stop.set),
-        Exporter(registry, reporting.reasons, settings.metrics_host, settings.metrics_port) as page,
+        Exporter(registry, reporting.reasons, settings.metrics_host, settings.metrics_port) as endpoint,
         watched_storage(engine, reporting),
         _announcing(settings, engine, reporting) as announce,
-        heartbeat(settings.database_url, "trainer", reporting.beat),
+        heartbeat(settings.database_url, "trainer", reporting.heartbeat),
     ):
-        _log.info("page is served", url=page.url)
-        if patiently(lambda: ready_database(engine), "storage", settings, stop, reporting) is None:
+        _log.info("metrics endpoint started", url=endpoint.url)
+        if retry_until_available(lambda: ready_database(engine), "storage", settings, stop, reporting) is None:
             return 0
         with TrainerLock(engine) as lock:
             loop = LearningLoop(settings, engine, lock, metrics, reporting, stop, announce)
             reporting.started()
             while not stop.wait(_POLL_SECONDS):
-                patiently(loop.poll, "storage", settings, stop, reporting)
+                retry_until_available(loop.poll, "storage", settings, stop, reporting)
     return 0
 
 
 @contextmanager
 def _announcing(settings: Settings, engine: Engine, reporting: Reporting) -> Iterator[Announce]:
-    """Yield what announces a promotion. A trainer needs no Kafka; where it knows one it watches and reports it."""
+    """Yield what announces a promotion. A trainer needs no Kafka; one that is set is watched and reported."""
     if not settings.kafka_bootstrap:
         yield lambda _: None
         return

@@ -1,4 +1,4 @@
-"""Poll a dependency from a thread, and report when it goes and when it is back, whatever else the role does."""
+"""Poll a dependency from a thread, and report when it is unavailable and when it recovered."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -40,7 +40,7 @@ class Watch(Background):
 
     def _poll_until_ended(self) -> None:
         while not self._ended.is_set():
-            self._attempt(self._poll)  # a role that is no longer watched would look well, or unwell, for ever
+            self._attempt(self._poll)  # a role that is no longer watched would be reported as it was, for ever
             self._ended.wait(POLL_SECONDS)
 
     def _poll(self) -> None:
@@ -52,14 +52,14 @@ class Watch(Background):
 
 @contextmanager
 def watched_storage(engine: Engine, reporting: Reporting) -> Iterator[Watch]:
-    """Watch Postgres for the length of a block; nobody waits for one that hangs."""
+    """Watch Postgres for the length of a block; connections that wait for one that hangs are ended."""
     report = partial(reporting.change, STORAGE, witness=_WITNESS)
     with closing(HangProbe(engine)) as probe, Watch(STORAGE, probe, report) as watch:
         yield watch
 
 
 def watch_kafka(connection: KafkaConnection, reporting: Reporting) -> Watch:
-    """What watches Kafka, by a request: the kernel of a stopped broker goes on accepting connections and bytes."""
+    """Return what watches Kafka, by a request: the kernel of a stopped broker continues to accept connections."""
     ask = partial(_ask_brokers, connection, ANSWER_SECONDS / len(connection.addresses))
     return Watch(KAFKA, ask, partial(reporting.change, KAFKA, witness=_WITNESS))
 

@@ -1,4 +1,4 @@
-"""The worker: reads interactions, joins, scores, and keeps the most instructive. Assembled here, done elsewhere."""
+"""The worker: assembles the stream of interactions, the scorer, the buffer and the tasks next to it."""
 
 import asyncio
 import contextlib
@@ -28,14 +28,14 @@ from stream.partition_worker import Effects, Limits
 from stream.reports import KAFKA, STORAGE, Availability, Report
 from stream.topics import topic_id
 from weir.process import logs
+from weir.process.garbage_collection import calm_garbage_collection
+from weir.process.signals import stopped_by_signals
 from weir.roles.common import (
-    begin,
-    calm_garbage_collection,
     database,
-    patiently,
     ready_database,
     rescoring,
-    stopped_by_signals,
+    retry_until_available,
+    start_process,
 )
 from weir.roles.heartbeat import heartbeat
 from weir.roles.reporting import Reporting
@@ -46,13 +46,13 @@ from weir.settings.connection import kafka_connection
 from weir.settings.topics import named_topics
 
 _log = logs.logger(__name__)
-_TOPIC_POLL_SECONDS = 10.0  # how often it is asked whether the topic is still the one that was begun with
+_TOPIC_POLL_SECONDS = 10.0  # how often the id of the topic is compared with that at the start
 _STOP_POLL_SECONDS = 0.1  # how soon a signal, which sets a thread's event, is seen by the event loop
 
 
 def run(settings: Settings) -> int:
-    """Work until a signal; the exit status."""
-    begin(settings, "worker")
+    """Work until a signal; return the exit status."""
+    start_process(settings, "worker")
     stop = Event()
     registry = new_registry()
     reporting = Reporting(WorkerMetrics(registry), DependencyMetrics(registry, (KAFKA, STORAGE)))
@@ -60,11 +60,11 @@ def run(settings: Settings) -> int:
     engine = database(settings, "worker", pool_size=10)
     with (
         stopped_by_signals(stop.set),
-        Exporter(registry, reporting.reasons, settings.metrics_host, settings.metrics_port) as page,
+        Exporter(registry, reporting.reasons, settings.metrics_host, settings.metrics_port) as endpoint,
         watched_storage(engine, reporting),
-        heartbeat(settings.database_url, "worker", reporting.beat),
+        heartbeat(settings.database_url, "worker", reporting.heartbeat),
     ):
-        _log.info("page is served", url=page.url)
+        _log.info("metrics endpoint started", url=endpoint.url)
         prepared = _prepare(settings, engine, stop, reporting)
         calm_garbage_collection()
         return 0 if prepared is None else asyncio.run(_work(settings, stop, reporting, *prepared))
@@ -73,8 +73,8 @@ def run(settings: Settings) -> int:
 def _prepare(
     settings: Settings, engine: Engine, stop: Event, reporting: Reporting
 ) -> tuple[UUID, Serving, Effects] | None:
-    """Wait for codecs, tables, topic and a first model; None when told to stop before they were there."""
-    wait = partial(patiently, settings=settings, stop=stop, reporting=reporting)
+    """Wait for codecs, tables, topic and a first model; None when ``stop`` came first."""
+    wait = partial(retry_until_available, settings=settings, stop=stop, reporting=reporting)
     if not wait(lambda: require_codecs(WORKER_LIBRARY), "codecs"):
         return None
     if not wait(lambda: ready_database(engine), "storage"):
@@ -83,10 +83,10 @@ def _prepare(
     if topic is None:
         return None
     serving = Serving(settings, Registry(engine), Artifacts(settings.artifacts_url))
-    reporting.model = serving.standing
-    if not wait(serving.begin, "model"):
+    reporting.model = serving.state
+    if not wait(serving.start, "model"):
         return None
-    if not wait(lambda: _bring(settings, engine, serving), "buffer"):
+    if not wait(lambda: _rescore_outdated(settings, engine, serving), "buffer"):
         return None
     return topic, serving, effects(settings, engine, topic, serving.scorer.score, reporting)
 
@@ -98,7 +98,7 @@ def effects(
     score: Callable[[Sequence[Sample]], Scores],
     report: Callable[[Report], None],
 ) -> Effects:
-    """What a worker does with what it reads of a topic, when it scores by ``score``."""
+    """Return what a worker does with the records of a topic, when it scores by ``score``."""
     progresses = Progresses(engine, topic)
     admission, configs = values.admission(settings), values.scoring_configs(settings)
     buffer = Buffer(
@@ -124,12 +124,12 @@ def effects(
     return Effects(claim, score, admitted, count, buffer.persist, report, progresses.acknowledged)
 
 
-def _bring(settings: Settings, engine: Engine, serving: Serving) -> bool:
-    """Score again what in the buffer has keys of other settings, before anything is offered; True, or Unavailable."""
+def _rescore_outdated(settings: Settings, engine: Engine, serving: Serving) -> bool:
+    """Score rows again whose keys have other settings, before anything is offered; return True."""
     scored = rescoring(settings, engine, serving.scorer.score).bring()
     if scored:
         by = values.scoring_configs(settings)[POSITIVE]
-        _log.info("the buffer is scored again: its keys were made otherwise", rows=scored, by=by)
+        _log.info("buffer scored again: its keys had other settings", rows=scored, by=by)
     return True
 
 
@@ -154,20 +154,20 @@ async def _work(
         Limits(retry_seconds=settings.retry_first_seconds, retry_max_seconds=settings.retry_limit_seconds),
     )
     wake = asyncio.Event()
-    beside = (
+    coroutines = (
         _end_when(stop, ended),
         _watch_topic(settings, topic),
         _listen(settings, wake),
         _swap_when_woken(settings, serving, reporting, worker.pipeline.availability, wake),
     )
-    tasks = [asyncio.create_task(each) for each in beside]
+    tasks = [asyncio.create_task(each) for each in coroutines]
     for task in tasks:
         task.add_done_callback(partial(_fail_with, worker))
     reporting.change("worker", True, "started")
     reporting.started()
     try:
         return await worker.run(ended)
-    except Unavailable as error:  # Faust cannot be started twice in a process: a supervisor starts it anew
+    except Unavailable as error:  # Faust cannot be started twice in a process: a supervisor starts it again
         _log.error("kafka unavailable at the start", reason=str(error))
         return STATUS_FAILED
     finally:
@@ -176,7 +176,7 @@ async def _work(
 
 
 def _fail_with(worker: Worker, task: asyncio.Task[None]) -> None:
-    """A worker whose task ended would go on deaf to new versions, or to a new topic: the process ends with it."""
+    """End the process with the task: the worker would continue without new versions, or on a deleted topic."""
     if not task.cancelled() and (error := task.exception()) is not None:
         worker.pipeline.fail(error)
 
@@ -197,11 +197,11 @@ async def _watch_topic(settings: Settings, topic: UUID) -> None:
         except Unavailable:
             continue
         if now != topic:
-            raise NotFound(f"topic {name} was deleted and made again: the worker restarts")
+            raise NotFound(f"topic {name} was deleted and created again: the worker restarts")
 
 
 async def _listen(settings: Settings, wake: asyncio.Event) -> None:
-    """Wake at each announcement. Where Kafka is away, `_swap_when_woken` looks by itself."""
+    """Wake at each announcement. While Kafka is unavailable, `_swap_when_woken` polls by itself."""
     while True:
         with contextlib.suppress(Unavailable):
             async for _ in follow(kafka_connection(settings), named_topics(settings).models):
@@ -217,8 +217,8 @@ async def _swap_when_woken(
             await asyncio.wait_for(wake.wait(), settings.models_poll_seconds)
         wake.clear()
         try:
-            swap = await asyncio.to_thread(serving.look)
-        except Unavailable as error:  # the next look finds what was missed
+            swap = await asyncio.to_thread(serving.poll)
+        except Unavailable as error:  # the next poll finds what was missed
             availability.probed(STORAGE, serving, str(error))
             continue
         availability.probed(STORAGE, serving, None)

@@ -21,7 +21,7 @@ from importance.reservoir import AdmissionPolicy, admit
 from importance.sample import Action, Sample, label
 from importance.scores import BASELINE, SERVING, Predictions, Scores
 from importance.strata import StrataPolicy
-from monitoring.exporter import page
+from monitoring.exporter import render
 from monitoring.metrics import HttpMetrics, SharedStateCollector, new_registry
 from storage.artifacts import Artifacts
 from storage.buffer import Buffer
@@ -74,7 +74,7 @@ class World:
             not_ready=lambda: self.reasons,
             degraded=lambda: self.degraded,
             status=self.status,
-            render_metrics=partial(page, registry),
+            render_metrics=partial(render, registry),
             metrics=HttpMetrics(registry),
             limits=limits,
         )

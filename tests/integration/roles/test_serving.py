@@ -84,10 +84,10 @@ def place(postgres: TestPostgres, tmp_path: Path) -> Iterator[Place]:
 
 
 @pytest.fixture
-def begun(place: Place) -> Serving:
+def started(place: Place) -> Serving:
     """What a worker has that began while v1 served."""
     serving = place.serving()
-    assert serving.begin()
+    assert serving.start()
     return serving
 
 
@@ -95,44 +95,44 @@ def used(serving: Serving) -> str:
     return serving.scorer.score(SHOP).model
 
 
-def test_a_worker_follows_promotions_and_rollbacks_and_tells_them_apart(place: Place, begun: Serving) -> None:
-    assert used(begun) == "v1"
-    assert begun.look() is None
+def test_a_worker_follows_promotions_and_rollbacks_and_tells_them_apart(place: Place, started: Serving) -> None:
+    assert used(started) == "v1"
+    assert started.poll() is None
     place.promote("v2")
-    swap = begun.look()
+    swap = started.poll()
     assert swap is not None
-    assert (swap.version, swap.sequence, swap.is_rollback, used(begun)) == ("v2", 2, False, "v2")
+    assert (swap.version, swap.sequence, swap.is_rollback, used(started)) == ("v2", 2, False, "v2")
     place.rollback()
-    swap = begun.look()
+    swap = started.poll()
     assert swap is not None
-    assert (swap.version, swap.sequence, swap.is_rollback, used(begun)) == ("v1", 3, True, "v1")
+    assert (swap.version, swap.sequence, swap.is_rollback, used(started)) == ("v1", 3, True, "v1")
 
 
-def test_a_rollback_is_one_even_when_the_log_grew_before_the_worker_looked(place: Place, begun: Serving) -> None:
+def test_a_rollback_is_one_even_when_the_log_grew_before_the_worker_looked(place: Place, started: Serving) -> None:
     place.promote("v2")
-    begun.look()
+    started.poll()
     place.rollback()
     place.registry.unfreeze(actor="bob", reason="mended")
-    swap = begun.look()
+    swap = started.poll()
     assert swap is not None
     assert (swap.version, swap.is_rollback) == ("v1", True)
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "SHA256SUMS"])
 def test_a_version_with_a_spoiled_file_is_not_served_and_the_one_before_goes_on(
-    place: Place, begun: Serving, file: str
+    place: Place, started: Serving, file: str
 ) -> None:
     place.spoil("v2", file)
     place.promote("v2")
-    assert begun.look() is None
-    assert used(begun) == "v1"
-    assert begun.trouble is not None
-    assert begun.trouble.startswith("version v2 cannot be served, v1 is: ")
-    assert "sha256" in begun.trouble
-    assert begun.look() is None
+    assert started.poll() is None
+    assert used(started) == "v1"
+    assert started.trouble is not None
+    assert started.trouble.startswith("version v2 cannot be served, v1 is: ")
+    assert "sha256" in started.trouble
+    assert started.poll() is None
     place.rollback()
-    begun.look()
-    assert (begun.trouble, used(begun)) == (None, "v1")
+    started.poll()
+    assert (started.trouble, used(started)) == (None, "v1")
 
 
 @pytest.mark.parametrize("is_start", [False, True], ids=["while it works", "at its start"])
@@ -142,40 +142,40 @@ def test_a_refused_version_is_tried_again_after_a_pause_and_served_once_its_file
     now = 0.0
     serving = place.serving(clock=lambda: now)
     if not is_start:
-        serving.begin()
+        serving.start()
     place.spoil("v2")
     place.promote("v2")
     if is_start:
-        serving.begin()
+        serving.start()
     else:
-        serving.look()
+        serving.poll()
     assert used(serving) == "v1"
     place.repair("v2")
     now += place.settings.retry_limit_seconds / 2
-    assert serving.look() is None
+    assert serving.poll() is None
     assert used(serving) == "v1"
     now += place.settings.retry_limit_seconds / 2
-    swap = serving.look()
+    swap = serving.poll()
     assert swap is not None
-    assert (swap.version, used(serving), serving.trouble, serving.standing().swap) == ("v2", "v2", None, "serving")
+    assert (swap.version, used(serving), serving.trouble, serving.state().swap) == ("v2", "v2", None, "serving")
 
 
 def test_while_the_store_does_not_answer_the_served_version_stays_and_the_role_is_ready(place: Place) -> None:
     now = 0.0
     serving = place.serving(clock=lambda: now)
-    serving.begin()
+    serving.start()
     place.cut_off("v2")
     place.promote("v2")
-    assert serving.look() is None
+    assert serving.poll() is None
     assert used(serving) == "v1"
     assert serving.trouble is not None
     assert serving.trouble.startswith("version v2 is not fetched yet, v1 is served: the artifact store ")
-    assert (serving.refusal, serving.standing().swap) == (None, "loading")
+    assert (serving.refusal, serving.state().swap) == (None, "loading")
     place.connect("v2")
-    assert serving.look() is None  # in the pause
+    assert serving.poll() is None  # in the pause
     now += place.settings.retry_limit_seconds
-    assert serving.look() is not None
-    assert (used(serving), serving.trouble, serving.standing().swap) == ("v2", None, "serving")
+    assert serving.poll() is not None
+    assert (used(serving), serving.trouble, serving.state().swap) == ("v2", None, "serving")
 
 
 def test_a_worker_that_begins_while_the_store_does_not_answer_waits_for_the_active_version(place: Place) -> None:
@@ -183,43 +183,43 @@ def test_a_worker_that_begins_while_the_store_does_not_answer_waits_for_the_acti
     place.cut_off("v2")
     serving = place.serving()
     with pytest.raises(StoreUnavailable):
-        serving.begin()
+        serving.start()
     place.connect("v2")
-    assert serving.begin()
+    assert serving.start()
     assert used(serving) == "v2"
 
 
 def test_a_refused_version_that_stays_damaged_is_logged_once(place: Place) -> None:
     now = 0.0
     serving = place.serving(clock=lambda: now)
-    serving.begin()
+    serving.start()
     place.spoil("v2")
     place.promote("v2")
     with capture_logs() as lines:
         for _ in range(3):
-            serving.look()
+            serving.poll()
             now += place.settings.retry_limit_seconds
     assert serving.trouble is not None
     assert [line["event"] for line in lines].count("model refused") == 1
 
 
 def test_a_version_whose_files_are_as_registered_but_do_not_load_is_not_served_either(
-    place: Place, begun: Serving, tmp_path: Path
+    place: Place, started: Serving, tmp_path: Path
 ) -> None:
     (tmp_path / "v4" / "model.safetensors").parent.mkdir()
     (tmp_path / "v4" / "model.safetensors").write_bytes(b"no tensors")
     place.registry.register("v4", *place.artifacts.save("v4", tmp_path / "v4"))
     place.promote("v4")
-    assert begun.look() is None
-    assert used(begun) == "v1"
-    assert begun.trouble is not None
+    assert started.poll() is None
+    assert used(started) == "v1"
+    assert started.trouble is not None
 
 
 def test_a_worker_that_begins_with_a_bad_active_version_serves_the_first_one_and_says_so(place: Place) -> None:
     place.promote("v2")
     place.spoil("v2")
     serving = place.serving()
-    assert serving.begin()
+    assert serving.start()
     assert used(serving) == "v1"
     assert serving.trouble is not None
     assert serving.trouble.startswith("version v2 cannot be served, v1 is: ")
@@ -230,19 +230,19 @@ def test_a_worker_that_begins_with_a_bad_active_version_serves_the_last_good_one
         place.promote(version)
     place.spoil("v3")
     serving = place.serving()
-    assert serving.begin()
+    assert serving.start()
     assert used(serving) == "v2"
     assert serving.trouble is not None
     assert serving.trouble.startswith("version v3 cannot be served, v2 is: ")
-    assert (serving.standing().version, serving.standing().swap) == ("v2", "refused")
+    assert (serving.state().version, serving.state().swap) == ("v2", "refused")
 
 
-def test_a_damaged_version_is_not_promoted_by_an_operator(place: Place, begun: Serving) -> None:
+def test_a_damaged_version_is_not_promoted_by_an_operator(place: Place, started: Serving) -> None:
     place.spoil("v2")
     with pytest.raises(Conflict, match=r"version v2 was not promoted: .* does not have the sha256"):
         Operations(place.engine, place.artifacts, list[str]().append).promote("v2", actor="ann", reason="better")
-    assert begun.look() is None
-    assert begun.trouble is None
+    assert started.poll() is None
+    assert started.trouble is None
 
 
 def test_a_rollback_goes_ahead_while_the_store_does_not_answer(place: Place, tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_a_worker_whose_first_version_is_bad_serves_the_active_one_without_the_c
     place.promote("v2")
     place.spoil("v1")
     serving = place.serving()
-    assert serving.begin()
+    assert serving.start()
     assert serving.trouble is None
     scores = serving.scorer.score(SHOP)
     assert (scores.model, scores.predictions.keys()) == ("v2", {SERVING, REFERENCE})
@@ -273,7 +273,7 @@ def test_nothing_is_served_when_both_are_bad(place: Place) -> None:
     place.spoil("v2")
     serving = place.serving()
     with pytest.raises(BadArtifact, match="sha256"):
-        serving.begin()
+        serving.start()
     assert serving.scorer.version is None
 
 
@@ -281,5 +281,5 @@ def test_without_a_model_there_is_nothing_to_begin_with(place: Place, postgres: 
     engine = create_engine(postgres.database())
     migrate.upgrade(engine)
     with pytest.raises(Unavailable, match="run 'weir models init'"):
-        Serving(place.settings, Registry(engine), place.artifacts).begin()
+        Serving(place.settings, Registry(engine), place.artifacts).start()
     engine.dispose()

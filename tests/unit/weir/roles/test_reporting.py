@@ -96,15 +96,15 @@ def test_what_a_start_waits_for_is_a_reason_and_no_error_but_a_dependency_lost_l
     registry = new_registry()
     reporting = Reporting(WorkerMetrics(registry), DependencyMetrics(registry, ("storage",)), Clock())
     reporting.change("model", False, "not loaded yet")
-    beat = reporting.beat()
-    assert (beat.state, beat.reasons, beat.error) == ("starting", ("model: not loaded yet",), None)
+    heartbeat = reporting.heartbeat()
+    assert (heartbeat.state, heartbeat.reasons, heartbeat.error) == ("starting", ("model: not loaded yet",), None)
     reporting.change("model", True, "")
     reporting.started()
-    assert reporting.beat().state == "working"
+    assert reporting.heartbeat().state == "working"
     reporting.change("storage", False, "no answer")
-    beat = reporting.beat()
-    assert (beat.state, beat.error) == ("not_ready", "storage: no answer")
-    assert beat.error_time is not None
+    heartbeat = reporting.heartbeat()
+    assert (heartbeat.state, heartbeat.error) == ("not_ready", "storage: no answer")
+    assert heartbeat.error_time is not None
 
 
 def test_a_dependency_is_back_only_when_every_witness_reached_it() -> None:

@@ -23,14 +23,14 @@ class _Partition:
 
 
 class LateWarnings:
-    """The warnings of one worker. ``clock`` gives seconds."""
+    """The warnings of one worker. ``clock`` returns seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._partitions: dict[int, _Partition] = {}
 
     def add(self, partition: int, late: Sequence[LateImpression], has_letters: bool) -> None:
-        """Take what came too late, as dead letters or not; warn if the partition's last warning is a minute old."""
+        """Add what came too late, as dead letters or not; warn if the partition's last warning is a minute old."""
         if not late:
             return
         state = self._partitions.setdefault(partition, _Partition(self._clock() - _EVERY_SECONDS))
