@@ -15,7 +15,7 @@ Every error is a problem detail of RFC 9457. There are no tokens yet: only progr
 
 
 def create_api(context: ApiContext) -> FastAPI:
-    """The interface over what ``context`` gives it."""
+    """Return the interface over ``context``."""
     app = FastAPI(
         title="Weir",
         version=version("weirstream"),

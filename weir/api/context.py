@@ -1,4 +1,4 @@
-"""What the interface is given: where it reads, whom it asks. Plain objects and callables, put together by the role."""
+"""What the routes read and call: objects and callables, assembled by the role."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ Predict = Callable[[Sequence[Sample]], tuple[str, Sequence[float]]]
 
 @dataclass(frozen=True)
 class ApiContext:
-    """Everything a route needs.
+    """What the routes need.
 
     ``not_ready`` returns the reasons why requests cannot be served now, ``degraded`` what the rest of the service
     lacks. ``render_metrics`` returns the text of /metrics and its content type. ``closing`` ends endless responses.

@@ -1,4 +1,4 @@
-"""Who may ask, and how much: requests from this machine's own programs, of bounded size and duration. Plain ASGI.
+"""ASGI middleware that refuses requests: those of other machines and web pages, and bodies too large or too slow.
 
 There are no tokens yet, so the interface listens on loopback only. A browser on this machine can reach loopback for
 any web page it shows; so a request must name a loopback host (against DNS rebinding), and one that a page sends must
@@ -23,7 +23,7 @@ _SHOWN = 200  # characters of a header that an answer repeats
 
 
 class LoopbackOnly:
-    """Answers 403 to what names another host than loopback, or comes from a page of an origin that is not listed."""
+    """Answers 403 to requests that name another host than loopback, or come from a web page of an unlisted origin."""
 
     def __init__(self, app: ASGIApp, origins: Sequence[str] = ()) -> None:
         self._app = app
@@ -58,14 +58,14 @@ def _is_loopback_url(url: str) -> bool:
 
 @dataclass(frozen=True)
 class _Refusal:
-    """A body that is not taken, and why."""
+    """Why a body is refused."""
 
     status: HTTPStatus
     detail: str
 
 
 class BoundedBody:
-    """Reads a body before anything else sees it: 413 over its bound, 429 with too many under way, 408 when slow.
+    """Reads a body before it is passed on: 413 over its bound, 429 with too many under way, 408 when slow.
 
     ``held`` counts the bytes of bodies that are held, beyond those of small ones: a client that sends slowly can keep
     other large bodies waiting, no small one.
@@ -81,19 +81,19 @@ class BoundedBody:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
-        taking = _Taking(self._limits, self._held, scope)
+        reader = _BodyReader(self._limits, self._held, scope)
         try:
-            body = await taking.read(receive)
+            body = await reader.read(receive)
             if isinstance(body, _Refusal):
                 await problem(body.status, body.detail, headers={"Connection": "close"})(scope, receive, send)
             elif body is not None:
-                await self._app(scope, _given(body, receive), send)
+                await self._app(scope, _replay(body, receive), send)
         finally:
-            taking.give_back()
+            reader.give_back()
 
 
-def _given(body: bytes, receive: Receive) -> Receive:
-    """A ``receive`` that gives the whole body at once."""
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a ``receive`` that returns the whole body at once."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:
@@ -102,8 +102,8 @@ def _given(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-class _Taking:
-    """The reading of one body, and what it has taken of the allowance."""
+class _BodyReader:
+    """Reads one body, and takes what it needs of the allowance."""
 
     def __init__(self, limits: Limits, held: Allowance, scope: Scope) -> None:
         self._limits = limits
@@ -115,9 +115,9 @@ class _Taking:
         self._refusal = self._admit(int(announced) if announced.isdigit() else limits.body_bytes + 1)
 
     async def read(self, receive: Receive) -> bytes | _Refusal | None:
-        """The whole body, or why it is not taken; None when the client left.
+        """Return the whole body, or why it is refused; None when the client left.
 
-        What is not taken is read all the same, up to a point, and dropped: a client that is still sending when the
+        A refused body is read all the same, up to a bound, and dropped: a client that is still sending when the
         connection closes would not see the answer.
         """
         try:
@@ -160,5 +160,5 @@ class _Taking:
         return None
 
     def give_back(self) -> None:
-        """Give back what was taken, once the request is answered."""
+        """Release what was taken, once the request is answered."""
         self._held.give_back(self._allowed - SMALL_BYTES)

@@ -1,4 +1,4 @@
-"""How much one process of the interface takes at once. Knows nothing of HTTP."""
+"""How much one process of the interface handles at once. Independent of HTTP."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ MAX_BODY_BYTES = 16 * 1024 * 1024  # the most items, each of 16 KB
 class Limits:
     """Bounds of one process.
 
-    ``body_bytes`` of one body, ``bodies_bytes`` of all bodies at once beyond what is small; ``scorings`` at once;
-    ``header_seconds`` and ``body_seconds`` that a client has to send either. ``origins`` are those of pages that may
-    ask, besides the interface's own.
+    ``body_bytes`` of one body, ``bodies_bytes`` of all large bodies at once; ``scorings`` at once; ``header_seconds``
+    and ``body_seconds`` that a client has to send either. ``origins`` are those of web pages that may send requests, in
+    addition to the interface's own.
     """
 
     body_bytes: int = MAX_BODY_BYTES
@@ -29,7 +29,7 @@ class Limits:
 
 
 class Allowance:
-    """Counts what is taken, and refuses what would pass ``limit``. For any threads.
+    """Counts what is taken, and refuses what would exceed ``limit``. Thread-safe.
 
     >>> allowance = Allowance(2)
     >>> allowance.take(2), allowance.take(1)
@@ -45,7 +45,7 @@ class Allowance:
         self._lock = Lock()
 
     def take(self, amount: int = 1) -> bool:
-        """Take so much, or nothing and say False."""
+        """Take ``amount`` and return True, or nothing and return False."""
         with self._lock:
             if self._taken + amount > self.limit:
                 return False
@@ -59,7 +59,7 @@ class Allowance:
 
 
 class Recent(Generic[T]):
-    """What ``make`` gives, made again by the next call when it is older than ``seconds``. For any threads.
+    """The value of ``make``, made again by the next call when it is older than ``seconds``. Thread-safe.
 
     >>> now = 0.0
     >>> count = iter(range(9))
@@ -79,7 +79,7 @@ class Recent(Generic[T]):
         self._lock = Lock()
 
     def __call__(self) -> T:
-        """The value; whoever comes while it is made waits for it."""
+        """Return the value; calls that arrive while it is made wait for it."""
         with self._lock:
             if self._made is None or self._clock() - self._made[1] >= self._seconds:
                 self._made = self._make(), self._clock()

@@ -1,4 +1,4 @@
-"""Count requests and their seconds by route, whatever answers them. Plain ASGI, around everything else."""
+"""Count requests and their seconds by route, whatever answers them. ASGI middleware around all others."""
 
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from monitoring.metrics import HttpMetrics
 
-OTHER = "other"  # for what no route answers; whatever a client makes up must not become a label
+OTHER = "other"  # for what no route answers: a path that a client invents must not become a label
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _ANYTIME = (HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE)
 _WITH_BODY = (HTTPStatus.UNPROCESSABLE_ENTITY,)
@@ -23,11 +23,11 @@ class Measured:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and count its answer; 500 where there is none."""
+        """Pass the request on, and count its answer, or 500 where there is none."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = perf_counter(), int(HTTPStatus.INTERNAL_SERVER_ERROR)
+        started, status = perf_counter(), int(HTTPStatus.INTERNAL_SERVER_ERROR)
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -40,11 +40,11 @@ class Measured:
         finally:
             route = getattr(scope.get("route"), "path", OTHER)
             method = scope["method"] if scope["method"] in _METHODS else OTHER
-            self._metrics.observe(route, method, status, perf_counter() - began)
+            self._metrics.observe(route, method, status, perf_counter() - started)
 
 
 def start_at_zero(app: FastAPI, metrics: HttpMetrics) -> None:
-    """Let the series that are known beforehand begin at 0: what a route answers when all is well, and its failures."""
+    """Start the series that are known beforehand at 0: the success of each route, and its failures."""
     for route, method, status in _known(app):
         metrics.expect(route, method, status)
 

@@ -1,9 +1,9 @@
 """Parse a body within bounds before it is validated: off the event loop, and only until its first structural fault.
 
 Pydantic reports every fault, and the standard parser makes an object of every value: a body of a million unknown keys
-costs both of them seconds. An outline knows a model's field names, the lengths of its lists, and where values are
-scalars; msgspec holds a body against it while it parses, and ends at the first fault. What passes is as large as a
-valid body at most; pydantic, which has the last word, then validates it in milliseconds.
+costs both of them seconds. An outline has a model's field names, the lengths of its lists, and where values are
+scalars; msgspec checks a body against it while it parses, and ends at the first fault. What passes is as large as a
+valid body at most; pydantic then validates it in milliseconds, and its result is final.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class Outline:
         self._decoder = msgspec.json.Decoder(_structure(model))
 
     def read(self, body: bytes) -> Any:
-        """The body as plain values; Malformed at the first structural fault."""
+        """Parse a body into plain values; raise Malformed at the first structural fault."""
         try:
             return msgspec.to_builtins(self._decoder.decode(body))
         except msgspec.ValidationError as error:
@@ -45,7 +45,7 @@ class Outline:
 
 
 def outlined_route(threads: Executor) -> type[APIRoute]:
-    """A kind of route that parses its body by the outline of its model; a large one in one of ``threads``."""
+    """Return a route class that parses bodies by the outline of their model; large ones in ``threads``."""
 
     class OutlinedRoute(APIRoute):
         def get_route_handler(self) -> Handler:
@@ -98,7 +98,7 @@ def _model(annotation: Any) -> type[BaseModel] | None:
 
 
 def _structure(annotation: Any, metadata: tuple[Any, ...] = ()) -> Any:
-    """The type that msgspec holds a value against: no narrower than what pydantic takes."""
+    """Return the type that msgspec checks a value against: no narrower than what pydantic accepts."""
     if get_origin(annotation) is Annotated:
         inner, *more = get_args(annotation)
         return _structure(inner, (*metadata, *more))
@@ -113,7 +113,7 @@ def _structure(annotation: Any, metadata: tuple[Any, ...] = ()) -> Any:
         bound = next((each.max_length for each in metadata if isinstance(each, MaxLen)), None)
         return Annotated[list[_structure(item)], msgspec.Meta(max_length=bound)]  # type: ignore[misc]  # made here
     if get_origin(annotation) in (Union, UnionType) and any(get_origin(each) is list for each in get_args(annotation)):
-        raise TypeError(f"{annotation} mixes lists and scalars: teach the outline of bodies first")
+        raise TypeError(f"{annotation} mixes lists and scalars: extend the outline of bodies first")
     return _Scalar
 
 
@@ -121,7 +121,7 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 
 
 def _fault(message: str) -> Fault:
-    """Msgspec's sentence, which ends in a path, as a fault.
+    """Parse a message of msgspec, which ends in a path, into a fault.
 
     >>> _fault("Expected `array` of length <= 3 - at `$.samples`").pointer
     '/samples'

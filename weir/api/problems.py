@@ -1,4 +1,4 @@
-"""How the interface says no: problem details of RFC 9457 for every error, also those of the framework."""
+"""Errors as problem details of RFC 9457, those of the framework included."""
 
 import logging
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
 RETRY_SECONDS = {HTTPStatus.SERVICE_UNAVAILABLE: "5", HTTPStatus.TOO_MANY_REQUESTS: "1"}
 
-# An answer is small, whatever was sent: what a client wrote comes back at most so long.
+# An answer is small, whatever was sent: these bound what it repeats of a request.
 MAX_FAULTS = 10
 _MAX_DETAIL = 1_000
 _MAX_POINTER = 200
@@ -42,17 +42,17 @@ class Fault(BaseModel):
     detail: str
 
     @property
-    def place(self) -> str:
-        """Where it is, for a person.
+    def location(self) -> str:
+        """Where it is, in words.
 
-        >>> [Fault(pointer=pointer, detail="").place for pointer in ("", "/text")]
+        >>> [Fault(pointer=pointer, detail="").location for pointer in ("", "/text")]
         ['the body', '/text']
         """
         return f"parameter {self.parameter}" if self.parameter is not None else self.pointer or "the body"
 
 
 class Problem(BaseModel):
-    """RFC 9457. ``type`` is always about:blank: the status says the kind, ``detail`` what, value, bound, remedy."""
+    """RFC 9457. ``type`` is always about:blank: the kind is the status; ``detail`` has what, value, bound, remedy."""
 
     type: str = "about:blank"
     title: str
@@ -62,7 +62,7 @@ class Problem(BaseModel):
 
 
 class Malformed(Exception):
-    """A body that was refused before its values were looked at, for its first fault."""
+    """A body that was refused before its values were validated, for its first fault."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.detail)
@@ -79,7 +79,7 @@ DOCUMENTED: dict[str, object] = {
 def problem(
     status: HTTPStatus, detail: str, errors: list[Fault] | None = None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """The answer for one error, of bounded size."""
+    """Return the answer for one error, of bounded size."""
     shown = None if errors is None else [_shortened(fault) for fault in errors[:MAX_FAULTS]]
     body = Problem(title=status.phrase, status=status, detail=shorten(detail, _MAX_DETAIL), errors=shown)
     extra = {"Retry-After": RETRY_SECONDS[status]} if status in RETRY_SECONDS else {}
@@ -89,7 +89,7 @@ def problem(
 
 
 def shorten(text: str, length: int) -> str:
-    """``text``, of at most ``length`` characters.
+    """Shorten ``text`` to at most ``length`` characters.
 
     >>> shorten("abcdef", 6), shorten("abcdefg", 6)
     ('abcdef', 'abcde…')
@@ -103,7 +103,7 @@ def _shortened(fault: Fault) -> Fault:
 
 
 def install(app: FastAPI) -> None:
-    """Let every error of ``app`` become a problem."""
+    """Answer every error of ``app`` by a problem."""
     app.add_exception_handler(WeirError, _weir_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Malformed, _malformed)
@@ -130,9 +130,9 @@ async def _malformed(_request: Request, error: Exception) -> JSONResponse:
 
 
 def _malformation(faults: list[Fault], count: int) -> JSONResponse:
-    """The answer for ``count`` faults, of which the first are given."""
+    """Return the answer for ``count`` faults, of which ``faults`` are the first."""
     shown = map(_shortened, faults[:3])
-    detail = "; ".join(f"{fault.place}: {fault.detail}" for fault in shown)
+    detail = "; ".join(f"{fault.location}: {fault.detail}" for fault in shown)
     more = f"; and {count - 3} more" if count > 3 else ""
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"the request is malformed: {detail}{more}", faults)
 
@@ -152,21 +152,21 @@ async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an internal error; the log of the role api has its traceback")
 
 
-def _fault(place: tuple[str | int, ...], detail: str) -> Fault:
-    """What FastAPI found at ``place``: the part of the request, then the way into it.
+def _fault(location: tuple[str | int, ...], detail: str) -> Fault:
+    """Return what FastAPI found at ``location``: the part of the request, then the path within it.
 
     >>> _fault(("body", "samples", 3, "text"), "").pointer, _fault(("body",), "").pointer
     ('/samples/3/text', '')
     >>> _fault(("query", "limit"), "").parameter
     'limit'
     """
-    if place[0] == "body":
-        return Fault(pointer="".join(f"/{escaped(str(part))}" for part in place[1:]), detail=detail)
-    return Fault(parameter=str(place[-1]), detail=detail)
+    if location[0] == "body":
+        return Fault(pointer="".join(f"/{escaped(str(part))}" for part in location[1:]), detail=detail)
+    return Fault(parameter=str(location[-1]), detail=detail)
 
 
 def escaped(name: str) -> str:
-    """A name as a part of a JSON pointer.
+    """Escape a name for a JSON pointer.
 
     >>> escaped("a/b~c")
     'a~1b~0c'

@@ -13,16 +13,16 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from weir.api.problems import problem
 
-MAX_WAITING = 256  # connections without a complete request; the oldest makes way for one more
+MAX_WAITING = 256  # connections without a complete request; the oldest is closed for one more
 
 
 def protocol(header_seconds: float) -> Any:
-    """What uvicorn makes for each connection; those of one server know of each other."""
+    """Return what uvicorn calls for each connection; those of one server share the bound of waiting ones."""
     return partial(_Protocol, header_seconds=header_seconds, waiting={})
 
 
 class _Protocol(H11Protocol):
-    """``waiting`` are the connections whose headers have not all come, oldest first."""
+    """``waiting`` are the connections whose headers are incomplete, oldest first."""
 
     def __init__(self, *arguments: Any, header_seconds: float, waiting: "dict[_Protocol, None]", **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -46,17 +46,17 @@ class _Protocol(H11Protocol):
         super().connection_lost(exc)
 
     def _wait(self) -> None:
-        """Start the clock, unless it runs."""
+        """Start the timer, unless it runs."""
         if self._timer is not None or self.transport.is_closing():
             return
         self._timer = self.loop.call_later(
             self._header_seconds,
-            self._give_up,
+            self._time_out,
             f"the headers of a request did not come within {self._header_seconds:g} s",
         )
         self._waiting[self] = None
         if len(self._waiting) > MAX_WAITING:
-            next(iter(self._waiting))._give_up(f"{MAX_WAITING} connections wait for the headers of a request")
+            next(iter(self._waiting))._time_out(f"{MAX_WAITING} connections wait for the headers of a request")
 
     def _end_waiting(self) -> None:
         if self._timer is not None:
@@ -64,7 +64,7 @@ class _Protocol(H11Protocol):
             self._timer = None
             del self._waiting[self]
 
-    def _give_up(self, reason: str) -> None:
+    def _time_out(self, reason: str) -> None:
         self._end_waiting()
         if not self.transport.is_closing():
             self.transport.write(_too_slow(reason))

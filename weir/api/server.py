@@ -16,7 +16,7 @@ from weir.api.protocol import protocol
 from weir.process.background import Background
 from weir.settings import is_loopback
 
-_CLOSE_SECONDS = 3  # that requests under way have to end
+_CLOSE_SECONDS = 3  # for requests under way to end
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ApiServer:
 
     @property
     def alive(self) -> bool:
-        """Whether it still serves; it ends by itself only when something went wrong, which the log has."""
+        """Whether it still serves; it ends by itself only after an error, which is logged."""
         return self.thread.alive
 
 

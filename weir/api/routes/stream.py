@@ -53,7 +53,7 @@ def _event(context: ApiContext) -> ServerSentEvent:
 
 
 def live_state(snapshot: Snapshot) -> dict[str, object]:
-    """The figures of the live view as plain values: JSON with null for what is not a finite number."""
+    """Return the metrics of the live view as JSON values, with null for what is not a finite number."""
     active, run = snapshot.active, snapshot.runs[0] if snapshot.runs else None
     return {
         "samples": snapshot.samples,
