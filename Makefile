@@ -7,6 +7,9 @@ BIN        := .venv/bin
 PYTEST     := $(BIN)/python -m pytest
 PACKAGES   := importance datasets stream trainer storage monitoring experiments weir
 
+# Else each of the many interpreters that the tests start would compile every library again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup run unit test check bench soak
 .DEFAULT_GOAL := help
 

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import grimp
 
@@ -64,10 +63,3 @@ def test_heavy_libraries_stay_in_their_rooms() -> None:
         if not importer.startswith(rooms)
     ]
     assert strays == []
-
-
-def test_a_benchmark_is_run_as_a_script_beside_files_that_are_named_like_packages() -> None:
-    script = Path(__file__).parents[1] / "benchmarks" / "learning.py"
-    assert (script.parent / "stream.py").exists()
-    done = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")

@@ -1,11 +1,8 @@
 """The command line without services: usage, errors, exit status, and that the docs name every command and option."""
 
 import json
-import os
 import re
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -61,20 +58,6 @@ def test_every_command_of_the_contract_exists() -> None:
 def test_the_version_is_printed_and_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"weir {version('weirstream')}\n"
-
-
-def test_a_shell_completes_commands_without_loading_what_they_need(tmp_path: Path) -> None:
-    """By the very variables that the script of --show-completion sets."""
-    asked = {"_WEIR_COMPLETE": "complete_bash", "COMP_WORDS": "weir models ro", "COMP_CWORD": "2"}
-    script = (
-        "import atexit, sys; from weir.cli import run;"
-        "atexit.register(lambda: print({'torch', 'sqlalchemy', 'faust', 'pyarrow'} & sys.modules.keys()));"
-        "run([])"
-    )
-    words = [sys.executable, "-c", script]
-    place = os.environ | asked | {"PYTHONPATH": str(DOCS.parents[1])}
-    done = subprocess.run(words, env=place, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["rollback", "set()"]
 
 
 @pytest.mark.parametrize("words", COMMANDS)
@@ -274,33 +257,3 @@ def test_a_traceback_comes_only_with_debug_wherever_it_stands(
     for words in (["--debug", "topics"], ["topics", "--debug"]):
         with pytest.raises(Exception, match="no Kafka is known"):
             run(words)
-
-
-def test_the_process_ends_with_the_command_status() -> None:
-    done = subprocess.run([sys.executable, "-m", "weir", "nonsense"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    done = subprocess.run(
-        [sys.executable, "-m", "weir", "topics", "--debug"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith("Traceback")
-
-
-def test_a_reader_that_has_seen_enough_is_no_error() -> None:
-    writer = subprocess.Popen(
-        [sys.executable, "-m", "weir", "settings", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert writer.stdout is not None
-    writer.stdout.close()
-    _, errors = writer.communicate(timeout=60)
-    assert errors == b""
-
-
-def test_help_and_light_commands_start_without_the_heavy_libraries() -> None:
-    heavy = {"torch", "faust", "transformers", "sqlalchemy", "kafka", "fastapi", "numpy"}
-    for words in (["--help"], ["settings"]):
-        code = f"import sys, weir.cli; weir.cli.run({words!r}); print(*sys.modules, file=sys.stderr)"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        loaded = {name.partition(".")[0] for name in done.stderr.split()}
-        assert "weir" in loaded
-        assert not loaded & heavy
