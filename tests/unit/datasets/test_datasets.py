@@ -44,8 +44,21 @@ def stream_of(name: str) -> list[Record]:
 
 
 @cache
+def decoded_of(name: str) -> list[Impression | ActionEvent]:
+    return list(decoded(stream_of(name)))
+
+
+@cache
 def history_of(name: str) -> list[Sample]:
     return list(opened(name).history())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def free_streams() -> Iterator[None]:
+    """Free the streams, some 100,000 events each, after the last test that reads them."""
+    yield
+    for cached in (stream_of, decoded_of, history_of):
+        cached.cache_clear()
 
 
 @pytest.fixture(params=[*SHOPS, pytest.param("open_bandit", marks=real("open_bandit"))])
@@ -56,6 +69,11 @@ def dataset(request: pytest.FixtureRequest) -> Dataset:
 @pytest.fixture
 def events(dataset: Dataset) -> list[Record]:
     return stream_of(dataset.name)
+
+
+@pytest.fixture
+def stream(dataset: Dataset) -> list[Impression | ActionEvent]:
+    return decoded_of(dataset.name)
 
 
 @pytest.fixture
@@ -81,8 +99,10 @@ def decoded(events: list[Record]) -> Iterator[Impression | ActionEvent]:
         yield found
 
 
-def test_every_event_is_valid_and_keyed_by_its_subject(events: list[Record]) -> None:
-    for record, event in zip(events, decoded(events), strict=True):
+def test_every_event_is_valid_and_keyed_by_its_subject(
+    events: list[Record], stream: list[Impression | ActionEvent]
+) -> None:
+    for record, event in zip(events, stream, strict=True):
         assert record.key == event.subject.encode()
         assert record.time_ms == event.time_ms
 
@@ -92,9 +112,9 @@ def test_events_come_in_order_of_time(events: list[Record]) -> None:
 
 
 def test_ids_are_unique_and_name_data_set_and_seed(
-    dataset: Dataset, events: list[Record], history: list[Sample]
+    dataset: Dataset, stream: list[Impression | ActionEvent], history: list[Sample]
 ) -> None:
-    ids = [event.id for event in decoded(events)] + [sample.id for sample in history]
+    ids = [event.id for event in stream] + [sample.id for sample in history]
     assert len(set(ids)) == len(ids)
     assert all(name.startswith(f"{dataset.name}-0-") for name in ids)
 
@@ -107,9 +127,9 @@ def dataset_start(events: list[Record]) -> int:
     return events[0].time_ms
 
 
-def test_an_action_follows_an_impression_of_its_subject(events: list[Record]) -> None:
+def test_an_action_follows_an_impression_of_its_subject(stream: list[Impression | ActionEvent]) -> None:
     subjects: dict[str, str] = {}
-    for event in decoded(events):
+    for event in stream:
         if isinstance(event, Impression):
             subjects[event.id] = event.subject
         else:
@@ -118,7 +138,7 @@ def test_an_action_follows_an_impression_of_its_subject(events: list[Record]) ->
 
 def test_a_return_follows_a_purchase_which_there_is_once(shop: str) -> None:
     bought: set[str] = set()
-    for event in decoded(stream_of(shop)):
+    for event in decoded_of(shop):
         if isinstance(event, Impression):
             continue
         if event.kind == "purchase":
@@ -130,7 +150,7 @@ def test_a_return_follows_a_purchase_which_there_is_once(shop: str) -> None:
 
 
 def test_a_third_of_the_impressions_is_bought(shop: str) -> None:
-    kinds = Counter(type(event).__name__ for event in decoded(stream_of(shop)))
+    kinds = Counter(type(event).__name__ for event in decoded_of(shop))
     history = history_of(shop)
     assert kinds["Impression"] == 3 * kinds["Purchase"]
     assert (kinds["Return"] > 0) == (shop != "complete_journey")  # a grocery takes nothing back
@@ -148,7 +168,7 @@ def test_a_limit_is_the_beginning_of_the_whole(dataset: Dataset, events: list[Re
 
 
 def test_a_product_has_one_price_and_text_a_day_for_both_classes(shop: str) -> None:
-    impressions = [event for event in decoded(stream_of(shop)) if isinstance(event, Impression)]
+    impressions = [event for event in decoded_of(shop) if isinstance(event, Impression)]
     for _, of_day in groupby(impressions, key=lambda event: event.time_ms // 86_400_000):
         faces: dict[str, tuple[object, ...]] = {}
         for event in of_day:
@@ -158,17 +178,15 @@ def test_a_product_has_one_price_and_text_a_day_for_both_classes(shop: str) -> N
 
 def test_what_a_model_may_read_beside_popularity_does_not_give_the_label_away(gift_shop: str) -> None:
     """Price, the text's length and the position rank bought products hardly better than chance."""
-    table = np.array([row[1:] for row in outcomes(stream_of(gift_shop))], dtype=float)
+    table = np.array([row[1:] for row in outcomes(decoded_of(gift_shop))], dtype=float)
     labels = table[:, 0]
     for column in (2, 3, 4):
         assert abs(auc(table[:, column], labels) - 0.5) < 0.05
 
 
-def outcomes(events: list[Record]) -> list[tuple[int, int, float, float, int, int, str]]:
+def outcomes(events: list[Impression | ActionEvent]) -> list[tuple[int, int, float, float, int, int, str]]:
     """Week, label, popularity, price, length of text, position and item of each impression."""
-    bought = {
-        event.impression for event in decoded(events) if isinstance(event, ActionEvent) and event.kind == "purchase"
-    }
+    bought = {event.impression for event in events if isinstance(event, ActionEvent) and event.kind == "purchase"}
     return [
         (
             (event.time_ms - MONDAY_MS) // WEEK_MS,
@@ -178,7 +196,7 @@ def outcomes(events: list[Record]) -> list[tuple[int, int, float, float, int, in
             len(event.text),
             event.position or 0,
         )
-        for event in decoded(events)
+        for event in events
         if isinstance(event, Impression)
     ]
 
@@ -204,13 +222,15 @@ def test_the_real_shop_has_the_counts_and_the_reference_that_are_known_of_it() -
         "purchase": 30_322,
         "return": 969,
     }
-    assert weekly_auc(np.array(outcomes(events), dtype=float), column=2) == pytest.approx(0.840, abs=0.005)
+    assert weekly_auc(np.array(outcomes(decoded_of("online_retail")), dtype=float), column=2) == pytest.approx(
+        0.840, abs=0.005
+    )
 
 
 def test_the_grocery_has_the_counts_and_the_reference_that_are_known_of_it() -> None:
     events = stream_of("complete_journey")
     kinds = Counter(msgspec.json.decode(event.value or b"")["type"] for event in events)
-    reference = weekly_auc(np.array(outcomes(events), dtype=float), column=2)
+    reference = weekly_auc(np.array(outcomes(decoded_of("complete_journey")), dtype=float), column=2)
     assert (len(history_of("complete_journey")), kinds["impression"], kinds["purchase"]) == (32_058, 70_695, 23_565)
     assert reference == pytest.approx(0.893, abs=0.005)
 
@@ -218,7 +238,7 @@ def test_the_grocery_has_the_counts_and_the_reference_that_are_known_of_it() -> 
 @real("open_bandit")
 def test_the_real_week_of_recommendations_has_the_counts_that_are_known_of_it() -> None:
     week, first_day = stream_of("open_bandit"), history_of("open_bandit")
-    shown = [event for event in decoded(week) if isinstance(event, Impression)]
+    shown = [event for event in decoded_of("open_bandit") if isinstance(event, Impression)]
     assert len(first_day) + len(shown) == 40_000
     assert len(week) - len(shown) + sum(label(sample.actions) for sample in first_day) == 207
     assert {event.position for event in shown} == {1, 2, 3}

@@ -16,11 +16,14 @@ from experiments.trial import Trial
 from tests.unit.experiments.shop import shop, vectors
 
 EXAMPLES = shop()
-NOISE = ((0.0, NoiseKind.UNIFORM), (0.2, NoiseKind.UNIFORM))
+CLEAN = ((0.0, NoiseKind.UNIFORM),)
+NOISE = (*CLEAN, (0.2, NoiseKind.UNIFORM))
 
 
-def _blocks(policies: tuple[str, ...], ratio: float = 0.2) -> list[Block]:
-    grid = Grid(learner="head", policies=policies, keep_ratios=(ratio, 1.0), noise=NOISE, seeds=1, epochs=1)
+def _blocks(
+    policies: tuple[str, ...], ratio: float = 0.2, noise: tuple[tuple[float, NoiseKind], ...] = CLEAN
+) -> list[Block]:
+    grid = Grid(learner="head", policies=policies, keep_ratios=(ratio, 1.0), noise=noise, seeds=1, epochs=1)
     learners = HeadLearners(vectors(EXAMPLES))
     records, predictions = [], {}
     for cell in grid.cells(EXAMPLES.name, size(EXAMPLES)):
@@ -45,7 +48,7 @@ def _noise_rows(blocks: Iterable[Block]) -> dict[tuple[str, str], str]:
 @pytest.fixture(scope="module")
 def usual() -> list[Block]:
     """The default, and what differs from it."""
-    return _blocks(("last_layer_norm", "loss_top", "rho"))
+    return _blocks(("last_layer_norm", "loss_top", "rho"), noise=NOISE)
 
 
 def test_a_share_weighted_by_chances_is_shown_only_where_there_were_any(usual: list[Block]) -> None:
