@@ -11,7 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.integration.stream.secured import SecuredKafka
+from tests.support.secured import SecuredKafka
 from weir.local.install import Tools, install
 from weir.local.kafka import KafkaServer
 from weir.local.postgres import PostgresServer

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.contract.pools import Pooled
+    from tests.contract.buffers import Pooled
 
 
 @pytest.fixture(scope="module", params=["memory", "postgres"])
 def buffer(request: pytest.FixtureRequest) -> "Iterator[Pooled]":
-    from tests.contract.pools import InMemory, InPostgres
+    from tests.contract.buffers import InMemory, InPostgres
 
     if request.param == "memory":
         yield InMemory()

@@ -14,7 +14,7 @@ from importance.sample import Sample
 from importance.scores import Offer, Scores
 from importance.strata import NEGATIVE, POSITIVE
 from importance.thresholds import AdmissionThresholds
-from tests.contract.pools import FRANCE, POLICY, Pooled
+from tests.contract.buffers import FRANCE, POLICY, Pooled
 
 STRATA = POLICY.strata.names
 COUNT = 60

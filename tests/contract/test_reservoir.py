@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from importance.sample import Action, Correction, label, outcome
 from importance.scores import Offer
 from importance.strata import STRATA
-from tests.contract.pools import WRITERS, Pooled
-from tests.integration.storage.harness import offer
+from tests.contract.buffers import WRITERS, Pooled
+from tests.support.storage import offer
 
 SUBJECTS = ("bot", "someone", "another")
 

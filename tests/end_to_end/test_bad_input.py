@@ -7,12 +7,12 @@ import pytest
 
 from storage.buffer_reader import BufferReader
 from stream import dead_letters
-from tests.end_to_end.comparison import assert_as_told, published_scores
-from tests.end_to_end.oracle import Oracle
-from tests.end_to_end.service import WINDOW_MS, Service
-from tests.end_to_end.traffic import Record
-from tests.end_to_end.worker import WorkerProcess
-from tests.malformed import KAFKA_TIME_MS, MALFORMED, mutations, valid_impression
+from tests.support.comparison import assert_as_told, published_scores
+from tests.support.malformed import KAFKA_TIME_MS, MALFORMED, mutations, valid_impression
+from tests.support.oracle import Oracle
+from tests.support.service import WINDOW_MS, Service
+from tests.support.traffic import Record
+from tests.support.worker import WorkerProcess
 
 pytestmark = pytest.mark.timeout(900)  # half a minute on an idle machine
 

@@ -16,11 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from storage.engine import transaction
 from storage.registry import Registry
 from tests.conftest import TestPostgres
-from tests.end_to_end.feeder import visits
-from tests.end_to_end.role import not_ready, page, running
-from tests.end_to_end.rollback import promote, register
-from tests.end_to_end.service import Service
-from tests.end_to_end.worker import WorkerProcess
+from tests.support.feeder import visits
+from tests.support.role import not_ready, page, running
+from tests.support.rollback import promote, register
+from tests.support.service import Service
+from tests.support.worker import WorkerProcess
 from weir.local.kafka import KafkaServer
 
 

@@ -11,14 +11,14 @@ import psutil
 import pytest
 
 from tests.conftest import TestPostgres
-from tests.end_to_end.comparison import assert_as_told, published_scores
-from tests.end_to_end.feeder import STEP_MS, Feeder
-from tests.end_to_end.oracle import Oracle
-from tests.end_to_end.role import RoleProcess, not_ready, page, running
-from tests.end_to_end.rollback import register
-from tests.end_to_end.service import WINDOW_MS, Service
-from tests.end_to_end.traffic import START_MS
-from tests.end_to_end.visitors import Request, Visitor, told
+from tests.support.comparison import assert_as_told, published_scores
+from tests.support.feeder import STEP_MS, Feeder
+from tests.support.oracle import Oracle
+from tests.support.role import RoleProcess, not_ready, page, running
+from tests.support.rollback import register
+from tests.support.service import WINDOW_MS, Service
+from tests.support.traffic import START_MS
+from tests.support.visitors import Request, Visitor, told
 from weir.local.kafka import KafkaServer
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1_800)]

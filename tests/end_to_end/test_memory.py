@@ -14,10 +14,10 @@ from confluent_kafka import Producer
 
 from stream import dead_letters
 from tests.conftest import TestPostgres
-from tests.end_to_end.comparison import published_scores
-from tests.end_to_end.service import WINDOW_MS, Service
-from tests.end_to_end.traffic import START_MS, Record, impression
-from tests.end_to_end.worker import WorkerProcess
+from tests.support.comparison import published_scores
+from tests.support.service import WINDOW_MS, Service
+from tests.support.traffic import START_MS, Record, impression
+from tests.support.worker import WorkerProcess
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3_600)]
 

@@ -7,11 +7,11 @@ from kafka import KafkaAdminClient
 from importance.errors import WeirError
 from storage.progress import Progresses
 from stream.topics import provision, topic_id
-from tests.end_to_end.traffic import START_MS, traffic
+from tests.support.traffic import START_MS, traffic
 from weir.settings.topics import planned_topics
 
 if TYPE_CHECKING:
-    from tests.end_to_end.service import Service
+    from tests.support.service import Service
 
 
 def test_a_topic_made_anew_is_read_from_its_beginning(service: "Service") -> None:

@@ -6,12 +6,12 @@ Faults, rebalances and repeated deliveries must leave no trace in it.
 import pytest
 
 from tests.conftest import TestPostgres
-from tests.end_to_end.comparison import assert_as_told, assert_commits, published_scores, scored_again
-from tests.end_to_end.havoc import Faults, Havoc
-from tests.end_to_end.lookout import Lookout
-from tests.end_to_end.oracle import Oracle
-from tests.end_to_end.service import WINDOW_MS, Service
-from tests.end_to_end.traffic import latest_ms, traffic
+from tests.support.comparison import assert_as_told, assert_commits, published_scores, scored_again
+from tests.support.havoc import Faults, Havoc
+from tests.support.lookout import Lookout
+from tests.support.oracle import Oracle
+from tests.support.service import WINDOW_MS, Service
+from tests.support.traffic import latest_ms, traffic
 from weir.local.kafka import KafkaServer
 
 pytestmark = pytest.mark.timeout(900)  # a minute or two on an idle machine; half a dozen processes start meanwhile

@@ -14,10 +14,10 @@ import pytest
 from kafka import KafkaProducer
 
 from tests.conftest import TestPostgres
-from tests.end_to_end.feeder import visits
-from tests.end_to_end.role import RoleProcess, not_ready, page, running, until
-from tests.end_to_end.topic import records
-from tests.end_to_end.traffic import START_MS, Record, heartbeat
+from tests.support.feeder import visits
+from tests.support.role import RoleProcess, not_ready, page, running, until
+from tests.support.topic import records
+from tests.support.traffic import START_MS, Record, heartbeat
 from trainer.tokens import MAX_TOKENS
 from weir.demo.addresses import Stack, announced
 from weir.local.kafka import KafkaServer

@@ -9,10 +9,10 @@ import pytest
 from storage.progress import samples_decided
 from storage.registry import Registry, State
 from storage.runs import Runs
-from tests.end_to_end.feeder import Feeder
-from tests.end_to_end.role import running, until
-from tests.end_to_end.rollback import Watch, bare_load_seconds, promote, register
-from tests.end_to_end.service import Service
+from tests.support.feeder import Feeder
+from tests.support.role import running, until
+from tests.support.rollback import Watch, bare_load_seconds, promote, register
+from tests.support.service import Service
 
 FEW_AND_FIFTY = [pytest.param(4, id="few"), pytest.param(50, id="fifty", marks=pytest.mark.soak)]
 

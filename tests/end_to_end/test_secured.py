@@ -12,9 +12,9 @@ from kafka import KafkaProducer
 
 from stream.connection import KafkaConnection, TokenSource
 from tests.conftest import TestPostgres
-from tests.end_to_end.role import not_ready, running, until
-from tests.integration.stream.secured import PASSWORD, USER, Authority, SecuredKafka, unsecured_token
-from tests.integration.stream.secured_environment import environment
+from tests.support.role import not_ready, running, until
+from tests.support.secured import PASSWORD, USER, Authority, SecuredKafka, unsecured_token
+from tests.support.secured_environment import environment
 
 pytestmark = pytest.mark.soak  # three roles for each way: minutes of CPU
 

@@ -9,9 +9,9 @@ import pytest
 
 from stream import dead_letters
 from stream.topics import end_offsets
-from tests.end_to_end.comparison import published_scores
-from tests.end_to_end.service import Service
-from tests.end_to_end.traffic import YEAR_3000_MS, Record, action, impression
+from tests.support.comparison import published_scores
+from tests.support.service import Service
+from tests.support.traffic import YEAR_3000_MS, Record, action, impression
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -32,7 +32,7 @@ from storage.runs import Runs
 from stream.connection import KafkaConnection
 from stream.dead_letters import DeadLetter
 from stream.topics import end_offsets
-from tests.integration.storage.harness import CAPACITIES, TOPIC, Owner, offer
+from tests.support.storage import CAPACITIES, TOPIC, Owner, offer
 from weir import settings
 from weir.cli import run
 from weir.settings import values

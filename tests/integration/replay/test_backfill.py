@@ -18,7 +18,7 @@ from stream.connection import KafkaConnection
 from stream.dead_letters import is_backfill
 from stream.replay import Target
 from tests.integration.replay.harness import PARTITIONS, content, make_topic
-from tests.malformed import valid_impression
+from tests.support.malformed import valid_impression
 from weir import settings
 from weir.cli import run
 

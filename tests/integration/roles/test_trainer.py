@@ -25,7 +25,7 @@ from storage.requests import Requests
 from storage.runs import LEARNED, RunResult, Runs
 from tests.conftest import TestPostgres
 from tests.integration.roles.test_serving import Place
-from tests.integration.storage.harness import TOPIC, Owner, end_holders_of_advisory_locks, offer
+from tests.support.storage import TOPIC, Owner, end_holders_of_advisory_locks, offer
 from weir.learning.loop import LearningLoop
 from weir.roles.reporting import Reporting
 

@@ -11,7 +11,7 @@ from storage import migrate
 from storage.buffer import Buffer
 from storage.engine import create_engine
 from tests.conftest import TestPostgres
-from tests.integration.storage.harness import CAPACITIES, TOPIC, Owner
+from tests.support.storage import CAPACITIES, TOPIC, Owner
 from weir.status.snapshot import Snapshots
 
 FIRST, SECOND = "week:2011-01-03", "week:2011-01-10"

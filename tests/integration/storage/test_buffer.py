@@ -16,7 +16,7 @@ from storage.buffer import Buffer
 from storage.buffer_reader import BufferReader
 from storage.engine import transaction
 from storage.lock import Right, wait_for
-from tests.integration.storage.harness import CAPACITIES, TOPIC, Owner, held, offer, rows, statements
+from tests.support.storage import CAPACITIES, TOPIC, Owner, held, offer, rows, statements
 
 COUNTED = """
     SELECT s.stratum, coalesce((SELECT sum(inserted) FROM buffer_intake i WHERE i.stratum = s.stratum), 0) - s.deleted,

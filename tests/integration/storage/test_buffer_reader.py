@@ -13,7 +13,7 @@ from importance.strata import HOLDOUT, NEGATIVE, POSITIVE, STRATA, UNIFORM
 from storage.buffer import Buffer
 from storage.buffer_reader import BufferReader
 from storage.engine import transaction
-from tests.integration.storage.harness import CAPACITIES, TOPIC, Owner, offer
+from tests.support.storage import CAPACITIES, TOPIC, Owner, offer
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from importance.sample import Action, Correction, Outcome, Rating
 from importance.strata import NEGATIVE, POSITIVE
 from storage.buffer import Buffer
 from storage.buffer_reader import BufferReader
-from tests.integration.storage.harness import CAPACITIES, TOPIC, Owner, offer, rows
+from tests.support.storage import CAPACITIES, TOPIC, Owner, offer, rows
 
 LATE = [
     Correction("a", int(Action.PURCHASE)),

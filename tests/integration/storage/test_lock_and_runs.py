@@ -11,7 +11,7 @@ from storage.lock import TrainerLock
 from storage.registry import Registry
 from storage.requests import Requests
 from storage.runs import LEARNED, Run, RunResult, Runs
-from tests.integration.storage.harness import end_holders_of_advisory_locks, rows
+from tests.support.storage import end_holders_of_advisory_locks, rows
 
 
 def test_a_second_trainer_takes_over_when_the_first_lets_go(

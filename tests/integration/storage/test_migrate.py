@@ -12,7 +12,7 @@ from importance.errors import Unavailable
 from storage import migrate, tables
 from storage.buffer import Buffer
 from storage.buffer_reader import BufferReader
-from tests.integration.storage.harness import CAPACITIES, TOPIC, Owner, offer, rows
+from tests.support.storage import CAPACITIES, TOPIC, Owner, offer, rows
 
 
 def test_the_migrated_database_has_the_tables_that_the_code_knows(engine: sa.Engine) -> None:

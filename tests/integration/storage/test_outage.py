@@ -16,7 +16,7 @@ from storage.engine import create_engine, transaction
 from storage.progress import samples_decided
 from storage.staging import stage
 from tests.conftest import TestPostgres
-from tests.integration.storage.harness import CAPACITIES, TOPIC, Owner, held, offer, rows
+from tests.support.storage import CAPACITIES, TOPIC, Owner, held, offer, rows
 
 
 def test_a_killed_database_comes_back_with_all_that_was_stored(own_postgres: TestPostgres) -> None:

@@ -14,7 +14,7 @@ from storage.engine import create_engine, transaction
 from storage.lock import TrainerLock
 from storage.pooler import is_direct, shares_sessions
 from tests.conftest import TestPostgres
-from tests.pgbouncer import find, pooled
+from tests.support.pgbouncer import find, pooled
 
 Pooled = Callable[[str], AbstractContextManager[str]]
 

@@ -14,7 +14,7 @@ from importance.sample import Action, Correction
 from storage.buffer import Buffer
 from storage.engine import transaction
 from storage.progress import Progresses, advance, samples_decided
-from tests.integration.storage.harness import CAPACITIES, TOPIC, Owner, held, offer, rows
+from tests.support.storage import CAPACITIES, TOPIC, Owner, held, offer, rows
 
 
 @pytest.fixture

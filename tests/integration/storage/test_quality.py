@@ -10,7 +10,7 @@ from importance.errors import Fenced, Unavailable
 from importance.quality import CountKey, Counts, empty_counts
 from storage.buffer import Buffer
 from storage.quality import BLOCKS_KEPT, Quality, Series
-from tests.integration.storage.harness import CAPACITIES, TOPIC, Owner, offer, rows, statements
+from tests.support.storage import CAPACITIES, TOPIC, Owner, offer, rows, statements
 
 WEEK, LATER = "week:2011-01-03", "week:2011-01-10"
 

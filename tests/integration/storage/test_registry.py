@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from importance.errors import Conflict, InvalidInput, NotFound, Unavailable
 from storage.lock import TrainerLock
 from storage.registry import FREEZES, MOVES, REASON_CHARACTERS, Active, Kind, Registry, State
-from tests.integration.storage.harness import end_holders_of_advisory_locks, rows
+from tests.support.storage import end_holders_of_advisory_locks, rows
 
 NOW = 1_300_000_000.0
 

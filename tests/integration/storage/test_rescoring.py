@@ -16,7 +16,7 @@ from storage import migrate
 from storage.buffer import Buffer
 from storage.buffer_reader import BufferReader
 from storage.rescoring import PAGE, Rescoring
-from tests.integration.storage.harness import TOPIC, Owner, offer, rows
+from tests.support.storage import TOPIC, Owner, offer, rows
 
 POLICY = AdmissionPolicy(StrataPolicy("salt"), "salt")
 PLACES = dict.fromkeys(STRATA, 8)

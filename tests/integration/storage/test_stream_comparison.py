@@ -13,7 +13,7 @@ from importance.strata import StrataPolicy
 from importance.stream_comparison import Comparison, compare
 from storage.buffer import Buffer
 from storage.stream_comparison import ComparisonReader
-from tests.integration.storage.harness import TOPIC, Owner, offer
+from tests.support.storage import TOPIC, Owner, offer
 
 MONDAY_MS, WEEK_MS = 1_294_012_800_000, 7 * 86_400_000
 TOLD = Segments("country", (("France", 0.1), ("Spain", 0.0)))

@@ -13,7 +13,7 @@ from importance.strata import NEGATIVE, STRATA, StrataPolicy
 from storage.buffer import Buffer
 from storage.buffer_reader import BufferReader
 from storage.rescoring import Rescoring
-from tests.integration.storage.harness import TOPIC, Owner, held, offer, rows
+from tests.support.storage import TOPIC, Owner, held, offer, rows
 
 PLACES = dict.fromkeys(STRATA, 10)
 BOUND = dict.fromkeys(STRATA, 2)

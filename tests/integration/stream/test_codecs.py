@@ -9,8 +9,8 @@ import httpx
 import pytest
 from confluent_kafka import Producer
 
-from tests.end_to_end.role import RoleProcess, not_ready, page, until
 from tests.integration.stream.harness import Place
+from tests.support.role import RoleProcess, not_ready, page, until
 from weir import settings
 
 ROOT = Path(__file__).parents[3]

@@ -8,7 +8,7 @@ from stream.dead_letters import DeadLetter
 from stream.publishing import Publisher
 from stream.reports import CommittedBatch
 from tests.integration.stream.harness import CLOSED_MS, SHOWN_MS, Place, Store, heartbeat, impression, running
-from tests.malformed import MALFORMED, mutations, valid_impression
+from tests.support.malformed import MALFORMED, mutations, valid_impression
 
 HOUR_MS = 3_600_000
 

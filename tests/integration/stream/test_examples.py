@@ -26,7 +26,7 @@ from stream import topics
 from stream.connection import KafkaConnection
 from stream.publishing import Publisher
 from stream.topics import TopicPlan
-from tests.integration.storage.harness import TOPIC, Owner
+from tests.support.storage import TOPIC, Owner
 from weir import cli, settings
 from weir.settings import values
 

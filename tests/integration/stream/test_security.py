@@ -20,8 +20,8 @@ from stream.connection import KafkaConnection, TokenSource
 from stream.recorded_topic import records_from_topic
 from stream.replay import Target, replay
 from tests.integration.stream.harness import CLOSED_MS, SHOWN_MS, Store, heartbeat, impression, make_place, running
-from tests.integration.stream.secured import PASSWORD, USER, Authority, SecuredKafka, unsecured_token
-from tests.integration.stream.secured_environment import environment
+from tests.support.secured import PASSWORD, USER, Authority, SecuredKafka, unsecured_token
+from tests.support.secured_environment import environment
 
 
 def by_login(server: SecuredKafka) -> KafkaConnection:

@@ -14,7 +14,7 @@ from datasets.events_file import open_events
 from importance.errors import InvalidInput
 from importance.events import Click, Impression, decode
 from importance.fields import Fields
-from tests.malformed import valid_action, valid_heartbeat, valid_impression
+from tests.support.malformed import valid_action, valid_heartbeat, valid_impression
 from weir.cli import run
 
 NOW_MS = 1_700_000_000_000

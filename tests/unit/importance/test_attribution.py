@@ -7,7 +7,7 @@ import pytest
 from importance.attribution import BEGINNING_OF_TIME_MS, Decisions, Join, Policy, Progress, Record, replay_partition
 from importance.errors import InvalidInput
 from importance.sample import Action, Correction, Rating, Sample
-from tests.malformed import valid_action, valid_heartbeat, valid_impression
+from tests.support.malformed import valid_action, valid_heartbeat, valid_impression
 
 POLICY = Policy(window_ms=10, deduplication_ms=10)
 FAR_MS = 10**12  # a Kafka timestamp that holds nothing back

@@ -19,7 +19,7 @@ from importance.decisions import OUTCOMES
 from importance.errors import InvalidEvent
 from importance.events import MAX_AHEAD_MS, decode
 from importance.sample import Action, Rating, Sample
-from tests.malformed import valid_action, valid_heartbeat, valid_impression
+from tests.support.malformed import valid_action, valid_heartbeat, valid_impression
 
 FAR_MS = 10**12
 KINDS = ("click", "add_to_cart", "purchase", "return", "rating")

@@ -6,7 +6,7 @@ from importance.attribution import Join, Policy, Progress
 from importance.ceilings import is_ahead, reset
 from importance.decisions import Decisions
 from importance.events import MAX_AHEAD_MS
-from tests.malformed import valid_action, valid_heartbeat, valid_impression
+from tests.support.malformed import valid_action, valid_heartbeat, valid_impression
 
 YEAR_3000_MS = 32_503_680_000_000
 WALL_MS = 1_700_000_000_000

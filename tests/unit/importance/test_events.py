@@ -28,7 +28,7 @@ from importance.events import (
     decode,
 )
 from importance.sample import Action
-from tests.malformed import (
+from tests.support.malformed import (
     KAFKA_TIME_MS,
     MALFORMED,
     TIME_MS,

@@ -12,7 +12,7 @@ from importance.attribution import Policy, replay_partition
 from importance.errors import InvalidEvent, InvalidInput
 from importance.events import ACTION_EVENTS, Event, Heartbeat, Impression, Interaction, Rated, decode
 from importance.fields import NAMES, WORDS, Fields
-from tests.malformed import (
+from tests.support.malformed import (
     KAFKA_TIME_MS,
     MALFORMED,
     framed,

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from importance.errors import InvalidInput
 from importance.estimators.gradient_norm import GradientNorm, Subset, gradient_norms, squares
-from tests.networks import LENGTH, NETWORKS, PAD, SAMPLES, Case, bert, built_in, classifier, gemma, token_ids
+from tests.support.networks import LENGTH, NETWORKS, PAD, SAMPLES, Case, bert, built_in, classifier, gemma, token_ids
 
 ROWS = torch.arange(SAMPLES)
 every_network = pytest.mark.parametrize("name", NETWORKS)

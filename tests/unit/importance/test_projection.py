@@ -7,7 +7,7 @@ from transformers.pytorch_utils import Conv1D
 
 from importance.errors import InvalidInput
 from importance.estimators.projection import Projection
-from tests.networks import deberta
+from tests.support.networks import deberta
 
 
 @pytest.mark.parametrize("samples", [5, 2])

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from importance.sample import Sample
-from tests.end_to_end.shop import as_shop
+from tests.support.shop import as_shop
 
 START_MS = 1_293_840_000_000  # 2011-01-01T00:00:00Z
 YEAR_3000_MS = 32_503_680_000_000

@@ -13,9 +13,9 @@ from storage.buffer_reader import BufferReader
 from storage.quality import Quality
 from stream import dead_letters
 from stream.publishing import Importance
-from tests.end_to_end.lookout import Lookout
-from tests.end_to_end.oracle import Oracle
-from tests.end_to_end.service import Service
+from tests.support.lookout import Lookout
+from tests.support.oracle import Oracle
+from tests.support.service import Service
 from weir.settings import values
 
 READ_AGAIN = 40  # commits that are read again from; each takes the rest of a partition

@@ -15,9 +15,9 @@ from importance.mixture import parse
 from storage.artifacts import Artifacts
 from storage.registry import Entry, Registry
 from stream.topics import end_offsets
-from tests.end_to_end.service import Service
-from tests.end_to_end.traffic import samples
-from tests.end_to_end.worker import WorkerProcess
+from tests.support.service import Service
+from tests.support.traffic import samples
+from tests.support.worker import WorkerProcess
 from trainer import version_directory as versions
 from trainer.bootstrap import FirstTraining, build
 from trainer.scorer import Scorer, ScoringConfig

@@ -9,7 +9,7 @@ from typing import Self
 
 from kafka import KafkaProducer
 
-from tests.end_to_end.traffic import START_MS, Record, action, impression
+from tests.support.traffic import START_MS, Record, action, impression
 
 STEP_MS = 2_000  # event time between two visits: a window of a minute closes after thirty more
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.conftest import TestPostgres
-from tests.end_to_end.comparison import Stop
-from tests.end_to_end.lookout import Lookout
-from tests.end_to_end.service import Service
+from tests.support.comparison import Stop
+from tests.support.lookout import Lookout
+from tests.support.service import Service
 from weir.local.kafka import KafkaServer
 
 # Longer than the session time-out, after which a stopped worker's partitions are given to another one.

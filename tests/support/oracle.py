@@ -10,7 +10,7 @@ from importance.quality import week_of
 from importance.reservoir import Reservoir, admit
 from importance.sample import Sample, label
 from importance.scores import Scores
-from tests.end_to_end.topic import records
+from tests.support.topic import records
 from weir.settings import Settings, values
 
 NOW_MS = 1_700_000_000_000  # any moment between the events of 2011 and those of the year 3000 comes to the same

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.end_to_end.worker import WorkerProcess
+from tests.support.worker import WorkerProcess
 
 
 class RoleProcess(WorkerProcess):

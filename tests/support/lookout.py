@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 from importance.errors import Unavailable
 from importance.partition_progress import Progress
 from stream.topics import committed_offsets
-from tests.end_to_end.service import Service
+from tests.support.service import Service
 
 _INTERVAL_SECONDS = 0.2  # workers commit once a second
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from stream.connection import KafkaConnection
 from weir import settings
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 def environment(connection: KafkaConnection, home: Path, **others: object) -> dict[str, str]:

@@ -25,10 +25,10 @@ from storage.progress import Position, Progresses
 from storage.registry import Registry
 from stream.connection import KafkaConnection
 from stream.topics import end_offsets, provision, topic_id
-from tests.end_to_end.shop import FIELDS
-from tests.end_to_end.topic import records
-from tests.end_to_end.traffic import Record, heartbeat
-from tests.end_to_end.worker import WorkerProcess
+from tests.support.shop import FIELDS
+from tests.support.topic import records
+from tests.support.traffic import Record, heartbeat
+from tests.support.worker import WorkerProcess
 from weir.cli.topics import named_topics, planned_topics
 from weir.learning.first_version import make_first
 from weir.local.supervisor import Restarts, Supervisor

@@ -16,7 +16,7 @@ from storage.buffer import Buffer
 from storage.buffer_reader import BufferReader
 from storage.engine import create_engine, transaction
 from storage.rescoring import Rescoring
-from tests.integration.storage.harness import TOPIC, Owner
+from tests.support.storage import TOPIC, Owner
 
 WRITERS = 3
 FRANCE = "country=France"
