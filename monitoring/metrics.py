@@ -195,7 +195,7 @@ class SharedState:
     """The metrics of shared state, at one moment. Times in seconds since the epoch.
 
     ``quality`` is by metric, predictor, version and slice; ``recent`` by metric, predictor and slice; ``rollbacks`` by
-    result.
+    result; ``processes`` by role.
     """
 
     strata: tuple[Stratum, ...] = ()
@@ -206,6 +206,7 @@ class SharedState:
     quality: Mapping[tuple[str, str, str, str], float] = field(default_factory=dict)
     recent: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
     rollbacks: Mapping[str, int] = field(default_factory=dict)
+    processes: Mapping[str, int] = field(default_factory=dict)
 
 
 class SharedStateCollector(Collector):
@@ -276,3 +277,8 @@ def _families(state: SharedState) -> Iterator[Metric]:
     for result, number in state.rollbacks.items():
         rollbacks.add_metric([result], number)
     yield rollbacks
+
+    processes = GaugeMetricFamily("weir_processes", "live processes, by their heartbeats", labels=["role"])
+    for role, number in state.processes.items():
+        processes.add_metric([role], number)
+    yield processes

@@ -8,13 +8,19 @@ from importance.quality import Counts
 from importance.scores import REFERENCE
 from monitoring.metrics import SharedState, Stratum
 from storage.buffer_reader import BufferReader
+from storage.heartbeats import Heartbeats
 from storage.quality import Quality, Series
 from storage.registry import MOVES, Kind, Registry
+from weir.status import service
 from weir.status.snapshot import SHOWN_NAMES
 
 
 def shared_state(
-    registry: Registry, reader: BufferReader, counts: Quality, served: Callable[[], str | None] | None = None
+    registry: Registry,
+    reader: BufferReader,
+    counts: Quality,
+    heartbeats: Heartbeats,
+    served: Callable[[], str | None] | None = None,
 ) -> SharedState | None:
     """Read the shared state; None while Postgres is unavailable.
 
@@ -23,6 +29,7 @@ def shared_state(
     try:
         stats, active, move, recent = reader.stats(), registry.active(), registry.last_entry(MOVES), counts.recent()
         frozen, rollbacks = registry.frozen(), registry.count(Kind.ROLLBACK)
+        processes = service.live_processes(heartbeats.all())
     except Unavailable:
         return None
     return SharedState(
@@ -34,6 +41,7 @@ def shared_state(
         quality=model_quality(recent),
         recent=predictor_quality(recent),
         rollbacks={"done": rollbacks},
+        processes=processes,
     )
 
 

@@ -106,8 +106,11 @@ def _open(settings: Settings) -> _Resources:
     artifacts = Artifacts(settings.artifacts_url)
     serving = Serving(settings, registry, artifacts)
     reporting.model = serving.state
+    heartbeats = Heartbeats(engine)
     metrics.register(
-        SharedStateCollector(lambda: shared_state(registry, reader, quality, lambda: serving.scorer.version))
+        SharedStateCollector(
+            lambda: shared_state(registry, reader, quality, heartbeats, lambda: serving.scorer.version)
+        )
     )
     return _Resources(
         engine=engine,

@@ -3,6 +3,7 @@
 Pure except `take`, which reads Postgres.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -134,6 +135,12 @@ def describe(role: Role) -> str:
 def is_alive(heartbeat: Heartbeat) -> bool:
     """Return whether the process has reported within `GONE_SECONDS` and has not stopped."""
     return not heartbeat.stopped and heartbeat.silent_seconds <= GONE_SECONDS
+
+
+def live_processes(heartbeats: Iterable[Heartbeat]) -> dict[str, int]:
+    """Return the number of live processes by role; 0 for a needed role without one."""
+    alive = Counter(heartbeat.process.role for heartbeat in heartbeats if is_alive(heartbeat))
+    return dict.fromkeys(NEEDED, 0) | alive
 
 
 def first_decision(heartbeats: Iterable[Heartbeat], window_seconds: float) -> datetime | None:

@@ -38,6 +38,7 @@ STATE = SharedState(
     quality={("auc", "serving", "v3", "all"): 0.84},
     recent={("auc", "baseline", "all"): 0.8},
     rollbacks={"done": 2},
+    processes={"worker": 2, "trainer": 0},
 )
 
 
@@ -84,6 +85,7 @@ def test_the_shared_state_is_exported_as_it_is_read() -> None:
     assert 'weir_predictor_quality{metric="auc",predictor="baseline",slice="all"} 0.8' in lines
     assert 'weir_rollbacks_total{result="done"} 2.0' in lines
     assert "weir_training_frozen 1.0" in lines
+    assert {'weir_processes{role="worker"} 2.0', 'weir_processes{role="trainer"} 0.0'} <= set(lines)
 
 
 def test_every_label_value_of_a_counter_starts_at_0() -> None:

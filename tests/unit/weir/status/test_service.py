@@ -23,6 +23,7 @@ from weir.status.service import (
     degraded,
     describe,
     first_decision,
+    live_processes,
     partitions,
     roles,
     training,
@@ -88,6 +89,11 @@ def test_what_ended_long_ago_is_forgotten() -> None:
 
 def test_a_role_without_a_living_process_is_absent() -> None:
     assert absent(roles([beat("worker"), beat("trainer", silent=60)])) == ["trainer", "api"]
+
+
+def test_live_processes_are_counted_by_role_and_a_needed_role_without_one_is_0() -> None:
+    beats = [beat("worker", 1), beat("worker", 2), beat("worker", 3, stopped=True), beat("trainer", silent=60)]
+    assert live_processes(beats) == {"worker": 2, "trainer": 0, "api": 0}
 
 
 @pytest.mark.parametrize(
