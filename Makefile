@@ -19,6 +19,7 @@ help: ## this list
 
 setup: .venv/.synced ## Python packages, Kafka, Java and Postgres, into .venv and .tools
 	@$(BIN)/python -m weir.local.install
+	@$(BIN)/python -m tests.support.prometheus
 
 run: setup ## the whole stack with a replayed shop: weir up (options by ARGS="--limit 10000")
 	@$(BIN)/weir up $(ARGS)
