@@ -6,7 +6,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -19,10 +18,10 @@ import sqlalchemy as sa
 
 from importance.strata import NEGATIVE, POSITIVE
 from storage.engine import create_engine
+from tests.support.waiting import until
 from weir import settings
 from weir.cli import run
 
-PATIENCE_SECONDS = 120.0
 FIRST, SECOND = 2_500, 5_000  # events
 
 
@@ -90,13 +89,6 @@ def worker() -> Iterator[subprocess.Popen[bytes]]:
         process.communicate()
 
 
-def until(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.2)
-
-
 @pytest.mark.timeout(600)  # two workers and three commands load torch, on whatever the machine has left
 def test_another_estimator_needs_no_migration_and_never_meets_the_first(
     weir: Callable[..., Any], engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
@@ -117,14 +109,14 @@ def test_another_estimator_needs_no_migration_and_never_meets_the_first(
     weir("models", "init", "--untrained")
     weir("replay", "simulation", "--limit", str(FIRST))
     with worker():
-        until(lambda: decided() > FIRST / 4, "nothing was decided by the first worker")
+        until("decisions of the first worker", lambda: decided() > FIRST / 4)
     before = decided()
     assert by_stratum("estimator") == {POSITIVE: {"last_layer_norm"}, NEGATIVE: {"last_layer_norm"}}
 
     monkeypatch.setenv("WEIR_ESTIMATOR", "entropy")
     weir("replay", "simulation", "--limit", str(SECOND))
     with worker():
-        until(lambda: decided() > before + FIRST / 4, "nothing was decided by the second worker")
+        until("decisions of the second worker", lambda: decided() > before + FIRST / 4)
     migrated = weir("migrate", "--check")
     assert migrated["now"] == migrated["head"]
     assert by_stratum("estimator") == {POSITIVE: {"entropy"}, NEGATIVE: {"entropy"}}

@@ -3,8 +3,7 @@
 import json
 import multiprocessing
 import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -25,6 +24,7 @@ from storage.registry import Registry
 from stream.connection import KafkaConnection
 from stream.replay import Target, replay
 from stream.topics import Topics, planned, provision
+from tests.support.waiting import until
 from trainer import version_directory as versions
 from trainer.bootstrap import FirstTraining, train_first
 from trainer.device import use_threads
@@ -33,7 +33,6 @@ from trainer.labelled import Labelled
 from trainer.memory import update_state, weights_of
 from weir.settings import Settings
 
-PATIENCE_SECONDS = 240.0
 MIXED = "0.5*rho+entropy"
 
 
@@ -109,13 +108,6 @@ def worker(settings: dict[str, Any]) -> Iterator[None]:
         process.join()
 
 
-def until(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
-
-
 @pytest.mark.timeout(600)  # the first worker loads torch, on whatever the machine has left
 @pytest.mark.parametrize(
     ("estimator", "more"),
@@ -141,8 +133,8 @@ def test_a_worker_decides_everything_by_this_estimator(
     }  # fmt: skip
     with worker(settings):
         until(
+            f"all {replayed.impressions} decisions by {estimator}",
             lambda: one("SELECT coalesce(sum(samples), 0) FROM progress")[0] >= replayed.impressions,
-            f"{estimator} did not decide all of {replayed.impressions}",
         )
     assert one("SELECT sum(samples) FROM progress")[0] == replayed.impressions
     ranked = f"FROM buffer_keys JOIN buffer_samples USING (id) WHERE stratum IN ('{POSITIVE}', '{NEGATIVE}')"

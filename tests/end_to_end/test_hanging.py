@@ -19,6 +19,7 @@ from tests.support.rollback import register
 from tests.support.service import WINDOW_MS, Service
 from tests.support.traffic import START_MS
 from tests.support.visitors import Request, Visitor, told
+from tests.support.waiting import until
 from weir.local.kafka import KafkaServer
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1_800)]
@@ -109,10 +110,7 @@ def _hanging(processes: Callable[[], list[psutil.Process]]) -> Iterator[float]:
 
 
 def _until_seen(roles: Sequence[RoleProcess]) -> None:
-    deadline = time.monotonic() + STOPPED_SECONDS
-    while not all(map(not_ready, roles)):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until("roles that are not ready", lambda: all(map(not_ready, roles)), STOPPED_SECONDS)
 
 
 def _promote(api: RoleProcess, version: str) -> str:

@@ -15,7 +15,7 @@ from kafka import KafkaProducer
 
 from tests.conftest import TestPostgres
 from tests.support.feeder import visits
-from tests.support.role import RoleProcess, not_ready, page, running, until
+from tests.support.role import RoleProcess, not_ready, page, running, until_alive
 from tests.support.topic import records
 from tests.support.traffic import START_MS, Record, heartbeat
 from trainer.tokens import MAX_TOKENS
@@ -106,18 +106,18 @@ def test_a_reader_takes_weir_to_servers_of_the_house_with_another_model_and_adds
             stack.enter_context(running(role, reader.home, reader.environment)) for role in ("worker", "trainer", "api")
         ]
         worker = roles[0]
-        until("every role", lambda: not any(map(not_ready, roles)), roles)
-        until("every partition", lambda: worker.partitions == set(range(4)), roles)
+        until_alive("every role", lambda: not any(map(not_ready, roles)), roles)
+        until_alive("every partition", lambda: worker.partitions == set(range(4)), roles)
         send(own_kafka, ((None, visit) for visit in visits(0, 300)))
         send(own_kafka, ((number, Record(b"", heartbeat(LATER_MS), LATER_MS)) for number in range(4)))
-        until("scores", lambda: len(scored_by(own_kafka)) == 300, roles)
+        until_alive("scores", lambda: len(scored_by(own_kafka)) == 300, roles)
         assert set(scored_by(own_kafka).values()) == {"v1"}
 
         reader.types("weir topics --partitions 8")
-        until("the added partitions", lambda: worker.partitions == set(range(8)), roles)
+        until_alive("the added partitions", lambda: worker.partitions == set(range(8)), roles)
         view = (visit.value for visit in visits(300, 1))
         send(own_kafka, ((7, Record(b"", value, LATER_MS)) for value in (*view, heartbeat(LATER_MS))))
-        until("its score", lambda: "visit-300" in scored_by(own_kafka), roles)
+        until_alive("its score", lambda: "visit-300" in scored_by(own_kafka), roles)
         assert "wrong" not in reader.types("weir check")
         (reader.home / ".weir").symlink_to(reader.home)
         addresses = Stack(own_kafka.bootstrap, reader.environment["WEIR_DATABASE_URL"], page(roles[2]) or "")
@@ -131,7 +131,7 @@ def test_a_reader_takes_weir_to_servers_of_the_house_with_another_model_and_adds
             assert {line.split()[0] for line in ranked[:2]} == {"p1", "p3"}
             assert ranked[2:] == ["by v1"]
 
-        until("every documented metric", lambda: documented_metrics() <= scraped(roles), roles)
+        until_alive("every documented metric", lambda: documented_metrics() <= scraped(roles), roles)
 
 
 def documented_metrics() -> set[str]:

@@ -12,7 +12,7 @@ from kafka import KafkaProducer
 
 from stream.connection import KafkaConnection, TokenSource
 from tests.conftest import TestPostgres
-from tests.support.role import not_ready, running, until
+from tests.support.role import not_ready, running, until_alive
 from tests.support.secured import PASSWORD, USER, Authority, SecuredKafka, unsecured_token
 from tests.support.secured_environment import environment
 
@@ -71,13 +71,13 @@ def test_every_role_and_command_goes_the_secured_way(
     with ExitStack() as stack:
         roles = [stack.enter_context(running(role, tmp_path, given)) for role in ("worker", "trainer", "api")]
         for role in roles:
-            until(f"ready {role.name}", lambda role=role: not_ready(role) == [], roles)
+            until_alive(f"ready {role.name}", lambda role=role: not_ready(role) == [], roles)
 
         def all_decided() -> bool:
             partitions = json.loads(weir(given, "status", "--json")[1])["partitions"]
             return bool(partitions) and all(found["undecided"] == 0 for found in partitions)
 
-        until("all decided", all_decided, roles)
+        until_alive("all decided", all_decided, roles)
         assert weir(given, "status")[0] == 0
         assert weir(given, "dead-letters", "list")[0] == 0
         assert weir(given, "dead-letters", "redrive", "--all")[0] == 0
@@ -106,7 +106,7 @@ def test_a_role_with_wrong_credentials_says_in_a_line_what_is_wrong(
             assert weir(given, *words)[0] == 1
         weir(given, "status")
         with running("worker", Path(given["WEIR_HOME"]), given) as worker:
-            until("the reason", lambda worker=worker, remedy=remedy: any(
+            until_alive("the reason", lambda worker=worker, remedy=remedy: any(
                 line.startswith("kafka: ") and remedy in line for line in not_ready(worker)
             ), [worker])  # fmt: skip
             print("worker /readyz:", *not_ready(worker), sep="\n", flush=True)

@@ -1,12 +1,12 @@
 """Any role as a process of its own, beside the workers of a service, and whether it says that it is ready."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
+from tests.support.waiting import until
 from tests.support.worker import WorkerProcess
 
 
@@ -49,11 +49,13 @@ def not_ready(process: WorkerProcess) -> list[str]:
     return reasons
 
 
-def until(what: str, ready: Callable[[], bool], roles: Sequence[RoleProcess], seconds: float = 240) -> None:
-    """Wait for an event of roles that must not end meanwhile."""
-    deadline = time.monotonic() + seconds
-    while not ready():
+def until_alive(what: str, ready: Callable[[], bool], roles: Sequence[RoleProcess]) -> None:
+    """Wait for a state of roles that must not end meanwhile."""
+
+    def holds() -> bool:
+        held = ready()
         for role in roles:
-            assert role.alive, role.exit_summary()
-        assert time.monotonic() < deadline, f"{what} did not come; {[role.log_tail(3) for role in roles]}"
-        time.sleep(0.05)
+            assert held or role.alive, role.exit_summary()
+        return held
+
+    until(what, holds, state=lambda: [role.log_tail(3) for role in roles])

@@ -7,7 +7,6 @@ import os
 import secrets
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -28,6 +27,7 @@ from stream.topics import end_offsets, provision, topic_id
 from tests.support.shop import FIELDS
 from tests.support.topic import records
 from tests.support.traffic import Record, heartbeat
+from tests.support.waiting import TIMEOUT_SECONDS, until
 from tests.support.worker import WorkerProcess
 from weir.cli.topics import named_topics, planned_topics
 from weir.learning.first_version import make_first
@@ -36,7 +36,6 @@ from weir.operations import Operations
 from weir.settings import Settings, variable
 
 WINDOW_MS = 60_000
-PATIENCE_SECONDS = 240  # to start a worker takes 15 s of a core, and several may start at once
 
 QUICK: dict[str, object] = {
     "estimator": "uniform",
@@ -145,11 +144,11 @@ class Service:
         """Wait until these are the first offsets that are not decided, by partition."""
         self.until(f"{offsets}", lambda: self.next == offsets)
 
-    def until(self, what: str, ready: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
-        """Wait for an event of another process; where it does not come, tell what the workers said last."""
-        deadline = time.monotonic() + seconds
-        while not ready():
-            if time.monotonic() > deadline:
-                words = {worker.name: (worker.status, worker.log_tail(3)) for worker in self.workers}
-                raise AssertionError(f"{what} did not come in {seconds:g} s: {self.next}; {words}; {self.said[-5:]}")
-            time.sleep(0.05)
+    def until(self, what: str, ready: Callable[[], bool], seconds: float = TIMEOUT_SECONDS) -> None:
+        """Wait for a state of another process; fail with the last lines of the workers' logs."""
+
+        def state() -> tuple[object, ...]:
+            logs = {worker.name: (worker.status, worker.log_tail(3)) for worker in self.workers}
+            return self.next, logs, self.said[-5:]
+
+        until(what, ready, seconds, state)

@@ -4,14 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import pytest
 from pyarrow import parquet
 
+from tests.support.waiting import until
 from weir import settings
 from weir.cli import run
 
@@ -100,7 +99,7 @@ def test_a_benchmark_killed_in_the_middle_goes_on_and_ends_as_if_nothing_had_hap
     out = tmp_path / "out"
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen([sys.executable, "-m", "weir", *arguments], stderr=log, env=os.environ)
-        _until(lambda: (out / "results.parquet").exists() or process.poll() is not None)
+        until("results", lambda: (out / "results.parquet").exists() or process.poll() is not None)
         process.kill()
         process.wait()
     done = len(_records(out))
@@ -159,10 +158,3 @@ def test_a_grid_that_cannot_be_run_is_one_line_and_leaves_nothing_behind(
     complaint = capsys.readouterr().err
     assert problem in complaint
     assert not (tmp_path / "out").exists()
-
-
-def _until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

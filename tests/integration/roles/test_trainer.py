@@ -2,11 +2,10 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
-from time import monotonic
 from typing import Any
 
 import fsspec
@@ -26,6 +25,7 @@ from storage.runs import LEARNED, RunResult, Runs
 from tests.conftest import TestPostgres
 from tests.integration.roles.test_serving import Place
 from tests.support.storage import TOPIC, Owner, end_holders_of_advisory_locks, offer
+from tests.support.waiting import until
 from weir.learning.loop import LearningLoop
 from weir.roles.reporting import Reporting
 
@@ -43,14 +43,6 @@ class Refusing(LocalFileSystem):
 
 
 fsspec.register_implementation("refusing", Refusing, clobber=True)
-
-
-def until(holds: Callable[[], bool]) -> bool:
-    """Wait for it, a minute at most."""
-    deadline = monotonic() + 60
-    while not (held := holds()) and monotonic() < deadline:
-        pass
-    return held
 
 
 class School(Place):
@@ -192,7 +184,7 @@ def test_a_store_that_takes_no_files_is_named_and_the_run_is_tried_again_when_it
         assert len(school.runs.latest(5)) == 1  # no run in vain
         Refusing.refuses = False
         school.registry.freeze(actor="ann", reason="holidays")
-        assert until(lambda: school.trainer.poll() and not school.reporting.reasons()), "ready, though no run is due"
+        until("readiness though no run is due", lambda: school.trainer.poll() and not school.reporting.reasons())
         assert len(school.runs.latest(5)) == 1
         school.registry.unfreeze(actor="ann", reason="back")
         school.trainer.poll()

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from pyarrow import parquet
 from datasets.table_files import columns_of, opened
 from importance import estimators
 from importance.sample import Action, Sample
+from tests.support.waiting import until
 from trainer import version_directory as versions
 from trainer.forward import run
 from weir.scoring.rows import COLUMNS
@@ -302,11 +302,8 @@ def test_a_file_that_changes_while_it_is_read_is_refused(version: Path, tmp_path
     file = write(tmp_path / "rows.jsonl", ROWS * 8)
     words = command(file, "--estimators", "gradient_norm", "--output", "out.parquet", "--model", version)
     with subprocess.Popen(words, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True) as running:
-        deadline = time.monotonic() + 240
-        while not list(tmp_path.glob(".out.parquet.*.partial")):
-            assert time.monotonic() < deadline
-            assert running.poll() is None
-            time.sleep(0.01)
+        until("a started output", lambda: running.poll() is not None or any(tmp_path.glob(".out.parquet.*.partial")))
+        assert running.poll() is None
         with file.open("a") as more:
             more.write(json.dumps(ROWS[0]) + "\n")
         _, told = running.communicate(timeout=120)

@@ -14,6 +14,7 @@ from importance.errors import Unavailable
 from storage.engine import create_engine, transaction
 from storage.hanging import HangProbe
 from tests.conftest import TestPostgres
+from tests.support.waiting import TIMEOUT_SECONDS
 from weir.roles.watching import Watch
 
 
@@ -32,7 +33,7 @@ def test_a_stopped_database_lets_nobody_wait_and_comes_back(own_postgres: TestPo
             outcomes.put(None)
 
     with closing(HangProbe(engine)) as probe, Watch("storage", probe, lambda available, _: changes.put(available)):
-        assert changes.get(timeout=60) is True
+        assert changes.get(timeout=TIMEOUT_SECONDS) is True
         ask()
         assert outcomes.get() is None
         with transaction(engine) as connection:
@@ -45,15 +46,15 @@ def test_a_stopped_database_lets_nobody_wait_and_comes_back(own_postgres: TestPo
         try:
             waiting = Thread(target=ask)
             waiting.start()  # on the connection that is open already
-            assert isinstance(outcomes.get(timeout=10), Unavailable)
-            assert changes.get(timeout=10) is False
+            assert isinstance(outcomes.get(timeout=TIMEOUT_SECONDS), Unavailable)
+            assert changes.get(timeout=TIMEOUT_SECONDS) is False
             waiting.join()
             with pytest.raises(Unavailable, match="does not answer"), transaction(engine):
                 pass
         finally:
             for process in stopped:
                 os.kill(process.pid, signal.SIGCONT)
-        assert changes.get(timeout=60) is True
+        assert changes.get(timeout=TIMEOUT_SECONDS) is True
         ask()
         assert outcomes.get() is None
     engine.dispose()

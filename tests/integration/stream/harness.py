@@ -24,13 +24,13 @@ from stream.connection import KafkaConnection
 from stream.partition_worker import Effects, Limits
 from stream.reports import Failed, Report
 from stream.topics import Topics
+from tests.support.waiting import TIMEOUT_SECONDS, eventually
 
 # Event time never passes Kafka's own, so what happens lies an hour back and what closes its window in between.
 SHOWN_MS = int(time.time() * 1000) - 3_600_000
 CLOSED_MS = SHOWN_MS + 15_000
 FORGOTTEN_MS = SHOWN_MS + 60_000  # past the window and the horizon of all that came before
 POLICY = Policy(window_ms=10_000, deduplication_ms=10_000)
-PATIENCE_SECONDS = 60.0
 
 
 def impression(number: int, time_ms: int, subject: str = "ann") -> bytes:
@@ -244,15 +244,17 @@ class Running:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something in the outer world, of which no event tells, while the worker works."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not await asyncio.to_thread(condition):
-            assert not self.task.done(), f"the worker ended: {self.of(Failed)}"
-            assert time.monotonic() < deadline, f"this did not come; the worker said {self.reports[-5:]}"
-            await asyncio.sleep(0.05)
+
+        def holds() -> bool:
+            held = condition()
+            assert held or not self.task.done(), f"the worker ended: {self.of(Failed)}"
+            return held
+
+        await eventually("what the test waits for", holds, state=lambda: self.reports[-5:])
 
     async def end(self) -> int:
         self.stop.set()
-        return await asyncio.wait_for(self.task, PATIENCE_SECONDS)
+        return await asyncio.wait_for(self.task, TIMEOUT_SECONDS)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from importance.errors import Unavailable
 from stream.announcements import Announcement, announce, follow
 from stream.connection import KafkaConnection
 from tests.integration.stream.harness import Place
+from tests.support.waiting import TIMEOUT_SECONDS
 
 
 def announcement(sequence: int) -> Announcement:
@@ -22,12 +23,12 @@ async def test_announcements_are_followed_in_order_by_all_and_older_ones_ignored
     early = follow(*where)
     heard = asyncio.create_task(anext(early))  # follows before anything is announced
     await asyncio.to_thread(announce, *where, announcement(3))
-    assert await asyncio.wait_for(heard, 60) == announcement(3)
+    assert await asyncio.wait_for(heard, TIMEOUT_SECONDS) == announcement(3)
     for sequence in (2, 3, 5):
         await asyncio.to_thread(announce, *where, announcement(sequence))
-    assert await asyncio.wait_for(anext(early), 60) == announcement(5)
+    assert await asyncio.wait_for(anext(early), TIMEOUT_SECONDS) == announcement(5)
     late = follow(*where, after=4)
-    assert await asyncio.wait_for(anext(late), 60) == announcement(5)
+    assert await asyncio.wait_for(anext(late), TIMEOUT_SECONDS) == announcement(5)
     await early.aclose()
     await late.aclose()
 
@@ -39,7 +40,7 @@ async def test_what_is_no_announcement_is_passed_over(place: Place) -> None:
     producer.close()
     await asyncio.to_thread(announce, place.connection, place.topics.models, announcement(1))
     following = follow(place.connection, place.topics.models)
-    assert await asyncio.wait_for(anext(following), 60) == announcement(1)
+    assert await asyncio.wait_for(anext(following), TIMEOUT_SECONDS) == announcement(1)
     await following.aclose()
 
 

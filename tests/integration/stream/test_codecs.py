@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Producer
 
 from tests.integration.stream.harness import Place
-from tests.support.role import RoleProcess, not_ready, page, until
+from tests.support.role import RoleProcess, not_ready, page, until_alive
 from weir import settings
 
 ROOT = Path(__file__).parents[3]
@@ -59,7 +59,7 @@ def test_a_worker_that_could_not_read_every_batch_says_so_by_readyz(
     worker.start()
     line = "codecs: batches compressed with snappy, lz4, zstd cannot be read: install cramjam"
     try:
-        until("the reason", lambda: line in not_ready(worker), [worker])
+        until_alive("the reason", lambda: line in not_ready(worker), [worker])
         assert httpx.get(f"{page(worker)}/healthz", timeout=5).status_code == 200
     finally:
         assert worker.stop() == 0

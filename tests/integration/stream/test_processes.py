@@ -1,31 +1,21 @@
 """Workers that are killed, and one that cannot stop: exact all the same."""
 
-import asyncio
 import random
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.integration.stream.harness import (
     FORGOTTEN_MS,
-    PATIENCE_SECONDS,
     SHOWN_MS,
     heartbeat,
     impression,
     make_place,
 )
 from tests.integration.stream.process import FileStore, Victim
+from tests.support.waiting import TIMEOUT_SECONDS, eventually
 from weir.local.kafka import KafkaServer
 
 STEP_MS = 20
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
 
 
 async def test_killed_workers_lose_nothing_double_nothing_and_never_commit_ahead(kafka: str, tmp_path: Path) -> None:
@@ -40,16 +30,16 @@ async def test_killed_workers_lose_nothing_double_nothing_and_never_commit_ahead
         for _ in range(2):
             process = victim.start()
             enough = store.count() + source.randint(200, 1_500)
-            await eventually(lambda enough=enough: store.count() >= enough)
+            await eventually(f"{enough} samples", lambda enough=enough: store.count() >= enough)
             process.kill()
             process.wait()
             durable = store.acknowledged()
             for partition, offset in place.committed().items():
                 assert offset <= durable[partition]
         process = victim.start()
-        await eventually(lambda: store.count() >= 2 * count)
+        await eventually("every sample", lambda: store.count() >= 2 * count)
         process.terminate()
-        assert process.wait(PATIENCE_SECONDS) == 0
+        assert process.wait(TIMEOUT_SECONDS) == 0
     for partition in (0, 1):
         assert store.ids(partition) == [f"view-{partition * count + n}" for n in range(count)]
     assert store.count("scored_again") == 0
@@ -64,9 +54,9 @@ async def test_a_worker_that_cannot_stop_because_the_broker_is_away_ends_by_the_
     with Victim(place, store) as victim:
         # What is acknowledged is to be committed at the end, not before: else there is nothing to wait for.
         process = victim.start(grace_seconds=3.0, commit_interval_seconds=3_600.0)
-        await eventually(lambda: store.count() == 10)
+        await eventually("10 samples", lambda: store.count() == 10)
         place.send([impression(10, FORGOTTEN_MS), heartbeat(FORGOTTEN_MS + 60_000)])
-        await eventually(lambda: store.count() == 11)  # so what came before is acknowledged
+        await eventually("11 samples", lambda: store.count() == 11)  # so what came before is acknowledged
         own_kafka.kill()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE_SECONDS) == 75
+        assert process.wait(TIMEOUT_SECONDS) == 75

@@ -19,7 +19,6 @@ from stream.reports import Change, CommittedBatch, Failed, LagReport, Lost, Skip
 from tests.integration.stream.harness import (
     CLOSED_MS,
     FORGOTTEN_MS,
-    PATIENCE_SECONDS,
     POLICY,
     SHOWN_MS,
     Place,
@@ -30,6 +29,7 @@ from tests.integration.stream.harness import (
     make_place,
     running,
 )
+from tests.support.waiting import TIMEOUT_SECONDS
 from weir.local.kafka import KafkaServer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -125,7 +125,7 @@ async def test_a_full_partition_is_not_fetched_and_the_others_are(kafka: str, tm
     def persist(flush: Flush) -> None:
         if flush.partition == 0:
             blocked.set()
-            assert release.wait(PATIENCE_SECONDS)
+            assert release.wait(TIMEOUT_SECONDS)
         store.persist(flush)
 
     place.send([heartbeat(SHOWN_MS)] * 600)
@@ -213,7 +213,7 @@ async def test_a_broker_that_goes_and_comes_back_is_survived_and_told_once_each(
     def persist(flush: Flush) -> None:
         store.persist(flush)
         stored.set()
-        assert go_on.wait(PATIENCE_SECONDS)
+        assert go_on.wait(TIMEOUT_SECONDS)
 
     place.send([impression(1, SHOWN_MS), heartbeat(CLOSED_MS), heartbeat(FORGOTTEN_MS)])
     async with running(place, store, gate=go_on, persist=persist, max_poll_records=2) as worker:
@@ -235,7 +235,7 @@ async def test_a_broker_that_is_away_at_the_start_is_said_at_once(place: Place, 
     nowhere = replace(place, bootstrap="127.0.0.1:1")
     worker = Running(nowhere, store)
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1 does not answer"):
-        await asyncio.wait_for(worker.task, PATIENCE_SECONDS)
+        await asyncio.wait_for(worker.task, TIMEOUT_SECONDS)
 
 
 async def test_a_topic_that_is_made_later_is_taken_up(kafka: str, tmp_path: Path, store: Store) -> None:
@@ -257,7 +257,7 @@ async def test_an_exception_ends_the_worker_with_70_and_commits_nothing_past_it(
     async with running(place, store, persist=persist, max_poll_records=1) as worker:  # a chunk each
         await worker.until(lambda: place.committed() == {0: 3})
         place.send([impression(n, FORGOTTEN_MS) for n in range(2, 7)] + [heartbeat(2 * FORGOTTEN_MS - SHOWN_MS)])
-        assert await asyncio.wait_for(worker.task, 60) == 70
+        assert await asyncio.wait_for(worker.task, TIMEOUT_SECONDS) == 70
     (failed,) = worker.of(Failed)
     assert isinstance(failed.error, ZeroDivisionError)
     assert place.committed() == {0: 3}
@@ -270,7 +270,7 @@ async def test_a_failure_of_the_agent_itself_ends_the_worker_too(place: Place, s
     place.send([impression(1, SHOWN_MS)])
     worker = Running(place, store)
     worker.worker.pipeline.drop = None  # type: ignore[assignment]  # any bug in the agent's body
-    assert await asyncio.wait_for(worker.task, 60) == 70
+    assert await asyncio.wait_for(worker.task, TIMEOUT_SECONDS) == 70
 
 
 async def test_work_that_hangs_ends_the_worker_with_70(place: Place, store: Store) -> None:
@@ -283,7 +283,7 @@ async def test_work_that_hangs_ends_the_worker_with_70(place: Place, store: Stor
     place.send([impression(1, SHOWN_MS), heartbeat(CLOSED_MS)])
     worker = Running(place, store, persist=persist, watchdog_seconds=2.0, grace_seconds=3_600.0)
     try:
-        assert await asyncio.wait_for(worker.task, 60) == 70
+        assert await asyncio.wait_for(worker.task, TIMEOUT_SECONDS) == 70
         assert "partition 0 has not moved for 2 s" in str(worker.of(Failed)[0].error)
     finally:
         hang.set()

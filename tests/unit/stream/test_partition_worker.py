@@ -22,6 +22,7 @@ from stream.offset_tracker import OffsetTracker
 from stream.partition_worker import Effects, Limits, PartitionWorker
 from stream.reports import KAFKA, Availability, Change, CommittedBatch, Lost, Report, Skipped
 from stream.threads import Threads
+from tests.support.waiting import TIMEOUT_SECONDS
 
 POLICY = Policy(window_ms=1_000, deduplication_ms=1_000)
 QUICK = Limits(retry_seconds=0.0)
@@ -100,7 +101,7 @@ class World:
         worker.accept(self.tracker.add(first, first + len(values), records))
 
     async def until(self, condition: Callable[[], bool], task: "asyncio.Task[None]") -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while not condition():
                 assert not task.done(), task
                 await asyncio.sleep(0.001)

@@ -3,6 +3,7 @@
 import queue
 
 from stream.watchdog import Stillness, Watchdog
+from tests.support.waiting import TIMEOUT_SECONDS
 
 
 def checks(max_checks: int, *markers: dict[str, object]) -> list[str | None]:
@@ -26,8 +27,8 @@ def test_the_watchdog_names_what_hangs_once() -> None:
     told: queue.Queue[str] = queue.Queue()
     watchdog = Watchdog(lambda: {"partition 3": 5}, told.put, timeout_seconds=0.03, interval_seconds=0.01)
     watchdog.start()
-    assert told.get(timeout=30) == "partition 3"
-    watchdog.join(timeout=30)
+    assert told.get(timeout=TIMEOUT_SECONDS) == "partition 3"
+    watchdog.join(timeout=TIMEOUT_SECONDS)
     assert told.empty()
 
 
@@ -36,5 +37,5 @@ def test_an_ended_watchdog_is_silent() -> None:
     watchdog = Watchdog(lambda: {"a": 1}, told.put, timeout_seconds=1e6)
     watchdog.start()
     watchdog.end()
-    watchdog.join(timeout=30)
+    watchdog.join(timeout=TIMEOUT_SECONDS)
     assert told.empty()

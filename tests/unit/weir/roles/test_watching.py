@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from queue import Queue
 
 from importance.errors import Unavailable
-from weir.roles.watching import POLL_SECONDS, Watch
-
-PATIENCE_SECONDS = 20 * POLL_SECONDS
+from tests.support.waiting import TIMEOUT_SECONDS
+from weir.roles.watching import Watch
 
 
 def test_changes_are_reported_and_a_poll_that_could_not_ask_is_none() -> None:
@@ -20,7 +19,7 @@ def test_changes_are_reported_and_a_poll_that_could_not_ask_is_none() -> None:
         return answer
 
     with Watch("storage", ask, lambda *change: reported.put(change)):
-        found = [reported.get(timeout=PATIENCE_SECONDS) for _ in range(3)]
+        found = [reported.get(timeout=TIMEOUT_SECONDS) for _ in range(3)]
     assert found == [(True, ""), (False, "no answer"), (True, "")]
 
 
@@ -40,6 +39,6 @@ def test_a_watch_survives_whatever_a_poll_or_a_report_raises() -> None:
             raise error
 
     with Watch("storage", ask, notify):
-        assert reported.get(timeout=PATIENCE_SECONDS) is True
-        assert reported.get(timeout=PATIENCE_SECONDS) is False
-        assert reported.get(timeout=PATIENCE_SECONDS) is True
+        assert reported.get(timeout=TIMEOUT_SECONDS) is True
+        assert reported.get(timeout=TIMEOUT_SECONDS) is False
+        assert reported.get(timeout=TIMEOUT_SECONDS) is True
