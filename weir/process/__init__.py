@@ -1,1 +1,1 @@
-"""Shared by every process of Weir: logs, signals, temporary directories, and the name of its user."""
+"""Shared by every process: logs, signals, background threads, temporary directories, and the name of its user."""

@@ -138,17 +138,7 @@ async def _work(
 ) -> int:
     ended = asyncio.Event()
     worker = Worker(
-        StreamSettings(
-            connection=kafka_connection(settings),
-            group=settings.consumer_group,
-            data_dir=settings.home / "faust",
-            topics=named_topics(settings),
-            max_fetched_bytes=settings.max_fetched_bytes,
-            idle_seconds=settings.idle_seconds,
-            watchdog_seconds=settings.watchdog_seconds,
-            grace_seconds=settings.stop_seconds,
-            importance_payload=settings.importance_payload == "on",
-        ),
+        _stream_settings(settings),
         values.join(settings),
         effects,
         Limits(retry_seconds=settings.retry_first_seconds, retry_max_seconds=settings.retry_limit_seconds),
@@ -173,6 +163,20 @@ async def _work(
     finally:
         for task in tasks:
             task.cancel()
+
+
+def _stream_settings(settings: Settings) -> StreamSettings:
+    return StreamSettings(
+        connection=kafka_connection(settings),
+        group=settings.consumer_group,
+        data_dir=settings.home / "faust",
+        topics=named_topics(settings),
+        max_fetched_bytes=settings.max_fetched_bytes,
+        idle_seconds=settings.idle_seconds,
+        watchdog_seconds=settings.watchdog_seconds,
+        grace_seconds=settings.stop_seconds,
+        importance_payload=settings.importance_payload == "on",
+    )
 
 
 def _fail_with(worker: Worker, task: asyncio.Task[None]) -> None:

@@ -25,7 +25,7 @@ from weir.settings import Settings
 SHOP = [Sample(f"s{n}", "ann", "search", "lamp", f"i{n}", f"lamp number {n}", 0, 0, n) for n in range(20)]
 
 
-class Place:
+class World:
     """A registry and a store with three versions, v1 promoted; ``serving`` makes what a worker begins with."""
 
     def __init__(self, database_url: str, home: Path, **settings: Any) -> None:
@@ -57,7 +57,7 @@ class Place:
         self.spoil(version)
 
     def cut_off(self, version: str) -> None:
-        """Let the store answer with an error that says nothing of the files."""
+        """Let the store answer with an error that is not about the files."""
         manifest = self._manifest(version)
         manifest.rename(manifest.with_suffix(".kept"))
         manifest.mkdir()
@@ -76,17 +76,17 @@ class Place:
 
 
 @pytest.fixture
-def place(postgres: TestPostgres, tmp_path: Path) -> Iterator[Place]:
-    """A place with a database of its own."""
-    place = Place(postgres.database(), tmp_path)
-    yield place
-    place.engine.dispose()
+def world(postgres: TestPostgres, tmp_path: Path) -> Iterator[World]:
+    """A world with a database of its own."""
+    world = World(postgres.database(), tmp_path)
+    yield world
+    world.engine.dispose()
 
 
 @pytest.fixture
-def started(place: Place) -> Serving:
-    """What a worker has that began while v1 served."""
-    serving = place.serving()
+def started(world: World) -> Serving:
+    """The scorer of a worker that started while v1 was active."""
+    serving = world.serving()
     assert serving.start()
     return serving
 
@@ -95,24 +95,24 @@ def used(serving: Serving) -> str:
     return serving.scorer.score(SHOP).model
 
 
-def test_a_worker_follows_promotions_and_rollbacks_and_tells_them_apart(place: Place, started: Serving) -> None:
+def test_a_worker_follows_promotions_and_rollbacks_and_distinguishes_them(world: World, started: Serving) -> None:
     assert used(started) == "v1"
     assert started.poll() is None
-    place.promote("v2")
+    world.promote("v2")
     swap = started.poll()
     assert swap is not None
     assert (swap.version, swap.sequence, swap.is_rollback, used(started)) == ("v2", 2, False, "v2")
-    place.rollback()
+    world.rollback()
     swap = started.poll()
     assert swap is not None
     assert (swap.version, swap.sequence, swap.is_rollback, used(started)) == ("v1", 3, True, "v1")
 
 
-def test_a_rollback_is_one_even_when_the_log_grew_before_the_worker_looked(place: Place, started: Serving) -> None:
-    place.promote("v2")
+def test_a_rollback_is_one_even_when_the_log_grew_before_the_worker_polled(world: World, started: Serving) -> None:
+    world.promote("v2")
     started.poll()
-    place.rollback()
-    place.registry.unfreeze(actor="bob", reason="mended")
+    world.rollback()
+    world.registry.unfreeze(actor="bob", reason="fixed")
     swap = started.poll()
     assert swap is not None
     assert (swap.version, swap.is_rollback) == ("v1", True)
@@ -120,116 +120,122 @@ def test_a_rollback_is_one_even_when_the_log_grew_before_the_worker_looked(place
 
 @pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "SHA256SUMS"])
 def test_a_version_with_a_spoiled_file_is_not_served_and_the_one_before_goes_on(
-    place: Place, started: Serving, file: str
+    world: World, started: Serving, file: str
 ) -> None:
-    place.spoil("v2", file)
-    place.promote("v2")
+    world.spoil("v2", file)
+    world.promote("v2")
     assert started.poll() is None
     assert used(started) == "v1"
     assert started.trouble is not None
     assert started.trouble.startswith("version v2 cannot be served, v1 is: ")
     assert "sha256" in started.trouble
     assert started.poll() is None
-    place.rollback()
+    world.rollback()
     started.poll()
     assert (started.trouble, used(started)) == (None, "v1")
 
 
 @pytest.mark.parametrize("is_start", [False, True], ids=["while it works", "at its start"])
 def test_a_refused_version_is_tried_again_after_a_pause_and_served_once_its_files_are_restored(
-    place: Place, is_start: bool
+    world: World, is_start: bool
 ) -> None:
     now = 0.0
-    serving = place.serving(clock=lambda: now)
+    serving = world.serving(clock=lambda: now)
     if not is_start:
         serving.start()
-    place.spoil("v2")
-    place.promote("v2")
+    world.spoil("v2")
+    world.promote("v2")
     if is_start:
         serving.start()
     else:
         serving.poll()
     assert used(serving) == "v1"
-    place.repair("v2")
-    now += place.settings.retry_limit_seconds / 2
+    world.repair("v2")
+    now += world.settings.retry_limit_seconds / 2
     assert serving.poll() is None
     assert used(serving) == "v1"
-    now += place.settings.retry_limit_seconds / 2
+    now += world.settings.retry_limit_seconds / 2
     swap = serving.poll()
     assert swap is not None
     assert (swap.version, used(serving), serving.trouble, serving.state().swap) == ("v2", "v2", None, "serving")
 
 
-def test_while_the_store_does_not_answer_the_served_version_stays_and_the_role_is_ready(place: Place) -> None:
+def test_while_the_store_does_not_answer_the_served_version_stays_and_the_role_is_ready(
+    world: World,
+) -> None:
     now = 0.0
-    serving = place.serving(clock=lambda: now)
+    serving = world.serving(clock=lambda: now)
     serving.start()
-    place.cut_off("v2")
-    place.promote("v2")
+    world.cut_off("v2")
+    world.promote("v2")
     assert serving.poll() is None
     assert used(serving) == "v1"
     assert serving.trouble is not None
     assert serving.trouble.startswith("version v2 is not fetched yet, v1 is served: the artifact store ")
     assert (serving.refusal, serving.state().swap) == (None, "loading")
-    place.connect("v2")
+    world.connect("v2")
     assert serving.poll() is None  # in the pause
-    now += place.settings.retry_limit_seconds
+    now += world.settings.retry_limit_seconds
     assert serving.poll() is not None
     assert (used(serving), serving.trouble, serving.state().swap) == ("v2", None, "serving")
 
 
-def test_a_worker_that_begins_while_the_store_does_not_answer_waits_for_the_active_version(place: Place) -> None:
-    place.promote("v2")
-    place.cut_off("v2")
-    serving = place.serving()
+def test_a_worker_that_starts_while_the_store_does_not_answer_waits_for_the_active_version(
+    world: World,
+) -> None:
+    world.promote("v2")
+    world.cut_off("v2")
+    serving = world.serving()
     with pytest.raises(StoreUnavailable):
         serving.start()
-    place.connect("v2")
+    world.connect("v2")
     assert serving.start()
     assert used(serving) == "v2"
 
 
-def test_a_refused_version_that_stays_damaged_is_logged_once(place: Place) -> None:
+def test_a_refused_version_that_stays_damaged_is_logged_once(world: World) -> None:
     now = 0.0
-    serving = place.serving(clock=lambda: now)
+    serving = world.serving(clock=lambda: now)
     serving.start()
-    place.spoil("v2")
-    place.promote("v2")
+    world.spoil("v2")
+    world.promote("v2")
     with capture_logs() as lines:
         for _ in range(3):
             serving.poll()
-            now += place.settings.retry_limit_seconds
+            now += world.settings.retry_limit_seconds
     assert serving.trouble is not None
     assert [line["event"] for line in lines].count("model refused") == 1
 
 
 def test_a_version_whose_files_are_as_registered_but_do_not_load_is_not_served_either(
-    place: Place, started: Serving, tmp_path: Path
+    world: World, started: Serving, tmp_path: Path
 ) -> None:
     (tmp_path / "v4" / "model.safetensors").parent.mkdir()
     (tmp_path / "v4" / "model.safetensors").write_bytes(b"no tensors")
-    place.registry.register("v4", *place.artifacts.save("v4", tmp_path / "v4"))
-    place.promote("v4")
+    world.registry.register("v4", *world.artifacts.save("v4", tmp_path / "v4"))
+    world.promote("v4")
     assert started.poll() is None
     assert used(started) == "v1"
     assert started.trouble is not None
 
 
-def test_a_worker_that_begins_with_a_bad_active_version_serves_the_first_one_and_says_so(place: Place) -> None:
-    place.promote("v2")
-    place.spoil("v2")
-    serving = place.serving()
+def test_a_worker_that_starts_with_a_bad_active_version_serves_the_first_one_and_reports_it(
+    world: World,
+) -> None:
+    world.promote("v2")
+    world.spoil("v2")
+    serving = world.serving()
     assert serving.start()
     assert used(serving) == "v1"
     assert serving.trouble is not None
     assert serving.trouble.startswith("version v2 cannot be served, v1 is: ")
 
 
-def test_a_worker_that_begins_with_a_bad_active_version_serves_the_last_good_one(place: Place) -> None:
+def test_a_worker_that_starts_with_a_bad_active_version_serves_the_last_good_one(world: World) -> None:
     for version in ("v2", "v3"):
-        place.promote(version)
-    place.spoil("v3")
-    serving = place.serving()
+        world.promote(version)
+    world.spoil("v3")
+    serving = world.serving()
     assert serving.start()
     assert used(serving) == "v2"
     assert serving.trouble is not None
@@ -237,49 +243,51 @@ def test_a_worker_that_begins_with_a_bad_active_version_serves_the_last_good_one
     assert (serving.state().version, serving.state().swap) == ("v2", "refused")
 
 
-def test_a_damaged_version_is_not_promoted_by_an_operator(place: Place, started: Serving) -> None:
-    place.spoil("v2")
+def test_a_damaged_version_is_not_promoted_by_an_operator(world: World, started: Serving) -> None:
+    world.spoil("v2")
     with pytest.raises(Conflict, match=r"version v2 was not promoted: .* does not have the sha256"):
-        Operations(place.engine, place.artifacts, list[str]().append).promote("v2", actor="ann", reason="better")
+        Operations(world.engine, world.artifacts, list[str]().append).promote("v2", actor="ann", reason="better")
     assert started.poll() is None
     assert started.trouble is None
 
 
-def test_a_rollback_goes_ahead_while_the_store_does_not_answer(place: Place, tmp_path: Path) -> None:
+def test_a_rollback_goes_ahead_while_the_store_does_not_answer(world: World, tmp_path: Path) -> None:
     """A bad version has to go, and training to be frozen, whatever the state of the store."""
-    place.promote("v2")
+    world.promote("v2")
     (tmp_path / "file").touch()
     elsewhere, warnings = Artifacts(str(tmp_path / "file" / "store")), list[str]()
-    Operations(place.engine, elsewhere, warnings.append).rollback(None, actor="ann", reason="worse")
-    active = place.registry.active()
+    Operations(world.engine, elsewhere, warnings.append).rollback(None, actor="ann", reason="worse")
+    active = world.registry.active()
     assert active is not None
     assert (active.version, active.frozen) == ("v1", True)
     assert warnings[0].startswith("the files of v1 were not read: the artifact store")
 
 
-def test_a_worker_whose_first_version_is_bad_serves_the_active_one_without_the_comparison(place: Place) -> None:
-    place.promote("v2")
-    place.spoil("v1")
-    serving = place.serving()
+def test_a_worker_whose_first_version_is_bad_serves_the_active_one_without_the_comparison(
+    world: World,
+) -> None:
+    world.promote("v2")
+    world.spoil("v1")
+    serving = world.serving()
     assert serving.start()
     assert serving.trouble is None
     scores = serving.scorer.score(SHOP)
     assert (scores.model, scores.predictions.keys()) == ("v2", {SERVING, REFERENCE})
 
 
-def test_nothing_is_served_when_both_are_bad(place: Place) -> None:
-    place.promote("v2")
-    place.spoil("v1")
-    place.spoil("v2")
-    serving = place.serving()
+def test_nothing_is_served_when_both_are_bad(world: World) -> None:
+    world.promote("v2")
+    world.spoil("v1")
+    world.spoil("v2")
+    serving = world.serving()
     with pytest.raises(BadArtifact, match="sha256"):
         serving.start()
     assert serving.scorer.version is None
 
 
-def test_without_a_model_there_is_nothing_to_begin_with(place: Place, postgres: TestPostgres) -> None:
+def test_without_a_model_there_is_nothing_to_begin_with(world: World, postgres: TestPostgres) -> None:
     engine = create_engine(postgres.database())
     migrate.upgrade(engine)
     with pytest.raises(Unavailable, match="run 'weir models init'"):
-        Serving(place.settings, Registry(engine), place.artifacts).start()
+        Serving(world.settings, Registry(engine), world.artifacts).start()
     engine.dispose()
