@@ -1,9 +1,9 @@
-"""Does choosing what to learn from pay? One question, asked of estimators, rules, budgets and label noise.
+"""Measure whether importance sampling pays, by estimator, selection strategy, budget and label noise.
 
-In reading order: ``examples`` the data, ``sources`` where it comes from, ``noise`` wrong labels on purpose,
-``learner`` what learns, as ``head`` on ``vectors`` or as ``transformer``, ``policies`` how training rows are chosen,
-``rounds`` of a run and their cost, ``grid`` which cells are run, ``stage`` what cells share, ``ledger`` what a run
-selected, ``quality`` its metrics, ``trial`` one cell, ``results`` what is kept, ``ranks`` which estimators rank alike,
-``tracking`` cells as they finish, ``runner`` all cells, ``comparison`` intervals and tests, ``findings`` what the
-results say, ``plots``, ``report`` and ``page`` how it is shown.
+In reading order: ``examples`` the data, ``sources`` where they come from, ``noise`` deliberately wrong labels,
+``learner`` the model, as ``head`` on ``vectors`` or as ``transformer``, ``policies`` the selection of training rows,
+``rounds`` of a run and their cost, ``grid`` the cells, ``stage`` the state that cells share, ``selection_totals`` of a
+run, ``quality`` its metrics, ``trial`` one cell, ``results`` the stored records, ``ranks`` which estimators rank alike,
+``tracking`` of finished cells, ``runner`` all cells, ``comparison`` intervals and tests, ``findings`` derived from the
+results, ``plots``, ``report`` and ``page`` their presentation.
 """

@@ -1,4 +1,4 @@
-"""Labelled text pairs to learn from and to be judged on. Plain columns; knows nothing of files or vectors."""
+"""Labelled text pairs for training and evaluation, as columns; independent of files and vectors."""
 
 import json
 from dataclasses import dataclass, replace
@@ -11,13 +11,14 @@ from importance.arrays import Floats, Integers
 from importance.errors import InvalidInput
 
 ENOUGH = 0.9
-"""Of the rows that a pool may have: from here on it is not filled up, which would favour small groups."""
+"""Share of the pool's bound at which it is full enough: filling it up would favour small groups."""
 
 
 class Fold(IntEnum):
-    """What an example serves: ``HISTORY`` trains a model before a stream begins, ``POOL`` may be selected from,
-    ``HOLDOUT`` is what estimators with a memory, such as `rho`, compare with, ``TEST`` judges and never trains,
-    ``UNUSED`` is left out.
+    """The use of an example.
+
+    ``HISTORY`` trains a model before a stream starts, ``POOL`` may be selected from, ``HOLDOUT`` is read by estimators
+    with state, such as `rho`, ``TEST`` evaluates and never trains, ``UNUSED`` is left out.
     """
 
     HISTORY = 0
@@ -31,10 +32,10 @@ class Fold(IntEnum):
 class Examples:
     """n examples, in order of time where ``is_stream``.
 
-    ``queries``: the texts of each example's context, none for plain classification; their vectors are averaged.
-    ``labels`` [n] in {0, 1}; ``relevance`` [n], graded, for NDCG; ``slates`` [n], what was ranked together;
+    ``queries``: the texts of each example's context, none for text classification; their vectors are averaged.
+    ``labels`` [n] in {0, 1}; ``relevance`` [n], graded, for NDCG; ``slates`` [n], which were ranked together;
     ``groups`` [n], the query or subject (examples of one are not independent); ``folds`` [n] of `Fold`.
-    A stream is judged on its pool, each example before it is learned from.
+    A stream is evaluated on its pool, on each example before training on it.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Examples:
     is_stream: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse columns that cannot be learned from and judged on."""
+        """Refuse columns that cannot be trained or evaluated on."""
         columns = (self.queries, self.labels, self.relevance, self.slates, self.groups, self.folds)
         if {len(self.texts)} != set(map(len, columns)):
             raise InvalidInput(f"{self.name}: the columns of the examples differ in length")
@@ -64,30 +65,30 @@ class Examples:
 
     @property
     def judged(self) -> Fold:
-        """The fold that figures are of."""
+        """Return the fold that metrics are computed on."""
         return Fold.POOL if self.is_stream else Fold.TEST
 
     def digest(self) -> str:
-        """16 hex digits of all columns but the name: two files of one name, or two pools of one file, differ in it."""
+        """Return a hash of all columns, 16 hex digits: it differs for two files of one name, or two pools of a file."""
         found = blake2b(json.dumps([self.texts, self.queries]).encode(), digest_size=8)
         for column in (self.labels, self.relevance, self.slates, self.groups, self.folds):
             found.update(column.tobytes())
         return found.hexdigest()
 
     def rows(self, fold: Fold) -> Integers:
-        """The row numbers of a fold, in order."""
+        """Return the row numbers of a fold, in order."""
         return np.flatnonzero(self.folds == fold)
 
     def at_most(self, pool: int | None) -> "Examples":
-        """The same with a pool of about that many: whole groups, in a fixed random order; the rest is `Fold.UNUSED`.
+        """Return a copy with at most so many rows in the pool; the rest is `Fold.UNUSED`.
 
-        A group that does not fit any more is left out, and the first one after `ENOUGH` is the last one. InvalidInput
-        where none fits.
+        Whole groups are taken in a fixed random order. A group that does not fit is skipped, until the pool has
+        `ENOUGH` rows. Raises InvalidInput when no group fits.
         """
         rows = self.rows(Fold.POOL)
         if pool is None or len(rows) <= pool:
             return self
-        names, place, sizes = np.unique(self.groups[rows], return_inverse=True, return_counts=True)
+        names, index, sizes = np.unique(self.groups[rows], return_inverse=True, return_counts=True)
         order = np.random.default_rng(0).permutation(len(names))
         kept, count = np.zeros(len(names), bool), 0
         for group in order:
@@ -101,5 +102,5 @@ class Examples:
                 "pool, or give smaller groups with --column group=COLUMN"
             )
         folds = self.folds.copy()
-        folds[rows[~kept[place]]] = Fold.UNUSED
+        folds[rows[~kept[index]]] = Fold.UNUSED
         return replace(self, folds=folds)

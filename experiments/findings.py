@@ -1,6 +1,6 @@
-"""What the results say: means, paired comparisons, steps to a share of full quality, and the noise in what was chosen.
+"""Derive findings from results: means, paired comparisons, steps to a share of full quality, noise in the selection.
 
-Pure functions of finished cells; how they are shown is `report`'s.
+Pure functions of finished cells; `report` presents them.
 """
 
 from collections import defaultdict
@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.comparison import Bootstrap, Difference, Figure, accuracy_figure, auc_figure, holm
+from experiments.comparison import Bootstrap, Difference, RunMetric, accuracy_metric, auc_metric, holm
 from experiments.examples import Examples
 from experiments.grid import paid_ratio
 from experiments.noise import Noise, NoiseKind
@@ -23,7 +23,7 @@ from importance.evidence import Interval
 Metric = Literal["auc", "accuracy"]
 Matching = Literal["steps", "compute"]
 FULL = 1.0
-_FIGURES: dict[Metric, Callable[..., Figure]] = {"auc": auc_figure, "accuracy": accuracy_figure}
+_METRICS: dict[Metric, Callable[..., RunMetric]] = {"auc": auc_metric, "accuracy": accuracy_metric}
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -37,7 +37,7 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """An arm against a random policy of as many steps, or of as much compute; ``adjusted`` p by Holm over policies."""
+    """An arm against a random policy of equal steps or compute; ``adjusted``: the p-value by Holm over policies."""
 
     arm: Arm
     rival: Arm
@@ -48,14 +48,14 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """+ better, − worse, = no difference seen, by the adjusted p-value at 5 %."""
+        """Return + (better), − (worse) or = (no difference seen), by the adjusted p-value at 5 %."""
         if self.adjusted >= 0.05:
             return "="
         return "+" if self.difference.interval.estimate > 0 else "−"
 
 
 class Findings:
-    """The finished cells of one data set; ``predictions`` reads those of a cell."""
+    """The finished cells of one data set; ``predictions`` reads the predictions of a cell."""
 
     def __init__(
         self,
@@ -73,34 +73,34 @@ class Findings:
         judged = examples.rows(examples.judged)
         self._labels, self._groups = examples.labels[judged], examples.groups[judged]
         self._random = random
-        self._figures: dict[tuple[str, Metric], Figure] = {}
+        self._metrics: dict[tuple[str, Metric], RunMetric] = {}
 
     @property
     def noises(self) -> list[Noise]:
-        """All label noises, the clean one first."""
+        """Return all label noises, the clean one first."""
         return sorted({arm.noise for arm in self.arms})
 
     @property
     def policies(self) -> list[str]:
-        """All policies, the random ones first, then as they were run."""
+        """Return all policies, the random ones first, then in the order of their runs."""
         return list(dict.fromkeys([UNIFORM.name, RS2.name, *(arm.policy for arm in self.arms)]))
 
     @property
     def seeds(self) -> int:
-        """How many seeds there are runs of."""
+        """Return the number of seeds with runs."""
         return len({seed for runs in self.arms.values() for seed in runs})
 
     def ratios(self, name: str, noise: Noise) -> list[float]:
-        """The keep ratios of a policy, rising."""
+        """Return the keep ratios of a policy, ascending."""
         return sorted(arm.keep_ratio for arm in self.arms if arm.policy == name and arm.noise == noise)
 
     def mean(self, arm: Arm, column: str) -> float:
-        """The mean of a column over seeds; NaN where there is no run."""
+        """Return the mean of a column over seeds; NaN without a run."""
         runs = self.arms.get(arm)
         return float(np.mean([record[column] for record in runs.values()])) if runs else float("nan")
 
     def deviation(self, arm: Arm, column: str) -> float:
-        """The standard error over seeds."""
+        """Return the standard error of a column over seeds."""
         values = [record[column] for record in self.arms[arm].values()]
         return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
 
@@ -109,15 +109,15 @@ class Findings:
         return Bootstrap(len(np.unique(self._groups)), self._random)
 
     def difference(self, arm: Arm, rival: Arm, metric: Metric) -> Difference | None:
-        """Arm minus rival over the seeds that both have."""
+        """Return arm minus rival over the seeds that both have."""
         seeds = sorted(self.arms.get(arm, {}).keys() & self.arms.get(rival, {}).keys())
         if not seeds:
             return None
-        ours, theirs = ([self._figure(self.arms[each][seed]["key"], metric) for seed in seeds] for each in (arm, rival))
+        ours, theirs = ([self._metric(self.arms[each][seed]["key"], metric) for seed in seeds] for each in (arm, rival))
         return self._bootstrap.difference(ours, theirs)
 
     def overall(self, name: str, rival: str) -> Difference | None:
-        """The difference in AUC of two policies, mean over all noises and the keep ratios that importance ran at."""
+        """Return the difference in AUC of two policies, mean over all noises and the `scored_ratios`."""
         pairs = [
             (arm, other)
             for noise in self.noises
@@ -129,23 +129,23 @@ class Findings:
         if not seeds:
             return None
         sides = [[pair[side] for pair in pairs] for side in (0, 1)]
-        ours, theirs = ([self._mean_figure(side, seed) for seed in seeds] for side in sides)
+        ours, theirs = ([self._mean_metric(side, seed) for seed in seeds] for side in sides)
         return self._bootstrap.difference(ours, theirs)
 
-    def _mean_figure(self, arms: list[Arm], seed: int) -> Figure:
-        """The mean AUC of several runs; its parts are the mean of theirs, since the groups are the same."""
-        figures = [self._figure(self.arms[arm][seed]["key"], "auc") for arm in arms]
-        return Figure(
-            float(np.mean([each.value for each in figures])), np.mean([each.parts for each in figures], axis=0)
+    def _mean_metric(self, arms: list[Arm], seed: int) -> RunMetric:
+        """Return the mean AUC of several runs; its parts are the mean of theirs, since the groups are the same."""
+        metrics = [self._metric(self.arms[arm][seed]["key"], "auc") for arm in arms]
+        return RunMetric(
+            float(np.mean([each.value for each in metrics])), np.mean([each.parts for each in metrics], axis=0)
         )
 
-    def _figure(self, key: str, metric: Metric) -> Figure:
-        if (key, metric) not in self._figures:
-            self._figures[key, metric] = _FIGURES[metric](self._labels, self._predictions(key), self._groups)
-        return self._figures[key, metric]
+    def _metric(self, key: str, metric: Metric) -> RunMetric:
+        if (key, metric) not in self._metrics:
+            self._metrics[key, metric] = _METRICS[metric](self._labels, self._predictions(key), self._groups)
+        return self._metrics[key, metric]
 
     def comparisons(self, rival: str, matching: Matching, metric: Metric) -> list[Comparison]:
-        """Every arm below the full ratio against a random policy; Holm over the policies of one noise and ratio."""
+        """Compare each arm below the full ratio with a random policy; Holm over the policies of one noise and ratio."""
         families: dict[tuple[Noise, float], list[Comparison]] = defaultdict(list)
         for arm in sorted(self.arms):
             if arm.policy in (rival, UNIFORM.name) or (arm.policy == RS2.name and matching == "compute"):
@@ -167,11 +167,11 @@ class Findings:
 
     @cached_property
     def scored_ratios(self) -> set[float]:
-        """The keep ratios that policies with scores ran at."""
+        """Return the keep ratios that scoring policies ran at."""
         return {arm.keep_ratio for arm in self.arms if policy(arm.policy).scores}
 
     def retention(self, arm: Arm) -> Interval | None:
-        """The AUC over that of full training under the same noise, with its interval."""
+        """Return the AUC as a share of that of full training under the same noise, with its interval."""
         full = Arm(arm.noise, UNIFORM.name, FULL)
         found = self.difference(arm, full, "auc")
         if found is None:
@@ -181,9 +181,9 @@ class Findings:
         return Interval(estimate, low, high)
 
     def steps_to(self, share: float, name: str, noise: Noise) -> float | None:
-        """The fewest steps after which a policy's mean AUC, over seeds, is that share of full training's; or None.
+        """Return the fewest steps after which a policy's mean AUC over seeds is that share of full training's, or None.
 
-        Along all its runs at the ratios that policies with scores ran at, too: the points of their curves, their ends.
+        Considers the curves of its runs at full ratio and at the ratios that scoring policies ran at.
         """
         goal = share * self.mean(Arm(noise, UNIFORM.name, FULL), "auc")
         reached = [
@@ -196,7 +196,7 @@ class Findings:
         return min(reached, default=None)
 
     def curve(self, arm: Arm) -> list[tuple[float, float]]:
-        """(steps, mean AUC) along the runs; a stream, judged as it goes, has its end only."""
+        """Return (steps, mean AUC) along the runs; a stream has its end only."""
         runs = list(self.arms[arm].values())
         end = (self.mean(arm, "steps"), self.mean(arm, "auc"))
         if not all(record["curve_steps"] for record in runs):
@@ -206,7 +206,7 @@ class Findings:
         return [*zip(steps, aucs, strict=True)]
 
     def noise_share(self, arm: Arm) -> Interval:
-        """The share Σ f/p / Σ 1/p of wrong labels, mean over seeds, with the interval of the draws.
+        """Return the share Σ f/p / Σ 1/p of wrong labels, mean over seeds, with the interval of the draws.
 
         The seeds' intervals are independent: the half-width of their mean is √(Σ half-width²)/S.
         """

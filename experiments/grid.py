@@ -1,6 +1,6 @@
-"""Which cells a benchmark runs: policies × keep ratios × label noise × seeds, and the budget of each.
+"""The cells of a benchmark: policies × keep ratios × label noise × seeds, and the budget of each.
 
-Pure values; knows nothing of data or models.
+Values only; independent of data and models.
 """
 
 from collections.abc import Iterator
@@ -29,14 +29,15 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """A name that no other cell of a grid has; fit for a file. No number in it is rounded."""
+        """Return a name that is unique in a grid and usable as a file name. No number in it is rounded."""
         return f"{self.policy.name}-{self.keep_ratio}-{self.noise.kind}{self.noise.rate}-{self.seed}"
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large a set of examples is: ``pool`` rows to select from, ``memory`` rows of the holdout that an estimator
-    with a memory reads again every round.
+    """The size of a set of examples.
+
+    ``pool``: rows to select from; ``memory``: rows of the holdout that an estimator with state reads every round.
     """
 
     pool: int
@@ -60,7 +61,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     matched: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be run."""
+        """Refuse a grid that cannot be run."""
         for name in self.policies:
             policy(name)
         for axis in ("keep_ratios", "noise"):
@@ -71,15 +72,15 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
                 raise InvalidInput(f"a keep ratio is {ratio:g}; it must be above 0 and at most 1")
         for rate, kind in self.noise:
             Noise(rate, kind)
-        for field, least in (("seeds", 1), ("epochs", 1), ("pool", 100)):
+        for field, minimum in (("seeds", 1), ("epochs", 1), ("pool", 100)):
             value = getattr(self, field)
-            if value is not None and value < least:
-                raise InvalidInput(f"{field} of the grid is {value}; it must be at least {least}")
+            if value is not None and value < minimum:
+                raise InvalidInput(f"{field} of the grid is {value}; it must be at least {minimum}")
 
     def cells(self, dataset: str, size: Size) -> Iterator[Cell]:
-        """All cells, seed by seed, so that a stopped benchmark has few seeds and not few policies.
+        """Yield all cells, seed by seed, so that a stopped benchmark has few seeds and not few policies.
 
-        The random policies are always among them. At a ratio of 1 every rule keeps everything: only they are run.
+        The random policies are always included. At a ratio of 1 every policy keeps everything: only they are run.
         """
         chosen = tuple(dict.fromkeys([UNIFORM, RS2, *map(policy, self.policies)]))
         paid = {paid_ratio(other, ratio, size) for other in chosen if other.scores for ratio in self.keep_ratios}
@@ -96,12 +97,12 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 def paid_ratio(each: Policy, ratio: float, size: Size) -> float:
-    """The keep ratio at which a random policy costs as much as ``each`` at ``ratio``: that of its own, or more.
+    """Return the keep ratio at which a random policy costs as much as ``each`` at ``ratio``.
 
     >>> paid_ratio(policy("loss"), 0.33, Size(30_000, 2_000)), paid_ratio(policy("rho"), 0.33, Size(30_000, 2_000))
     (0.66, 0.83)
     """
-    memory = size.memory if each.remembers else 0
+    memory = size.memory if each.reads_holdout else 0
     return matched_ratio(ratio, each.cost, memory, plan(size.pool, 1, ratio).candidates)
 
 
@@ -111,11 +112,11 @@ _QUICK = (
     "last_layer_norm_top",
     "gradient_output",
     "gradient_output_top",
-    "entropy",  # and confidence and margin, which rank alike with two classes
+    "entropy",  # also stands for confidence and margin, which rank alike with two classes
     "entropy_unweighted",
-    "loss",  # and el2n
+    "loss",  # also stands for el2n
     "loss_top",
-    "output_norm_top",  # the other way round: the surest
+    "output_norm_top",  # the opposite: the most certain predictions
     "last_layer_norm_guarded",
     "rho",
     "rho_top",
@@ -139,7 +140,7 @@ GRIDS = {
 
 
 def read_grid(name_or_file: str) -> Grid:
-    """A named grid, or one in a TOML file with the fields of `Grid`. Raises InvalidInput."""
+    """Return a named grid, or read one from a TOML file with the fields of `Grid`. Raises InvalidInput."""
     if name_or_file in GRIDS:
         return GRIDS[name_or_file]
     file = Path(name_or_file)

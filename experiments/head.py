@@ -22,7 +22,7 @@ from trainer.model import losses, positive_probability
 
 WIDTH = 128
 SCORED_AT_ONCE = 2_048
-EMA_DECAY = 0.98  # a memory of 50 steps
+EMA_DECAY = 0.98  # an average over about 50 steps
 _DROPOUT = 0.1
 _DROPOUT_SEEDS = 100_000  # each round of learning takes one; a run has far fewer
 
@@ -37,7 +37,7 @@ class HeadNetwork(nn.Module):
         self.final = nn.Linear(WIDTH, 1)
 
     def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [n, 1] and the input [n, H] of the last layer, of vectors [n, 2, D]."""
+        """Return logits [n, 1] and the input [n, H] of the last layer, for vectors [n, 2, D]."""
         u, v = vectors.unbind(dim=1)
         product = u * v
         cosine = product.sum(dim=1, keepdim=True)  # both have length 1, or v is 0
@@ -58,7 +58,7 @@ class HeadLearners:
         self._vectors = torch.from_numpy(vectors)
 
     def fresh(self, seed: int) -> "HeadLearner":
-        """The same weights and dropout for the same seed."""
+        """Create a learner; its weights and dropout depend on the seed only."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = HeadNetwork(self._vectors.shape[2])
@@ -66,7 +66,7 @@ class HeadLearners:
 
 
 class HeadLearner:
-    """One head, its optimizer, and its own source of dropout."""
+    """One head, its optimizer, and its own random state of dropout."""
 
     def __init__(self, network: HeadNetwork, vectors: Tensor, seed: int) -> None:
         self._network = network
@@ -79,7 +79,7 @@ class HeadLearner:
         self._average = AveragedModel(network, avg_fn=_moved_average)
 
     def predict(self, rows: Integers) -> Floats:
-        """P(label = 1) [n]."""
+        """Return P(label = 1) [n]."""
         self._network.eval()
         with torch.inference_mode():
             parts = [
@@ -89,13 +89,13 @@ class HeadLearner:
         return torch.cat(parts).double().numpy()
 
     def update_state(self, rows: Integers, labels: Integers, needs: frozenset[str]) -> None:
-        """The snapshot that `score` reads from now on."""
+        """Compute the state that `score` reads from now on."""
         seen = self._pass(torch.from_numpy(rows), torch.from_numpy(labels), frozenset())
         final = self._network.final
         self._state = snapshot(seen, torch.cat([final.weight, final.bias.unsqueeze(1)], dim=1), needs)
 
     def score(self, rows: Integers, labels: Integers, estimators: tuple[Estimator, ...]) -> dict[str, Floats]:
-        """Scores by estimator; the vectors of text and query stand for word embeddings."""
+        """Return scores [n] by estimator; the vectors of text and query take the part of word embeddings."""
         needs = frozenset().union(*(estimator.needs for estimator in estimators))
         found: dict[str, list[Tensor]] = {estimator.name: [] for estimator in estimators}
         for at in range(0, len(rows), SCORED_AT_ONCE):
@@ -132,7 +132,7 @@ class HeadLearner:
         )
 
     def learn(self, rows: Integers, labels: Integers, weights: Floats, learning_rate: float) -> int:
-        """AdamW on the weighted loss, gradients clipped."""
+        """Train by AdamW on the weighted loss, gradients clipped; return the number of steps."""
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         wanted, weighted = torch.from_numpy(labels), torch.from_numpy(weights).float()
@@ -153,7 +153,7 @@ class HeadLearner:
         return len(steps)
 
     def clone(self) -> "HeadLearner":
-        """The same weights, their average, moments and dropout to come."""
+        """Copy the weights, their average, the moments and the random state of dropout."""
         other = HeadLearner(deepcopy(self._network), self._vectors, self._seed)
         other._optimizer.load_state_dict(deepcopy(self._optimizer.state_dict()))
         other._average.load_state_dict(self._average.state_dict())
@@ -165,7 +165,7 @@ def _moved_average(average: Tensor, now: Tensor, _steps: Tensor | int) -> Tensor
 
 
 def head_vectors(examples: Examples, encode: Callable[[list[str]], NDArray[np.float32]]) -> NDArray[np.float32]:
-    """The vectors [n, 2, D] of each text and of its query: the mean of the query's texts at length 1, or 0 for none."""
+    """Return the vectors [n, 2, D] of each text and its query: the query texts' mean at length 1, or 0 without any."""
     parts = [text for query in examples.queries for text in query]
     encoded = encode([*examples.texts, *parts])
     texts, queries = encoded[: len(examples)], encoded[len(examples) :]

@@ -1,4 +1,4 @@
-"""What learns in a trial: a model over the rows of one set of examples. Two exist, `head` and `transformer`."""
+"""The model of a trial, over the rows of one set of examples. There are two, `head` and `transformer`."""
 
 from typing import ClassVar, Protocol
 
@@ -13,32 +13,32 @@ LEARNING_RATE = 1e-3
 
 
 class Learner(Protocol):
-    """Rows are row numbers of its examples; labels and weights belong to the rows given with them."""
+    """A model under training. Rows are row numbers of its examples; labels and weights belong to these rows."""
 
     def predict(self, rows: Integers) -> Floats:
-        """P(label = 1) [n]."""
+        """Return P(label = 1) [n]."""
 
     def update_state(self, rows: Integers, labels: Integers, needs: frozenset[str]) -> None:
-        """Make what estimators with a memory read, of these rows of the holdout, with the model as it is."""
+        """Compute the state that estimators need from these rows of the holdout, with the current model."""
 
     def score(self, rows: Integers, labels: Integers, estimators: tuple[Estimator, ...]) -> dict[str, Floats]:
-        """The scores [n] of each estimator, from one shared forward pass."""
+        """Return the scores [n] of each estimator, from one shared forward pass."""
 
     def learn(self, rows: Integers, labels: Integers, weights: Floats, learning_rate: float) -> int:
-        """Steps over the rows in order, `BATCH` at a time; how many."""
+        """Train on the rows in order, `BATCH` a step; return the number of steps."""
 
     def clone(self) -> "Learner":
-        """Another one in the same state, that learns on its own."""
+        """Return an independent copy in the same state."""
 
 
 class Learners(Protocol):
-    """Makes untrained learners over one set of examples."""
+    """Creates untrained learners over one set of examples."""
 
     provides: ClassVar[frozenset[str]]
     """The needs of estimators that the learners' passes meet."""
 
     def fresh(self, seed: int) -> Learner:
-        """The same for the same seed."""
+        """Create a learner that depends on the seed only."""
 
 
 STATE_NEEDS = frozenset({"holdout", "validation", "centres"})
@@ -46,7 +46,7 @@ STATE_NEEDS = frozenset({"holdout", "validation", "centres"})
 
 
 def snapshot(seen: Forward, last_layer: Tensor, needs: frozenset[str]) -> State:
-    """The memory that these needs ask for, of one forward pass over the holdout.
+    """Return the estimator state for these needs, from one forward pass over the holdout.
 
     ``last_layer`` [C, H + 1]: the model's own, from which the holdout's is fitted.
     """

@@ -1,4 +1,4 @@
-"""Wrong labels on purpose: how many, and whose. Pure; the truth is kept beside them and judges."""
+"""Deliberately wrong labels: how many, and of which examples. Pure; evaluation uses the true labels."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +11,7 @@ from importance.errors import InvalidInput
 
 
 class NoiseKind(StrEnum):
-    """Who is mislabelled: anyone alike, or those that the classes are easily confused on."""
+    """Which examples are mislabelled: all with equal probability, or rather those whose classes are easily confused."""
 
     UNIFORM = "uniform"
     CONFUSABLE = "confusable"
@@ -19,7 +19,7 @@ class NoiseKind(StrEnum):
 
 @dataclass(frozen=True, order=True, slots=True)
 class Noise:
-    """A share of labels that is wrong."""
+    """A share of wrong labels."""
 
     rate: float = 0.0
     kind: NoiseKind = NoiseKind.UNIFORM
@@ -34,10 +34,10 @@ class Noise:
 
 
 def flipped(noise: Noise, ambiguity: Floats, random: np.random.Generator) -> NDArray[np.bool_]:
-    """Which of n labels are turned over: exactly round(rate · n) of them.
+    """Return which of n labels are flipped: exactly round(rate · n) of them.
 
-    Uniform noise takes all alike. Confusable noise draws without replacement in proportion to ``ambiguity`` [n] ≥ 0,
-    by the largest ln a − ln(−ln u) (Gumbel's trick), so that alike examples are wrong together.
+    Uniform noise draws all with equal probability. Confusable noise draws without replacement in proportion to
+    ``ambiguity`` [n] ≥ 0, by the largest ln a − ln(−ln u) (Gumbel's trick): similar examples are wrong together.
 
     >>> int(flipped(Noise(0.2), np.ones(10), np.random.default_rng(0)).sum())
     2

@@ -19,7 +19,7 @@ img { max-width: 100%; height: auto }
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """The title of a part."""
+    """The title of a section."""
 
     text: str
 
@@ -52,7 +52,7 @@ Block = Heading | Text | Table | Plot
 
 
 def markdown(title: str, blocks: Sequence[Block]) -> str:
-    """The blocks as Markdown; plots are links to files beside it.
+    """Return the blocks as Markdown; plots are links to files in the same directory.
 
     >>> print(markdown("Title", [Table(("a", "b"), [("1", "2")])]))
     # Title
@@ -83,7 +83,7 @@ def _as_markdown(block: Block) -> str:
 
 
 def html(title: str, blocks: Sequence[Block]) -> str:
-    """The blocks as one page that needs nothing else: plots are in it, and no script is."""
+    """Return the blocks as one self-contained page with embedded plots and without scripts."""
     body = "\n".join(map(_as_html, blocks))
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -107,7 +107,7 @@ def _as_html(block: Block) -> str:
 
 
 def save(title: str, blocks: Sequence[Block], directory: Path) -> None:
-    """Write report.md, report.html and the plots, each whole under another name first."""
+    """Write report.md, report.html and the plots, each atomically."""
     replace_file(directory / "report.md", markdown(title, blocks).encode())
     replace_file(directory / "report.html", html(title, blocks).encode())
     for block in blocks:

@@ -1,4 +1,4 @@
-"""The plots of a benchmark, drawn by matplotlib without a screen. Knows findings; knows nothing of pages."""
+"""The plots of a benchmark, drawn by matplotlib without a screen."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -18,15 +18,15 @@ _STRONG = {UNIFORM.name: "black", RS2.name: "tab:gray", DEFAULT.name: "tab:red"}
 
 
 def check_installed() -> None:
-    """InvalidInput where matplotlib is missing: better said before hours of training than after."""
+    """Raise InvalidInput when matplotlib is missing: before hours of training rather than after."""
     if find_spec("matplotlib") is None:
         raise InvalidInput("the report needs the package matplotlib: pip install 'weirstream[benchmark]'")
 
 
 def quality(findings: Findings, against: str, label: str) -> Any:
-    """AUC against a column, log scale, a panel a noise; bars are the standard error over seeds.
+    """Plot AUC against a column, log scale, a panel for each noise; bars are the standard error over seeds.
 
-    What lies far below uniform is off the scale, or nothing could be distinguished above it.
+    Values far below uniform are off the scale, so that those above it can be distinguished.
     """
     figure, panels = _panels(findings.noises, label, "AUC")
     shades = dict(zip(findings.policies, _shades(len(findings.policies)), strict=True))
@@ -57,15 +57,15 @@ def quality(findings: Findings, against: str, label: str) -> Any:
 
 
 def noise_shares(findings: Findings, ratio: float) -> Any:
-    """Raw and weighted share of wrong labels in what was selected, beside the base rate, a panel a noise."""
+    """Plot raw and weighted share of wrong labels in the selection with the base rate, a panel for each noise."""
     noises = [noise for noise in findings.noises if noise.rate]
     figure, panels = _panels(noises, "share of wrong labels", None)
     for noise, panel in zip(noises, panels, strict=True):
         arms = [arm for name in findings.policies if (arm := Arm(noise, name, ratio)) in findings.arms]
-        places = np.arange(len(arms))
-        drawn = [place for place, arm in enumerate(arms) if policy(arm.policy).rule.draws]
-        shares = [findings.noise_share(arms[place]) for place in drawn]
-        panel.barh(places, [findings.mean(arm, "noise_raw") for arm in arms], color="lightgray", label="as drawn")
+        positions = np.arange(len(arms))
+        drawn = [position for position, arm in enumerate(arms) if policy(arm.policy).strategy.draws]
+        shares = [findings.noise_share(arms[position]) for position in drawn]
+        panel.barh(positions, [findings.mean(arm, "noise_raw") for arm in arms], color="lightgray", label="as drawn")
         panel.errorbar(
             [share.estimate for share in shares],
             drawn,
@@ -77,13 +77,13 @@ def noise_shares(findings: Findings, ratio: float) -> Any:
         )
         if arms:
             panel.axvline(findings.mean(arms[0], "noise_base"), color="black", linewidth=1, label="base rate")
-        panel.set_yticks(places, [arm.policy for arm in arms], fontsize=7)
+        panel.set_yticks(positions, [arm.policy for arm in arms], fontsize=7)
         panel.invert_yaxis()
     return _with_legend(figure, panels)
 
 
 def histograms(findings: Findings, noise: Noise, ratio: float) -> Any:
-    """Scores over their mean at the end of training, of right and of wrong labels, a panel an estimator."""
+    """Plot scores over their mean at the end of training, for right and wrong labels, a panel for each estimator."""
     by_estimator: dict[str, list[dict[str, Any]]] = {}
     for arm, runs in findings.arms.items():
         if arm.noise == noise and arm.keep_ratio == ratio and policy(arm.policy).scores:
@@ -98,15 +98,15 @@ def histograms(findings: Findings, noise: Noise, ratio: float) -> Any:
 
 
 def correlations(ranks: Ranks) -> Any:
-    """Spearman's correlation of each two estimators."""
+    """Plot Spearman's correlation of each pair of estimators."""
     figure, (panel,) = _panels(["rank correlation"], "", None)
     figure.set_size_inches(6, 5.5)
     panel.imshow(ranks.correlation, cmap="RdBu", vmin=-1, vmax=1)
-    places = np.arange(len(ranks.names))
-    panel.set_xticks(places, ranks.names, rotation=60, ha="right", fontsize=7)
-    panel.set_yticks(places, ranks.names, fontsize=7)
-    for row in places:
-        for column in places:
+    positions = np.arange(len(ranks.names))
+    panel.set_xticks(positions, ranks.names, rotation=60, ha="right", fontsize=7)
+    panel.set_yticks(positions, ranks.names, fontsize=7)
+    for row in positions:
+        for column in positions:
             value = ranks.correlation[row, column]
             shade = "white" if abs(value) > 0.6 else "black"
             panel.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=5, color=shade)
@@ -116,7 +116,7 @@ def correlations(ranks: Ranks) -> Any:
 def _shades(count: int) -> list[Any]:
     from matplotlib import colormaps
 
-    return [colormaps["tab20"](place % 20) for place in range(count)]
+    return [colormaps["tab20"](position % 20) for position in range(count)]
 
 
 def _panels(titles: Sequence[object], across: str, up: str | None, columns: int = 3) -> tuple[Any, list[Any]]:
@@ -125,7 +125,7 @@ def _panels(titles: Sequence[object], across: str, up: str | None, columns: int 
     columns = max(1, min(columns, len(titles)))
     rows = max(1, -(-len(titles) // columns))
     figure = Figure(figsize=(4.3 * columns, 3.4 * rows), layout="constrained")
-    panels = [figure.add_subplot(rows, columns, place + 1) for place in range(len(titles))]
+    panels = [figure.add_subplot(rows, columns, position + 1) for position in range(len(titles))]
     for panel, title in zip(panels, titles, strict=True):
         panel.set_title(f"label noise: {title}" if isinstance(title, Noise) else str(title), fontsize=9)
         panel.set_xlabel(across, fontsize=8)
@@ -136,7 +136,7 @@ def _panels(titles: Sequence[object], across: str, up: str | None, columns: int 
 
 
 def _with_legend(figure: Any, panels: list[Any]) -> Any:
-    """One legend under all panels."""
+    """Add one legend under all panels."""
     seen = {label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
     if seen:
         figure.legend(seen.values(), seen.keys(), loc="outside lower center", ncols=5, fontsize=7)

@@ -1,4 +1,4 @@
-"""What a benchmark found, in words, tables and plots. Says plainly where importance loses."""
+"""The report of a benchmark, as text, tables and plots, including where importance sampling loses."""
 
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
@@ -10,17 +10,17 @@ from experiments.grid import Grid
 from experiments.noise import Noise
 from experiments.page import Block, Heading, Plot, Table, Text
 from experiments.policies import DEFAULT, RS2, UNIFORM, policy
-from experiments.quality import FIGURES
+from experiments.quality import METRICS
 from experiments.ranks import Ranks
 from importance.evidence import Interval
 
 _WORDS = {"+": "better in", "=": "no difference seen in", "−": "worse in"}
-_ROUNDING = 0.05  # whole rounds and batches make as much compute differ by up to 3 %
+_ROUNDING = 0.05  # rounding to whole rounds and batches changes compute by up to 3 %
 _DPI = 80  # readable, and all plots of a report together stay far below a megabyte
 
 
 def blocks(about: str, grid: Grid, findings: Findings, ranks: Ranks | None, missing: int) -> list[Block]:
-    """The whole report. ``about`` says what the data are; ``missing`` counts the grid's cells that were not run."""
+    """Return the whole report. ``about`` describes the data; ``missing`` counts the grid's cells that were not run."""
     steps_uniform, steps_rs2 = (findings.comparisons(rival, "steps", "auc") for rival in (UNIFORM.name, RS2.name))
     compute = findings.comparisons(RS2.name, "compute", "auc")
     accuracy = findings.comparisons(UNIFORM.name, "steps", "accuracy")
@@ -36,12 +36,12 @@ def blocks(about: str, grid: Grid, findings: Findings, ranks: Ranks | None, miss
         *_verdicts("RS2, as much compute (scoring is paid for)", compute),
         *(block for noise in findings.noises for block in _quality(findings, noise, steps_uniform, steps_rs2)),
         Heading("Accuracy against uniform, as many steps"),
-        _by_place(accuracy, _gain),
+        _by_condition(accuracy, _gain),
         Heading("AUC against RS2, as much compute"),
         Text("The other side trains on as many more random samples as scoring would have cost."),
-        _by_place(compute, _gain),
+        _by_condition(compute, _gain),
         *_unmatched(findings, compute),
-        *(block for noise in findings.noises for block in _figures(findings, noise)),
+        *(block for noise in findings.noises for block in _metrics(findings, noise)),
         Heading("Steps to 97 % and 99 % of full quality"),
         _steps(findings),
         *_noise(findings),
@@ -75,13 +75,13 @@ def _goals(findings: Findings) -> Iterator[Block]:
     scored = [name for name in findings.policies if policy(name).scores]
     rows: list[tuple[str, ...]] = []
     clean = findings.noises[0]
-    for goal, most in ((0.99, 0.33), (0.97, 0.10)):
+    for goal, max_ratio in ((0.99, 0.33), (0.97, 0.10)):
         for name in (DEFAULT.name, RS2.name, UNIFORM.name):
-            arm = Arm(clean, name, most)
+            arm = Arm(clean, name, max_ratio)
             kept = findings.retention(arm)
             if kept is not None:
                 answer = _answer(kept, goal)
-                rows.append((f"{goal:.0%} of full AUC at {most:.0%} of the steps", name, _percent(kept), answer))
+                rows.append((f"{goal:.0%} of full AUC at {max_ratio:.0%} of the steps", name, _percent(kept), answer))
     for noise in (noise for noise in findings.noises if noise.rate):
         for metric in ("auc", "accuracy"):
             rows += _noise_goal(findings, noise, scored, metric)
@@ -95,14 +95,14 @@ def _goals(findings: Findings) -> Iterator[Block]:
 
 
 def _answer(found: Interval, goal: float) -> str:
-    """Whether a goal is reached: surely only where the whole interval lies above it."""
+    """Return whether a goal is reached: with certainty only where the whole interval is above it."""
     if found.estimate < goal:
         return "missed"
     return "reached" if found.low >= goal else "reached, not surely"
 
 
 def _noise_goal(findings: Findings, noise: Noise, scored: Sequence[str], metric: Metric) -> list[tuple[str, ...]]:
-    """+1 point over uniform at no more than half its steps: of the default, and of the best (optimistic)."""
+    """Check for +1 point over uniform at up to half its steps: by the default, and by the best policy (optimistic)."""
     full, found = Arm(noise, UNIFORM.name, FULL), []
     for name in scored:
         for ratio in (ratio for ratio in findings.ratios(name, noise) if ratio <= 0.5):
@@ -124,7 +124,7 @@ def _noise_goal(findings: Findings, noise: Noise, scored: Sequence[str], metric:
 
 
 def _best(findings: Findings) -> Iterator[Block]:
-    """All policies by their mean difference to uniform, and whether one is better than the default."""
+    """Rank all policies by their mean difference to uniform, and test whether one is better than the default."""
     rivals = (UNIFORM.name, RS2.name, DEFAULT.name)
     found = {
         name: [findings.overall(name, rival) if name != rival else None for rival in rivals]
@@ -141,29 +141,29 @@ def _best(findings: Findings) -> Iterator[Block]:
         return
     ahead = found[scored[0]][2] if scored else None
     if ahead is None:
-        yield Text(f"The default, {DEFAULT.name}, was not run where others were: it has no place here.")
+        yield Text(f"The default, {DEFAULT.name}, was not run where others were: it is not ranked here.")
         return
-    proven = ahead.interval.low > 0
+    is_significant = ahead.interval.low > 0
     yield Text(
         f"Of the policies that score, {scored[0]} comes first; its difference to the default "
         f"{DEFAULT.name} is {_points(ahead.interval)} points; "
-        + ("the interval is above 0, so it should be the default here." if proven else "the interval holds 0.")
+        + ("the interval is above 0, so it should be the default here." if is_significant else "the interval holds 0.")
     )
 
 
 def _verdicts(against: str, comparisons: list[Comparison]) -> Iterator[Block]:
-    """How often importance wins and loses, and where: a sign for each policy, noise and ratio."""
+    """Count how often importance wins and loses, with a sign for each policy, noise and ratio."""
     scored = [each for each in comparisons if policy(each.arm.policy).scores]
     counts = {sign: sum(each.verdict == sign for each in scored) for sign in _WORDS}
     summary = "; ".join(f"{word} {counts[sign]}" for sign, word in _WORDS.items())
     yield Text(f"Against {against}, AUC, {len(scored)} comparisons: {summary}.")
-    yield _by_place(scored, lambda each: each.verdict)
+    yield _by_condition(scored, lambda each: each.verdict)
 
 
 def _quality(
     findings: Findings, noise: Noise, against_uniform: list[Comparison], against_rs2: list[Comparison]
 ) -> Iterator[Block]:
-    """AUC by policy and ratio, with the paired differences to both random policies."""
+    """Tabulate AUC by policy and ratio, with the paired differences to both random policies."""
     ratios = sorted({arm.keep_ratio for arm in findings.arms if policy(arm.policy).scores and arm.noise == noise})
     by_arm = [{each.arm: each for each in comparisons} for comparisons in (against_uniform, against_rs2)]
     yield Heading(f"AUC, label noise {noise}")
@@ -181,17 +181,17 @@ def _quality(
     yield Text(f"All data: {findings.mean(full, 'auc'):.4f} ± {findings.deviation(full, 'auc'):.4f} (standard error).")
 
 
-def _by_place(comparisons: list[Comparison], shown: Callable[[Comparison], str]) -> Table:
-    """A row a policy, a column a noise and ratio."""
-    places = sorted({(each.arm.noise, each.arm.keep_ratio) for each in comparisons})
+def _by_condition(comparisons: list[Comparison], shown: Callable[[Comparison], str]) -> Table:
+    """Tabulate policies in rows, and pairs of noise and ratio in columns."""
+    conditions = sorted({(each.arm.noise, each.arm.keep_ratio) for each in comparisons})
     cells = {(each.arm.policy, each.arm.noise, each.arm.keep_ratio): shown(each) for each in comparisons}
     names = dict.fromkeys(each.arm.policy for each in comparisons)
-    rows = [[name, *(cells.get((name, *place), "") for place in places)] for name in names]
-    return Table(("policy", *(f"{noise}, keep {ratio:.0%}" for noise, ratio in places)), rows)
+    rows = [[name, *(cells.get((name, *condition), "") for condition in conditions)] for name in names]
+    return Table(("policy", *(f"{noise}, keep {ratio:.0%}" for noise, ratio in conditions)), rows)
 
 
 def _unmatched(findings: Findings, comparisons: list[Comparison]) -> Iterator[Block]:
-    """Where a policy spent more than the random one that it is held against: these comparisons favour it."""
+    """List policies that spent more compute than the random one they are compared with: this favours them."""
     passes = {each: [findings.mean(arm, "forward_passes") for arm in (each.arm, each.rival)] for each in comparisons}
     rows = {
         (each.arm.policy, f"{each.arm.keep_ratio:.0%}", *map(_count, (ours, theirs))): None
@@ -206,18 +206,18 @@ def _unmatched(findings: Findings, comparisons: list[Comparison]) -> Iterator[Bl
         yield Table(("policy", "keep", "forward passes", "of its RS2"), list(rows))
 
 
-def _figures(findings: Findings, noise: Noise) -> Iterator[Block]:
-    """All figures at the largest ratio below full."""
+def _metrics(findings: Findings, noise: Noise) -> Iterator[Block]:
+    """Tabulate all metrics at the largest ratio below full."""
     ratio = max((arm.keep_ratio for arm in findings.arms if policy(arm.policy).scores), default=FULL)
-    yield Heading(f"All figures, keep {ratio:.0%}, label noise {noise}")
+    yield Heading(f"All metrics, keep {ratio:.0%}, label noise {noise}")
     arms = [arm for name in findings.policies if (arm := Arm(noise, name, ratio)) in findings.arms]
     arms.append(Arm(noise, UNIFORM.name, FULL))
     rows = [
-        ["all data" if arm.keep_ratio == FULL else arm.policy, *(f"{findings.mean(arm, name):.4f}" for name in FIGURES)]
+        ["all data" if arm.keep_ratio == FULL else arm.policy, *(f"{findings.mean(arm, name):.4f}" for name in METRICS)]
         for arm in arms
         if arm in findings.arms
     ]
-    yield Table(("policy", *FIGURES), rows)
+    yield Table(("policy", *METRICS), rows)
 
 
 def _steps(findings: Findings) -> Table:
@@ -239,7 +239,7 @@ def _noise(findings: Findings) -> Iterator[Block]:
                 arm = Arm(noise, name, ratio)
                 if not policy(name).scores and ratio not in findings.scored_ratios:
                     continue
-                share = _percent(findings.noise_share(arm)) if policy(name).rule.draws else "–"
+                share = _percent(findings.noise_share(arm)) if policy(name).strategy.draws else "–"
                 raw, in_loss, base = (findings.mean(arm, f"noise_{part}") for part in ("raw", "loss", "base"))
                 rows.append((name, f"{ratio:.0%}", f"{base:.1%}", f"{raw:.1%}", f"{in_loss:.1%}", share))
         yield Text("–: nothing is drawn by chance in each round (the top alone, a fixed part), so 1/p weighs nothing.")
@@ -294,7 +294,7 @@ def _gain(comparison: Comparison) -> str:
 
 
 def _points(interval: Interval) -> str:
-    """A difference in points of a hundred.
+    """Return a difference in percentage points.
 
     >>> _points(Interval(0.0123, -0.001, 0.02))
     '+1.23 [−0.10, +2.00]'

@@ -1,7 +1,7 @@
-"""What a benchmark keeps: one Parquet of records, a row a cell, and the predictions of each beside it.
+"""The stored results of a benchmark: one Parquet table with a row for each cell, and a file of predictions for each.
 
-A cell is finished when its row is in the table. Both are written whole under another name and renamed, so that a
-benchmark killed at any moment goes on where it stopped, and no half-written file is ever read.
+A cell is finished when its row is in the table. Both are written under a temporary name and renamed, so that a
+benchmark killed at any moment resumes where it stopped, and no half-written file is ever read.
 """
 
 import fcntl
@@ -24,10 +24,11 @@ CONDITIONS = "conditions.json"
 
 
 @contextmanager
-def held(directory: Path) -> Iterator[None]:
-    """Make ``directory`` and keep it for this process, until it ends in whatever way; a Conflict where another has it.
+def locked(directory: Path) -> Iterator[None]:
+    """Create ``directory`` and lock it for this process; raise Conflict when another process has locked it.
 
-    Nothing is left of a directory that stayed empty. InvalidInput where no directory can be made.
+    The lock ends with the block or the process. A directory that stayed empty is removed. Raises InvalidInput when the
+    directory cannot be created.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -49,11 +50,11 @@ def held(directory: Path) -> Iterator[None]:
 
 
 class Results:
-    """The records in ``directory``, in the order in which they were added; whoever adds has it `held`.
+    """The records in ``directory``, in the order in which they were added. To add records, hold it `locked`.
 
-    ``conditions`` are what must be the same in all of them; InvalidInput where the directory has records of others. The
-    first record binds the directory to them: a benchmark that ends before it binds nobody. Records of an older version,
-    of fewer conditions or none, are read; ``may_grow`` is false there.
+    ``conditions`` must be the same for all of them; InvalidInput when the directory has records under other ones. They
+    are stored with the first record. Records of an older version, with fewer conditions or none, can be read;
+    ``may_grow`` is false for them.
     """
 
     def __init__(self, directory: Path, conditions: dict[str, object]) -> None:
@@ -71,11 +72,11 @@ class Results:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """All rows."""
+        """Return all rows."""
         return list(self._records)
 
     def add(self, outcome: Outcome) -> None:
-        """Keep a finished cell: predictions first, since the row says that all is there."""
+        """Store a finished cell: predictions first, since its row marks the cell as complete."""
         import pyarrow as pa
         from pyarrow import parquet
 
@@ -92,7 +93,7 @@ class Results:
         replace_file(self._directory / TABLE, content.getvalue())
 
     def prediction(self, key: str) -> NDArray[np.float64]:
-        """P(label = 1) of the judged rows [n] in a finished cell; InvalidInput where they are gone."""
+        """Return P(label = 1) [n] of a finished cell's evaluated rows; raise InvalidInput when the file is missing."""
         file = self._prediction_file(key)
         try:
             return np.asarray(np.load(file), np.float64)
@@ -104,9 +105,10 @@ class Results:
 
 
 def replace_file(file: Path, content: bytes) -> None:
-    """Write a file whole under another name, then rename it: it is the old one or the new one, never half of it.
+    """Write a file atomically: under a temporary name, then rename it.
 
-    The name is this process's own, so that two may write one file. Makes the directory; InvalidInput where it cannot.
+    The temporary name has this process's id, so that two processes may write one file. Creates the directory; raises
+    InvalidInput when the file cannot be written.
     """
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
@@ -117,11 +119,13 @@ def replace_file(file: Path, content: bytes) -> None:
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
-        raise InvalidInput(f"{file} cannot be written: {error.strerror}; make room, or take another place") from error
+        raise InvalidInput(
+            f"{file} cannot be written: {error.strerror}; free space, or take another directory"
+        ) from error
 
 
 def _read_conditions(file: Path) -> dict[str, object]:
-    """What the records of a directory were made under; empty where no file says it."""
+    """Read the conditions of a directory's records; empty without the file."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=dict[str, object]) if file.exists() else {}
     except (OSError, msgspec.MsgspecError) as error:
@@ -129,7 +133,7 @@ def _read_conditions(file: Path) -> dict[str, object]:
 
 
 def read_records(table: Path) -> list[dict[str, Any]]:
-    """The rows of a table of results."""
+    """Read the rows of a table of results."""
     import pyarrow as pa
     from pyarrow import parquet
 

@@ -1,11 +1,11 @@
-"""The rounds of a run, and what they cost in forward passes. Pure arithmetic; knows nothing of data or models."""
+"""The rounds of a run, and their cost in forward passes. Pure arithmetic, independent of data and models."""
 
 from dataclasses import dataclass
 
 from experiments.learner import BATCH
 
 ROUND = 4_096
-"""Candidates between two updates of the model that scores, unless fewer than a batch would be kept of them."""
+"""Candidates between two updates of the scoring model, unless fewer than a batch of them would be kept."""
 TRAINING_COST = 3.0
 """A training step on one example, in forward passes: the backward pass costs twice the forward one."""
 
@@ -20,7 +20,7 @@ class Plan:
 
 
 def plan(pool: int, epochs: int, ratio: float) -> Plan:
-    """Rounds of about `ROUND` candidates, whole batches kept, ratio · epochs · pool kept in all.
+    """Plan rounds of about `ROUND` candidates: whole batches are kept, ratio · epochs · pool rows in all.
 
     >>> plan(47_000, 3, 0.1)
     Plan(candidates=3840, kept=384, rounds=37)
@@ -33,7 +33,7 @@ def plan(pool: int, epochs: int, ratio: float) -> Plan:
 
 
 def matched_ratio(ratio: float, cost: float, reads_again: int = 0, candidates: int = 1) -> float:
-    """The keep ratio of a random policy that costs as much as one that also scores every candidate.
+    """Return the keep ratio of a random policy that costs as much as one that also scores every candidate.
 
     A scoring policy spends cost + reads_again/candidates + 3·ratio forward passes a candidate, a random one 3·ratio;
     never more than all.

@@ -1,4 +1,4 @@
-"""All cells of a grid on one set of examples, each once; a second run goes on where the first one stopped."""
+"""Run all cells of a grid on one set of examples, each once; a second run resumes where the first one stopped."""
 
 from collections.abc import Callable
 from itertools import groupby
@@ -26,7 +26,7 @@ from importance.errors import InvalidInput
 
 RANKS = "ranks.json"
 METHOD = 1
-"""How cells are run, raised whenever a cell's figures would come out otherwise: no directory mixes two methods."""
+"""Version of the method, raised whenever a cell's metrics would change: no directory mixes two methods."""
 _PROVIDED = {"head": HeadLearners.provides, "transformer": TransformerLearners.provides}
 
 OnOutcome = Callable[[Outcome], None]
@@ -41,9 +41,9 @@ def run(
     on_outcome: OnOutcome | None = None,
     clock: Clock = seconds,
 ) -> Results:
-    """Run what is missing, and how the estimators rank, once.
+    """Run the missing cells and the rank correlation of the estimators.
 
-    ``directory`` keeps the results and their conditions, ``cache`` vectors; ``on_outcome`` is called after each cell.
+    ``directory`` stores results and conditions, ``cache`` vectors; ``on_outcome`` is called after each cell.
     """
     check_needs(grid)
     check_holdout(examples)
@@ -81,13 +81,13 @@ def run(
 
 
 def rank(examples: Examples, learners: Learners) -> Ranks:
-    """How the estimators that the learners can serve rank, on true labels."""
-    plain = stage(examples, learners, np.ones(len(examples)), Noise(), seed=0)
-    return measure(plain, [name for name in estimators.names() if estimators.get(name).needs <= learners.provides])
+    """Measure the rank correlation of the estimators that the learners provide for, on true labels."""
+    noiseless = stage(examples, learners, np.ones(len(examples)), Noise(), seed=0)
+    return measure(noiseless, [name for name in estimators.names() if estimators.get(name).needs <= learners.provides])
 
 
 def conditions(grid: Grid, examples: Examples) -> dict[str, object]:
-    """What must be the same in all cells of a directory; policies, ratios, noises and seeds may come later."""
+    """Return what must be the same in all cells of a directory; policies, ratios, noises and seeds may be added."""
     return {
         "method": METHOD,
         "data": examples.name,
@@ -100,7 +100,7 @@ def conditions(grid: Grid, examples: Examples) -> dict[str, object]:
 
 
 def check_needs(grid: Grid) -> None:
-    """InvalidInput where the grid's learners cannot serve one of its policies."""
+    """Raise InvalidInput when the grid's learners do not provide for one of its policies."""
     for name in grid.policies:
         missing = sorted(policy(name).needs - _PROVIDED[grid.learner])
         if missing:
@@ -110,7 +110,7 @@ def check_needs(grid: Grid) -> None:
 
 
 def check_holdout(examples: Examples) -> None:
-    """InvalidInput without a holdout: estimators with a memory compare with it, and all are ranked."""
+    """Raise InvalidInput without a holdout: estimators with state need it, and all estimators are ranked."""
     if not len(examples.rows(Fold.HOLDOUT)):
         raise InvalidInput(
             f"{examples.name}: no row is in the holdout, which gets a tenth of the groups by hash, and there are only "
@@ -119,20 +119,20 @@ def check_holdout(examples: Examples) -> None:
 
 
 def check_tokenizer(grid: Grid, examples: Examples, directory: Path) -> None:
-    """InvalidInput where the tokenizer of the runs that are finished is gone: runs of another one do not compare."""
+    """Raise InvalidInput when the tokenizer of the finished runs is missing: runs of another are not comparable."""
     if grid.learner == "transformer" and not (file := tokenizer_file(directory, examples)).exists():
         raise InvalidInput(f"{directory} has runs, and {file.name} is gone, their tokenizer: take another --output")
 
 
 def make_learners(grid: Grid, examples: Examples, directory: Path, cache: Path, progress: OnProgress) -> Learners:
-    """The learners that the grid names, over these examples."""
+    """Create the learners that the grid names, over these examples."""
     if grid.learner == "transformer":
         return TransformerLearners(examples, directory)
     return HeadLearners(head_vectors(examples, lambda texts: encode(texts, cache / "vectors", progress)))
 
 
 def write_report(grid: Grid, examples: Examples, about: str, results: Results, directory: Path) -> None:
-    """report.md, report.html and its plots, of the cells that are finished."""
+    """Write report.md, report.html and the plots of the finished cells."""
     examples = examples.at_most(grid.pool)
     findings = Findings(results.records, examples, results.prediction, np.random.default_rng(0))
     ranks = Ranks.load(directory / RANKS) if (directory / RANKS).exists() else None

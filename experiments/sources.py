@@ -1,6 +1,6 @@
-"""Where examples come from: Home Depot relevance, the stream of a shop, or any file of labelled texts.
+"""Sources of examples: Home Depot relevance, the stream of a shop, or any file of labelled texts.
 
-Files are read whole and checked before anything is run; what is wrong is one line of `InvalidInput`.
+Files are read completely and validated before anything is run; an error is one line of `InvalidInput`.
 """
 
 from collections.abc import Sequence
@@ -27,29 +27,31 @@ HOLDOUT_SHARE = 0.1
 HISTORY_HOLDOUT_SHARE = 0.2  # of a month of history, whose tenth would be too little to learn from
 TEST_SHARE = 0.2
 MAX_RELEVANCE = 100
-"""NDCG's gain is 2 to its power: the sums of a slate stay far from what a float64 holds."""
+"""NDCG's gain is 2 to this power: the sums of a slate stay far below the limit of a float64."""
 COLUMNS = ("text", "label", "query", "relevance", "group")
 ABOUT_HOME_DEPOT = (
     "Home Depot Product Search Relevance (Kaggle 2016, not to be passed on): a search and a product's title, positive "
     "from a mean human relevance of 2.5 (1 to 3); split by query, no query in two folds."
 )
-_SALT = "benchmark"  # nothing to hide: it only keeps these draws apart from each other
+_SALT = "benchmark"  # not secret: it only makes these draws independent of others
 
 
 def home_depot(data_dir: Path | None) -> Examples:
-    """59,262 pairs of search and product title; positive from a mean human relevance of 2.5 (1 to 3).
+    """Read 59,262 pairs of search and product title; positive from a mean human relevance of 2.5 (1 to 3).
 
-    Its own split by query: valid is the test. Of the train queries a tenth is the holdout.
+    Split by query as published: valid is the test. A tenth of the train queries is the holdout.
     """
-    places = [data_dir / HOME_DEPOT] if data_dir else [Path("data") / HOME_DEPOT, Path("../shared/data") / HOME_DEPOT]
-    for place in places:
-        file = place / "pairs_dev.parquet"
+    candidates = (
+        [data_dir / HOME_DEPOT] if data_dir else [Path("data") / HOME_DEPOT, Path("../shared/data") / HOME_DEPOT]
+    )
+    for directory in candidates:
+        file = directory / "pairs_dev.parquet"
         if file.is_file():
             break
     else:
         raise NotFound(
-            f"{HOME_DEPOT} is not in {', '.join(map(str, places))}: the data of Kaggle's competition may not be passed "
-            "on; put pairs_dev.parquet there, or benchmark a file of your own"
+            f"{HOME_DEPOT} is not in {', '.join(map(str, candidates))}: the data of Kaggle's competition may not be "
+            "passed on; put pairs_dev.parquet there, or benchmark a file of your own"
         )
     columns = read_columns(file, ("search_term", "product_title", "relevance", "query_group", "split"))
     queries = columns["query_group"]
@@ -69,10 +71,10 @@ def home_depot(data_dir: Path | None) -> Examples:
 
 
 def shop_stream(name: str, data_dir: Path | None, home: Path, progress: OnProgress) -> Examples:
-    """What one of `SHOPS` showed and sold, in order of time: its first month is history, the rest the pool.
+    """Read the impressions of one of `SHOPS` in order of time: the first month is history, the rest the pool.
 
-    Of `online_retail` the pool ends with August 2011, as its published figures do. A fifth of the history's subjects is
-    the holdout: later ones would tell the reference model the future.
+    The pool of `online_retail` ends with August 2011, as its published results do. A fifth of the history's subjects is
+    the holdout: later ones would leak the future into the holdout model.
     """
     source = open_dataset(name, 0, data_dir, home, progress)
     end_ms = SHOPS[name]
@@ -94,16 +96,16 @@ def shop_stream(name: str, data_dir: Path | None, home: Path, progress: OnProgre
 
 
 def about(shop: str) -> str:
-    """A line on one of `SHOPS`: origin, licence and making."""
+    """Return a line about one of `SHOPS`: origin, licence and mapping."""
     return complete_journey.ABOUT if shop == complete_journey.NAME else online_retail.ABOUT
 
 
 def from_file(file: Path, layout: Layout = DEFAULT) -> Examples:
-    """Labelled texts of a Parquet, CSV or JSONL file.
+    """Read labelled texts from a Parquet, CSV or JSONL file.
 
-    Columns ``text`` and ``label``, and where they exist ``query``, ``relevance`` from 0 to `MAX_RELEVANCE` and
-    ``group`` (by default the query, else the text, so that equal ones are in one fold). A fifth of the groups is the
-    test, a tenth the holdout, by hash.
+    Columns ``text`` and ``label``, optionally ``query``, ``relevance`` from 0 to `MAX_RELEVANCE` and ``group`` (by
+    default the query, else the text, so that equal ones are in one fold). A fifth of the groups is the test, a tenth
+    the holdout, by hash.
     """
     if not file.is_file():
         raise InvalidInput(f"no such file: {file}; name a Parquet, CSV or JSONL file, or a known data set")
@@ -138,6 +140,6 @@ def _gains(values: Sequence[object], file: Path) -> NDArray[np.float64]:
 
 
 def _codes(names: Sequence[str]) -> NDArray[np.int64]:
-    """A number for each distinct name, in order of first appearance."""
+    """Return a number for each distinct name, in order of first appearance."""
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return np.asarray([numbers[name] for name in names], np.int64)

@@ -1,4 +1,4 @@
-"""What is the same for every policy of one noise and seed: labels, who is mislabelled, and the model at the start."""
+"""The state that all policies of one noise and seed share: labels, mislabelled rows, and the model at the start."""
 
 from dataclasses import dataclass
 from math import cos, pi
@@ -12,16 +12,16 @@ from experiments.learner import BATCH, LEARNING_RATE, Learner, Learners
 from experiments.noise import Noise, NoiseKind, flipped
 from importance.arrays import Floats, Integers
 
-HISTORY_EPOCHS = 2  # as the first version is trained
-_APART = 2_147_483_647  # no run's seed
-MEMORY = 2_000  # samples that a version is measured on in service, too
+HISTORY_EPOCHS = 2  # as for the first version
+_AMBIGUITY_SEED = 2_147_483_647  # not the seed of any run
+MEMORY = 2_000  # as many samples as a version is measured on in the service
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Stage:
-    """What all policies of one noise and seed share.
+    """The shared state of all policies of one noise and seed.
 
-    ``labels`` [n] as the learner sees them, which of them are ``wrong`` [n], and the learner at the start.
+    ``labels`` [n] for training, which of them are ``wrong`` [n], and the learner at the start.
     """
 
     examples: Examples
@@ -31,32 +31,32 @@ class Stage:
 
 
 def ambiguity(examples: Examples, learners: Learners) -> Floats:
-    """How easily each example is confused [n]: 1 − |2p − 1| of a model trained once over the true labels."""
-    learner = learners.fresh(_APART)
-    train_plain(learner, _trained_on(examples), examples.labels, 1, np.random.default_rng(0))
+    """Return how ambiguous each example is [n]: 1 − |2p − 1| of a model trained for one epoch on the true labels."""
+    learner = learners.fresh(_AMBIGUITY_SEED)
+    train_on_all(learner, _trained_on(examples), examples.labels, 1, np.random.default_rng(0))
     return 1 - np.abs(2 * learner.predict(np.arange(len(examples))) - 1)
 
 
 def stage(examples: Examples, learners: Learners, confusing: Floats, noise: Noise, seed: int) -> Stage:
-    """Prepare for one noise and seed. Labels are turned over everywhere but in the test."""
+    """Prepare one noise and seed. Labels are flipped everywhere except in the test."""
     random = np.random.default_rng([seed, round(1000 * noise.rate), noise.kind is NoiseKind.CONFUSABLE])
     trains = _trained_on(examples)
     wrong = np.zeros(len(examples), bool)
     wrong[trains] = flipped(noise, confusing[trains], random)
     labels = np.where(wrong, 1 - examples.labels, examples.labels)
     start = learners.fresh(seed)
-    train_plain(start, examples.rows(Fold.HISTORY), labels, HISTORY_EPOCHS, random)
+    train_on_all(start, examples.rows(Fold.HISTORY), labels, HISTORY_EPOCHS, random)
     return Stage(examples, labels, wrong, start)
 
 
 def state_rows(examples: Examples) -> Integers:
-    """The rows of the holdout that estimators compare with: `MEMORY` of them, evenly spread."""
+    """Return the rows of the holdout that estimator state is computed from: `MEMORY` of them, evenly spread."""
     rows = examples.rows(Fold.HOLDOUT)
     return rows[np.linspace(0, len(rows) - 1, min(MEMORY, len(rows))).round().astype(np.int64)]
 
 
 def size(examples: Examples) -> Size:
-    """How many rows there are to select from, and to compare with."""
+    """Return the number of rows to select from, and to compute estimator state from."""
     return Size(pool=len(examples.rows(Fold.POOL)), memory=len(state_rows(examples)))
 
 
@@ -64,8 +64,8 @@ def _trained_on(examples: Examples) -> Integers:
     return np.flatnonzero(np.isin(examples.folds, (Fold.HISTORY, Fold.POOL, Fold.HOLDOUT)))
 
 
-def train_plain(learner: Learner, rows: Integers, labels: Integers, epochs: int, random: np.random.Generator) -> None:
-    """Train on all rows alike, in random order, with a decaying learning rate."""
+def train_on_all(learner: Learner, rows: Integers, labels: Integers, epochs: int, random: np.random.Generator) -> None:
+    """Train on all rows with equal weights, in random order, with a decaying learning rate."""
     order = np.concatenate([random.permutation(rows) for _ in range(epochs)])
     parts = [order[start : start + 16 * BATCH] for start in range(0, len(order), 16 * BATCH)]
     for number, part in enumerate(parts):
@@ -73,7 +73,7 @@ def train_plain(learner: Learner, rows: Integers, labels: Integers, epochs: int,
 
 
 def decayed(progress: float) -> float:
-    """The learning rate after that share of a run: half a cosine, from its height to 0 (Loshchilov & Hutter 2017).
+    """Return the learning rate after that share of a run: half a cosine down to 0 (Loshchilov & Hutter 2017).
 
     >>> round(decayed(0.0) / LEARNING_RATE, 3), round(decayed(0.5) / LEARNING_RATE, 3)
     (1.0, 0.5)

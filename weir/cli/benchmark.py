@@ -48,7 +48,7 @@ def importance(
     """Estimators, keep ratios and label noise against uniform and RS2. Stopped, it resumes when run again."""
     from experiments.grid import read_grid
     from experiments.plots import check_installed
-    from experiments.results import held
+    from experiments.results import locked
     from experiments.runner import run, write_report
     from experiments.tracking import tracker
     from trainer.device import use_threads
@@ -60,7 +60,7 @@ def importance(
     on_outcome = tracker(track, output) if track else None
     with closing(Progress(sys.stderr)) as progress:
         examples, about = _examples(data, (column, positive, delimiter), settings, progress)
-        with held(output):
+        with locked(output):
             results = run(chosen, examples, output, settings.home / "benchmark", progress.show, on_outcome)
             progress.show("writing the report", 0)
             write_report(chosen, examples, about, results, output)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from experiments.comparison import Bootstrap, Figure, accuracy_figure, auc_figure, holm
+from experiments.comparison import Bootstrap, RunMetric, accuracy_metric, auc_metric, holm
 
 RANDOM = np.random.default_rng(11)
 GROUPS = np.repeat(np.arange(300), 3)
@@ -10,7 +10,7 @@ LABELS = RANDOM.integers(2, size=900)
 PREDICTION = np.clip(0.3 * LABELS + RANDOM.normal(0.4, 0.3, 900), 0, 1)
 
 
-@pytest.mark.parametrize("figure", [auc_figure, accuracy_figure])
+@pytest.mark.parametrize("figure", [auc_metric, accuracy_metric])
 def test_the_parts_of_a_figure_tell_what_drawing_groups_again_does_to_it(figure: object) -> None:
     found = figure(LABELS, PREDICTION, GROUPS)  # type: ignore[operator]
     direct, told = [], []
@@ -24,8 +24,8 @@ def test_the_parts_of_a_figure_tell_what_drawing_groups_again_does_to_it(figure:
 
 
 def test_the_figures_are_the_auc_and_the_accuracy() -> None:
-    assert abs(auc_figure(LABELS, PREDICTION, GROUPS).value - roc_auc_score(LABELS, PREDICTION)) < 1e-12
-    assert accuracy_figure(LABELS, PREDICTION, GROUPS).value == ((PREDICTION >= 0.5) == LABELS).mean()
+    assert abs(auc_metric(LABELS, PREDICTION, GROUPS).value - roc_auc_score(LABELS, PREDICTION)) < 1e-12
+    assert accuracy_metric(LABELS, PREDICTION, GROUPS).value == ((PREDICTION >= 0.5) == LABELS).mean()
 
 
 def test_intervals_of_a_difference_hold_the_truth_about_as_often_as_they_say() -> None:
@@ -35,18 +35,18 @@ def test_intervals_of_a_difference_hold_the_truth_about_as_often_as_they_say() -
         figures = []
         for _ in range(5):
             values = 0.3 + random.normal(0, 0.05) + of_example + random.normal(0, 0.5, 200)
-            figures.append(Figure(float(values.mean()), (values - values.mean()) / 200))
-        nothing = [Figure(0.0, np.zeros(200))] * 5
+            figures.append(RunMetric(float(values.mean()), (values - values.mean()) / 200))
+        nothing = [RunMetric(0.0, np.zeros(200))] * 5
         interval = Bootstrap(200, random, repeats=400).difference(figures, nothing).interval
         held += interval.low <= 0.3 <= interval.high
     assert 0.90 < held / runs < 0.98
 
 
 def test_a_policy_is_not_better_than_itself_and_a_single_seed_proves_nothing() -> None:
-    ours = [auc_figure(LABELS, PREDICTION, GROUPS)] * 5
+    ours = [auc_metric(LABELS, PREDICTION, GROUPS)] * 5
     draws = Bootstrap(300, np.random.default_rng(0))
     assert draws.difference(ours, ours).p_value == 1.0
-    worse = [auc_figure(LABELS, 1 - PREDICTION, GROUPS)] * 5
+    worse = [auc_metric(LABELS, 1 - PREDICTION, GROUPS)] * 5
     assert draws.difference(ours, worse).p_value < 0.01
     assert draws.difference(ours[:1], worse[:1]).p_value == 1.0
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.results import TABLE, Results, held, replace_file
+from experiments.results import TABLE, Results, locked, replace_file
 from experiments.trial import Outcome
 from importance.errors import Conflict, InvalidInput
 
@@ -118,7 +118,7 @@ def test_a_place_that_can_be_no_directory_is_one_line(tmp_path: Path) -> None:
     for place in (tmp_path / "out", tmp_path / "out" / "below"):
         with (
             pytest.raises(InvalidInput, match=r"is not a usable results directory: .*; take another --output"),
-            held(place),
+            locked(place),
         ):
             pass
     assert (tmp_path / "out").read_text() == "mine"
@@ -126,15 +126,15 @@ def test_a_place_that_can_be_no_directory_is_one_line(tmp_path: Path) -> None:
 
 def test_two_benchmarks_do_not_write_to_one_directory(tmp_path: Path) -> None:
     directory = tmp_path / "deep" / "out"
-    with held(directory):
-        with pytest.raises(Conflict, match="another benchmark writes to"), held(directory):
+    with locked(directory):
+        with pytest.raises(Conflict, match="another benchmark writes to"), locked(directory):
             pass
         Results(directory, CONDITIONS).add(_outcome("a"))
-    with held(directory):
+    with locked(directory):
         assert "a" in Results(directory, CONDITIONS)
 
 
 def test_a_directory_to_which_nothing_was_written_is_gone_again(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput), held(tmp_path / "out"):
+    with pytest.raises(InvalidInput), locked(tmp_path / "out"):
         raise InvalidInput("no such data")
     assert not (tmp_path / "out").exists()

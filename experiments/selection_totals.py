@@ -1,4 +1,4 @@
-"""What a run selected, added up over its rounds: above all, how many wrong labels, as drawn and as weighted."""
+"""Totals of what a run selected, over its rounds: mainly the share of wrong labels, as drawn and as weighted."""
 
 from dataclasses import dataclass, field
 
@@ -11,8 +11,8 @@ from importance.estimates import share
 
 
 @dataclass(slots=True)
-class Ledger:
-    """What was selected, added up over the rounds."""
+class SelectionTotals:
+    """Sums over the rounds of a run."""
 
     selected: int = 0
     wrong: int = 0
@@ -23,7 +23,7 @@ class Ledger:
     clipped: list[float] = field(default_factory=list)
 
     def add(self, selection: Selection, wrong: NDArray[np.bool_]) -> None:
-        """One round: what was chosen, and which of it is mislabelled [n]."""
+        """Add one round: the selection, and which of its n rows are mislabelled."""
         self.selected += len(wrong)
         self.wrong += int(wrong.sum())
         self.mass += float(selection.weights.sum())
@@ -33,9 +33,9 @@ class Ledger:
         self.clipped.append(selection.clipped_mass)
 
     def noise(self) -> dict[str, float]:
-        """Raw share, the share that the loss sees, and the unbiased one Σ f/p / Σ 1/p with its 95 % interval.
+        """Return the raw share, the share in the loss, and the unbiased share Σ f/p / Σ 1/p with its 95 % interval.
 
-        The interval is that of `importance.estimates.share`; it says nothing where p is no chance (`Rule.draws`).
+        The interval is that of `importance.estimates.share`; it holds only where p is a probability (`Strategy.draws`).
         """
         probability, wrong = map(np.concatenate, zip(*self.drawn, strict=True))
         found = share(wrong, probability)
