@@ -28,7 +28,7 @@ from importance.reservoir import AdmissionPolicy, Reservoir, admit
 from importance.sample import Sample
 from importance.scores import Scores
 from importance.selection import proportional
-from importance.strata import HOLDOUT, PLAIN, STRATA, StrataPolicy, assign, subject_capacities
+from importance.strata import HOLDOUT, STRATA, UNWEIGHTED, StrataPolicy, assign, subject_capacities
 from importance.thresholds import AdmissionThresholds
 from importance.weights import effective_sample_size, training_weights
 
@@ -265,7 +265,7 @@ class Crowd:
             assign([f"id-{n}" for n in range(count)], [f"{s}" for s in subjects], labels.tolist(), policy)
         )
         weights = proportional(loss, float(loss.mean()))
-        log_weights = np.where(np.isin(strata, PLAIN), 0.0, np.log(weights))
+        log_weights = np.where(np.isin(strata, UNWEIGHTED), 0.0, np.log(weights))
         return cls(
             5 * others, subjects, log_weights, strata, {"label rate": labels.astype(np.float64), "mean loss": loss}
         )

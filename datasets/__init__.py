@@ -31,10 +31,10 @@ def open_dataset(
     home: Path = Path(".weir"),
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Dataset:
-    """Find a data set by name; one that no package carries is looked for in ``data_dir``, else downloaded.
+    """Find a data set by name; one that no package carries is read from ``data_dir``, else downloaded.
 
-    ``progress`` is called with the step, how far it is, and how far it goes. Raises InvalidInput for a name that is
-    none, NotFound where the data are not here and cannot be fetched.
+    ``progress`` is called with the step, the amount done and the total. Raises InvalidInput for an unknown name,
+    NotFound where the data are missing and cannot be fetched.
     """
     check_name(name)
     if name == open_bandit.NAME:

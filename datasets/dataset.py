@@ -1,4 +1,4 @@
-"""A data set to replay: history as labelled samples, the stream as messages. Knows nothing of files or of Kafka."""
+"""A data set to replay: history as labelled samples, the stream as messages. Independent of files and Kafka."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ SURFACE = "recommendation"  # the context is what is known of the subject, not a
 class Dataset:
     """A named source of interactions in order of time. The same source and seed give the same bytes.
 
-    ``about`` is one line on origin, licence and making, to be shown wherever a figure from this data set is. What was
-    shown before ``stream_start_ms`` is history.
+    ``about`` is one line on origin, licence and mapping, to be shown with every result from this data set. Impressions
+    before ``stream_start_ms`` are history.
     """
 
     name: str

@@ -12,7 +12,7 @@ from importance.errors import Unavailable
 
 
 class Source(NamedTuple):
-    """Where a file is and what it must be. ``size_bytes`` only serves the progress shown."""
+    """Where a file is and what it must be. ``size_bytes`` is for the progress bar only."""
 
     url: str
     sha256: str

@@ -1,6 +1,6 @@
 """The events of a JSONL or Parquet file in order of event time, checked before the first of them is handed on.
 
-They are sorted on disk, in a temporary database that goes with its process: memory does not grow with the file.
+They are sorted on disk, in a temporary database that is removed with its process: memory does not grow with the file.
 """
 
 import sqlite3
@@ -45,7 +45,7 @@ class EventsFile:
 def open_events(
     file: Path, fields: Fields | None, now_ms: int, progress: Callable[[int], None] = lambda _: None
 ) -> Iterator[EventsFile]:
-    """Read all of ``file``; heartbeats are left out, since each belongs to a partition that a file does not know.
+    """Read all of ``file``; heartbeats are left out, since each belongs to a partition, which a file does not have.
 
     ``fields`` maps a shop's own messages. Raises :class:`InvalidInput` if anything in the file is not an event at the
     wall clock ``now_ms``, with the number of the first such line or row.

@@ -1,4 +1,4 @@
-"""What a data set is made of: what was shown, and what was done about it. Plain values."""
+"""The interactions of a data set: impressions and their answers, as values."""
 
 from typing import NamedTuple
 

@@ -1,6 +1,6 @@
 """How a file of one's own is laid out: what its columns are called, which label is positive, what separates its fields.
 
-Knows nothing of what a row must be.
+Does not validate rows.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,6 +1,6 @@
 """Online Retail (UCI id 352): the order lines of a British gift shop, from December 2010 to December 2011.
 
-Knows where the file may lie, how to fetch the original, and which of its rows are sales.
+Finds the file or fetches the original, and selects the rows that are sales.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ SOURCE = Source(
     size_bytes=23_715_478,
 )
 STREAM_START = datetime(2011, 1, 1, tzinfo=UTC)
-PUBLISHED_END = datetime(2011, 9, 1, tzinfo=UTC)  # of the months that published figures are about
+PUBLISHED_END = datetime(2011, 9, 1, tzinfo=UTC)  # of the months that published results cover
 TABLES = ("transactions_dev.parquet", "transactions.parquet")
 ORIGINALS = ("online+retail.zip", "online_retail.zip", "Online Retail.xlsx")
 

@@ -1,7 +1,7 @@
 """Open Bandit: what a fashion shop's recommendations showed in a week, where, with which chance, and what was clicked.
 
-Knows where its tables may lie, how to fetch the originals, and how a row becomes an interaction. The shop published
-hashes of features instead of texts: their beginnings are the words here.
+Finds its tables or fetches the originals, and converts rows to interactions. The shop published hashes of features
+instead of texts: their prefixes are the words here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -56,7 +56,7 @@ def read_pairs(file: Path, layout: Layout, others: Sequence[str] = (), progress:
 
 
 def training_samples(file: Path, layout: Layout, progress: OnProgress = _unreported) -> list[Sample]:
-    """The rows as a model learns them; a purchase is positive whatever the label rule.
+    """Return the rows as training samples; a purchase is positive for every value of WEIR_POSITIVE_FROM.
 
     The subject is the column ``subject``, else ``group``; without both all rows of a query, else of a text,
     count as one subject's, so that none is on both sides of the holdout.

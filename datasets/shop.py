@@ -1,10 +1,10 @@
-"""From a shop's order lines to interactions: what was shown a moment before, what was bought, what came back.
+"""Convert a shop's order lines to interactions: impressions just before the order, purchases and returns.
 
 A shop records sales, not impressions. Each bought product becomes an impression that a purchase answers, next to
 products that were in the catalogue and not in the order, drawn with a recorded probability. Price and text come for
 both from the catalogue as it was known before that day; taken from the order line, they would reveal the label.
 
-Pure: knows nothing of files or of Kafka. Everything random is drawn from the seed and the order's number, so that one
+Pure: independent of files and Kafka. Everything random is drawn from the seed and the order's number, so that one
 order's draws do not depend on the orders before it.
 """
 
@@ -71,7 +71,7 @@ class Mapping(NamedTuple):
 
 
 def interactions(lines: Iterable[Line], mapping: Mapping) -> Iterator[Shown | Answer]:
-    """Turn lines, given in order of time, into what was shown and how it was answered, in order of time.
+    """Convert lines, given in order of time, to impressions and their answers, in order of time.
 
     Each day is sorted by itself; sorting is stable, so a slate's products stay together, in order of position.
     """
@@ -107,7 +107,7 @@ def _is_shown(line: Line, mapping: Mapping) -> bool:
 
 @dataclass
 class _Known:
-    """What the shop knows: yesterday's catalogue, and order counts up to this moment."""
+    """The shop's state: yesterday's catalogue, and order counts up to this moment."""
 
     catalogue: dict[str, Product] = field(default_factory=dict)
     last_sold: dict[str, int] = field(default_factory=dict)  # the day, by product in order of first sale

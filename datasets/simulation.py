@@ -2,7 +2,7 @@
 
 Nothing measured on it holds for a real shop; its name is in every id and in every product's code. Tastes (how
 much a word is liked) wander from day to day, themes have their season, products come and go, and a basket stays mostly
-within a theme: a frozen model goes stale, and the context helps.
+within a theme: a model that is not trained becomes stale, and the context helps.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Rows of a Parquet, CSV or JSONL file, a few at a time: memory does not grow with the file.
 
-Knows nothing of what a row must be; columns that are not asked for are not read.
+Does not validate rows; columns that are not requested are not read.
 """
 
 import codecs

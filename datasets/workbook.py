@@ -1,4 +1,4 @@
-"""Turn the original workbook (one sheet of Office Open XML, bare or in a zip) into a table sorted by time.
+"""Convert the original workbook (one sheet of Office Open XML, bare or in a zip) into a table sorted by time.
 
 Reads only what that workbook uses: shared strings, numbers, and dates as days since 1899-12-30.
 """

@@ -3,7 +3,7 @@
 In reading order:
 
 - ``errors`` the error tree; ``events`` what arrives; ``sample`` what it becomes; ``attribution`` how, in event time
-- ``scores`` importance and predictions of samples; ``estimators`` by which formula (the only part that knows torch);
+- ``scores`` importance and predictions of samples; ``estimators`` by which formula (the only part that uses torch);
   ``selection`` from a score to a weight
 - ``hashing`` uniform numbers of ids; ``segments`` by an attribute; ``strata`` the parts of the buffer; ``thresholds``
   and the chance of being held; ``reservoir`` keys and who stays

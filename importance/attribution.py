@@ -116,7 +116,7 @@ class Join:
         """Read a chunk: the partition's records from ``first_offset`` up to ``end_offset``, ordered by offset.
 
         Offsets without a record are gaps (compaction, transaction markers). What was read before is skipped.
-        ``wall_ms`` is the wall clock, which holds event time back: see ``ceilings.py``; None: nothing does.
+        ``wall_ms`` is the wall clock, which limits event time: see ``ceilings.py``; None: no limit.
         ``backfill``: the offsets of records that are sent late on purpose. They are never late: to them it is the time
         at which they are read, for waiting and deduplication.
         """
@@ -160,10 +160,10 @@ class Join:
         self._ceilings.forget(self.progress.acknowledged)
 
     def _forgotten_ms(self, newest_ms: int) -> int:
-        """The event time from which a chunk has no effect on what comes, when ``newest_ms`` is its latest own time.
+        """Return the event time from which a chunk no longer affects later records; ``newest_ms``: its latest time.
 
-        Its actions wait a window from now at most; its ids are remembered for the horizon, and until then decide which
-        later actions are repeats, which wait a window in turn: hence the sum.
+        Its actions wait for one window at most. Its ids are kept for the horizon, and until then decide which later
+        actions are duplicates; those actions wait for another window: hence the sum.
         """
         if newest_ms == BEGINNING_OF_TIME_MS:
             return BEGINNING_OF_TIME_MS
@@ -233,10 +233,10 @@ class Join:
         return newest_ms
 
     def _is_repeat(self, event_id: str, own_ms: int, forgotten_ms: int) -> bool:
-        """Whether the id is remembered; from now on it is, unless its time is past already.
+        """Return whether the id is known, and add it, unless its time is past the horizon already.
 
-        Of several times the latest counts, a repeat's too: so the memory at an offset is a function of the events
-        behind it within the horizon, and reading these again restores it.
+        Of several times of an id the latest counts, also that of a duplicate: so the deduplication state at an offset
+        is a function of the earlier events within the horizon, and reading these again restores it.
         """
         known_ms = self._ids.get(event_id)
         if own_ms > forgotten_ms and (known_ms is None or own_ms > known_ms):
@@ -246,18 +246,18 @@ class Join:
         return known_ms is not None and known_ms > forgotten_ms
 
     def _sweep(self, forgotten_ms: int) -> None:
-        """Drop the ids whose time is past; and the oldest, past the bound. Rare, so that an id costs O(1)."""
+        """Drop the ids past the horizon, and the oldest ones above the bound. Rare, so that an id costs O(1)."""
         ids = {event_id: own_ms for event_id, own_ms in self._ids.items() if own_ms > forgotten_ms}
-        room = self._policy.max_remembered * 7 // 8
-        if len(ids) > room:
-            ids = dict(islice(ids.items(), len(ids) - room, None))
+        kept = self._policy.max_remembered * 7 // 8
+        if len(ids) > kept:
+            ids = dict(islice(ids.items(), len(ids) - kept, None))
         self._ids = ids
         self._ids_sweep = min(len(ids) * 3 // 2 + 1024, self._policy.max_remembered + 1)
 
     def _be_late(self, event: Impression | ActionEvent, offset: int, now_ms: int, decisions: Decisions) -> None:
-        """Leave out an impression past the horizon, or what answers one: sent again, they must find each other.
+        """Reject an impression past the horizon, or an action of one: sent again together, they can be joined.
 
-        The impression may be a repeat after all, of one that is stored; so an action still corrects what is there.
+        The impression may be a duplicate of a stored one, so its action still corrects that sample.
         """
         decisions.counts[event.kind, "late"] += 1
         if self._policy.late_letters:
@@ -290,7 +290,7 @@ class Join:
             self._decide(decisions, early=True)
 
     def _act(self, event: ActionEvent, offset: int, now_ms: int, decisions: Decisions) -> None:
-        """An action joins its impression if that waits; else it is looked up in the buffer, and waits itself."""
+        """Add an action to its impression if that waits; else correct the buffer, and let the action wait."""
         rating = _rating(event)
         record = self._waiting_by_id.get(event.impression)
         if record is not None:
@@ -305,7 +305,7 @@ class Join:
         self._orphans_of.setdefault(event.impression, []).append(orphan)
 
     def _settle(self, now_ms: int, offset: int, decisions: Decisions) -> None:
-        """Decide what is due, strictly in offset order, and end the waits of actions."""
+        """Decide the impressions that are due, strictly in offset order, and expire the actions that are due."""
         out_of_reach = offset - self._reach
         while self._waiting:
             head = self._waiting[0]
@@ -344,7 +344,7 @@ class Join:
             del self._orphans_of[orphan.impression]
 
     def _decide(self, decisions: Decisions, early: bool) -> None:
-        """Make a sample of the oldest impression and the actions gathered; unless that was done before a restart."""
+        """Make a sample of the oldest impression and its actions, unless that was done before a restart."""
         head = self._waiting.popleft()
         shown = head.impression
         if self._waiting_by_id.get(shown.id) is head:

@@ -3,4 +3,4 @@
 from collections.abc import Callable
 
 OnProgress = Callable[[str, int, int], None]
-"""Called with the step under way, how far it is, and how far it goes (0: unknown)."""
+"""Called with the name of the step, the amount done, and the total (0: unknown)."""

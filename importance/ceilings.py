@@ -1,9 +1,8 @@
-"""How far event time may go by the wall clock, offset by offset. Pure: the wall clock is an argument, and is recorded.
+"""The limit of event time by the wall clock, offset by offset. Pure: the wall clock is an argument, and is recorded.
 
 A record of the year 3000 must not move event time there, or every later impression of its partition is late. But the
-wall clock at which a record was read is not in the log, and reading it again later must come to the same. So the
-highest event time that was allowed, the ceiling, is kept as a step function of the offset, and stored with the
-progress: what was read before is judged by the ceiling of then.
+wall clock at which a record was read is not in the log, and reading it again must give the same result. So the highest
+event time that was allowed, the ceiling, is kept as a step function of the offset and stored with the progress.
 """
 
 from bisect import bisect_right
@@ -30,16 +29,16 @@ class Ceilings:
         self._steps: tuple[Ceiling, ...] = start.ceilings
         self._wall_ms: int | None = None
         self.unquestioned_ms = -_NEVER
-        """A record up to here needs no question: a shortcut for the hot loop."""
+        """A record up to this time is below the ceiling: a shortcut for the hot loop."""
 
     def at_clock(self, wall_ms: int | None) -> None:
-        """Read on at this wall clock; None: nothing holds event time back."""
+        """Set the wall clock of the records that follow; None: event time is not limited."""
         self._wall_ms = None if wall_ms is None else wall_ms // STEP_MS * STEP_MS
 
     def is_past(self, offset: int, seen_ms: int) -> bool:
-        """Whether the record at ``offset``, which would move event time to ``seen_ms``, lies past the ceiling.
+        """Return whether the record at ``offset``, which would move event time to ``seen_ms``, is past the ceiling.
 
-        A ceiling that is too low is raised first, as far as the wall clock allows. Offsets come in order.
+        A ceiling that is too low is raised first, as far as the wall clock allows. Offsets must ascend.
         """
         if offset < self._read:
             step = bisect_right(self._steps, offset, key=_offset_of) - 1
@@ -67,16 +66,16 @@ class Ceilings:
 
 
 def is_ahead(progress: Progress, wall_ms: int) -> bool:
-    """Whether event time, or how far it may go, lies further past the wall clock than any record may move it."""
+    """Return whether event time or its ceiling is further past the wall clock than any record may move it."""
     latest_ms = max([progress.event_time_ms, *(ceiling_ms for _, ceiling_ms in progress.ceilings)])
     return latest_ms > wall_ms + MAX_AHEAD_MS
 
 
 def reset(progress: Progress, wall_ms: int) -> Progress:
-    """Progress at the same offset with event time yet to come, held to this wall clock whatever is read.
+    """Return progress at the same offset without event time, with this wall clock as its ceiling.
 
-    Nothing before ``next`` is read again, where a record may lie that would move event time too far; so no id is
-    remembered, and what was late there can be sent again. What follows counts as not read: it is judged afresh.
+    Records before ``next``, one of which may have moved event time too far, are not read again; so their ids are not
+    kept, and late ones among them can be sent again. Records after it count as not read.
 
     >>> reset(Progress(7, 32_503_680_000_000, 3, 32_503_680_000_000, 9), wall_ms=1_700_000_000_000).ceilings
     ((0, 1700000300000),)

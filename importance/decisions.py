@@ -1,4 +1,4 @@
-"""What reading a partition decided: samples, corrections of older samples, dead records. Knows nothing of the join."""
+"""The result of reading a partition: samples, corrections of older samples, dead records."""
 
 from collections import Counter
 from collections.abc import Iterator

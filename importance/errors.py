@@ -15,14 +15,14 @@
 
 
 class WeirError(Exception):
-    """Base of all errors that Weir raises on purpose. Its text is one line for a person."""
+    """Base of all errors that Weir raises on purpose. Its text is one line."""
 
 
 class InvalidEvent(WeirError):
     """A message that cannot be decoded into an event.
 
     ``reason`` is one of a small set of stable words (it becomes a metric label and the header ``weir-reason``);
-    the text says which field, which value, and which bound.
+    the text names the field, the value and the bound.
     """
 
     def __init__(self, reason: str, detail: str) -> None:

@@ -2,7 +2,7 @@
 
 A row's inclusion probability p undoes the draw: Σ f/p estimates the sum of f over all that was offered, without bias
 (Horvitz & Thompson 1952), and V̂ = Σ f²(1 − p)/p² its variance: rows of one priority sample are uncorrelated (Duffield,
-Lund & Thorup 2007). Pure arrays; knows nothing of where the rows are kept.
+Lund & Thorup 2007). Pure arrays; independent of the rows' storage.
 """
 
 from dataclasses import dataclass
@@ -113,7 +113,7 @@ def _positive(value: float, parts: Floats, hits: int, level: float, sure: bool) 
 
 def _student(level: float, parts: Floats) -> float:
     """The two-sided quantile of Student's t with ν = 2(Σc)²/Σc² degrees of freedom, c the ``parts`` of a variance."""
-    from scipy.special import stdtrit  # takes half a second, and only figures need it
+    from scipy.special import stdtrit  # takes half a second, and only estimates need it
 
     shares = parts / parts.sum()
     return float(stdtrit(2 / float(shares @ shares), (1 + level) / 2))

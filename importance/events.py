@@ -1,4 +1,4 @@
-"""What an event is: bytes in, a checked value out, or the reason why not. Knows nothing of Kafka, order or state.
+"""What an event is: bytes in, a checked value out, or the reason why not. Independent of Kafka, order and state.
 
 The fields are those of docs/events.md. A message is decoded once, by msgspec, straight into frozen structs; nothing but
 :class:`InvalidEvent` is ever raised, whatever the bytes.
@@ -21,7 +21,7 @@ from importance.sample import Action
 MAX_AHEAD_MS: Final = 5 * 60 * 1000
 """How far an event's time may lie past its record's Kafka timestamp: clocks differ, but not by more."""
 
-YEAR_10000_MS: Final = 253_402_300_800_000  # past it no calendar goes
+YEAR_10000_MS: Final = 253_402_300_800_000  # the last millisecond of the calendar
 
 PLAUSIBLE_MS: Final = 20 * 31_557_600_000
 """20 years: a number further from the Kafka timestamp that comes within it in another unit is a time in that unit."""
@@ -87,7 +87,7 @@ Scalar = (
 if TYPE_CHECKING:
     Time = int
 else:
-    # What msgspec accepts; decode() turns the datetime into milliseconds before anyone sees the event.
+    # The form that msgspec accepts; decode() converts the datetime to milliseconds.
     Time = int | Annotated[datetime, Meta(tz=True)]
 
 
@@ -136,7 +136,7 @@ class ActionEvent(Interaction, frozen=True, kw_only=True, gc=False):
 
 
 class Click(ActionEvent, frozen=True, kw_only=True, gc=False, tag="click"):
-    """The item was looked at."""
+    """The item was viewed."""
 
     action = Action.CLICK.value
     kind = "click"
@@ -157,7 +157,7 @@ class Purchase(ActionEvent, frozen=True, kw_only=True, gc=False, tag="purchase")
 
 
 class Return(ActionEvent, frozen=True, kw_only=True, gc=False, tag="return"):
-    """The item was given back: cancels a purchase, whenever that was."""
+    """The item was returned: cancels a purchase at any time."""
 
     action = Action.RETURN.value
     kind = "return"
@@ -199,7 +199,7 @@ _STARTS: Final = (
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _SQUARE_BRACKET, _BACKSLASH = b"[\\"
 _BRACKETS = re.compile(rb"[\[\]{}]")
-# The longest beginning in which every \u escape is a character. Other escapes are left to the decoder.
+# The longest prefix in which every \u escape is a character. Other escapes are left to the decoder.
 _GOOD_ESCAPES = re.compile(
     rb"(?:[^\\]++|\\[^u]|\\u(?!0000|[dD][89a-fA-F])|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})*+",
     re.DOTALL,

@@ -1,7 +1,7 @@
-"""Where a shop's own JSON keeps the fields of an event: a mapping that turns its message into one with our names.
+"""Map the fields of a shop's own JSON to those of an event: a message becomes one with our names.
 
 A mapping is a list such as ``id=event_id, subject=user.id, type.view=impression``; docs/events.md describes it. JSON
-text is copied as it was written and not judged: the result is read like any other message. Knows nothing of events.
+text is copied as it was written and not judged: the result is read like any other message. Independent of events.
 """
 
 import re
@@ -118,7 +118,7 @@ class _Entries:
 
     @property
     def empty(self) -> bool:
-        """Whether there are no entries."""
+        """Return whether the mapping is empty."""
         return not (self.paths or self._defaults or self._words)
 
     def add(self, entry: str) -> None:
@@ -207,7 +207,7 @@ def _translated(words: Mapping[bytes, str], text: bytes) -> bytes:
 
 
 def _milliseconds(unit: Decimal, text: bytes) -> bytes:
-    """Rounded down, so that a started millisecond is not over; a text that is not a plain number stays as it is."""
+    """Round down to a whole millisecond; a text that is not a decimal number stays as it is."""
     if not _NUMBER.fullmatch(text):
         return text
     return str(int((Decimal(text.decode()) * unit).to_integral_value("ROUND_FLOOR"))).encode()

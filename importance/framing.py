@@ -29,7 +29,7 @@ def unframed(value: bytes) -> bytes:
 
 
 def _is_protobuf(body: bytes) -> bool:
-    """Whether its beginning reads as message indexes and then fields of Protobuf's wire format, none of them cut."""
+    """Return whether it starts with message indexes and then complete fields of Protobuf's wire format."""
     try:
         at = _after_message_indexes(body)
         while at < min(len(body), _JUDGED_BYTES):

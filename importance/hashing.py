@@ -1,6 +1,6 @@
 """Uniform numbers that belong to an id: the same in every process, and unknown without the salt.
 
-Everything random about where a sample goes is drawn here. Knows nothing of samples or buffers.
+All random choices of the buffer come from here. Independent of samples and buffers.
 """
 
 from collections.abc import Iterable

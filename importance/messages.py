@@ -1,4 +1,4 @@
-"""Messages for the topic of interactions, before they are sent. Knows nothing of where they come from."""
+"""Messages for the topic of interactions, before they are sent. Independent of their source."""
 
 from typing import NamedTuple
 

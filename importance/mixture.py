@@ -1,6 +1,6 @@
 """Importance of a sample, as written in a setting: one estimator, or a sum of several, guarded or not.
 
-``last_layer_norm`` · ``rho+entropy`` · ``0.5*entropy+0.5*novelty``. Knows the estimators by name only; no torch.
+``last_layer_norm`` · ``rho+entropy`` · ``0.5*entropy+0.5*novelty``. Uses the estimators' names only; no torch.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ class Part:
     factor: float = 1.0
 
     def __str__(self) -> str:
-        return self.estimator if self.factor == 1 else f"{_plain(self.factor)}*{self.estimator}"
+        return self.estimator if self.factor == 1 else f"{_decimal(self.factor)}*{self.estimator}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Mixture:
         return total * scores[GUARD] if self.guarded else total
 
 
-def _plain(factor: float) -> str:
+def _decimal(factor: float) -> str:
     """The shortest decimal that is read as this number, with no exponent: its + would end a part."""
     return f"{Decimal(repr(factor)):f}".removesuffix(".0")
 

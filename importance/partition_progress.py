@@ -1,4 +1,4 @@
-"""Progress of a partition: what is decided, and what need not be read again. Knows nothing of events or samples."""
+"""Progress of a partition: what is decided, and what need not be read again. Independent of events and samples."""
 
 from collections import deque
 from typing import Final

@@ -1,6 +1,6 @@
 """How much a row counts for how rarely it was shown: its propensity divided out. Pure arrays.
 
-A shop shows what it believes in; what it rarely shows is rarely in the data, however good. Knows nothing of the buffer.
+Items that a shop rarely shows are rare in the data, however good they are. Independent of the buffer.
 """
 
 from collections.abc import Sequence

@@ -36,7 +36,7 @@ from importance.hashing import check_salt, uniforms
 from importance.sample import Correction, Outcome, Sample, label_table, labels, later
 from importance.scores import Offer, Scores
 from importance.selection import FLOOR, PROPORTIONAL, SELECTIONS, TOP_FRACTION, check_floor, proportional, top_fraction
-from importance.strata import NEGATIVE, PLAIN, POSITIVE, StrataPolicy, assign
+from importance.strata import NEGATIVE, POSITIVE, UNWEIGHTED, StrataPolicy, assign
 from importance.thresholds import OPEN, AdmissionThresholds, Threshold, inclusion_probability
 
 Score = Callable[[Sequence[Sample]], Scores]
@@ -81,7 +81,7 @@ class AdmissionPolicy:
         'entropy, proportional, floor 0.25, half-life 60 s'
         """
         decay = "no decay" if self.half_life_seconds is None else f"half-life {self.half_life_seconds:.12g} s"
-        if stratum in PLAIN:
+        if stratum in UNWEIGHTED:
             return f"uniform, {decay}"
         floor = f", floor {self.floor:.12g}" if self.selection == PROPORTIONAL else ""
         return f"{importance}, {self.selection}{floor}, {decay}"
@@ -125,8 +125,8 @@ def draw(samples: Sequence[Sample], strata: Sequence[str], scores: Scores, polic
     else:
         weights = proportional(scores.importance, scores.mean_importance, policy.floor)
     times_ms = np.fromiter(map(_time_ms, samples), np.int64, len(samples))
-    is_plain = np.fromiter(map(PLAIN.__contains__, strata), np.bool_, len(samples))
-    log_weight = np.where(is_plain, 0.0, logarithms(weights))
+    is_unweighted = np.fromiter(map(UNWEIGHTED.__contains__, strata), np.bool_, len(samples))
+    log_weight = np.where(is_unweighted, 0.0, logarithms(weights))
     log_weight += policy.decay_per_ms * (times_ms - policy.landmark_ms)
     subjects = [sample.subject for sample in samples]
     return Draws(strata, subjects, log_weight, log_weight - logarithms(uniforms(ids, policy.salt, "draw")))
@@ -274,7 +274,7 @@ class Reservoir:
     def merge(self, other: "Reservoir") -> None:
         """Take over another reservoir's rows and thresholds, as if all its offers had been made here.
 
-        Keys of both must be made by one rule. What lies at or below the larger κ goes, whichever it came from.
+        The keys of both must have one scoring configuration. Rows at or below the larger κ of the two are evicted.
         """
         for stratum, theirs in other._thresholds.items():
             self._raise(stratum, theirs.kappa)
@@ -285,7 +285,7 @@ class Reservoir:
         self.trim()
 
     def dissolve(self, stratum: str) -> None:
-        """Merge a stratum into those of its rows' labels; its rule must be theirs."""
+        """Merge a stratum into those of its rows' labels, which must have the same scoring configuration."""
         gone = self._thresholds.pop(stratum)
         del self.capacities[stratum]
         rows = [row for row in self._rows.values() if row.stratum == stratum]
@@ -310,7 +310,7 @@ class Reservoir:
         self._replace(rescored(rows, score, policy, thresholds))
 
     def rescore_rows(self, ids: Iterable[str], score: Score, policy: AdmissionPolicy) -> None:
-        """Score single rows again, by their stratum's rule: κ stays, and a row that falls to it goes."""
+        """Score single rows again by their stratum's configuration: κ stays, and rows that fall to it are evicted."""
         self.trim()
         self._replace(rescored([self._rows[id_] for id_ in ids if id_ in self._rows], score, policy, self.thresholds()))
 

@@ -1,6 +1,6 @@
 """What an interaction became: an impression, the actions that answered it, and the label they make.
 
-Pure values. Knows nothing of how events are decoded, joined, scored or stored.
+Pure values. Independent of decoding, joining, scoring and storage.
 """
 
 from collections.abc import Iterable
@@ -125,7 +125,7 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
 
 
 def labels(samples: Iterable[Sample], positive_from: Outcome = Outcome.CLICK) -> list[int]:
-    """The label of each sample. Looked up, for an enum's bit test takes microseconds and there are millions."""
+    """The label of each sample. A table, since an enum's bit test takes microseconds and there are millions."""
     table = label_table(positive_from)
     return [table[sample.actions] for sample in samples]
 

@@ -1,6 +1,6 @@
 """Scores of a batch of samples, the predictions behind them, and the offers to the buffer that follow.
 
-Plain values that the scorer, the worker and the buffer exchange. Knows nothing of how they are computed.
+Values that the scorer, the worker and the buffer exchange. Independent of their computation.
 """
 
 from collections.abc import Mapping

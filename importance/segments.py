@@ -1,6 +1,6 @@
 """Segments by the values of one attribute: counted in the stream, estimated from the buffer, given capacity.
 
-Knows nothing of scores, keys or labels.
+Independent of scores, keys and labels.
 """
 
 import json

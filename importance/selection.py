@@ -1,6 +1,6 @@
-"""Turn a raw score into a weight: proportional with a uniform floor, or the top fraction.
+"""Convert a raw score to a weight: proportional with a uniform floor, or the top fraction.
 
-Knows nothing of keys; importance is applied here, once, at admission (theory: Katharopoulos & Fleuret 2018).
+Independent of keys; importance is applied here, once, at admission (theory: Katharopoulos & Fleuret 2018).
 """
 
 from dataclasses import dataclass

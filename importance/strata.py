@@ -1,6 +1,6 @@
-"""Which part of the buffer a sample competes in: holdout, uniform, one of a segment, positive or negative.
+"""Assign samples to the strata of the buffer: holdout, uniform, a segment, positive or negative.
 
-The parts are exclusive and asked in that order. Knows nothing of scores or keys.
+The strata are exclusive and tested in that order. Independent of scores and keys.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,14 +13,14 @@ from importance.segments import Scalar, Segments
 
 HOLDOUT, UNIFORM, POSITIVE, NEGATIVE = "holdout", "uniform", "positive", "negative"
 STRATA = (HOLDOUT, UNIFORM, POSITIVE, NEGATIVE)
-PLAIN = (HOLDOUT, UNIFORM)  # these know no importance: w = 1
+UNWEIGHTED = (HOLDOUT, UNIFORM)  # keys without importance: w = 1
 
 
 @dataclass(frozen=True, slots=True)
 class StrataPolicy:
     """How the stream and the buffer's capacity are divided.
 
-    ``holdout_ratio`` of the subjects (by a hash of the subject, so that a person is in it or not) never train;
+    ``holdout_ratio`` of the subjects (by a hash of the subject, so that all its samples are in it or none) never train;
     ``uniform_ratio`` of the other samples (by a hash of the id) are drawn without regard to importance; of the rest,
     ``segments`` with a share of their own are strata, and what is left is divided by label. ``shares`` are parts of the
     capacity, in the order of `STRATA`; with those of the segments they add up to 1.
@@ -76,7 +76,7 @@ class StrataPolicy:
 
 
 def subject_capacities(capacities: Mapping[str, int], share: float) -> dict[str, int]:
-    """The most rows of each stratum that one subject may hold: ``share`` of its capacity, and at least one.
+    """Return the maximum of rows of each stratum that one subject may hold: ``share`` of its capacity, at least one.
 
     >>> subject_capacities({"holdout": 2_000, "uniform": 10}, share=0.03)
     {'holdout': 60, 'uniform': 1}
@@ -96,15 +96,15 @@ def assign(
     """The stratum of each sample; see `stratum`. Only ``segments`` ask for ``attributes``."""
     each = list(dict.fromkeys(subjects))  # a subject has many samples; its hash is taken once
     held_out = dict(zip(each, (uniforms(each, policy.salt, "holdout") < policy.holdout_ratio).tolist(), strict=True))
-    plain = uniforms(ids, policy.salt, "uniform") < policy.uniform_ratio
+    unweighted = uniforms(ids, policy.salt, "uniform") < policy.uniform_ratio
     by_label = [POSITIVE if label else NEGATIVE for label in labels]
     if policy.segments is not None and attributes is not None:
         segments, reserved = policy.segments, policy.segments.reserved
         own = [segments.of(each) for each in attributes]
         by_label = [name if name in reserved else other for name, other in zip(own, by_label, strict=True)]
     return [
-        HOLDOUT if held_out[subject] else UNIFORM if is_plain else own
-        for subject, is_plain, own in zip(subjects, plain.tolist(), by_label, strict=True)
+        HOLDOUT if held_out[subject] else UNIFORM if is_unweighted else own
+        for subject, is_unweighted, own in zip(subjects, unweighted.tolist(), by_label, strict=True)
     ]
 
 

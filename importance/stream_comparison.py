@@ -1,8 +1,8 @@
 """Compare the buffer's estimates of the stream with the true values, which were counted.
 
 The estimand is the stream of some whole weeks. The true value comes from the counts that the workers keep by week of
-event time; they know the label at the window's close and the prediction of the version that served, in bins, so the
-same is estimated. Pure.
+event time: of the label at the window's close and of the prediction of the version then active, in bins. The same is
+estimated. Pure.
 """
 
 from collections.abc import Mapping, Sequence

@@ -9,12 +9,12 @@ from importance.sample import Rating
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """How events are read, how long things wait and are remembered (in event time), and how much of it at most.
+    """How events are read, how long impressions, actions and ids are kept (in event time), and how many at most.
 
     ``window_ms``: an impression waits so long for its actions, and an action for its impression.
-    ``deduplication_ms``: an id is remembered until event time has passed its own time by so much.
+    ``deduplication_ms``: an id is kept until event time has passed its own time by so much.
     ``max_waiting``, ``max_waiting_bytes``: impressions that wait; past either, the oldest are decided early.
-    ``max_remembered``: ids remembered; and offsets, apart from the last chunk, that are read but not acknowledged.
+    ``max_remembered``: ids kept; and offsets, apart from the last chunk, that are read but not acknowledged.
     ``late_letters``: an impression that comes too late, and what answers it, is a dead letter; else only counted.
     ``fields``: where the messages keep an event's fields; None where they have its own names.
     """
@@ -49,7 +49,7 @@ class Waiting(msgspec.Struct, gc=False):
 
 
 class Orphan(msgspec.Struct, gc=False):
-    """An action whose impression is not there; looked up in the buffer again when ``due_ms`` has come."""
+    """An action without a waiting impression; it corrects the buffer again at ``due_ms``."""
 
     impression: str
     offset: int

@@ -37,7 +37,7 @@ class TrainingWeights:
 
 
 def effective_sample_size(weights: Floats) -> float:
-    """(Σa)² / Σa²: how many equally weighted rows would be worth as much (Kish 1965); 0 of nothing.
+    """(Σa)² / Σa²: how many equally weighted rows would be as informative (Kish 1965); 0 without rows.
 
     >>> effective_sample_size(np.array([1.0, 1.0, 0.0]))
     2.0

@@ -1,1 +1,1 @@
-"""The metrics of Weir: all in one file (``metrics``), and the HTTP endpoint that serves them (``exporter``)."""
+"""The metrics of Weir: all in one file (``metrics``), and the HTTP endpoint that exposes them (``exporter``)."""

@@ -1,4 +1,4 @@
-"""Every metric of Weir, with its labels, unit and meaning. Does not know where the values come from.
+"""Every metric of Weir, with its labels, unit and meaning. Independent of the source of the values.
 
 Seconds and ratios, never milliseconds or percent; no ids as labels, but for model versions, of which there are few.
 A worker counts what it does, a trainer what it does; a metric of shared state (buffer, models, quality) is exported
@@ -164,7 +164,7 @@ class HttpMetrics:
 
 
 class DependencyMetrics:
-    """Which dependencies of a role answer, as far as it knows."""
+    """Which dependencies of a role answer, by its last probe."""
 
     def __init__(self, registry: CollectorRegistry, dependencies: Sequence[str]) -> None:
         self.up = Gauge(

@@ -1,6 +1,6 @@
 """The address of a database: what a URL may be, and what makes the role and database that it names.
 
-Knows no driver. No error repeats any part of a URL: it may hold a password.
+Independent of drivers. No error repeats any part of a URL: it may hold a password.
 """
 
 import re

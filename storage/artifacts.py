@@ -27,8 +27,8 @@ _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 class Artifacts:
     """The versions' files below ``url``, for example ``/data/models``, ``memory://models`` or ``s3://bucket/models``.
 
-    A version's files lie in a directory named by version and hash, beside a manifest in the format of ``sha256sum``.
-    The manifest is written last: without it the directory does not count.
+    A version's files are in a directory named by version and hash, with a manifest in the format of ``sha256sum``.
+    The manifest is written last: a directory without it is ignored.
     """
 
     def __init__(self, url: str) -> None:

@@ -1,6 +1,6 @@
-"""The bounded buffer in Postgres: what a worker decided goes in, in one transaction; what is least wanted goes out.
+"""The bounded buffer in Postgres: store what a worker decided in one transaction; evict the smallest keys.
 
-Which sample stays is decided by `importance.reservoir`; reading is in `storage.buffer_reader`.
+`importance.reservoir` decides which samples stay; reading is in `storage.buffer_reader`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -74,8 +74,8 @@ _CORRECT = sa.text("""
     )
 """)
 
-# Before a trim: the planner cannot know that κ is near the low end, expects a third of all rows, and reads the tables
-# from end to end (264 ms at 300,000 rows; by index 10 ms, and no more when there are more rows).
+# Before a trim: the planner has no estimate of how many keys are below κ, assumes a third of all rows, and scans the
+# tables (264 ms at 300,000 rows; 10 ms by index, whatever the number of rows).
 _BY_INDEX = sa.text("""
     SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
            set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
@@ -245,7 +245,9 @@ class Buffer:
         if not progress.advance(connection, self._topic_id, flush):
             return
         if offers and connection.scalar(_INSERT, {"topic": self._topic_id, "partition": flush.partition}):
-            self._read_thresholds(connection)  # another epoch: maybe another rule, and then all of this is undone
+            self._read_thresholds(
+                connection
+            )  # another epoch: maybe another configuration, and then all of this is rolled back
         self._correct(connection, flush.corrections)
         # Should the COMMIT fail, the counts held are those of a `next` that never was, and are not used.
         self._counts[flush.partition] = quality.add(

@@ -46,7 +46,7 @@ _PAGE_BYTES = 4 << 20
 class Draw:
     """n samples of the buffer, in the order of their ids; every column has n entries, every array shape [n].
 
-    ``label`` and ``outcome`` know the actions that came late. ``probability`` is the chance of being held: a mean over
+    ``label`` and ``outcome`` include late actions. ``probability`` is the chance of being held: a mean over
     the stream is estimated with weights 1/probability. ``key`` is not among the columns: nothing may depend on it.
     ``stored`` rises with the time of storing; ``watermark`` is its largest value at the moment of the draw:
     rows that a later draw returns for ``newer_than`` this watermark are fresh.
@@ -108,7 +108,7 @@ class Draw:
 class StratumStats:
     """A stratum's capacity, rows and κ (−∞ while nothing was rejected), and (Σ1/p)²/Σ1/p² of its rows.
 
-    ``rule`` describes what its keys are made with. One subject may hold ``subject_capacity`` rows;
+    ``rule`` is the scoring configuration of its keys. One subject may hold ``subject_capacity`` rows;
     ``largest_subject_share`` is the part of the rows that one holds, at most the bound once the stratum is full.
     """
 
@@ -260,7 +260,7 @@ class BufferReader:
         )
 
     def explain(self, sample_id: str) -> Explained:
-        """One row by its sample's id; NotFound when the buffer never took it, or gave it up."""
+        """Return one row by its sample's id; raise NotFound when the buffer never admitted it, or evicted it."""
         with transaction(self._engine) as connection:
             row = connection.execute(_ROWS.where(_keys.c.id == sample_id)).one_or_none()
         if row is None:

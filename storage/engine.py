@@ -1,6 +1,6 @@
 """Connections to Postgres, and the translation of its failures into errors of Weir.
 
-Knows nothing of what is stored. Every other module of this package uses the database inside a `transaction`.
+Independent of the stored data. Every other module of this package uses the database inside a `transaction`.
 """
 
 import re
@@ -132,7 +132,7 @@ def transaction(engine: sa.Engine, isolation: Literal["REPEATABLE READ"] | None 
 
 @contextmanager
 def reported(engine: sa.Engine) -> Iterator[None]:
-    """Turn the driver's failures into Unavailable: everything that a later retry can fix."""
+    """Convert the driver's failures that a later retry can fix into Unavailable."""
     try:
         yield
     except PoolTimeout as error:

@@ -52,7 +52,7 @@ class HangProbe:
             return None
         self._forget()
         self._hangs.set()
-        self._cut()
+        self._disconnect()
         return f"{address_of(self._engine)} does not answer: nothing came within {ANSWER_SECONDS:g} s"
 
     def close(self) -> None:
@@ -93,7 +93,7 @@ class HangProbe:
         if own is not None:
             own.close()
 
-    def _cut(self) -> None:
+    def _disconnect(self) -> None:
         with self._changing:
             for connection, own in self._sockets.items():
                 if connection.pgconn.transaction_status == TransactionStatus.ACTIVE:

@@ -1,6 +1,6 @@
-"""What each process of the service reports of itself every few seconds: a row a process, written by it alone.
+"""The heartbeats of the service's processes: a row for each process, which it writes every few seconds.
 
-Knows no thread and no clock but the database's: whether a process is gone is decided by one clock, whatever its host's.
+All times are by the database's clock: whether a process is gone does not depend on the clocks of hosts.
 """
 
 from collections.abc import Mapping, Sequence

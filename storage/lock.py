@@ -1,4 +1,4 @@
-"""Advisory locks: who may migrate, trim, train or score again. Postgres gives them back when their session ends."""
+"""Advisory locks on migrating, trimming, training and rescoring. Postgres releases them when their session ends."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -113,7 +113,7 @@ class TrainerLock:
                 connection.execute(sa.text("COMMIT"))
 
     def release(self) -> None:
-        """Give the right back; when this returns, another may take it."""
+        """Release the right; when this returns, another process may acquire it."""
         with self._one_at_a_time:
             connection = self._session()
             if connection is not None:

@@ -1,4 +1,4 @@
-"""Bring the database to the version of the tables that this code knows, or back. One migrator at a time."""
+"""Migrate the database up to this code's version of the tables, or down. One migrator at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 
 
 def head() -> str:
-    """The newest version of the tables that this code knows."""
+    """Return this code's version of the tables."""
     return ScriptDirectory(str(_SCRIPTS)).get_current_head() or "base"
 
 

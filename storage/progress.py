@@ -15,7 +15,7 @@ from storage import tables
 from storage.engine import address_of, transaction
 
 # A healthy transaction holds the row for milliseconds. A longer holder is the session of a stopped process.
-_PATIENCE_SECONDS = 1.0
+_LOCK_TIMEOUT_SECONDS = 1.0
 _ATTEMPTS = 5
 
 
@@ -158,7 +158,7 @@ def samples_decided(engine: sa.Engine) -> int:
 
 def _wait_briefly(connection: sa.Connection) -> None:
     """Let the transaction wait for the row no longer than a healthy one may hold it."""
-    connection.execute(sa.select(sa.func.set_config("lock_timeout", f"{_PATIENCE_SECONDS * 1000:.0f}", True)))
+    connection.execute(sa.select(sa.func.set_config("lock_timeout", f"{_LOCK_TIMEOUT_SECONDS * 1000:.0f}", True)))
 
 
 def _columns(progress: Progress) -> dict[str, Any]:

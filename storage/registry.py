@@ -89,10 +89,10 @@ class Entry:
 
 
 def walk_back(log: Iterable[Entry]) -> list[str]:
-    """The versions to walk back through, the serving one last.
+    """Return the versions that rollbacks walk back through, the active one last.
 
-    A promotion goes on top; a rollback takes away all above its target. So consecutive rollbacks walk back, and never
-    return to what was rolled back:
+    A promotion pushes a version; a rollback pops all above its target. So consecutive rollbacks never return to a
+    version that was rolled back:
 
     >>> at = datetime(2011, 1, 3, tzinfo=UTC)
     >>> moves = [("promote", "v1"), ("promote", "v2"), ("promote", "v3"), ("rollback", "v2"), ("promote", "v4")]
@@ -169,7 +169,7 @@ class Registry:
             found = change.version(version)
             if found.state is not State.CANDIDATE:
                 raise Conflict(f"version {version} is {found.state}; only a candidate can be rejected")
-            change.mark(version, State.REJECTED)
+            change.set_state(version, State.REJECTED)
 
     def active(self) -> Active | None:
         """The active version; None before the first promotion. One row by its key: cheap enough for every second."""
@@ -257,14 +257,14 @@ class Registry:
             if version == change.active:
                 raise Conflict(f"version {version} is active already: nothing was changed")
             if change.active is not None:
-                change.mark(change.active, State.RETIRED)
-            change.mark(version, State.ACTIVE)
+                change.set_state(change.active, State.RETIRED)
+            change.set_state(version, State.ACTIVE)
             return change.append(Kind.PROMOTE, version, change.frozen, actor, reason)
 
     def rollback(self, to: str | None, *, actor: str, reason: str) -> Entry:
-        """Go back to an earlier version, by default the one before, and freeze training.
+        """Activate an earlier version, by default the previous one, and freeze training.
 
-        Otherwise the next fine-tune would undo it. Conflict when there is nothing to go back to.
+        Without the freeze the next fine-tune could undo it. Raises Conflict when there is no earlier version.
         """
         with self._changing() as change:
             if to is not None:
@@ -281,8 +281,8 @@ class Registry:
                 )
             target = below[-1] if to is None else to
             assert change.active is not None
-            change.mark(change.active, State.ROLLED_BACK)
-            change.mark(target, State.ACTIVE)
+            change.set_state(change.active, State.ROLLED_BACK)
+            change.set_state(target, State.ACTIVE)
             return change.append(Kind.ROLLBACK, target, True, actor, reason)
 
     def freeze(self, *, actor: str, reason: str) -> Entry:
@@ -322,7 +322,7 @@ class _Change:
     def version(self, version: str) -> Version:
         return _known(self.connection, version)
 
-    def mark(self, version: str, state: State) -> None:
+    def set_state(self, version: str, state: State) -> None:
         row = tables.versions
         self.connection.execute(sa.update(row).where(row.c.version == version).values(state=state))
 

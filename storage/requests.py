@@ -13,7 +13,7 @@ from storage.engine import transaction
 from storage.lock import Right, held_by_anyone
 
 # A run without an end is running only while some trainer has the right to train: else its trainer died.
-_GOES_ON = sa.select(sa.exists().where(tables.training_runs.c.ended.is_(None)) & held_by_anyone(Right.TRAIN))
+_IS_RUNNING = sa.select(sa.exists().where(tables.training_runs.c.ended.is_(None)) & held_by_anyone(Right.TRAIN))
 
 
 class Requests:
@@ -37,7 +37,7 @@ class Requests:
             if connection.scalar(sa.select(tables.pointer.c.frozen).with_for_update(read=True)):
                 raise Conflict("training is frozen: run 'weir models unfreeze' first")
             is_new = connection.scalar(request.on_conflict_do_nothing().returning(sa.true())) is not None
-            return is_new and not connection.scalar(_GOES_ON)
+            return is_new and not connection.scalar(_IS_RUNNING)
 
     def waits(self) -> bool:
         """Whether a training was asked for."""

@@ -1,7 +1,7 @@
-"""Score rows of the buffer again: a stratum whose keys are made otherwise now, or what one version scored.
+"""Score rows of the buffer again: a stratum whose scoring configuration has changed, or the rows of one version.
 
-`importance.reservoir` defines how a key and a chance follow from a new score. New scores are collected in a table of
-the session's own, while workers continue; then one transaction, alone with the buffer, puts all of them in place.
+`importance.reservoir` defines how key and probability follow from a new score. New scores are collected in a temporary
+table while workers continue; then one transaction with exclusive access to the buffer applies them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ Progress = Callable[[int], None]
 PAGE = 1_000  # rows that are in memory at once
 _decode = msgspec.json.Decoder(Sample).decode
 
-_BEGIN = sa.text("""
+_CREATE_STAGING = sa.text("""
     CREATE TEMPORARY TABLE rescored (
         id text COLLATE "C" PRIMARY KEY, key double precision, log_weight double precision,
         importance double precision, estimator text, model text
@@ -111,14 +111,14 @@ class Rescoring:
         self._on_progress = on_progress
 
     def due(self) -> list[str]:
-        """Strata whose keys are made with something else; they must be scored again before anything is offered."""
+        """Return the strata with another scoring configuration; they must be rescored before samples are offered."""
         return [name for name, config in self._stored().items() if config != self._config_of(name)]
 
     def bring(self) -> dict[str, int]:
-        """Score again what is `due`, and merge strata that are not wanted any more into those of their rows' labels.
+        """Rescore what is `due`, and merge strata that are no longer configured into those of their rows' labels.
 
-        Returns how many rows of each stratum were scored; does nothing where all is as it should be. Each stratum is
-        scored once: what a process of other rules takes back meanwhile stays `due`, or the two would never end.
+        Returns how many rows of each stratum were scored. Each stratum is scored once: if a process with another
+        configuration changes it meanwhile it stays `due`, since two such processes would never finish.
         """
         scored = {name: self._rescore(name, only_if_due=True) for name in self.due()}
         for name in self._stored().keys() - self._scoring_configs.keys():
@@ -144,9 +144,9 @@ class Rescoring:
             return self._replace(connection, name)
 
     def rows_of(self, model: str) -> int:
-        """Score again what this version scored: κ stays, and a row that falls to it goes. How many rows it was.
+        """Rescore the rows of this version: κ stays, and rows that fall to it are evicted; return their number.
 
-        Conflict when the keys of a stratum are made with something else.
+        Raises Conflict when a stratum has another scoring configuration.
         """
         with self._collected(model=model) as connection, self._alone(connection):
             if other := [
@@ -158,7 +158,7 @@ class Rescoring:
             return self._replace(connection, None)
 
     def _replace(self, connection: sa.Connection, stratum: str | None) -> int:
-        """Put the new scores in place, and evict what falls to its threshold or has no weight any more."""
+        """Apply the new scores, and evict rows that fall to their threshold or have no weight any more."""
         config = None if stratum is None else self._config_of(stratum)
         scored = int(connection.scalar(_REPLACE, {"stratum": stratum, "config": config}) or 0)
         buffer.trim(connection)
@@ -189,7 +189,7 @@ class Rescoring:
         with session(self._engine) as connection:
             try:
                 with connection.begin():
-                    connection.execute(_BEGIN)
+                    connection.execute(_CREATE_STAGING)
                     done, after = 0, ""
                 while True:
                     with connection.begin():

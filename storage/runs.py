@@ -25,9 +25,9 @@ class RunResult(StrEnum):
 
 
 LEARNED = (RunResult.PROMOTED, RunResult.REJECTED, RunResult.SUPERSEDED)
-"""How a run ends that was carried through. Of any other nothing is left, and its samples are still to be learned."""
+"""The results of runs that were completed. After any other, its samples still count as new."""
 RESULTS = (*LEARNED, RunResult.INTERRUPTED, RunResult.FAILED)
-"""How a run ends of which its own trainer knows; one that was abandoned is found by the next."""
+"""The results that a run's own trainer records; an abandoned run is recorded by the next trainer."""
 
 
 _REQUEST = {

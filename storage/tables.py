@@ -5,7 +5,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 metadata = sa.MetaData()
 
-# Ids are compared byte by byte: the same order on every server, and a third of the cost of a language's rules.
+# Ids are compared byte by byte: the same order on every server, and a third of the cost of a language's collation.
 Id = sa.Text(collation="C")
 
 progress = sa.Table(

@@ -56,7 +56,7 @@ def announce(
 async def follow(connection: KafkaConnection, topic: str, after: int = 0) -> AsyncIterator[Announcement]:
     """Yield each announcement with a sequence above ``after`` and above all that came before; never ends by itself.
 
-    Reads the topic from its beginning, without a group. Raises :class:`Unavailable` when Kafka cannot be reached at
+    Reads the topic from its start, without a group. Raises :class:`Unavailable` when Kafka cannot be reached at
     the start; later outages are waited out.
     """
     await asyncio.to_thread(require_broker, connection)

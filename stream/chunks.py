@@ -8,7 +8,7 @@ Only subclasses, no patches: ``ChunkThread`` fetches in the driver's own thread 
 the trackers on the application's loop, ``ChunkTransport`` and ``ChunkApp`` make Faust use them. Topics must be made
 with ``acks=False``: then Faust's own tracker of single offsets is never touched.
 
-Knows nothing of what records mean.
+Does not decode records.
 """
 
 import asyncio
@@ -79,11 +79,11 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
         max_records: int | None = None,
     ) -> tuple[int, Mapping[TP, Fetched]]:
         """Drain what was fetched, until ``poll_bytes`` are reached: aiokafka inflates and counts records one by one."""
-        most, budget = max_records or _FIRST_RECORDS, self.consumer.poll_bytes
+        limit, budget = max_records or _FIRST_RECORDS, self.consumer.poll_bytes
         generation_before, starts = consumer._coordinator.generation, _next_offsets(consumer, active_partitions)
         fetched: dict[TP, Fetched] = {}
         count = size_bytes = 0
-        wanted = min(_FIRST_RECORDS, max(1, budget // self._record_bytes), most)
+        wanted = min(_FIRST_RECORDS, max(1, budget // self._record_bytes), limit)
         while wanted > 0:
             try:
                 found = await super()._fetch_records(consumer, active_partitions, timeout, wanted)
@@ -103,7 +103,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
             if not found or size_bytes >= budget or consumer._subscription.reassignment_in_progress:
                 break
             self._record_bytes = max(1, size_bytes // count)
-            wanted = min(_SLICE_RECORDS, most - count, max(1, (budget - size_bytes) // self._record_bytes))
+            wanted = min(_SLICE_RECORDS, limit - count, max(1, (budget - size_bytes) // self._record_bytes))
             timeout = 0  # what lies ready, without waiting
         # Nothing was awaited since the first records were drained, so the generation is the one they belong to.
         generation = consumer._coordinator.generation
@@ -126,7 +126,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
     async def positions(self, timeout_seconds: float) -> dict[int, tuple[int, int]]:
         """Ask the broker for the end of each assigned partition: partition → (next offset to read, end).
 
-        Raises :class:`Unavailable` when no answer comes in time. Goes past the driver's method queue, whose two
+        Raises :class:`Unavailable` when no answer comes in time. Bypasses the driver's method queue, whose two
         workers may both be waiting for the broker.
         """
         future = asyncio.run_coroutine_threadsafe(self._positions(timeout_seconds), self.thread_loop)
@@ -176,11 +176,11 @@ class ChunkConsumer(driver.Consumer):
         super().__post_init__()
         self.trackers = {}
         self.stale_fetches = 0
-        self._dropped: set[TP] = set()  # partitions of stale fetches, whose positions stand too far
+        self._dropped: set[TP] = set()  # partitions of stale fetches, whose positions are too far ahead
         self.holes = 0
         self._max_undecoded_records: int = self.app.max_undecoded_records
         self._max_fetched_bytes: int = self.app.max_fetched_bytes
-        self._room = asyncio.Event()
+        self._capacity_freed = asyncio.Event()
 
     def _new_consumer_thread(self) -> ChunkThread:
         return ChunkThread(self, loop=self.loop, beacon=self.beacon)
@@ -211,10 +211,10 @@ class ChunkConsumer(driver.Consumer):
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
         await self._ask_again()
-        wanted = {tp for tp in self._get_active_partitions() if self._has_room(tp)}
+        wanted = {tp for tp in self._get_active_partitions() if self._has_capacity(tp)}
         if not wanted:  # an empty set would mean all partitions to aiokafka
-            self._room.clear()
-            await self.wait_first(self._room.wait(), timeout=min(timeout, _POLL_SECONDS))
+            self._capacity_freed.clear()
+            await self.wait_first(self._capacity_freed.wait(), timeout=min(timeout, _POLL_SECONDS))
             return
         generation, fetched = await self._thread.getmany(wanted, timeout)
         if self.should_stop:
@@ -231,13 +231,13 @@ class ChunkConsumer(driver.Consumer):
                 yield tp, self._message(tracker, first, found)
 
     async def _ask_again(self) -> None:
-        """Take positions back to where the trackers end, if what lay there was dropped."""
+        """Reset positions to the ends of the trackers, if records there were dropped."""
         positions = {tp: self.trackers[tp].end for tp in self._dropped if tp in self.trackers}
         self._dropped.clear()
         if positions:
             await self._thread.seek_wait(positions)
 
-    def _has_room(self, tp: TP) -> bool:
+    def _has_capacity(self, tp: TP) -> bool:
         tracker = self.trackers.get(tp)
         return (
             tracker is not None
@@ -246,7 +246,7 @@ class ChunkConsumer(driver.Consumer):
         )
 
     async def _follows(self, tracker: OffsetTracker, found: Fetched) -> bool:
-        """Hold what was read against what was delivered: cut repeats. False: nothing new, or to be fetched again."""
+        """Compare what was read with what was delivered, and drop repeats. False: nothing new, or to be refetched."""
         if found.end <= tracker.end:
             return False
         if found.records and found.records[0].offset < tracker.end:  # fetched again within the generation
@@ -351,8 +351,8 @@ class ChunkConsumer(driver.Consumer):
             self._read_offset[tp] = self._committed_offset[tp] = start or None
             tracker = self.trackers.get(tp)
             if tracker is None or tracker.generation != generation:
-                self.trackers[tp] = OffsetTracker(tp, generation, start, self._room.set)
-        # Even those that seem to stand there; and in the same generation none goes back over what was delivered.
+                self.trackers[tp] = OffsetTracker(tp, generation, start, self._capacity_freed.set)
+        # Also those that seem to be there already; within a generation no position moves before what was delivered.
         await self._thread.seek_wait({tp: tracker.end for tp, tracker in self.trackers.items()})
 
 

@@ -1,4 +1,4 @@
-"""Make every Kafka client of Weir from a :class:`KafkaConnection`: the only module that knows each library's options.
+"""Create every Kafka client of Weir from a :class:`KafkaConnection`: the only module with each library's options.
 
 Consumers read committed records only: what a transaction aborted is never seen.
 """
@@ -50,7 +50,7 @@ def async_producer(connection: KafkaConnection, **options: Any) -> AIOKafkaProdu
 
 
 def cause(connection: KafkaConnection, error: Exception) -> str:
-    """A client's error in words: a refused login names the settings to look at, a codec the package that it needs.
+    """A client's error in words: a refused login names the settings to check, a codec the package that it needs.
 
     Over TLS kafka-python sees the broker hang up before it has read the refusal: where the broker answered a moment ago
     (`stream.connecting`), a bootstrap that fails has failed at the login.

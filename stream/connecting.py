@@ -15,7 +15,7 @@ from stream.connection import KafkaConnection
 _API_VERSIONS_REQUEST = struct.pack(">ihhih4s", 14, 18, 0, 0, 4, b"weir")
 
 ANSWER_SECONDS = 5.0  # a healthy broker answers in milliseconds, a busy one in a second or two
-_TLS_ALERT = 0x15  # the first byte of what a TLS listener answers to a request in plain text
+_TLS_ALERT = 0x15  # the first byte of what a TLS listener answers to an unencrypted request
 
 
 def require_broker(connection: KafkaConnection, timeout_seconds: float = ANSWER_SECONDS) -> None:
@@ -39,8 +39,8 @@ def require_broker(connection: KafkaConnection, timeout_seconds: float = ANSWER_
 
 def _ask(address: tuple[str, int], context: ssl.SSLContext | None, timeout_seconds: float) -> None:
     """Have one request answered. With TLS 1.3 only that shows whether the broker accepts our certificate."""
-    with socket.create_connection(address, timeout_seconds) as plain:
-        talk = plain if context is None else context.wrap_socket(plain, server_hostname=address[0])
+    with socket.create_connection(address, timeout_seconds) as connection:
+        talk = connection if context is None else context.wrap_socket(connection, server_hostname=address[0])
         with talk:
             talk.sendall(_API_VERSIONS_REQUEST)
             answer = talk.recv(4)

@@ -1,4 +1,4 @@
-"""Dead letters: what could not be read, why, and the way back.
+"""Dead letters: the records that could not be read, the reasons, and redriving.
 
 A dead letter is the record as it was received, key, value and headers, in the topic ``interactions.dead``, with five
 more headers with the reason and the source. :func:`read` lists them, :func:`redrive` sends them, fixed or not, back to
@@ -17,7 +17,7 @@ from importance.errors import NotFound, Unavailable
 from stream import clients
 from stream.connecting import require_broker
 from stream.connection import KafkaConnection
-from stream.reading import PATIENCE_SECONDS, read_to
+from stream.reading import TIMEOUT_SECONDS, read_to
 
 REASON, TOPIC, PARTITION, OFFSET = "weir-reason", "weir-topic", "weir-partition", "weir-offset"
 DETAIL = "weir-detail"
@@ -54,7 +54,7 @@ def _origin(record: ConsumerRecord) -> tuple[str, int, int]:
 class DeadLetter:
     """A record that is not a valid event: as received, and ``topic``, ``partition``, ``offset`` of its source.
 
-    ``reason`` is a stable word, ``detail`` a line for a person: which field, which value, which bound.
+    ``reason`` is a stable word, ``detail`` a line with the field, the value and the bound.
     """
 
     reason: str
@@ -109,7 +109,7 @@ class DeadLetter:
     def parse(
         cls, key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes | None]]
     ) -> "DeadLetter | None":
-        """Read a record of the dead-letter topic back; None when it is not a dead letter, whatever its headers are.
+        """Parse a record of the dead-letter topic; None when it is not a dead letter, whatever its headers are.
 
         >>> letter = DeadLetter("not json", "interactions", 3, 17, b"ann", b"{")
         >>> DeadLetter.parse(letter.key, letter.value, letter.headers) == letter
@@ -135,7 +135,7 @@ class DeadLetter:
 
 
 Choose = Callable[[DeadLetter], bool]
-Mend = Callable[[DeadLetter], bytes | None]
+Fix = Callable[[DeadLetter], bytes | None]
 
 
 def _every(_: DeadLetter) -> bool:
@@ -147,7 +147,7 @@ def _as_it_is(letter: DeadLetter) -> bytes | None:
 
 
 def read(
-    connection: KafkaConnection, topic: str, choose: Choose = _every, timeout_seconds: float = PATIENCE_SECONDS
+    connection: KafkaConnection, topic: str, choose: Choose = _every, timeout_seconds: float = TIMEOUT_SECONDS
 ) -> Iterator[DeadLetter]:
     """Yield the chosen letters, once per source record, partition by partition, up to the end as it is now.
 
@@ -189,11 +189,11 @@ def _records(
         consumer.close()
 
 
-def redrive(connection: KafkaConnection, letters: Iterable[DeadLetter], mend: Mend = _as_it_is) -> int:
-    """Send letters back to the topic they came from, with the key and headers as received; how many were sent.
+def redrive(connection: KafkaConnection, letters: Iterable[DeadLetter], fix: Fix = _as_it_is) -> int:
+    """Send letters back to the topic they came from, with the key and headers as received; return their number.
 
-    Two headers are added: that it is backfill, and so never late; and where it lay first, so that it stays one letter
-    should it fail again. ``mend`` gives the bytes to send, or None to leave the letter where it is. Order is kept.
+    Two headers are added: that it is backfill, and so never late; and its first source, so that it stays one letter
+    should it fail again. ``fix`` returns the bytes to send, or None to leave the letter where it is. Order is kept.
     Every send is awaited: a failure raises :class:`Unavailable`, and nothing after it was sent.
     """
     sent = 0
@@ -204,7 +204,7 @@ def redrive(connection: KafkaConnection, letters: Iterable[DeadLetter], mend: Me
         raise Unavailable(f"Kafka at {connection} does not answer: {clients.cause(connection, error)}") from error
     try:
         for letter in letters:
-            value = mend(letter)
+            value = fix(letter)
             if value is not None:
                 # Without a key its own partition must do, or it could end in another one than what it answers.
                 partition = letter.partition if letter.key is None else None

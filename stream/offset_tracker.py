@@ -1,6 +1,6 @@
-"""Chunks of a partition, and the tracker of their offsets: what may be committed, and how much is held undecoded.
+"""Chunks of a partition, and the tracker of their offsets: which may be committed, and how much is held undecoded.
 
-Knows nothing of Kafka's clients.
+Independent of Kafka's clients.
 """
 
 from collections import deque
@@ -35,27 +35,27 @@ class Chunk:
 
     @property
     def partition(self) -> int:
-        """The partition's number."""
+        """Return the partition's number."""
         return int(self._tracker.tp.partition)
 
     @property
     def generation(self) -> int:
-        """The group generation in which it was read."""
+        """Return the group generation in which it was read."""
         return self._tracker.generation
 
     @property
     def live(self) -> bool:
-        """False once the partition was revoked or assigned again: work on this chunk no longer counts."""
+        """Return False once the partition was revoked or assigned again: work on this chunk no longer counts."""
         return self._tracker.live
 
     def release(self) -> None:
-        """Drop the raw records: they are decoded. Makes room for the next fetch."""
+        """Drop the raw records: they are decoded. Frees capacity for the next fetch."""
         if self.records:
             self.records = ()
             self._tracker.on_release(self)
 
     def acknowledge(self) -> bool:
-        """Mark all of it as durable. True when it counted; False for a repeat or a lost generation."""
+        """Mark all of it as durable. Return True when it counted; False for a repeat or a lost generation."""
         return self._tracker.acknowledge(self)
 
 
@@ -69,27 +69,27 @@ class OffsetTracker:
 
     __slots__ = (
         "_chunks",
-        "_on_room",
+        "_on_capacity",
         "committable",
         "committed",
         "end",
         "generation",
-        "late",
+        "late_acknowledgements",
         "live",
         "tp",
         "undecoded_bytes",
         "undecoded_records",
     )
 
-    def __init__(self, tp: TP, generation: int, start: int, on_room: Callable[[], None]) -> None:
+    def __init__(self, tp: TP, generation: int, start: int, on_capacity: Callable[[], None]) -> None:
         self.tp = tp
         self.generation = generation
         self.live = True
         self.committable = self.committed = self.end = start
         self.undecoded_records = self.undecoded_bytes = 0
-        self.late = 0  # acknowledgements that came after the generation was lost
+        self.late_acknowledgements = 0  # those after the generation was lost
         self._chunks: deque[Chunk] = deque()
-        self._on_room = on_room
+        self._on_capacity = on_capacity
 
     def add(self, first: int, end: int, records: Sequence[ConsumerRecord], size_bytes: int = 0) -> Chunk:
         """Deliver the next chunk."""
@@ -108,12 +108,12 @@ class OffsetTracker:
         """Count a chunk's records as decoded."""
         self.undecoded_records -= chunk.count
         self.undecoded_bytes -= chunk.size_bytes
-        self._on_room()
+        self._on_capacity()
 
     def acknowledge(self, chunk: Chunk) -> bool:
         """Mark a chunk as durable and move ``committable`` over the acknowledged prefix."""
         if not self.live:
-            self.late += 1
+            self.late_acknowledgements += 1
             return False
         if chunk.acknowledged:
             return False
@@ -123,11 +123,11 @@ class OffsetTracker:
         return True
 
     def drop(self) -> None:
-        """The partition was revoked: acknowledgements that still come count for nothing."""
+        """End the tracker after its partition was revoked: later acknowledgements are only counted."""
         self.live = False
         self._chunks.clear()
 
     @property
     def pending(self) -> bool:
-        """Whether there is an offset to commit."""
+        """Return whether there is an offset to commit."""
         return self.committable != self.committed

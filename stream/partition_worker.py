@@ -35,7 +35,7 @@ class Effects:
     """The callables that a partition worker needs. All but ``report`` may block, and run in threads.
 
     ``claim(partition, generation)`` gives the epoch and the progress stored, None for a new partition.
-    ``tally`` turns scored samples into quality counts. ``persist`` stores a flush, once, however often it is given.
+    ``tally`` converts scored samples to quality counts. ``persist`` stores a flush, once, however often it is given.
     They raise :class:`Unavailable` to be called again with the same arguments, :class:`Fenced` to end the worker;
     anything else ends the process.
 

@@ -1,7 +1,7 @@
-"""What goes back to Kafka: a score for every decided sample, and the dead letters; awaited, at least once.
+"""Publish to Kafka: a score for every decided sample, and the dead letters; awaited, at least once.
 
 Records are put into batches here and handed to aiokafka whole, which is some six times as fast as sending one by one.
-Knows nothing of what else happens to a sample.
+
 """
 
 import asyncio

@@ -7,11 +7,11 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from importance.errors import Unavailable
 
-PATIENCE_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 
 
 def read_to(
-    consumer: KafkaConsumer, ends: Mapping[TopicPartition, int], timeout_seconds: float = PATIENCE_SECONDS
+    consumer: KafkaConsumer, ends: Mapping[TopicPartition, int], timeout_seconds: float = TIMEOUT_SECONDS
 ) -> Iterator[ConsumerRecord]:
     """Yield the records of assigned partitions from the consumer's position up to ``ends``, offsets not included.
 

@@ -16,7 +16,7 @@ from importance.messages import Record
 from stream import clients
 from stream.connecting import require_broker
 from stream.connection import KafkaConnection
-from stream.reading import PATIENCE_SECONDS
+from stream.reading import TIMEOUT_SECONDS
 
 HELD_RECORDS = 5_000
 
@@ -70,10 +70,10 @@ class _Recording:
     def _fetch(self) -> None:
         full = [partition for partition, waiting in self._waiting.items() if len(waiting) > HELD_RECORDS]
         self._consumer.pause(*full)
-        fetched = self._consumer.poll(timeout_ms=int(PATIENCE_SECONDS * 1_000))
+        fetched = self._consumer.poll(timeout_ms=int(TIMEOUT_SECONDS * 1_000))
         self._consumer.resume(*full)
         if not fetched:
-            raise Unavailable(f"a recorded topic gave nothing for {PATIENCE_SECONDS:g} s before its end: try again")
+            raise Unavailable(f"a recorded topic gave nothing for {TIMEOUT_SECONDS:g} s before its end: try again")
         for partition, records in fetched.items():
             end = self.ends[partition]
             self._waiting[partition].extend(record for record in records if record.offset < end)

@@ -1,8 +1,8 @@
 """Send records to a topic at the pace of their event times, and continue where an earlier run stopped.
 
-Each record carries a header: which one of the replay it is, and how many before it are certainly stored. So the topic
-itself knows how far a replay got, and nothing else has to agree with it. A batch is awaited before the next is sent;
-what a killed run's last batch had already stored is found by its numbers and left out.
+Each record carries a header: its number in the replay, and how many before it are certainly stored. So the progress of
+a replay is in the topic itself and nowhere else. A batch is awaited before the next is sent; records that a killed
+run's last batch had already stored are found by their numbers and skipped.
 
 A record's Kafka timestamp is its event time: a topic that stamps, refuses or deletes by the wall clock is refused. A
 backfill is sent at the wall clock instead, so that any topic keeps it, under the header by which no record is late.
@@ -32,14 +32,14 @@ from stream.reading import read_to
 
 HEADER = "weir-replay"
 BATCH_RECORDS = 500
-PATIENCE_SECONDS = 300.0  # a broker that restarts is waited for so long
-_MARK = re.compile(r"(.*):(\d{1,18}|end):(\d{1,18})", re.ASCII)
-_POLL_SECONDS = 0.05  # how often a hold is asked about
-_WORTH_WAITING_SECONDS = 0.01  # shorter gaps are let pass, or each of them would end a batch
+TIMEOUT_SECONDS = 300.0  # the longest wait for a broker that restarts
+_MARKER = re.compile(r"(.*):(\d{1,18}|end):(\d{1,18})", re.ASCII)
+_POLL_SECONDS = 0.05  # between two calls of `Pace.hold`
+_MIN_WAIT_SECONDS = 0.01  # shorter gaps are ignored, or each of them would end a batch
 
 
 class Target(NamedTuple):
-    """Where a replay goes. ``name`` distinguishes replays into one topic: it should name data set and seed.
+    """The target of a replay. ``name`` distinguishes replays into one topic: it should name data set and seed.
 
     ``backfill``: the records belong to a time that the topic may have passed, and none of them is late.
     """
@@ -85,8 +85,8 @@ class Pace:
         if not self.speed:
             return 0.0
         self._origin = self._origin or (self.clock(), time_ms)
-        begun, first_ms = self._origin
-        return begun + (time_ms - first_ms) / 1_000 / self.speed - self.clock()
+        started, first_ms = self._origin
+        return started + (time_ms - first_ms) / 1_000 / self.speed - self.clock()
 
     def wait_for(self, time_ms: int) -> None:
         """Wait until the record of that event time is due, or stop is set."""
@@ -95,11 +95,11 @@ class Pace:
 
     def wait_while_held(self) -> None:
         """Wait until nothing holds the replay, or stop is set."""
-        begun = self.clock()
+        started = self.clock()
         while self.hold() and not self.stop.wait(_POLL_SECONDS):
             pass
         if self._origin:
-            self._origin = (self._origin[0] + self.clock() - begun, self._origin[1])
+            self._origin = (self._origin[0] + self.clock() - started, self._origin[1])
 
 
 def replay(
@@ -113,7 +113,7 @@ def replay(
     """Send what is not stored yet, then one heartbeat per partition that closes the window of the last record.
 
     ``records`` must be the same at each run, from the first. When ``pace.stop`` is set, the batch is ended and no more.
-    Raises InvalidInput or NotFound for an unfit topic, Unavailable when Kafka stays away; call again to continue.
+    Raises InvalidInput or NotFound for an unfit topic, Unavailable after `TIMEOUT_SECONDS`; call again to continue.
     """
     remaining = iter(records)
     first = list(islice(remaining, 1))
@@ -153,7 +153,7 @@ class _Run:
         self._pace, self._progress, self._wall_clock = pace, progress, wall_clock
         self._batch: list[Any] = []
         self._position, self._sent, self._latest_ms = stored.position, 0, 0
-        self._begun = pace.clock()
+        self._started = pace.clock()
 
     def all(self, records: Iterable[Record], window_ms: int) -> Replayed:
         total = 0
@@ -172,15 +172,15 @@ class _Run:
 
     def _is_ready(self, number: int, time_ms: int) -> bool:
         """Let the pace decide when a record may go; False when the run was stopped instead."""
-        is_early = self._pace.due_in_seconds(time_ms) > _WORTH_WAITING_SECONDS
+        is_early = self._pace.due_in_seconds(time_ms) > _MIN_WAIT_SECONDS
         if is_early or not self._batch or len(self._batch) >= BATCH_RECORDS:
             self._flush(number)
             self._pace.wait_while_held()
             self._pace.wait_for(time_ms)
         return not self._pace.stop.is_set()
 
-    def _send(self, record: Record, partition: int | None, mark: str) -> None:
-        headers, time_ms = [(HEADER, mark.encode())], record.time_ms
+    def _send(self, record: Record, partition: int | None, marker: str) -> None:
+        headers, time_ms = [(HEADER, marker.encode())], record.time_ms
         if self._target.backfill:
             headers, time_ms = [*headers, (BACKFILL, b"1")], self._now_ms()
         sending = self._producer.send(
@@ -195,7 +195,7 @@ class _Run:
 
     def _flush(self, number: int) -> bool:
         """Wait until the batch is stored, which makes ``number`` the position. False when stopped before it was."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             try:
                 self._producer.flush(timeout=1.0)
@@ -210,7 +210,7 @@ class _Run:
         self._sent += len(self._batch)
         self._batch.clear()
         self._position = max(number, self._position)
-        rate = self._sent / max(self._pace.clock() - self._begun, 1e-9)
+        rate = self._sent / max(self._pace.clock() - self._started, 1e-9)
         self._progress(Advance(self._position, self._sent, self._latest_ms, rate))
         return True
 
@@ -265,21 +265,21 @@ def _check_topic(target: Target, first_ms: int, now: float) -> None:
 
 
 def _stored(target: Target, partitions: Sequence[TopicPartition]) -> _Stored:
-    """Read the marks at the end of each partition; further back where others have written behind the replay."""
-    marks: list[tuple[int, str, int]] = []
+    """Read the markers at the end of each partition; further back where others have written after the replay."""
+    markers: list[tuple[int, str, int]] = []
     with closing(_consumer(target)) as consumer:
         consumer.assign(list(partitions))
         starts_of, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
         pending, span = set(partitions), 2 * BATCH_RECORDS
         while pending:
             starts = {tp: max(starts_of[tp], ends[tp] - span) for tp in pending}
-            found = list(_marks(consumer, target.name, starts, ends))
-            marks += found
+            found = list(_read_markers(consumer, target.name, starts, ends))
+            markers += found
             pending -= {TopicPartition(target.topic, partition) for partition, _, _ in found}
             pending -= {tp for tp, start in starts.items() if start == starts_of[tp]}
             span *= 8
-    state = _Stored(position=max((before for _, _, before in marks), default=0))
-    for partition, number, before in marks:
+    state = _Stored(position=max((before for _, _, before in markers), default=0))
+    for partition, number, before in markers:
         if number == "end":
             state.ends[partition] = max(before, state.ends.get(partition, 0))
         elif int(number) >= state.position:
@@ -287,7 +287,7 @@ def _stored(target: Target, partitions: Sequence[TopicPartition]) -> _Stored:
     return state
 
 
-def _marks(
+def _read_markers(
     consumer: KafkaConsumer, name: str, starts: dict[TopicPartition, int], ends: dict[TopicPartition, int]
 ) -> Iterator[tuple[int, str, int]]:
     """Partition, number (or ``end``) and how many were stored before, of each record of this replay."""
@@ -297,9 +297,9 @@ def _marks(
         consumer.seek(partition, start)
     for record in read_to(consumer, {partition: ends[partition] for partition in starts}):
         written = dict(record.headers).get(HEADER) or b""
-        mark = _MARK.fullmatch(written.decode(errors="replace"))
-        if mark is not None and mark[1] == name:
-            yield record.partition, mark[2], int(mark[3])
+        marker = _MARKER.fullmatch(written.decode(errors="replace"))
+        if marker is not None and marker[1] == name:
+            yield record.partition, marker[2], int(marker[3])
 
 
 def _consumer(target: Target) -> KafkaConsumer:
@@ -314,7 +314,7 @@ def _producer(target: Target) -> Iterator[KafkaProducer]:
         allow_auto_create_topics=False,
         linger_ms=20,
         batch_size=1 << 18,
-        delivery_timeout_ms=int(PATIENCE_SECONDS * 1_000),
+        delivery_timeout_ms=int(TIMEOUT_SECONDS * 1_000),
     )
     try:
         yield producer

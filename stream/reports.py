@@ -1,6 +1,6 @@
 """Reports of a worker process: frozen values, passed to one ``report`` callable.
 
-Knows nothing of metrics, logs or routes; `weir.roles` turns reports into them.
+Independent of metrics, logs and routes; `weir.roles` converts reports to them.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -99,7 +99,7 @@ Report = CommittedBatch | LagReport | Change | Lost | Failed | Skipped
 
 
 class Availability:
-    """Turns many failures and successes into one :class:`Change` when a dependency fails, and one when it recovers.
+    """Reduces many failures and successes to one :class:`Change` when a dependency fails, and one when it recovers.
 
     Several tasks use the same dependency; it is unavailable while at least one of them reports so. Some are probes:
     they only ask for an answer, and so distinguish an unavailable dependency from work that it never accepts.

@@ -31,12 +31,12 @@ class Threads:
 
     async def _run(self, executor: Executor, function: Callable[..., T], *arguments: object) -> T:
         def run() -> T:
-            mark = object()
-            self._running.add(mark)
+            token = object()
+            self._running.add(token)
             try:
                 return function(*arguments)
             finally:
-                self._running.remove(mark)
+                self._running.remove(token)
 
         return await asyncio.get_running_loop().run_in_executor(executor, run)
 

@@ -120,7 +120,7 @@ def add_partitions(connection: KafkaConnection, topic: str, total: int) -> None:
 
 
 def topic_id(connection: KafkaConnection, topic: str) -> UUID:
-    """The UUID that the cluster gave the topic; one that is deleted and made again has another."""
+    """Return the UUID of the topic in the cluster; a topic that is deleted and created again has another."""
     with _admin(connection) as admin:
         return _described(admin, [topic])[topic][0]
 

@@ -1,6 +1,6 @@
 """The first version: the built-in model trained on history, or any model directory of transformers taken over.
 
-Knows nothing of the registry; writes a directory.
+Independent of the registry; writes a directory.
 """
 
 from collections.abc import Iterable, Sequence
@@ -41,7 +41,7 @@ class FirstTraining:
 def train_first(
     history: Labelled,
     into: Path,
-    plain: Labelled | None = None,
+    uniform: Labelled | None = None,
     training: FirstTraining = FirstTraining(),
     seed: int = 0,
     base: Path | None = None,
@@ -50,7 +50,7 @@ def train_first(
 ) -> Path:
     """Train on history, which must not hold the holdout's subjects, and write the version to ``into``.
 
-    ``plain`` are those of it that the stratum uniform would get: what the estimators of this version are measured by.
+    ``uniform``: the part of it that belongs to the stratum uniform, by which this version's estimators are measured.
     Without ``base`` the built-in model starts from scratch, with a tokenizer of the history's items; else the version
     in ``base`` (see `from_pretrained`) is trained further. The classes are taken as they come: no reweighting.
     """
@@ -65,7 +65,7 @@ def train_first(
     prepared = TrainingBatches(model.tokens.encode(samples), labels, np.ones(len(samples)), batches)
     tuned = train(model, prepared, training.optimisation, seed, progress)
     known = frozenset(sample.item for sample in samples)
-    first = update_state(tuned, None, plain or Labelled((), np.empty(0, np.int64)))
+    first = update_state(tuned, None, uniform or Labelled((), np.empty(0, np.int64)))
     return versions.save(replace(first, known_items=known), into)
 
 

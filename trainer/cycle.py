@@ -1,6 +1,6 @@
 """One training cycle: fine-tune a copy of the active model, judge it on the holdout, measure what a key needs.
 
-A function of its arguments: rows in, a candidate and a decision out. Knows nothing of where either is kept.
+A function of its arguments: rows in, a candidate and a decision out. Reads and writes nothing else.
 """
 
 from collections.abc import Sequence

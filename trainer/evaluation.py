@@ -1,4 +1,4 @@
-"""How good a model is on samples it never trained on. Pure arrays; knows nothing of models."""
+"""How good a model is on samples it never trained on. Pure arrays; independent of models."""
 
 from dataclasses import dataclass
 
@@ -58,8 +58,8 @@ def evaluate(labels: Integers, prediction: Floats) -> Evaluation:
 
 def _auc(positive: NDArray[np.bool_], prediction: Floats) -> float:
     """P(a positive's prediction > a negative's) + ½ P(equal), by midranks (Mann & Whitney 1947)."""
-    _, place, count = np.unique(prediction, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
+    _, index, count = np.unique(prediction, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(count) - (count - 1) / 2)[index]
     positives = int(positive.sum())
     above = ranks[positive].sum() - positives * (positives + 1) / 2
     return float(above / (positives * (len(positive) - positives)))

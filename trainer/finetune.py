@@ -1,7 +1,7 @@
 """Fine-tune a model for some steps on samples from the buffer, and keep Adam's moments for the next time.
 
 Importance was applied when the samples were admitted; here it appears only as the loss weight a that undoes the draw.
-Knows nothing of where the samples come from, nor whether the result will be served.
+Independent of where the samples come from and whether the result will be served.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -204,11 +204,11 @@ def _optimizer(model: Model, optimisation: Optimisation) -> torch.optim.AdamW:
     for name, parameter in model.network.named_parameters():
         kept = {part: (model.moments or {}).get(f"{name}.{part}") for part in _MOMENTS}
         if all(value is not None for value in kept.values()):
-            optimizer.state[parameter] = {part: _placed(value, parameter, part) for part, value in kept.items()}
+            optimizer.state[parameter] = {part: _converted(value, parameter, part) for part, value in kept.items()}
     return optimizer
 
 
-def _placed(value: Tensor | None, parameter: Tensor, part: str) -> Tensor:
+def _converted(value: Tensor | None, parameter: Tensor, part: str) -> Tensor:
     """A copy on the device of its parameter; the count of steps stays on the CPU, as AdamW keeps it."""
     assert value is not None
     return value.clone() if part == "step" else value.clone().to(parameter.device)

@@ -1,6 +1,6 @@
 """One shared forward pass over samples: their predictions, and every estimator asked for.
 
-Evaluation mode only; knows nothing of versions or of learning.
+Evaluation mode only; independent of versions and learning.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from trainer.tokens import Batch, Encoded
 from trainer.version_directory import Model, Weights
 
 MICRO_BATCH = 128
-"""Samples a pass; 128 to 512 are equally fast on one core, and the smallest holds the least memory."""
+"""Samples a pass; 128 to 512 are equally fast on one core, and the smallest needs the least memory."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -33,7 +33,7 @@ class Pass:
     importance: dict[str, Floats]
 
     def repaired(self) -> tuple["Pass", NDArray[np.bool_]]:
-        """With ½ and 0 (the floor of the weight) in place of values that are not finite; and which samples [n] had any.
+        """Replace non-finite values by ½ and 0 (the floor of the weight); also return which samples [n] had any.
 
         >>> seen, bad = Pass(np.array([0.2, np.nan]), {"loss": np.array([np.inf, 1.0])}).repaired()
         >>> seen.prediction.tolist(), seen.importance["loss"].tolist(), bad.tolist()

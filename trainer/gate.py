@@ -42,7 +42,7 @@ def decide(
 ) -> Decision:
     """Promote when the lower bound of the paired difference in AUC lies above −margin (non-inferiority).
 
-    All arguments [n], of the same samples; ``subjects`` numbers the persons, whose events are not independent.
+    All arguments [n], of the same samples; ``subjects`` numbers the subjects, whose events are not independent.
     """
     nan = float("nan")
     smallest = min(int((labels == 1).sum()), int((labels == 0).sum()))

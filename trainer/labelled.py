@@ -1,4 +1,4 @@
-"""Samples with their labels. Plain values."""
+"""Samples with their labels, as values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

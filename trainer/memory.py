@@ -31,7 +31,7 @@ within 0.7 points (one sigma).
 COSTLY = 500
 """Of these, so many by estimators that go backward: a fifth of the cost, and the mean within a few percent."""
 
-_AVERAGE_DECAY = 0.9  # of the moving average, per version: it looks back over about ten
+_AVERAGE_DECAY = 0.9  # of the moving average, per version: over about the last ten
 
 
 def weights_of(model: Model) -> Weights:
@@ -52,10 +52,10 @@ def update_state(tuned: Tuned, before: Weights | None, uniform: Labelled) -> Mod
 
 
 def measured(model: Model, uniform: Labelled) -> Model:
-    """The model with what is made of half of the uniform samples, and with its scores of the others.
+    """Return the model with the state computed from half of the uniform samples, and with its scores of the others.
 
-    A centre's own novelty is 0 and a fitted label's excess loss small: what was learned from does not predict later
-    scores. Unchanged where there are no samples.
+    A centre's own novelty is 0 and a fitted label's excess loss small: the scores of fitted samples do not predict
+    later ones. Returns the model unchanged without samples.
     """
     if not len(uniform.samples):
         return model

@@ -1,6 +1,6 @@
 """The networks: the small built-in one, and any sequence classifier of transformers, behind one forward.
 
-Both read a `Batch` and give logits together with what the estimators need. Knows nothing of files.
+Both read a `Batch` and return logits together with what the estimators need. Independent of files.
 """
 
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
 """Score for a worker: predictions and importance of a batch, by a version that can change between two.
 
-Knows nothing of Kafka or of where versions come from: it is given directories.
+Independent of Kafka and where versions come from: it is given directories.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -92,7 +92,7 @@ class Scorer:
 
     @property
     def previous(self) -> str | None:
-        """The version before it, still in memory for an instant way back."""
+        """Return the previous version, still in memory for an instant rollback."""
         return self._previous.version if self._previous else None
 
     @property
@@ -111,7 +111,7 @@ class Scorer:
         """Load, warm up, and let this version score from the next batch on. Returns the seconds that it took.
 
         ``directory`` may be a callable that fetches it; it is not called for a version that is in memory (the previous
-        one, or a compared one), which makes the way back instant. `BadArtifact` leaves the served version as it was.
+        one, or a compared one), which makes a rollback instant. `BadArtifact` leaves the active version as it was.
         """
         with self._swapping:
             started = perf_counter()
@@ -199,7 +199,7 @@ def _known(samples: Sequence[Sample], items: frozenset[str]) -> NDArray[np.bool_
 
 
 def _references(samples: Sequence[Sample]) -> Floats:
-    """The attribute ``popularity`` x ≥ 0 as a plain reference score x / (1 + x) [n]; NaN where there is none."""
+    """Return the reference score x / (1 + x) [n] of the attribute ``popularity`` x ≥ 0; NaN without it."""
     return np.fromiter((_reference(sample.attributes.get("popularity")) for sample in samples), float, len(samples))
 
 

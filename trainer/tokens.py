@@ -1,6 +1,6 @@
 """From samples to token ids: `[CLS] item text, price band [SEP] query [SEP]`, truncated to a bounded length.
 
-Knows the wording of the input and how batches are padded; knows nothing of networks.
+Defines the wording of the input and the padding of batches; independent of networks.
 """
 
 from collections.abc import Iterator, Sequence

@@ -145,12 +145,12 @@ def load(
     average, earlier = (
         _of_network(directory / name, network) if with_auxiliary else None for name in (_AVERAGE, _EARLIER)
     )
-    state, measured = _remembered(directory, network.final.weight.device)
+    state, measured = _load_state(directory, network.final.weight.device)
     return Model(network, tokens, card, known, moments, average, earlier, state, measured)
 
 
 def is_version(directory: Path) -> bool:
-    """Whether a directory is a version of ours, and not a plain model directory of transformers."""
+    """Return whether a directory is a version of ours, and not a model directory of transformers."""
     return (directory / _CARD).is_file()
 
 
@@ -186,7 +186,7 @@ def _of_network(file: Path, network: Network) -> Weights | None:
     return {name: tensor.to(network.final.weight.device) for name, tensor in weights.items()}
 
 
-def _remembered(directory: Path, device: torch.device) -> tuple[State, dict[str, NDArray[np.float64]]]:
+def _load_state(directory: Path, device: torch.device) -> tuple[State, dict[str, NDArray[np.float64]]]:
     """The estimators' state and the measured scores; both empty where the version has none."""
     file = directory / _STATE
     if not file.exists():

@@ -3,7 +3,7 @@
 Notation: z logits [n, C], p = softmax(z), y label, e = p − onehot(y), h the input of the last layer [n, H].
 In float32 a difference such as 1 − p loses most of its digits where the model is sure, which is where ranking matters;
 so everything is computed from what is small: probabilities relative to the largest, never subtracted from 1.
-One logit stands for the two classes of z = (0, z).
+One logit is short for the two classes of z = (0, z).
 """
 
 from collections.abc import Callable

@@ -7,7 +7,7 @@ from importance.estimators.base import Forward, row_norm
 
 
 def uniform(forward: Forward) -> Tensor:
-    """Every sample is worth 1.
+    """Return 1 for every sample.
 
     >>> uniform(Forward(torch.zeros(2, 1))).tolist()
     [1.0, 1.0]
@@ -78,7 +78,7 @@ def output_norm(forward: Forward) -> Tensor:
 def last_layer_norm(forward: Forward) -> Tensor:
     """‖e‖·√(‖h‖² + 1): the exact norm of the loss's gradient in the last layer's weight and bias.
 
-    Without bias the + 1 goes. For one logit e is the scalar σ − y. Katharopoulos & Fleuret 2018.
+    Without bias the + 1 is omitted. For one logit e is the scalar σ − y. Katharopoulos & Fleuret 2018.
 
     >>> last_layer_norm(Forward(torch.tensor([[0.0]]), torch.tensor([[3.0, 4.0]]), has_bias=False,
     ...                         labels=torch.tensor([1])))

@@ -72,7 +72,7 @@ def choose_centres(hidden: Tensor, count: int = CENTRES) -> Tensor:
 def count_forgotten(state: State, pairs: Tensor, right: Tensor, capacity: int = PAIRS) -> State:
     """The state after training met ``pairs`` [n] in this order, and the model was ``right`` [n] or not on each.
 
-    Past ``capacity`` pairs those are evicted that were forgotten least; of those the largest numbers, which are hashes.
+    Above ``capacity``, the pairs with the lowest forgetting are evicted; among equal ones the largest hashes.
 
     >>> seen = count_forgotten(State(), torch.tensor([7, 5, 7, 7]), torch.tensor([True, True, False, True]))
     >>> seen.met.tolist(), seen.forgotten.tolist(), seen.was_right.tolist()

@@ -3,7 +3,7 @@
 A layer y = W a has the gradient Σ_t g_t a_tᵀ, g the gradient of its output, t the tokens. With fixed random matrices
 A [i, r] and B [o, r] its projection is Σ_t (Bᵀ g_t)(Aᵀ a_t)ᵀ: r² numbers, and just what the gradient of the core of
 a LoRA adapter between A and B would be (Xia et al. 2024; Choe et al. 2024). All layers' numbers side by side are the
-sample's. Products of gradients are kept in expectation. Knows nothing of what they are for.
+sample's. Products of gradients are kept in expectation.
 """
 
 from collections.abc import Callable, Iterator, Sequence

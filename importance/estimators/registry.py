@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from importance.estimators import forward, gradient, remembering
+from importance.estimators import forward, gradient, stateful
 from importance.estimators.base import Estimator, Forward
 from importance.mixture import GUARD, check_name
 
@@ -27,21 +27,21 @@ _ESTIMATORS = {
         _estimator(forward.el2n, "logits", "label"),
         _estimator(forward.output_norm, "logits"),
         _estimator(forward.last_layer_norm, "logits", "hidden", "label"),
-        _estimator(remembering.rho, "logits", "hidden", "label", "holdout"),
-        _estimator(remembering.tracin, "logits", "hidden", "label", "validation"),
-        _estimator(remembering.novelty, "hidden", "centres"),
-        _estimator(remembering.forgetting, "pairs", "forgotten"),
-        _estimator(remembering.learnability, "logits", "label", "average"),
+        _estimator(stateful.rho, "logits", "hidden", "label", "holdout"),
+        _estimator(stateful.tracin, "logits", "hidden", "label", "validation"),
+        _estimator(stateful.novelty, "hidden", "centres"),
+        _estimator(stateful.forgetting, "pairs", "forgotten"),
+        _estimator(stateful.learnability, "logits", "label", "average"),
         _estimator(gradient.gradient_output, "logits", "embeddings"),
         _estimator(gradient.input_gradient, "logits", "embeddings", "label"),
         _estimator(gradient.gradient_norm, "label", "gradient_norm"),
-        _estimator(remembering.gradient_alignment, "label", "projection", "direction"),
+        _estimator(stateful.gradient_alignment, "label", "projection", "direction"),
         _estimator(gradient.grand, "label", "gradient_norm", "earlier_norms"),
     )
 }
 
 
-_GUARD = _estimator(remembering.p_holdout, "hidden", "label", "holdout")
+_GUARD = _estimator(stateful.p_holdout, "hidden", "label", "holdout")
 
 
 def names() -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""Which parameters are used behind a layer's back: in a function, not in the forward pass of the layer they are of.
+"""Find parameters that are used outside their layer: in a function, not in the forward pass of the layer.
 
-Hooks on layers do not see such a use, so the norm would lack it. Knows nothing of gradients.
+Hooks on layers do not see such a use, so the norm would lack it. Independent of gradients.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class ForeignUse(TorchFunctionMode):
-    """While entered, ``found`` collects the names of ``parameters`` that a torch function turns into a tensor.
+    """While entered, ``found`` collects the names of ``parameters`` that a torch function converts to a tensor.
 
     What happens between `enter_layer` and `leave_layer` is the layer's own affair.
     """

@@ -35,7 +35,7 @@ class Inputs:
                 self._gram = squares.gram(positions(tensor))
 
     def suits_gram(self, height: int) -> bool:
-        """Whether a layer with ``height`` outputs does best with AAᵀ, and that takes no more room than A."""
+        """Return whether AAᵀ is the faster form for ``height`` outputs, and needs no more memory than A."""
         _, length, width = self._shape
         return length <= width and squares.prefers_gram(length, width, height)
 

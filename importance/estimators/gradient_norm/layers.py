@@ -14,17 +14,17 @@ from torch.nn import functional
 from importance.estimators.gradient_norm.inputs import Inputs
 from importance.estimators.gradient_norm.parts import Lookup, Outer, Part, Vector
 
-Rule = Callable[[nn.Module, Inputs, Tensor], Part]
+Formula = Callable[[nn.Module, Inputs, Tensor], Part]
 """From a layer, its inputs and the gradient of its output [n, T, o] to the gradient of a parameter, or of two."""
 
 
-def rules(module: nn.Module, names: Collection[str], alone: bool) -> Mapping[tuple[str, ...], Rule]:
-    """The rules of a layer for the ``names`` among its parameters; empty where the layer is not covered.
+def formulas(module: nn.Module, names: Collection[str], alone: bool) -> Mapping[tuple[str, ...], Formula]:
+    """Return the formulas of a layer for the ``names`` among its parameters; empty where the layer is not covered.
 
-    A weight and its bias go by one rule where both are this layer's ``alone``.
+    A weight and its bias have one formula where both are this layer's ``alone``.
     """
     forward = type(module).forward
-    found = _RULES.get(f"{forward.__module__}.{forward.__qualname__}")
+    found = _FORMULAS.get(f"{forward.__module__}.{forward.__qualname__}")
     if found is _LINEAR and alone and {"weight", "bias"} <= set(names):
         return {("weight", "bias"): _outer_with_bias}
     if found is None:
@@ -37,12 +37,12 @@ def rules(module: nn.Module, names: Collection[str], alone: bool) -> Mapping[tup
 
 
 def reads_gram_only(module: nn.Module, inputs: Inputs) -> bool:
-    """Whether AAᵀ is all that a layer's rules need of its inputs."""
+    """Return whether AAᵀ is all that a layer's formulas need of its inputs."""
     return isinstance(module, nn.Linear) and inputs.suits_gram(module.out_features)
 
 
-def computes_as_ruled(module: nn.Module, inputs: Tensor, output: Tensor) -> bool:
-    """Whether a layer did what its rules assume. Only of an RMSNorm is that in doubt: there are many, known by shape.
+def computes_as_assumed(module: nn.Module, inputs: Tensor, output: Tensor) -> bool:
+    """Return whether a layer computed what its formulas assume. Checks RMSNorms only: they are recognised by shape.
 
     Its output must be x̂ ∘ w, or x̂ ∘ (1 + w) as in Gemma: the gradient by w is the same.
     """
@@ -94,9 +94,9 @@ def _lookup(module: Any, seen: Inputs, gradient: Tensor) -> Part:
     return Lookup(ids, gradient)
 
 
-_RMS_NORM: Mapping[str, Rule] = {"weight": _rms_norm}
-_LINEAR: Mapping[str, Rule] = {"weight": _outer, "bias": _sum}
-_RULES: Mapping[str, Mapping[str, Rule]] = {
+_RMS_NORM: Mapping[str, Formula] = {"weight": _rms_norm}
+_LINEAR: Mapping[str, Formula] = {"weight": _outer, "bias": _sum}
+_FORMULAS: Mapping[str, Mapping[str, Formula]] = {
     "torch.nn.modules.linear.Linear.forward": _LINEAR,
     "torch.nn.modules.normalization.LayerNorm.forward": {"weight": _layer_norm, "bias": _sum},
     "torch.nn.modules.sparse.Embedding.forward": {"weight": _lookup},

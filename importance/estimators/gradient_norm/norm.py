@@ -26,7 +26,7 @@ class GradientNorm:
         parameters = choose(network, subset)
         self._network = network
         self._layers = list(_covered(network, parameters))
-        uncovered = set(parameters).difference(*(group for layer in self._layers for group in layer.rules))
+        uncovered = set(parameters).difference(*(group for layer in self._layers for group in layer.formulas))
         if uncovered and not fallback:
             names = ", ".join(_owners(network, [parameters[name] for name in sorted(uncovered)]))
             raise InvalidInput(
@@ -76,12 +76,12 @@ def _covered(network: nn.Module, parameters: Mapping[str, nn.Parameter]) -> Iter
     owners = Counter(name for _, _, names in owned for name in names.values())
     for path, module, names in owned:
         alone = all(owners[name] == 1 for name in names.values())
-        rules = {
-            tuple(names[name] for name in group): rule
-            for group, rule in layers.rules(module, names.keys(), alone).items()
+        formulas = {
+            tuple(names[name] for name in group): formula
+            for group, formula in layers.formulas(module, names.keys(), alone).items()
         }
-        if rules:
-            yield Layer(path or type(module).__name__, module, rules)
+        if formulas:
+            yield Layer(path or type(module).__name__, module, formulas)
 
 
 def _owners(network: nn.Module, parameters: Iterable[nn.Parameter]) -> Iterator[str]:

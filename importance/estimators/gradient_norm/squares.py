@@ -73,7 +73,7 @@ def lookup(ids: Tensor, gradients: Tensor) -> Tensor:
 
 
 def tied(ids: Tensor, by_lookup: Tensor, inputs: Tensor, by_outer: Tensor) -> Tensor:
-    """⟨Σ_t onehot(id_t) g_tᵀ, Σ_s γ_s a_sᵀ⟩ [n], of one table that is looked up and multiplied with.
+    """⟨Σ_t onehot(id_t) g_tᵀ, Σ_s γ_s a_sᵀ⟩ [n], of one table that is used for lookup and for multiplication.
 
     ids [n, T], g ``by_lookup`` [n, T, D]; a ``inputs`` [n, S, D], γ ``by_outer`` [n, S, V]. Equal to
     Σ_{t,s} γ_s[id_t] (g_t·a_s).

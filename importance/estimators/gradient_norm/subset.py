@@ -12,7 +12,7 @@ Subset = Literal["all", "head", "trainable"] | Callable[[str], bool]
 """``all`` without position and type embeddings, ``head`` what lies behind the encoder, ``trainable`` whatever requires
 grad (of a LoRA model: its matrices and the head), or a predicate on parameter names."""
 
-_PLACES = re.compile(r"position|token_type|(^|\.)wpe\.")
+_POSITIONS = re.compile(r"position|token_type|(^|\.)wpe\.")
 """Names of the embeddings of positions and types in transformers."""
 
 
@@ -36,7 +36,7 @@ def _predicate(network: nn.Module, subset: Subset) -> Callable[[str], bool]:
     if subset == "trainable":
         return lambda _: True
     if subset == "all":
-        return lambda name: _PLACES.search(name) is None
+        return lambda name: _POSITIONS.search(name) is None
     if subset == "head":
         head = {id(weight) for module in _head(network) for weight in module.parameters()}
         names = {name for name, weight in network.named_parameters() if id(weight) in head}

@@ -19,26 +19,26 @@ from importance.estimators.gradient_norm.parts import Part, square
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Layer:
-    """A covered layer: the rules of its chosen parameters, by their names in the network.
+    """A covered layer: the formulas of its chosen parameters, by their names in the network.
 
-    Those under one rule are a group: their gradients are squared together.
+    Parameters with one formula are a group: their gradients are squared together.
     """
 
     name: str
     module: nn.Module
-    rules: Mapping[tuple[str, ...], layers.Rule]
+    formulas: Mapping[tuple[str, ...], layers.Formula]
 
     @property
     def names(self) -> tuple[str, ...]:
         """Its chosen parameters."""
-        return tuple(name for group in self.rules for name in group)
+        return tuple(name for group in self.formulas for name in group)
 
 
 @dataclass(eq=False, slots=True)
 class Plan:
-    """What is known of a network before a pass, and learnt in its first one.
+    """The properties of a network before a pass, completed in the first one.
 
-    ``by_sample``: the parameters that no rule covers. ``once``: the groups of parameters used in one call only, whose
+    ``by_sample``: the parameters without a formula. ``once``: the groups of parameters used in one call only, whose
     layers may forget their inputs early.
     """
 
@@ -94,22 +94,22 @@ class Watched:
         self._inputs.clear()
 
     def _record(self, layer: Layer, module: nn.Module, args: Any, kwargs: Any, output: Tensor) -> None:
-        """Note what a layer read, and wait for the gradient of what it gave."""
+        """Record a layer's inputs, and wait for the gradient of its output."""
         if not torch.is_grad_enabled():
             return  # nothing of this call is ever learnt from
         tensor = (*args, *kwargs.values())[0]
         inputs = self._inputs.get(id(tensor))
         if inputs is None or not inputs.is_of(tensor):
             inputs = self._inputs[id(tensor)] = Inputs(tensor)
-        if self._plan.once.issuperset(layer.rules) and layers.reads_gram_only(module, inputs):
+        if self._plan.once.issuperset(layer.formulas) and layers.reads_gram_only(module, inputs):
             inputs.keep_gram(tensor)
         else:
             inputs.keep(tensor)
-        if self._foreign and not layers.computes_as_ruled(module, tensor, output):
+        if self._foreign and not layers.computes_as_assumed(module, tensor, output):
             self._doubts.update(dict.fromkeys(layer.names, f"{layer.name} does not compute as its type does"))
         self._calls.append((layer, inputs.samples))
-        self._uses.update(layer.rules.keys())
-        if any(self._uses[group] > 1 for group in self._plan.once.intersection(layer.rules)):
+        self._uses.update(layer.formulas.keys())
+        if any(self._uses[group] > 1 for group in self._plan.once.intersection(layer.formulas)):
             raise InvalidInput(
                 f"{layer.name} is called again, and was called once in the first pass: make a new GradientNorm"
             )
@@ -125,9 +125,9 @@ class Watched:
         if self._total is None:
             return  # another's backward pass
         rows = positions(gradient)
-        for group, rule in layer.rules.items():
+        for group, formula in layer.formulas.items():
             if self._plan.by_sample.isdisjoint(group):
-                parts = [*self._parts.pop(group, ()), rule(layer.module, inputs, rows)]
+                parts = [*self._parts.pop(group, ()), formula(layer.module, inputs, rows)]
                 if len(parts) == self._uses[group]:
                     self._total += square(parts)
                 else:
@@ -143,7 +143,7 @@ class Watched:
             raise InvalidInput(f"the output of {unused[0]} does not reach the losses: leave it out of the subset")
 
     def _sample_by_sample(self, losses: Tensor) -> Tensor:
-        """‖∇ℓ_i‖² [n] by the parameters that no rule covers, zero where there are none."""
+        """‖∇ℓ_i‖² [n] by the parameters without a formula, zero if there are none."""
         total = torch.zeros_like(losses, dtype=torch.promote_types(losses.dtype, torch.float32))
         parameters = [self._plan.parameters[name] for name in sorted(self._plan.by_sample)]
         for position, loss in enumerate(losses if parameters else ()):

@@ -1,4 +1,4 @@
-"""A place for an operator's wish that the model be trained."""
+"""Add the table of an operator's training request."""
 
 from alembic import op
 

@@ -108,7 +108,7 @@ def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing_behind(tmp
     (tmp_path / "file").mkdir()
     (tmp_path / "other").touch()
     for place in (tmp_path / "file", tmp_path / "other" / "file"):
-        with pytest.raises(InvalidInput, match=r"file cannot be written: .*; make room, or take another place"):
+        with pytest.raises(InvalidInput, match=r"file cannot be written: .*; free space, or take another directory"):
             replace_file(place, b"content")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "other"]
 

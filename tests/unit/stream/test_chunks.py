@@ -18,9 +18,9 @@ def nothing() -> None:
 
 
 def tracker_with(
-    lengths: list[int], start: int = 100, on_room: Callable[[], None] = nothing
+    lengths: list[int], start: int = 100, on_capacity: Callable[[], None] = nothing
 ) -> tuple[OffsetTracker, list[Chunk]]:
-    tracker = OffsetTracker(TP_0, generation=7, start=start, on_room=on_room)
+    tracker = OffsetTracker(TP_0, generation=7, start=start, on_capacity=on_capacity)
     chunks, offset = [], start
     for length in lengths:
         chunks.append(tracker.add(offset, offset + length, [object()] * length))
@@ -67,12 +67,12 @@ def test_an_acknowledgement_of_a_lost_generation_counts_for_nothing(lengths: lis
     tracker.drop()
     late = [chunk for chunk in chunks if chunk not in early]
     assert not any(chunk.acknowledge() for chunk in chunks)
-    assert (tracker.committable, tracker.late) == (before, len(chunks))
+    assert (tracker.committable, tracker.late_acknowledgements) == (before, len(chunks))
     assert not any(chunk.live for chunk in late)
 
 
 def test_holes_between_chunks_are_committed_over() -> None:
-    tracker = OffsetTracker(TP_0, generation=1, start=0, on_room=nothing)
+    tracker = OffsetTracker(TP_0, generation=1, start=0, on_capacity=nothing)
     first, second = tracker.add(0, 3, [object()] * 3), tracker.add(9, 12, [object()] * 3)
     first.acknowledge()
     assert tracker.committable == 3
@@ -100,7 +100,7 @@ def test_nothing_is_pending_once_the_prefix_is_committed() -> None:
 
 def test_releasing_drops_the_records_makes_room_once_and_keeps_the_count() -> None:
     calls: list[str] = []
-    tracker, chunks = tracker_with([3, 2], on_room=lambda: calls.append("room"))
+    tracker, chunks = tracker_with([3, 2], on_capacity=lambda: calls.append("room"))
     assert tracker.undecoded_records == 5
     chunks[0].release()
     chunks[0].release()
@@ -109,7 +109,7 @@ def test_releasing_drops_the_records_makes_room_once_and_keeps_the_count() -> No
 
 
 def test_what_is_held_is_counted_in_bytes_until_it_is_released() -> None:
-    tracker = OffsetTracker(TP_0, generation=1, start=0, on_room=nothing)
+    tracker = OffsetTracker(TP_0, generation=1, start=0, on_capacity=nothing)
     first, second = tracker.add(0, 1, [object()], 900_000), tracker.add(1, 2, [object()], 300)
     assert tracker.undecoded_bytes == 900_300
     first.release()

@@ -1,4 +1,4 @@
-"""Estimators that compare a sample with what its model version remembers; see `state` for how that is made."""
+"""Estimators that compare a sample with the state of its model version; see `state` for how that is computed."""
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ def rho(forward: Forward) -> Tensor:
 
 
 def p_holdout(forward: Forward) -> Tensor:
-    """What θ_holdout thinks of the label, p(y | x) [n]: the guard against wrong ones."""
+    """Return the probability of the label by θ_holdout, p(y | x) [n]: the guard against wrong labels."""
     return torch.exp(-holdout_forward(forward).loss)
 
 
@@ -41,7 +41,7 @@ def forgetting(forward: Forward) -> Tensor:
 def tracin(forward: Forward) -> Tensor:
     """max(0, eᵀ(G_val h + ē_val)): how far a step on the sample lowers the validation loss (Pruthi et al. 2020).
 
-    In the last layer, where it has a closed form; without bias ē_val goes.
+    In the last layer, where it has a closed form; without bias ē_val is omitted.
     """
     assert forward.state.validation is not None
     validation = forward.state.validation.to(forward.inputs.dtype)
