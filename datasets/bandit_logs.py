@@ -38,7 +38,7 @@ def convert(originals: Path, into: Path, progress: Callable[[str, int, int], Non
 
 
 def read(table: Path) -> Iterator[dict[str, Any]]:
-    """The rows of one of the tables, with the columns that are used of it. Raises InvalidInput for another file."""
+    """Yield the rows of a table with the used columns. Raises InvalidInput for another file."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -52,7 +52,7 @@ def read(table: Path) -> Iterator[dict[str, Any]]:
 
 
 def _csv(file: Path, table: str, **constants: str) -> Any:
-    """A CSV file as a part of a table, whose other columns are the same in every row."""
+    """Return a CSV file as a part of a table, whose other columns are the same in every row."""
     import pyarrow as pa
     from pyarrow import csv
 
@@ -68,7 +68,7 @@ def _csv(file: Path, table: str, **constants: str) -> Any:
 
 
 def _schema(table: str) -> Any:
-    """Names and types of a table's columns, none of which may lack a value."""
+    """Return names and types of a table's columns, none of which may lack a value."""
     import pyarrow as pa
 
     text, number, real = pa.string(), pa.int64(), pa.float64()

@@ -26,7 +26,7 @@ DEPARTMENTS = ("PRODUCE", "FLORAL", "GARDEN CENTER")  # what they sell has seaso
 
 
 def mapping(seed: int) -> Mapping:
-    """January 2017 is history; the stream starts with February."""
+    """Open the data set: January 2017 is history, the stream starts with February."""
     return Mapping(
         prefix=NAME,
         seed=seed,
@@ -39,7 +39,7 @@ def mapping(seed: int) -> Mapping:
 
 
 def locate() -> Path:
-    """The directory of the package's tables. Raises NotFound where the package is not installed."""
+    """Return the directory of the package's tables. Raises NotFound where the package is not installed."""
     found = find_spec(PACKAGE)  # not importlib.resources, which imports the package and with it pandas
     paths = [Path(path) / "data" for path in (found.submodule_search_locations or () if found else ())]
     for path in paths:
@@ -51,7 +51,7 @@ def locate() -> Path:
 
 
 def lines(directory: Path) -> Iterator[Line]:
-    """Sales of fresh goods (quantity and value above 0, a type) in order of time, to the minute.
+    """Yield sales of fresh goods (quantity and value above 0, a type) in order of time, to the minute.
 
     Products of one text are one product. The file keeps no order within a basket: one is drawn by the basket's number.
     Times have no zone and are read as UTC. Raises InvalidInput for files that are not those tables.
@@ -70,7 +70,7 @@ def lines(directory: Path) -> Iterator[Line]:
 
 
 def _texts(table: Path) -> dict[int, tuple[str, str]]:
-    """Text and category of each fresh product that has both category and type."""
+    """Return text and category of each fresh product that has both category and type."""
     columns = ("product_id", "department", "product_category", "product_type", "package_size")
     return {
         product: (_text(category, kind, size), category.lower())
@@ -80,7 +80,7 @@ def _texts(table: Path) -> dict[int, tuple[str, str]]:
 
 
 def _text(category: str, kind: str, size: str | None) -> str:
-    """Category, type and size in lower case, each word once: they repeat one another.
+    """Return category, type and size in lower case, each word once: they repeat one another.
 
     >>> _text("ONIONS", "ONIONS YELLOW (BULK&BAG)", "3 LB")
     'onions yellow (bulk&bag) 3 lb'
@@ -89,7 +89,7 @@ def _text(category: str, kind: str, size: str | None) -> str:
 
 
 def _sales(table: Path, products: list[int]) -> list[tuple[Any, ...]]:
-    """Minute, basket, product, household, quantity and value of each sale, sorted."""
+    """Return minute, basket, product, household, quantity and value of each sale, sorted."""
     import pyarrow as pa
     from pyarrow import compute
 

@@ -27,7 +27,7 @@ class Dataset:
     interactions: Callable[[], Iterable[Shown | Answer]]
 
     def history(self) -> Iterator[Sample]:
-        """Labelled samples of the time before the stream, in order of time."""
+        """Yield labelled samples of the time before the stream, in order of time."""
         for number, event in enumerate(self.interactions()):
             if event.time_ms >= self.stream_start_ms:
                 return
@@ -35,7 +35,7 @@ class Dataset:
                 yield _sample(event, number)
 
     def events(self, limit: int | None = None) -> Iterator[Record]:
-        """The stream's messages in order of event time, at most ``limit`` of them."""
+        """Return the stream's messages in order of event time, at most ``limit`` of them."""
         return islice(self._events(), limit)
 
     def _events(self) -> Iterator[Record]:

@@ -6,7 +6,7 @@ from importance.errors import NotFound
 
 
 def search_paths(name: str, data_dir: Path | None, home: Path) -> list[Path]:
-    """Directories to search: below ``data_dir`` or, without one, data/ and ../shared/data of the working directory.
+    """Return the directories to search: below ``data_dir``, else below data/ and ../shared/data.
 
     Last comes ``home_path``, where a download lands.
     """
@@ -15,12 +15,12 @@ def search_paths(name: str, data_dir: Path | None, home: Path) -> list[Path]:
 
 
 def home_path(name: str, home: Path) -> Path:
-    """The directory of downloads and of the tables made from them."""
+    """Return the directory of downloads and of the tables made from them."""
     return home / "data" / name
 
 
 def missing(name: str, searched: list[Path], problem: object, wanted: str) -> NotFound:
-    """The error of a data set that is nowhere and cannot be fetched."""
+    """Return the error of a data set that is nowhere and cannot be fetched."""
     return NotFound(
         f"{name} is in none of {', '.join(map(str, searched))}, and {problem}: put {wanted} there, or in a "
         "directory that WEIR_DATA_DIR names, or use the made-up data set simulation (weir up --replay simulation)"

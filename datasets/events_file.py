@@ -35,7 +35,7 @@ class EventsFile:
     _database: sqlite3.Connection
 
     def records(self) -> Iterator[Record]:
-        """The events by time; those of one time in the order of the file."""
+        """Yield the events by time; those of one time in the order of the file."""
         with _disk():
             for time_ms, key, value in self._database.execute("SELECT * FROM event ORDER BY time_ms, rowid"):
                 yield Record(key, value, time_ms)
@@ -78,7 +78,7 @@ class _Checker:
     def checked(
         self, values: Iterator[tuple[int, bytes]], progress: Callable[[int], None]
     ) -> Iterator[tuple[int, bytes, bytes]]:
-        """Time, key and value of each event."""
+        """Yield time, key and value of each event."""
         for number, line in values:
             value = line.strip()
             try:
@@ -111,7 +111,7 @@ class _Checker:
 
 
 def _rows(source: Source) -> Iterator[tuple[int, bytes]]:
-    """The rows as JSON objects, with their numbers."""
+    """Yield the rows as JSON objects, with their numbers."""
     import pyarrow as pa
     from pyarrow import parquet
 

@@ -27,11 +27,11 @@ class Layout:
     delimiter: str | None = None
 
     def called(self, name: str) -> str:
-        """What one of our columns is called in the file."""
+        """Return what one of our columns is called in the file."""
         return self.columns.get(name, name)
 
     def lacks(self, file: object, name: str, names: Sequence[str]) -> InvalidInput:
-        """The error of a file with the columns ``names`` that lacks one of ours.
+        """Return the error of a file with the columns ``names`` that lacks one of ours.
 
         >>> str(Layout().lacks("rows.csv", "text", ["query", "title"]))
         "rows.csv has no column 'text'; it has query, title: name it, e.g. with --column text=title"
@@ -48,7 +48,7 @@ class Layout:
         return InvalidInput(f"{problem}: name it, e.g. with --column {name}={guess}")
 
     def lacks_positive(self, file: object, labels: Iterable[str]) -> InvalidInput:
-        """The error of a file none of whose labels is the positive one."""
+        """Return the error of a file none of whose labels is the positive one."""
         shown = ", ".join(label[:40] for label in islice(labels, 10)) or "none"
         return InvalidInput(f"{file}: no label is {self.positive!r}, named by --positive; there are {shown}")
 
@@ -58,7 +58,7 @@ DEFAULT: Final = Layout()
 
 
 def read_layout(columns: Sequence[str], known: Sequence[str], positive: str | None, delimiter: str | None) -> Layout:
-    """The layout that the options describe; ``known`` are the columns that may be named.
+    """Return the layout that the options describe; ``known`` are the columns that may be named.
 
     >>> read_layout(["text=title"], ["text", "label"], None, ";")
     Layout(columns={'text': 'title'}, positive=None, delimiter=';')

@@ -32,12 +32,12 @@ ORIGINALS = ("online+retail.zip", "online_retail.zip", "Online Retail.xlsx")
 
 
 def mapping(seed: int) -> Mapping:
-    """December 2010 is history; the stream starts with January 2011."""
+    """Open the data set: December 2010 is history, the stream starts with January 2011."""
     return Mapping(prefix=NAME, seed=seed, stream_start_ms=_milliseconds(STREAM_START))
 
 
 def locate(data_dir: Path | None, home: Path, progress: OnProgress | None = None, source: Source = SOURCE) -> Path:
-    """The table's path, made from the original where only that is at hand, which is downloaded where it is not."""
+    """Return the table's path; the table is made from the original, which is downloaded where it is missing."""
     found = find(data_dir, home)
     if found is not None and found.name in TABLES:
         return found
@@ -52,14 +52,14 @@ def locate(data_dir: Path | None, home: Path, progress: OnProgress | None = None
 
 
 def find(data_dir: Path | None, home: Path) -> Path | None:
-    """The table, or else the original, where one is on this machine."""
+    """Return the table, or else the original, where one is on this machine."""
     directories = search_paths(NAME, data_dir, home)
     paths = (directory / name for names in (TABLES, ORIGINALS) for directory in directories for name in names)
     return next((path for path in paths if path.is_file()), None)
 
 
 def lines(table: Path) -> Iterator[Line]:
-    """Sales (a positive quantity and price, a product's code) and cancellations by a known customer, in file order.
+    """Yield sales (positive quantity and price, a product's code) and cancellations by a known customer, in file order.
 
     The shop's clock is read as UTC. Raises InvalidInput for a file without such a table.
     """
@@ -71,7 +71,7 @@ def lines(table: Path) -> Iterator[Line]:
 
 
 def _rows(table: Path) -> Iterator[tuple[Any, ...]]:
-    """The columns of the workbook, row by row; the date as milliseconds."""
+    """Yield the columns of the workbook, row by row; the date as milliseconds."""
     from pyarrow import ArrowException, parquet
 
     try:

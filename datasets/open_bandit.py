@@ -43,7 +43,7 @@ _WORD = 4  # hex digits of a hash that make a word: they distinguish all values 
 def locate(
     data_dir: Path | None, home: Path, progress: OnProgress | None = None, sources: Mapping[str, Source] = SOURCES
 ) -> Path:
-    """The directory of the two tables, made from the originals where only those are at hand, or else can be fetched."""
+    """Return the directory of the two tables; they are made from the originals, which are fetched if missing."""
     searched = search_paths(NAME, data_dir, home)
     found = _holding(bandit_logs.TABLES, searched)
     if found is not None:
@@ -68,7 +68,7 @@ def _holding(names: Sequence[str], directories: Sequence[Path]) -> Path | None:
 
 
 def interactions(directory: Path, seed: int) -> Iterator[Shown | Answer]:
-    """Impressions and clicks in order of time; the seed only names them. Raises InvalidInput for other tables."""
+    """Yield impressions and clicks in order of time; the seed only names them. Raises InvalidInput for other tables."""
     events: list[Shown | Answer] = []
     texts = {(row["campaign"], row["item_id"]): _text(row) for row in read(directory / bandit_logs.ITEMS)}
     for row in read(directory / bandit_logs.IMPRESSIONS):

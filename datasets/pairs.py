@@ -23,7 +23,7 @@ TRAINING_COLUMNS = ("text", "label", "query", "subject", "group", "item")
 
 
 def _unreported(_what: str, _done: int, _total: int) -> None:
-    """For a caller that shows no progress."""
+    """Ignore progress."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -36,7 +36,7 @@ class Pairs:
     others: Mapping[str, Sequence[Any]]
 
     def groups(self, *columns: str) -> list[str]:
-        """What must not be parted, by row: the first of these columns that is there, else the query, else the text."""
+        """Return the group of each row: the first of these columns that exists, else the query, else the text."""
         named = next((self.others[name] for name in columns if name in self.others), None)
         if named is not None:
             return [*map(str, named)]
@@ -44,7 +44,7 @@ class Pairs:
 
 
 def read_pairs(file: Path, layout: Layout, others: Sequence[str] = (), progress: OnProgress = _unreported) -> Pairs:
-    """The columns ``text`` and ``label``, and where they exist ``query`` and the others, which must be complete."""
+    """Return ``text`` and ``label``, and where they exist ``query`` and the others, which must be complete."""
     found = read_columns(file, ("text", "label"), ("query", *others), layout, progress)
     texts = _texts(_complete(found["text"], "text", file), "text", file)
     return Pairs(
@@ -77,7 +77,7 @@ def read_columns(
     layout: Layout | None = None,
     progress: OnProgress = _unreported,
 ) -> dict[str, list[Any]]:
-    """The needed columns, and those of the optional ones that exist, whole; with a layout all that it names, too."""
+    """Return the needed columns, the optional ones that exist, and those that a layout names."""
     called = {name: layout.called(name) if layout else name for name in (*needed, *optional)}
     with opened(file, layout.delimiter if layout else None) as source:
         names, batches = columns_of(source, [*dict.fromkeys(called.values())])
@@ -108,7 +108,7 @@ def _texts(values: Sequence[object], what: str, file: Path) -> list[str]:
 
 
 def _complete(values: Sequence[object], what: str, file: Path) -> Sequence[object]:
-    """The values, none of which is missing: none, empty or NaN."""
+    """Return the values; refuse missing ones (none, empty or NaN)."""
     for row, value in enumerate(values, start=1):
         if is_missing(value):
             raise InvalidInput(f"{file}, row {row}: the {what} is missing; fill it in, or leave the row out")

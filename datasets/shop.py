@@ -99,7 +99,7 @@ def interactions(lines: Iterable[Line], mapping: Mapping) -> Iterator[Shown | An
 
 
 def _is_shown(line: Line, mapping: Mapping) -> bool:
-    """Whether this line's customer is one of those whose orders are shown."""
+    """Return whether this line's customer is one of those whose orders are shown."""
     in_stream = line.time_ms >= mapping.stream_start_ms
     share = mapping.customers if in_stream else mapping.customers_in_history
     return share >= 1 or Random(f"{mapping.seed}/{line.customer}").random() < share  # noqa: S311 - a draw to repeat
@@ -124,7 +124,7 @@ class _Known:
         self.on_sale = frozenset(self.items)
 
     def learn(self, day: int, lines: Iterable[Line]) -> None:
-        """The day ends: what was sold in it is known from now on."""
+        """End the day: its sales are known from now on."""
         for line in lines:
             self.last_sold[line.item] = day
             self.catalogue[line.item] = Product(line.text, line.price, line.category)
@@ -139,14 +139,14 @@ class _Known:
         return round(self.counts.get(item, 0.0) / self._growth(time_ms), 4)
 
     def _growth(self, time_ms: int) -> float:
-        """2^(t / half-life): counting forward with growing weights is the same as letting old counts decay."""
+        """Return 2^(t / half-life): counting forward with growing weights is the same as letting old counts decay."""
         if self.landmark_ms is None:
             self.landmark_ms = time_ms
         return float(2.0 ** ((time_ms - self.landmark_ms) / (HALF_LIFE_DAYS * DAY_MS)))
 
 
 def _slates(basket: Sequence[Line], known: _Known, mapping: Mapping) -> Iterator[Shown]:
-    """For some of an order's known products: the product and those drawn with it, in the order's minute.
+    """Yield, for some of an order's known products, the product and those drawn with it, in the order's minute.
 
     ``propensity``: 1 for a bought product (shown by construction), else the chance of being among those drawn; so it
     separates the classes. ``popularity``: orders that held the product, each halved every 14 days, as counted just

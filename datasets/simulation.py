@@ -48,12 +48,12 @@ class _Product(NamedTuple):
 
 
 def mapping(seed: int) -> Mapping:
-    """The first 31 days are history."""
+    """Open the data set: the first 31 days are history."""
     return Mapping(prefix=NAME, seed=seed, stream_start_ms=STREAM_START_MS)
 
 
 def lines(seed: int, days: int = DAYS, orders_per_day: int = ORDERS_PER_DAY) -> Iterator[Line]:
-    """The shop's order lines and cancellations over ``days``, in order of time; the same for the same arguments."""
+    """Yield order lines and cancellations over ``days``, in order of time; the same for the same arguments."""
     rng = Random(f"{NAME}/{seed}")  # noqa: S311 - a draw to repeat, not a secret
     products = list(_products(rng))
     taste = {word: rng.gauss(0, 1) for product in products for word in product.words}
@@ -83,7 +83,7 @@ def _products(rng: Random) -> Iterator[_Product]:
 
 
 def _order(day: int, number: int, on_sale: list[_Product], weights: list[float], rng: Random) -> Iterator[Line]:
-    """One customer's basket, most of it from one theme."""
+    """Yield one customer's basket, most of it from one theme."""
     first = rng.choices(on_sale, weights)[0]
     inside = [product.theme == first.theme for product in on_sale]
     within = list(accumulate(weight * (1.0 if same else 0.1) for weight, same in zip(weights, inside, strict=True)))
@@ -96,7 +96,7 @@ def _order(day: int, number: int, on_sale: list[_Product], weights: list[float],
 
 
 def _weight(product: _Product, day: int, taste: dict[str, float]) -> float:
-    """How often a product is wanted: exp(tastes of its words + its theme's season)."""
+    """Return how often a product is wanted: exp(tastes of its words + its theme's season)."""
     season = 0.7 * cos(2 * pi * (day + 335 - int(THEMES[product.theme][-1])) / 365)  # day 0 is 1 December, the 335th
     return exp(sum(taste[word] for word in product.words) + season)
 

@@ -37,7 +37,7 @@ Raw = Mapping[str, Sequence[object]]
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value is none, empty or NaN.
+    """Return whether a value is none, empty or NaN.
 
     >>> [is_missing(value) for value in (None, "", float("nan"), 0, "0")]
     [True, True, True, False, False]
@@ -46,7 +46,7 @@ def is_missing(value: object) -> bool:
 
 
 def label_of(value: object) -> int | None:
-    """0 or 1, as a number, a text or a boolean; None where it is neither.
+    """Return 0 or 1, as a number, a text or a boolean; None where it is neither.
 
     >>> label_of(1.0), label_of("False"), label_of("maybe")
     (1, 0, None)
@@ -70,7 +70,7 @@ class Source:
 
     @property
     def text(self) -> TextIO:
-        """The stream as UTF-8; kept, because the stream would end with it."""
+        """Return the stream as UTF-8; kept, because the stream would end with it."""
         self._text = self._text or io.TextIOWrapper(self.stream, encoding="utf-8-sig", newline="")
         return self._text
 
@@ -86,7 +86,7 @@ class Source:
 
 @contextmanager
 def opened(file: Path, delimiter: str | None = None) -> Iterator[Source]:
-    """The file, open; refuses one that is not there or empty. An apparent error may only be a half-written file.
+    """Open the file; refuse a missing or empty one. An apparent error may only be a half-written file.
 
     ``delimiter`` is what separates the fields of a CSV, by default a comma; no other file may have one.
     """
@@ -106,7 +106,7 @@ def opened(file: Path, delimiter: str | None = None) -> Iterator[Source]:
 
 
 def columns_of(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw]]:
-    """The names of all columns, and the wanted ones, `ROWS` rows at a time."""
+    """Return the names of all columns, and the wanted ones, `ROWS` rows at a time."""
     formats = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl}
     read = formats.get(source.file.suffix.lower())
     if read is None:
@@ -171,7 +171,7 @@ def _csv(source: Source, wanted: Sequence[str]) -> tuple[list[str], Iterator[Raw
 
 
 def _lines(source: Source) -> Iterator[str]:
-    """The lines with their ends, none of which is read further than a line may be long."""
+    """Yield the lines with their ends, none of which is read further than a line may be long."""
     for number in range(1, 1 << 62):
         try:
             line = source.text.readline(LONGEST_BYTES + 1)
@@ -189,7 +189,7 @@ def _lines(source: Source) -> Iterator[str]:
 
 
 def lines_of(source: Source) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not blank, with their numbers; refuses one that is too long."""
+    """Yield the lines that are not blank, with their numbers; refuses one that is too long."""
     for number in range(1, 1 << 62):
         try:
             line = source.stream.readline(LONGEST_BYTES + 1)
@@ -258,7 +258,7 @@ def _refuse_long(file: Path, name: str, column: Any, done: int) -> None:
 
 
 def _lengths(column: Any) -> Any:
-    """An array of the bytes of each value; None where the type guarantees that all are short."""
+    """Return an array of the bytes of each value; None where the type guarantees that all are short."""
     import pyarrow as pa
     from pyarrow import compute, types
 
@@ -273,7 +273,7 @@ def _lengths(column: Any) -> Any:
 
 
 def _values(file: Path, name: str, column: Any, done: int) -> list[object]:
-    """The column as Python's own; refuses text that is not UTF-8, and times that Python has not."""
+    """Return the column as Python's own; refuses text that is not UTF-8, and times that Python has not."""
     import pyarrow as pa
 
     values: list[object] = []
@@ -292,7 +292,7 @@ def _values(file: Path, name: str, column: Any, done: int) -> list[object]:
 
 
 def unreadable(file: Path, kind: str, error: Exception) -> InvalidInput:
-    """What is raised for a file that is not of its kind, or cannot be read to its end."""
+    """Return the error of a file that is not of its kind, or cannot be read to its end."""
     why = "it is damaged, cut off or of another kind: write it again"
     return InvalidInput(f"{file} cannot be read as {kind}; {why} ({_one_line(error)})")
 

@@ -53,7 +53,7 @@ def writing(output: Path, schema: "pa.Schema") -> Iterator[Take]:
 
 
 def check_output(output: Path) -> Path:
-    """The final path of ``output``, links resolved. Refuses what could not be written."""
+    """Return the final path of ``output``, links resolved. Refuses what could not be written."""
     if output.is_dir():
         raise InvalidInput(f"{output} cannot be written: it is a directory; name a file in it")
     path = output.resolve()
@@ -130,7 +130,7 @@ def _forget_killed(output: Path) -> None:
 
 @contextmanager
 def _written(output: Path) -> Iterator[None]:
-    """Only around what writes: an error of what is written is another one."""
+    """Convert errors of writing; for use around writing only."""
     try:
         yield
     except OSError as error:

@@ -63,7 +63,7 @@ def _rows(workbook: Path) -> Iterator[Row]:
 
 
 def _open(workbook: Path) -> ZipFile:
-    """A workbook is itself a zip; the download wraps it in another."""
+    """Open the workbook, which is a zip itself; the download wraps it in another one."""
     archive = ZipFile(workbook)
     inner = [name for name in archive.namelist() if name.endswith(".xlsx")]
     if not inner:
@@ -81,7 +81,7 @@ def _strings(archive: ZipFile) -> Iterator[str]:
 
 
 def _cells(archive: ZipFile, strings: list[str]) -> Generator[dict[str, str]]:
-    """Each row as column letter → text; numbers stay as written."""
+    """Yield each row as column letter → text; numbers stay as written."""
     with archive.open("xl/worksheets/sheet1.xml") as file:
         for _, element in ElementTree.iterparse(file):  # noqa: S314 - a file of a compared sha256, or the user's own
             if element.tag != f"{_SHEET}row":
@@ -97,5 +97,5 @@ def _cells(archive: ZipFile, strings: list[str]) -> Generator[dict[str, str]]:
 
 
 def _minute(days: float) -> datetime:
-    """The shop's clock has minutes; a day's fraction in binary does not hit them exactly."""
+    """Round to the shop's minutes, which a binary fraction of a day does not represent exactly."""
     return _DAY_ZERO + timedelta(minutes=round(days * 24 * 60))

@@ -82,27 +82,27 @@ class Join:
 
     @property
     def position(self) -> int:
-        """The offset to be read next."""
+        """Return the offset to be read next."""
         return self._position
 
     @property
     def event_time_ms(self) -> int:
-        """Event time; ``BEGINNING_OF_TIME_MS`` before the first event."""
+        """Return event time; ``BEGINNING_OF_TIME_MS`` before the first event."""
         return self._event_time_ms
 
     @property
     def waiting(self) -> int:
-        """Impressions that are not decided."""
+        """Return the number of impressions that are not decided."""
         return len(self._waiting)
 
     @property
     def oldest_due_ms(self) -> int | None:
-        """The event time at which the next impression will be decided."""
+        """Return the event time at which the next impression will be decided."""
         return self._waiting[0].due_ms if self._waiting else None
 
     @property
     def oldest_ms(self) -> int | None:
-        """The own time of the impression that is decided next."""
+        """Return the own time of the impression that is decided next."""
         return self._waiting[0].impression.time_ms if self._waiting else None
 
     def feed(

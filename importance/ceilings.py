@@ -55,7 +55,7 @@ class Ceilings:
 
     @property
     def steps(self) -> tuple[Ceiling, ...]:
-        """Every step that was not forgotten."""
+        """Return every step that was not forgotten."""
         return self._steps
 
     def forget(self, acknowledged: int) -> None:

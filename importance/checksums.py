@@ -5,6 +5,6 @@ from pathlib import Path
 
 
 def sha256_of(path: Path) -> str:
-    """The sha256 of a file in hexadecimal digits; raises OSError when it cannot be read."""
+    """Return the sha256 of a file in hexadecimal digits; raise OSError when it cannot be read."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()

@@ -58,7 +58,7 @@ class Decisions:
 
     @property
     def corrections(self) -> list[Correction]:
-        """At most one a sample; to be applied after the samples are stored."""
+        """Return at most one correction for each sample, to be applied after the samples are stored."""
         return list(self._corrections.values())
 
     def decide(self, sample: Sample, before_ms: int, early: bool) -> None:

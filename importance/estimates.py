@@ -37,7 +37,7 @@ class Estimate:
 
 
 def total(values: Floats, probability: Floats, level: float = LEVEL) -> Estimate:
-    """The sum of ``values`` f ≥ 0 over the stream, from rows [n] that were held with ``probability`` p [n].
+    """Return the sum of ``values`` f ≥ 0 over the stream, from rows [n] that were held with ``probability`` p [n].
 
     F̂ = Σ f/p, and the interval F̂·exp(± t_ν √V̂/F̂), which is never below zero. ν = 2(Σc)²/Σc², c = f²(1 − p)/p², are
     the degrees of freedom of V̂ (Satterthwaite 1946): a few rows of great weight make the interval wide.
@@ -52,7 +52,7 @@ def total(values: Floats, probability: Floats, level: float = LEVEL) -> Estimate
 
 
 def mean(values: Floats, probability: Floats, level: float = LEVEL) -> Estimate:
-    """The mean of ``values`` f ≥ 0 over the stream: the ratio μ = Σ(f/p) / Σ(1/p).
+    """Return the mean of ``values`` f ≥ 0 over the stream: the ratio μ = Σ(f/p) / Σ(1/p).
 
     Its variance is that of Σ(f − μ)/p over the square of Σ1/p (Särndal, Swensson & Wretman 1992, 5.6); the interval is
     that of a positive total. NaN without rows.
@@ -68,7 +68,7 @@ def mean(values: Floats, probability: Floats, level: float = LEVEL) -> Estimate:
 
 
 def share(chosen: Booleans, probability: Floats, level: float = LEVEL) -> Estimate:
-    """The share of the stream that is ``chosen`` [n]: a mean of zeros and ones, with an interval inside [0, 1].
+    """Return the share of the stream that is ``chosen`` [n]: a mean of zeros and ones, with an interval inside [0, 1].
 
     Wilson's (1927), with the effective size n = μ(1 − μ)/V̂ and t_ν in place of the normal quantile. Where all rows are
     alike V̂ is 0, and n = (Σ1/p)²/Σ1/p². Where all of the stream is held the share is known exactly.
@@ -93,7 +93,7 @@ def share(chosen: Booleans, probability: Floats, level: float = LEVEL) -> Estima
 
 
 def _ratio(values: Floats, probability: Floats) -> tuple[float, Floats]:
-    """μ = Σ(f/p) / Σ(1/p), and what each row adds to its variance."""
+    """Return μ = Σ(f/p) / Σ(1/p), and what each row adds to its variance."""
     weight = 1 / probability
     ratio = float(values @ weight / weight.sum())
     return ratio, ((values - ratio) * weight / weight.sum()) ** 2 * (1 - probability)
@@ -112,7 +112,7 @@ def _positive(value: float, parts: Floats, hits: int, level: float, sure: bool) 
 
 
 def _student(level: float, parts: Floats) -> float:
-    """The two-sided quantile of Student's t with ν = 2(Σc)²/Σc² degrees of freedom, c the ``parts`` of a variance."""
+    """Return the two-sided quantile of Student's t with ν = 2(Σc)²/Σc² degrees of freedom; c: ``parts``."""
     from scipy.special import stdtrit  # takes half a second, and only estimates need it
 
     shares = parts / parts.sum()

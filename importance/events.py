@@ -211,7 +211,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 def decode(
     value: bytes | None, kafka_time_ms: int, fields: Fields | None = None
 ) -> Impression | ActionEvent | Heartbeat:
-    """The event that a record's value holds. Raises :class:`InvalidEvent` for whatever is none.
+    """Return the event that a record's value holds. Raises :class:`InvalidEvent` for whatever is none.
 
     ``fields`` maps the fields of a message of another format to those of an event.
 
@@ -272,7 +272,7 @@ def _check_time(time_ms: int, kafka_time_ms: int) -> None:
 
 
 def _check_utf8(value: bytes) -> None:
-    """Of the whole message: msgspec checks the strings it keeps, not those it skips."""
+    """Check the whole message: msgspec checks the strings it keeps, not those it skips."""
     try:
         value.decode()
     except UnicodeDecodeError as error:
@@ -304,7 +304,7 @@ def _reason(message: str) -> str:
 
 
 def _reason_of_bad_json(value: bytes, message: str) -> str:
-    """``NaN`` and ``Infinity`` are not JSON, but common enough for an error of their own."""
+    """Return the reason: ``not_finite`` for the common ``NaN`` and ``Infinity``, else ``not_json``."""
     found = re.search(r"\(byte (\d+)\)$", message)
     if found and value.startswith((b"NaN", b"Infinity"), int(found[1])):
         return "not_finite"
@@ -312,5 +312,5 @@ def _reason_of_bad_json(value: bytes, message: str) -> str:
 
 
 def _one_line(message: str) -> str:
-    """Printable, for it may quote the sender."""
+    """Return the text printable, since it may quote the sender."""
     return "".join(character if character.isprintable() else "?" for character in message)[:200]

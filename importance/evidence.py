@@ -26,11 +26,11 @@ class PairedAuc:
 
     @property
     def difference(self) -> float:
-        """Positive when the candidate is better."""
+        """Return the difference, positive when the candidate is better."""
         return self.candidate - self.serving
 
     def lower(self, level: float = 0.05) -> float:
-        """The one-sided lower bound: the true difference lies below it with probability at most ``level``.
+        """Return the one-sided lower bound: the true difference lies below it with probability at most ``level``.
 
         Non-inferior by a margin δ: lower(level) > −δ. A veto: upper(level) < −δ.
 
@@ -40,7 +40,7 @@ class PairedAuc:
         return self.difference + _quantile(level) * self.standard_error
 
     def upper(self, level: float = 0.05) -> float:
-        """The one-sided upper bound."""
+        """Return the one-sided upper bound."""
         return self.difference - _quantile(level) * self.standard_error
 
 
@@ -51,7 +51,7 @@ def _quantile(level: float) -> float:
 
 
 def paired_auc(labels: Integers, candidate: Floats, serving: Floats, groups: Integers | None = None) -> PairedAuc:
-    """DeLong's paired comparison of two AUCs, in O(n log n); all arguments [n].
+    """Compute DeLong's paired comparison of two AUCs, in O(n log n); all arguments [n].
 
     With ψ(x, y) = 1 for x > y and ½ for equal ones, V(x) = mean_y ψ and V(y) = mean_x ψ, the variance is
     var(V of the positives)/m + var(V of the negatives)/n, taken of the difference of the two models (DeLong, DeLong &
@@ -76,7 +76,7 @@ def paired_auc(labels: Integers, candidate: Floats, serving: Floats, groups: Int
 
 
 def placements(positive: Booleans, scores: Floats) -> Floats:
-    """For each event the share of the other label's events that it is ranked rightly against; ties count half."""
+    """Return for each event the share of the other label's events that it is ranked right against; ties count ½."""
     inside = np.where(positive, _midranks_within(scores, positive), _midranks_within(scores, ~positive))
     rank_among_others = rankdata(scores) - inside
     m, n = positive.sum(), (~positive).sum()
@@ -85,14 +85,14 @@ def placements(positive: Booleans, scores: Floats) -> Floats:
 
 
 def _midranks_within(scores: Floats, chosen: Booleans) -> Floats:
-    """Midranks among the chosen events only; 0 elsewhere."""
+    """Return midranks among the chosen events only; 0 elsewhere."""
     ranks = np.zeros(len(scores))
     ranks[chosen] = rankdata(scores[chosen])
     return ranks
 
 
 def _between(deviation: Floats, groups: Integers) -> float:
-    """The variance of a sum of deviations that are independent between groups only."""
+    """Return the variance of a sum of deviations that are independent between groups only."""
     _, index = np.unique(groups, return_inverse=True)
     sums = np.bincount(index, weights=deviation)
     if len(sums) < 2:
@@ -116,7 +116,7 @@ def paired_bootstrap(
     repeats: int = 1_000,
     level: float = 0.05,
 ) -> Interval:
-    """The percentile interval of a difference, by drawing whole groups (queries, subjects) with replacement.
+    """Return the percentile interval of a difference, by drawing whole groups (queries, subjects) with replacement.
 
     ``difference`` gets row numbers, with repetition, and returns candidate − serving on them, so that both models are
     always compared on the same events; a NaN (a class is missing from the draw) is left out. Efron & Tibshirani 1993.
@@ -132,7 +132,7 @@ def paired_bootstrap(
 
 
 def mcnemar(only_candidate_right: int, only_serving_right: int) -> float:
-    """Two-sided p-value that both models are right equally often, from the events on which one alone is; exact.
+    """Return the exact two-sided p-value that both models are right equally often, by the events where they differ.
 
     p = min(1, 2·P(X ≤ min(b, c))), X binomial of b + c trials at ½ (McNemar 1947).
 

@@ -52,7 +52,7 @@ class Mapped(NamedTuple):
 
     @property
     def key(self) -> bytes:
-        """The name as JSON writes it in front of a value."""
+        """Return the name as JSON writes it in front of a value."""
         return msgspec.json.encode(self.name) + b":"
 
 
@@ -89,7 +89,7 @@ class Fields:
         return cls([field for field in fields if field.path], attributes, frozenset(entries.paths.values()))
 
     def rewrite(self, value: bytes) -> bytes:
-        """The message with its fields where an event has them; as it is if none of the mapped paths is in it.
+        """Return the message with its fields where an event has them; as it is if none of the mapped paths is in it.
 
         Raises what msgspec raises for a text that is not a JSON object.
         """
@@ -177,7 +177,7 @@ class _Entries:
                     raise InvalidInput(f"{target}={'.'.join(path)} lies inside {outer}; map only one of them")
 
     def mapped(self, name: str) -> Mapped:
-        """How a field is found: at its mapped path, else at its own name if that holds no other mapped value."""
+        """Return how a field is found: at its mapped path, else at its own name if that holds no other mapped value."""
         inner = {path[:depth] for path in self.paths.values() for depth in range(1, len(path))}
         own: _Path = () if (name,) in inner else (name,)
         return Mapped(name, self.paths.get(name, own), self._edit(name), self._defaults.get(name, b""))
@@ -197,7 +197,7 @@ def _as_it_is(text: bytes) -> bytes:
 
 
 def _id(text: bytes) -> bytes:
-    """Integers are common as ids; an id is a string."""
+    """Quote an integer, which is common as an id: an id is a string."""
     return b'"%b"' % text if _INTEGER.fullmatch(text) else text
 
 
@@ -214,7 +214,7 @@ def _milliseconds(unit: Decimal, text: bytes) -> bytes:
 
 
 def _struct(prefix: _Path, paths: Mapping[_Path, None]) -> Any:
-    """A struct of what is read below ``prefix``: its leaves are unparsed JSON, so that they are copied as written."""
+    """Return a struct of the fields below ``prefix``: its leaves are unparsed JSON, which is copied as written."""
     depth = len(prefix)
     names = dict.fromkeys(path[depth] for path in paths if len(path) > depth and path[:depth] == prefix)
     fields: list[tuple[str, Any, Any]] = []
@@ -227,7 +227,7 @@ def _struct(prefix: _Path, paths: Mapping[_Path, None]) -> Any:
 
 
 def _attribute(name: str) -> str:
-    """A Python name for any name in JSON."""
+    """Return a Python name for any name in JSON."""
     return f"x{name.encode().hex()}"
 
 
@@ -236,7 +236,7 @@ def _steps(path: _Path) -> tuple[str, ...]:
 
 
 def _text(message: Any, steps: tuple[str, ...]) -> bytes:
-    """The JSON text at the end of the steps; empty where there is none."""
+    """Return the JSON text at the end of the steps; empty if there is none."""
     for step in steps:
         message = getattr(message, step, None)
     return b"" if message is None else bytes(message)

@@ -14,7 +14,7 @@ _VARINT_BITS: Final = 64
 
 
 def unframed(value: bytes) -> bytes:
-    r"""The JSON text of a value that starts with a zero byte; raises :class:`InvalidEvent` for other formats.
+    r"""Return the JSON text of a value that starts with a zero byte; raises :class:`InvalidEvent` for other formats.
 
     >>> unframed(b'\x00\x00\x00\x00\x07{"type": "click"}')
     b'{"type": "click"}'
@@ -40,7 +40,7 @@ def _is_protobuf(body: bytes) -> bool:
 
 
 def _after_message_indexes(body: bytes) -> int:
-    """Behind the path to the message type: a count and as many numbers, none negative, all as zigzag varints."""
+    """Return the position behind the message indexes: a count and as many numbers ≥ 0, as zigzag varints."""
     count, at = _varint(body, 0)
     if count > _JUDGED_BYTES:
         raise ValueError("no type lies so deep")
@@ -74,7 +74,7 @@ def _after_field(body: bytes, at: int) -> int:
 
 
 def _varint(body: bytes, at: int) -> tuple[int, int]:
-    """A number and the position behind it."""
+    """Return a number and the position behind it."""
     number = 0
     for shift in range(0, _VARINT_BITS, 7):
         if at >= len(body):

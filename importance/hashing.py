@@ -20,7 +20,7 @@ def check_salt(salt: str) -> None:
 
 
 def uniforms(ids: Iterable[str], salt: str, purpose: str) -> Floats:
-    """One number in the open interval (0, 1) for each id, independent between purposes.
+    """Return one number in the open interval (0, 1) for each id, independent between purposes.
 
     u = ((h >> 12) + ½) / 2⁵², h = blake2b-64 of the id, keyed by the salt and personalised by the purpose, read
     big-endian. 52 bits, because with 53 the largest value rounds to 1. Keyed, so that no producer can aim an id at the
@@ -39,12 +39,12 @@ def uniforms(ids: Iterable[str], salt: str, purpose: str) -> Floats:
 
 
 def from_digests(digests: Iterable[bytes]) -> Floats:
-    """The numbers of 8-byte digests; see `uniforms`."""
+    """Return the numbers of 8-byte digests; see `uniforms`."""
     words = np.frombuffer(b"".join(digests), dtype=">u8")
     # Both steps are exact in float64: 53 bits hold the half, and the divisor is a power of two.
     return ((words >> np.uint64(12)).astype(np.float64) + 0.5) / 2.0**52
 
 
 def uniform(text: str, salt: str, purpose: str) -> float:
-    """The number of one id; see `uniforms`."""
+    """Return the number of one id; see `uniforms`."""
     return float(uniforms((text,), salt, purpose)[0])

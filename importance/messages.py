@@ -18,5 +18,5 @@ class Record(NamedTuple):
 
 
 def heartbeat(time_ms: int) -> Record:
-    """A message that only moves the event time of the partition that it is sent to."""
+    """Return a message that only moves the event time of the partition that it is sent to."""
     return Record(None, msgspec.json.encode({"type": "heartbeat", "time": time_ms}), time_ms)

@@ -55,7 +55,7 @@ class Mixture:
     guarded: bool = False
 
     def __str__(self) -> str:
-        """The name under which scores are kept: those of different names are not compared.
+        """Return the name under which scores are kept: those of different names are not compared.
 
         >>> str(parse("0.5*entropy + rho", guarded=True))
         'p_holdout*(0.5*entropy+rho)'
@@ -67,11 +67,11 @@ class Mixture:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of what has to be computed."""
+        """Return the names of what has to be computed."""
         return (*(part.estimator for part in self.parts), *([GUARD] if self.guarded else []))
 
     def combine(self, scores: "Mapping[str, Floats]", means: Mapping[str, float]) -> "Floats":
-        """The mixture's score [n] of its columns' scores, each [n].
+        """Return the mixture's score [n] of its columns' scores, each [n].
 
         >>> import numpy as np
         >>> parse("rho+entropy").combine({"rho": np.array([2.0, 0.0]), "entropy": np.array([0.1, 0.3])},
@@ -89,7 +89,7 @@ class Mixture:
 
 
 def _decimal(factor: float) -> str:
-    """The shortest decimal that is read as this number, with no exponent: its + would end a part."""
+    """Return the shortest decimal that is read as this number, with no exponent: its + would end a part."""
     return f"{Decimal(repr(factor)):f}".removesuffix(".0")
 
 

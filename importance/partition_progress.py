@@ -30,7 +30,7 @@ class Progress(msgspec.Struct, frozen=True):
 
     @classmethod
     def beginning(cls, first_offset: int) -> "Progress":
-        """Of a partition of which nothing was read.
+        """Return the progress of a partition that was never read.
 
         >>> Progress.beginning(0).next
         0
@@ -58,11 +58,11 @@ class Acknowledgements:
         self.event_time_ms = start.acknowledged_event_time_ms
 
     def add(self, end: int, event_time_ms: int, forgotten_ms: int) -> None:
-        """A chunk was read up to ``end``, which brought event time to ``event_time_ms``."""
+        """Record a chunk that was read up to ``end`` and moved event time to ``event_time_ms``."""
         self._chunks.append(_Chunk(end, event_time_ms, forgotten_ms))
 
     def at(self, next_offset: int, event_time_ms: int) -> tuple[int, int]:
-        """Acknowledge what can be, when all before ``next_offset`` is decided: the offset, and event time there."""
+        """Acknowledge chunks when all before ``next_offset`` is decided; return the offset and event time there."""
         chunks = self._chunks
         while chunks and chunks[0].end <= next_offset:
             if chunks[0].forgotten_ms > event_time_ms and chunks[0].end + self._reach > next_offset:

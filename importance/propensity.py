@@ -34,7 +34,7 @@ class Exposure:
             raise InvalidInput("a propensity lies outside (0, 1]; what is shown has a chance of being shown")
 
     def weights(self, mass: Floats) -> Floats:
-        """min(1/q, clip) over its mean within the rows of one position; 1 where no propensity was recorded.
+        """Return min(1/q, clip) over its mean within the rows of one position; 1 where no propensity was recorded.
 
         Inverse propensity (Horvitz & Thompson 1952), truncated (Ionides 2008) and self-normalised (Swaminathan &
         Joachims 2015). The mean is weighed by ``mass`` ≥ 0 [n], what the rows count for otherwise. It is of one
@@ -55,7 +55,7 @@ class Exposure:
 
 
 def exposure(samples: Sequence[Sample], clip: float) -> Exposure:
-    """The propensities and positions that the samples' impressions recorded."""
+    """Return the propensities and positions that the samples' impressions recorded."""
     return Exposure(
         np.array([np.nan if sample.propensity is None else sample.propensity for sample in samples], np.float64),
         np.array([sample.position or 0 for sample in samples], np.int64),

@@ -41,12 +41,12 @@ class CountKey(msgspec.Struct, frozen=True, order=True):
 
 
 def empty_counts() -> Counts:
-    """No predictions yet: zeros [2, BINS]."""
+    """Return counts of no predictions: zeros [2, BINS]."""
     return np.zeros((2, BINS), dtype=np.int64)
 
 
 def bin_of(prediction: Floats) -> Integers:
-    """The bin of each probability; 1 falls into the last one.
+    """Return the bin of each probability; 1 falls into the last one.
 
     >>> bin_of(np.array([0.0, 0.0005, 0.5, 1.0])).tolist()
     [0, 0, 500, 999]
@@ -57,7 +57,7 @@ def bin_of(prediction: Floats) -> Integers:
 
 
 def week_of(time_ms: int) -> str:
-    """The span of the week, Monday to Sunday in UTC, that an event time lies in.
+    """Return the span of the week, Monday to Sunday in UTC, that an event time lies in.
 
     >>> week_of(1_294_012_800_000), week_of(1_294_012_799_999)
     ('week:2011-01-03', 'week:2010-12-27')
@@ -66,7 +66,7 @@ def week_of(time_ms: int) -> str:
 
 
 def monday_ms(week: str) -> int:
-    """The event time at which the span of a week starts.
+    """Return the event time at which the span of a week starts.
 
     >>> monday_ms("week:2011-01-03")
     1294012800000
@@ -76,12 +76,12 @@ def monday_ms(week: str) -> int:
 
 
 def block_of(offset: int) -> str:
-    """The span of the thousand offsets that an offset lies in."""
+    """Return the span of the thousand offsets that an offset lies in."""
     return f"block:{offset // BLOCK_OFFSETS}"
 
 
 def _week_index(times_ms: Integers) -> Integers:
-    """Weeks since the Monday before the epoch, which was a Thursday."""
+    """Return the weeks since the Monday before the epoch, which was a Thursday."""
     return (times_ms // _DAY_MS + 3) // 7
 
 
@@ -146,12 +146,12 @@ def tally_segments(
 
 
 def samples(counts: Counts) -> int:
-    """How many predictions were counted."""
+    """Return how many predictions were counted."""
     return int(counts.sum())
 
 
 def auc(counts: Counts) -> float:
-    """P(a positive's prediction > a negative's) + ½ P(equal bins); NaN where a class is missing.
+    """Return P(a positive's prediction > a negative's) + ½ P(equal bins); NaN where a class is missing.
 
     >>> counts = empty_counts(); counts[0, [100, 200]] = 1; counts[1, [200, 300]] = 1
     >>> auc(counts)
@@ -164,13 +164,13 @@ def auc(counts: Counts) -> float:
 
 
 def log_loss(counts: Counts) -> float:
-    """Mean −ln P(label), in nats, with every prediction moved to the centre of its bin; NaN of nothing."""
+    """Return the mean −ln P(label), in nats, with every prediction moved to the centre of its bin; NaN of nothing."""
     total = counts.sum()
     return float((counts * _NATS).sum() / total) if total else float("nan")
 
 
 def losses(labels: Integers, prediction: Floats) -> Floats:
-    """What each prediction [n] adds to `log_loss`: −ln P(label), in nats, at the centre of its bin.
+    """Return what each prediction [n] adds to `log_loss`: −ln P(label), in nats, at the centre of its bin.
 
     >>> losses(np.array([1, 0]), np.array([0.5, 0.5])).round(4).tolist()
     [0.6921, 0.6941]
@@ -180,7 +180,7 @@ def losses(labels: Integers, prediction: Floats) -> Floats:
 
 
 def calibration_error(counts: Counts, groups: int = 10) -> float:
-    """Expected calibration error: Σ over equal-width groups of n_g/n·|mean label − mean prediction|; NaN of nothing.
+    """Return the expected calibration error: Σ over equal-width groups of n_g/n·|mean label − mean prediction|.
 
     Guo et al. 2017, equation 3. Coarser groups than the bins, or the noise of a bin would count as error.
     """

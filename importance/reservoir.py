@@ -69,11 +69,11 @@ class AdmissionPolicy:
 
     @property
     def decay_per_ms(self) -> float:
-        """λ, per millisecond of event time."""
+        """Return λ, per millisecond of event time."""
         return 0.0 if self.half_life_seconds is None else log(2) / self.half_life_seconds / 1000
 
     def scoring_config(self, stratum: str, importance: str) -> str:
-        """Describe the scoring configuration of a stratum's keys; keys of two are never compared in one stratum.
+        """Return the scoring configuration of a stratum's keys; keys of different ones are never compared.
 
         ``importance`` is the estimator or mixture, which uniform strata do not use.
 
@@ -100,11 +100,11 @@ class Draws:
     key: Floats
 
     def kept(self, thresholds: AdmissionThresholds) -> Booleans:
-        """Whether each lies above the threshold of its stratum and subject."""
+        """Return whether each lies above the threshold of its stratum and subject."""
         return self.key > thresholds.kappas(self.strata, self.subjects)
 
     def probability(self, thresholds: AdmissionThresholds) -> list[float]:
-        """The chance of each to lie above that threshold; see `inclusion_probability`."""
+        """Return the chance of each to lie above that threshold; see `inclusion_probability`."""
         with np.errstate(invalid="ignore"):  # −∞ − (−∞): a weight of 0 before anything was rejected
             exponents = np.minimum(0.0, self.log_weight - thresholds.kappas(self.strata, self.subjects))
         exponents[self.log_weight == -inf] = -inf
@@ -133,7 +133,7 @@ def draw(samples: Sequence[Sample], strata: Sequence[str], scores: Scores, polic
 
 
 def logarithms(values: Floats) -> Floats:
-    """The ln of each ≥ 0, one by one: a vectorised logarithm may differ in the last bit by position in the batch."""
+    """Return the ln of each ≥ 0, one by one: vectorised, the last bit may depend on the position in the batch."""
     logarithm = log if values.all() else _logarithm
     return np.fromiter(map(logarithm, values.tolist()), np.float64, len(values))
 
@@ -145,7 +145,7 @@ def _logarithm(value: float) -> float:
 def admit(
     samples: Sequence[Sample], scores: Scores, policy: AdmissionPolicy, thresholds: AdmissionThresholds
 ) -> list[Offer]:
-    """An offer for each sample, in order: its stratum, key, and whether it lies above the threshold.
+    """Return an offer for each sample, in order: its stratum, key, and whether it lies above the threshold.
 
     Rejected samples are offers too: their scores are published like all others.
     """
@@ -181,7 +181,7 @@ def admit(
 def rescored(
     rows: Sequence[Offer], score: Score, policy: AdmissionPolicy, thresholds: AdmissionThresholds
 ) -> list[Offer]:
-    """Rows with a new score, ℓ and key, and m of the old ones; ``thresholds`` are those they were held by."""
+    """Return rows with a new score, ℓ and key, and m of the old ones; ``thresholds`` are those they were held by."""
     samples = [row.sample for row in rows]
     scores = score(samples)
     draws = draw(samples, [row.stratum for row in rows], scores, policy)
@@ -222,7 +222,7 @@ class Reservoir:
         return len(self._rows)
 
     def thresholds(self) -> AdmissionThresholds:
-        """The thresholds as they are now."""
+        """Return the thresholds as they are now."""
         return AdmissionThresholds(dict(self._thresholds), dict(self._subjects))
 
     def offer(self, offers: Iterable[Offer]) -> None:
@@ -315,7 +315,7 @@ class Reservoir:
         self._replace(rescored([self._rows[id_] for id_ in ids if id_ in self._rows], score, policy, self.thresholds()))
 
     def rows(self) -> list[Offer]:
-        """What is held, by falling key: p by the present thresholds, label by all the actions known by now."""
+        """Return what is held, by falling key: p by the present thresholds, label by all the actions known by now."""
         thresholds = self.thresholds()
         rows = [
             msgspec.structs.replace(

@@ -36,7 +36,7 @@ _STRENGTH = {outcome: rank for rank, outcome in enumerate(Outcome)}
 
 
 def outcome(actions: Action | int) -> Outcome:
-    """The strongest action of a set. Any return cancels a purchase.
+    """Return the strongest action of a set. Any return cancels a purchase.
 
     >>> outcome(Action.CLICK | Action.PURCHASE)
     <Outcome.PURCHASE: 'purchase'>
@@ -57,7 +57,7 @@ def outcome(actions: Action | int) -> Outcome:
 
 
 def label(actions: Action | int, positive_from: Outcome = Outcome.CLICK) -> int:
-    """1 when the outcome is ``positive_from`` or stronger, else 0.
+    """Return 1 when the outcome is ``positive_from`` or stronger, else 0.
 
     >>> label(Action.CLICK), label(Action.CLICK, positive_from=Outcome.PURCHASE), label(Action.NONE)
     (1, 0, 0)
@@ -67,7 +67,7 @@ def label(actions: Action | int, positive_from: Outcome = Outcome.CLICK) -> int:
 
 @cache
 def label_table(positive_from: Outcome = Outcome.CLICK) -> tuple[int, ...]:
-    """The label of every set of actions, at the set's number.
+    """Return the label of every set of actions, at the set's number.
 
     >>> label_table()[Action.CLICK], label_table()[Action.RETURN]
     (1, 0)
@@ -77,7 +77,7 @@ def label_table(positive_from: Outcome = Outcome.CLICK) -> tuple[int, ...]:
 
 @cache
 def outcome_table() -> tuple[Outcome, ...]:
-    """The outcome of every set of actions, at the set's number.
+    """Return the outcome of every set of actions, at the set's number.
 
     >>> outcome_table()[Action.CLICK | Action.RETURN]
     <Outcome.CLICK: 'click'>
@@ -94,7 +94,7 @@ class Rating(msgspec.Struct, frozen=True, order=True):
 
 
 def later(one: Rating | None, other: Rating | None) -> Rating | None:
-    """The rating that counts of two: the latest by event time, then by id."""
+    """Return the rating that counts of two: the latest by event time, then by id."""
     if one is None or other is None:
         return one or other
     return max(one, other)
@@ -125,7 +125,7 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
 
 
 def labels(samples: Iterable[Sample], positive_from: Outcome = Outcome.CLICK) -> list[int]:
-    """The label of each sample. A table, since an enum's bit test takes microseconds and there are millions."""
+    """Return the label of each sample. A table, since an enum's bit test takes microseconds and there are millions."""
     table = label_table(positive_from)
     return [table[sample.actions] for sample in samples]
 

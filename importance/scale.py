@@ -27,7 +27,7 @@ class Scale:
 
     @classmethod
     def of(cls, mixture: Mixture, measured: Mapping[str, Floats], fraction: float = TOP_FRACTION) -> "Scale":
-        """The scale of a mixture by measured scores [n] of the same n samples by estimator, NaN where there is none.
+        """Return the scale of a mixture by the estimators' scores [n] of the same n samples, NaN where one is missing.
 
         >>> from importance.mixture import parse
         >>> scale = Scale.of(parse("rho+loss"), {"rho": np.array([1.0, 3.0]), "loss": np.array([0.2, 0.2])})
@@ -45,7 +45,7 @@ class Scale:
 
 
 def complete(mixture: Mixture, columns: Mapping[str, Floats], count: int) -> dict[str, Floats]:
-    """The columns [n] of a mixture, with 0 for an estimator and 1 for a guard that the version cannot serve."""
+    """Return the columns [n] of a mixture, with 0 for an estimator and 1 for a guard that the version cannot serve."""
     return {
         name: columns[name] if name in columns else np.full(count, 1.0 if name == GUARD else 0.0)
         for name in mixture.columns

@@ -67,7 +67,7 @@ class Scores:
 
     @property
     def prediction(self) -> Floats | None:
-        """The predictions [n] of the serving version; None where nothing was predicted."""
+        """Return the predictions [n] of the serving version; None where nothing was predicted."""
         serving = self.predictions.get(SERVING)
         return None if serving is None else serving.values
 
@@ -76,7 +76,7 @@ class Scores:
 
     @classmethod
     def uniform(cls, count: int, model: str = "none") -> "Scores":
-        """Scores without a model: the importance of every sample is 1.
+        """Return scores without a model: the importance of every sample is 1.
 
         >>> Scores.uniform(2).importance.tolist()
         [1.0, 1.0]

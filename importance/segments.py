@@ -13,7 +13,7 @@ Scalar = str | int | float | bool | None
 
 
 def parse(attribute: str, text: str) -> "Segments | None":
-    """Segments from ``value=share,value=share``; None where neither is given. Raises InvalidInput.
+    """Parse segments from ``value=share,value=share``; None where neither is given. Raises InvalidInput.
 
     >>> parse("country", "France=0.05, Spain=0").reserved
     {'country=France': 0.05}
@@ -54,21 +54,21 @@ class Segments:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The segments, in order."""
+        """Return the segments, in order."""
         return tuple(self._names.values())
 
     @property
     def other(self) -> str:
-        """The segment of all other values, and of samples without the attribute."""
+        """Return the segment of all other values, and of samples without the attribute."""
         return f"{self.attribute}=(other)"
 
     @property
     def reserved(self) -> dict[str, float]:
-        """The segments with reserved capacity, with their share of the capacity."""
+        """Return the segments with reserved capacity, with their share of the capacity."""
         return {self._names[value]: share for value, share in self.shares if share > 0}
 
     def of(self, attributes: Mapping[str, Scalar]) -> str:
-        """The segment of a sample with these attributes; a value other than text is compared as JSON writes it.
+        """Return the segment of a sample with these attributes; a value other than text is compared as JSON writes it.
 
         >>> segments = Segments("country", (("France", 0.1), ("Spain", 0.0)))
         >>> [segments.of({"country": country}) for country in ("France", "Spain", "Malta", None)]

@@ -31,7 +31,7 @@ class QuantileThreshold:
 
 
 def quantile_threshold(measured: Floats, fraction: float) -> QuantileThreshold | None:
-    """The threshold that selects exactly ``fraction`` of the measured scores; None where nothing was measured.
+    """Return the threshold that selects exactly ``fraction`` of the measured scores; None where nothing was measured.
 
     Scores that are counts, or all alike, tie in masses; so many of the tied get in that the rate is exact.
 
@@ -49,7 +49,7 @@ def quantile_threshold(measured: Floats, fraction: float) -> QuantileThreshold |
 
 
 def top_fraction(importance: Floats, threshold: QuantileThreshold | None, draws: Floats) -> Floats:
-    """The weights [n] of raw scores [n]: 1 in the top fraction, 0, so no chance at all, below it.
+    """Return the weights [n] of raw scores [n]: 1 in the top fraction, 0, so no chance at all, below it.
 
     ``draws`` [n] in (0, 1), a hash of the ids with a purpose of its own, break ties. Biased on purpose: what is left
     out has no inclusion probability that could be divided out. Before a threshold was measured all are in.
@@ -70,7 +70,7 @@ def check_floor(floor: float) -> None:
 
 
 def proportional(importance: Floats, mean_importance: float, floor: float = FLOOR) -> Floats:
-    """The weights [n] of raw scores [n]: w = (1 − ε)·s / mean(s) + ε.
+    """Return the weights [n] of raw scores [n]: w = (1 − ε)·s / mean(s) + ε.
 
     They are ≥ ε, and of mean 1 where the scores' mean is ``mean_importance``.
 

@@ -44,15 +44,15 @@ class StrataPolicy:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All strata."""
+        """Return all strata."""
         return tuple(self._shares())
 
     def _shares(self) -> dict[str, float]:
-        """The part of the capacity that each stratum has."""
+        """Return the part of the capacity that each stratum has."""
         return dict(zip(STRATA, self.shares, strict=True)) | (self.segments.reserved if self.segments else {})
 
     def capacities(self, total: int) -> dict[str, int]:
-        """Capacity of each stratum; they add up to ``total``, which the largest remainders make exact.
+        """Return the capacity of each stratum; they add up to ``total``, which the largest remainders make exact.
 
         A segment's are a guaranteed minimum of the rows, as far as the stream has them: no other stratum takes its
         capacity.
@@ -93,7 +93,7 @@ def assign(
     policy: StrataPolicy,
     attributes: Sequence[Mapping[str, Scalar]] | None = None,
 ) -> list[str]:
-    """The stratum of each sample; see `stratum`. Only ``segments`` ask for ``attributes``."""
+    """Return the stratum of each sample; see `stratum`. Only ``segments`` ask for ``attributes``."""
     each = list(dict.fromkeys(subjects))  # a subject has many samples; its hash is taken once
     held_out = dict(zip(each, (uniforms(each, policy.salt, "holdout") < policy.holdout_ratio).tolist(), strict=True))
     unweighted = uniforms(ids, policy.salt, "uniform") < policy.uniform_ratio
@@ -109,7 +109,7 @@ def assign(
 
 
 def stratum(sample_id: str, subject: str, label: int, policy: StrataPolicy) -> str:
-    """The stratum of one sample without attributes, a function of id, subject and the label at the window's close.
+    """Return the stratum of one sample without attributes, by id, subject and the label at the window's close.
 
     >>> stratum("impression-8", "someone else", 1, StrataPolicy(salt="s"))
     'positive'

@@ -39,11 +39,11 @@ class AdmissionThresholds:
         return self.by_stratum.get(stratum, OPEN)
 
     def kappa(self, stratum: str, subject: str) -> float:
-        """max(κ, κₕ): what a subject's key must exceed."""
+        """Return max(κ, κₕ): what a subject's key must exceed."""
         return max(self[stratum].kappa, self.subjects.get((stratum, subject), -inf))
 
     def kappas(self, strata: Sequence[str], subjects: Sequence[str]) -> Floats:
-        """The same of each sample [n]."""
+        """Return the same of each sample [n]."""
         known = {stratum: self[stratum].kappa for stratum in set(strata)}
         kappas = np.fromiter(map(known.__getitem__, strata), np.float64, len(strata))
         if not self.subjects:
@@ -53,7 +53,7 @@ class AdmissionThresholds:
 
 
 def inclusion_probability(log_weight: float, kappa: float, limit: float = 0.0) -> float:
-    """The chance of being held: p = exp(min(0, m, ℓ − κ)).
+    """Return the chance of being held: p = exp(min(0, m, ℓ − κ)).
 
     m = ``limit`` ≤ 0 is what an earlier draw left; 0 for a row that was never scored again. A weight of 0 has none.
 
@@ -66,6 +66,6 @@ def inclusion_probability(log_weight: float, kappa: float, limit: float = 0.0) -
 
 
 def inclusion_probabilities(log_weight: Floats, kappa: Floats | float, limit: Floats | float = 0.0) -> Floats:
-    """The same of many rows [n]."""
+    """Return the same of many rows [n]."""
     chances: Floats = np.exp(np.minimum(np.minimum(0.0, limit), log_weight - kappa))
     return chances

@@ -32,12 +32,12 @@ class TrainingWeights:
 
     @property
     def is_concentrated(self) -> bool:
-        """Whether the effective sample size is under a quarter of the rows."""
+        """Return whether the effective sample size is under a quarter of the rows."""
         return self.effective_sample_size < len(self.values) / 4
 
 
 def effective_sample_size(weights: Floats) -> float:
-    """(Σa)² / Σa²: how many equally weighted rows would be as informative (Kish 1965); 0 without rows.
+    """Return (Σa)² / Σa²: how many equally weighted rows would be as informative (Kish 1965); 0 without rows.
 
     >>> effective_sample_size(np.array([1.0, 1.0, 0.0]))
     2.0
@@ -52,7 +52,7 @@ def training_weights(
     half_life_seconds: float | None = None,
     exposure: Exposure | None = None,
 ) -> TrainingWeights:
-    """The weights a = d·v / p over their mean, clipped at min(99th percentile, 10), for rows drawn uniformly.
+    """Return the weights a = d·v / p over their mean, clipped at min(99th percentile, 10), for rows drawn uniformly.
 
     ``probability``: p [n] of the whole buffer, never of a batch, or the mean would depend on the draw. d =
     exp(−λ(T − t)) with the newest row's time as T (any other cancels in the mean), and 1 without decay. v =

@@ -28,7 +28,7 @@ _IMPORTANCE = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
 def new_registry() -> CollectorRegistry:
-    """An empty registry that also reports CPU seconds, memory and open files of this process."""
+    """Return an empty registry that also reports CPU seconds, memory and open files of this process."""
     registry = CollectorRegistry(auto_describe=True)
     ProcessCollector(registry=registry)
     return registry
@@ -38,7 +38,7 @@ class Distribution(Histogram):
     """A histogram that takes many values at once: one by one they cost a microsecond each."""
 
     def observe_all(self, values: Sequence[float]) -> None:
-        """Observe each of them."""
+        """Observe each value."""
         indices = np.searchsorted(self._upper_bounds, values)  # the first bound that is not below the value
         counts = np.bincount(indices, minlength=len(self._buckets)).tolist()
         self._sum.inc(sum(values))
@@ -216,11 +216,11 @@ class SharedStateCollector(Collector):
         self._read = read
 
     def describe(self) -> Iterable[Metric]:
-        """The families without values, so that registering one reads nothing."""
+        """Return the families without values, so that registering one reads nothing."""
         return list(_families(SharedState()))
 
     def collect(self) -> Iterable[Metric]:
-        """The families with the current values."""
+        """Return the families with the current values."""
         state = self._read()
         return () if state is None else list(_families(state))
 

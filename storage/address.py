@@ -22,7 +22,7 @@ _NO_LOGIN = re.compile(r'password authentication failed for user "(?P<name>.+)"'
 
 
 def problem(url: str) -> str | None:
-    """What is wrong with a URL, and the remedy; None when nothing is.
+    """Return what is wrong with a URL, and the remedy; None when nothing is.
 
     >>> problem("postgres://ann:p%40ss@db:5432/weir?sslmode=require") is None
     True
@@ -68,7 +68,7 @@ def _is_text(parts: SplitResult) -> bool:
 
 
 def recipe(failure: str, user: str | None, database: str | None) -> str | None:
-    """What a superuser runs to make what a refused connection lacks; None for a failure of another kind.
+    """Return what a superuser runs to make what a refused connection lacks; None for a failure of another kind.
 
     >>> recipe('FATAL:  database "shop" does not exist', "ann", "shop")
     'run as a superuser: CREATE DATABASE shop OWNER ann;'

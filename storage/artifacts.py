@@ -143,7 +143,7 @@ class Artifacts:
 
 
 def manifest_of(directory: Path) -> str:
-    """A line for each file below a directory, sorted by name: its sha256, two spaces, its name with slashes."""
+    """Return a line for each file below a directory, sorted by name: its sha256, two spaces, its name with slashes."""
     lines = []
     for path in sorted(directory.rglob("*"), key=lambda path: path.relative_to(directory).as_posix()):
         name = path.relative_to(directory).as_posix()
@@ -159,7 +159,7 @@ def manifest_of(directory: Path) -> str:
 
 
 def _entries(manifest: str) -> Iterator[tuple[str, str]]:
-    """The (hash, name) pairs of a manifest; refuses names that would lead out of the directory."""
+    """Yield the (hash, name) pairs of a manifest; refuses names that would lead out of the directory."""
     for line in manifest.splitlines():
         match = _LINE.fullmatch(line)
         name = match[2] if match else ""
@@ -170,7 +170,7 @@ def _entries(manifest: str) -> Iterator[tuple[str, str]]:
 
 
 def _is(directory: Path, sha256: str) -> bool:
-    """Whether a directory holds exactly the files of a manifest with this hash."""
+    """Return whether a directory holds exactly the files of a manifest with this hash."""
     try:
         return hashlib.sha256(manifest_of(directory).encode()).hexdigest() == sha256
     except InvalidInput:

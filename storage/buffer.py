@@ -201,7 +201,7 @@ class Buffer:
         self._counts: dict[int, quality.Held] = {}
 
     def thresholds(self) -> AdmissionThresholds:
-        """The thresholds as last seen: at the start, and after each flush and trim."""
+        """Return the thresholds as last seen: at the start, and after each flush and trim."""
         with self._preparing:
             if self._thresholds is None:
                 self._thresholds = self._prepare()
@@ -278,7 +278,7 @@ class Buffer:
             return self._read_thresholds(connection)
 
     def _read_thresholds(self, connection: sa.Connection) -> AdmissionThresholds:
-        """The thresholds of all strata and subjects; Unavailable when keys are not made as ours are."""
+        """Return the thresholds of all strata and subjects; Unavailable when keys are not made as ours are."""
         found = connection.execute(_THRESHOLDS).all()
         strata = {row.stratum: row for row in found}
         for name in sorted(strata.keys() | self._scoring_configs.keys()):

@@ -70,37 +70,37 @@ class Draw:
 
     @property
     def ids(self) -> list[str]:
-        """The samples' ids."""
+        """Return the samples' ids."""
         return [sample.id for sample in self.samples]
 
     @property
     def query(self) -> list[str]:
-        """The search text, or the context of a recommendation or an ad."""
+        """Return the search text, or the context of a recommendation or an ad."""
         return [sample.query for sample in self.samples]
 
     @property
     def text(self) -> list[str]:
-        """The items' texts."""
+        """Return the items' texts."""
         return [sample.text for sample in self.samples]
 
     @property
     def item(self) -> list[str]:
-        """The items' ids."""
+        """Return the items' ids."""
         return [sample.item for sample in self.samples]
 
     @property
     def subject(self) -> list[str]:
-        """To whom they were shown."""
+        """Return the subjects they were shown to."""
         return [sample.subject for sample in self.samples]
 
     @property
     def surface(self) -> list[str]:
-        """Where they were shown."""
+        """Return where they were shown."""
         return [sample.surface for sample in self.samples]
 
     @property
     def outcome(self) -> list[Outcome]:
-        """The strongest action of each, as known now."""
+        """Return the strongest action of each, as known now."""
         return [outcome(sample.actions) for sample in self.samples]
 
 
@@ -166,7 +166,7 @@ class BufferReader:
         self._engine = engine
 
     def draw(self, strata: Sequence[str] | None = None, newer_than: int = 0) -> Draw:
-        """All rows of some strata, of which ``stored`` > ``newer_than``; the holdout only when it is named."""
+        """Return all rows of some strata, of which ``stored`` > ``newer_than``; the holdout only when it is named."""
         chosen = _keys.c.stratum != HOLDOUT if strata is None else _keys.c.stratum.in_(strata)
         wanted = _ROWS.where(_READABLE, chosen, _keys.c.stored > newer_than).order_by(_keys.c.id)
         with transaction(self._engine, "REPEATABLE READ") as connection:
@@ -194,7 +194,7 @@ class BufferReader:
         )
 
     def trainable(self, at_most: int) -> int:
-        """How many rows may train; the count ends at ``at_most``, so that a large buffer costs no more to ask."""
+        """Return how many rows may train, at most ``at_most``, so that a large buffer costs no more to count."""
         rows = (
             sa.select(sa.literal(1))
             .select_from(_keys.join(_strata, _keys.c.stratum == _strata.c.stratum).outerjoin(_subjects, _OF_SUBJECT))
@@ -205,7 +205,7 @@ class BufferReader:
             return int(connection.scalar(sa.select(sa.func.count()).select_from(rows.subquery())) or 0)
 
     def stats(self) -> BufferStats:
-        """Capacities, rows and thresholds. Reads the narrow table only."""
+        """Return capacities, rows and thresholds. Reads the narrow table only."""
         one_by = sa.func.exp(-sa.func.least(0.0, _keys.c.m, _keys.c.log_weight - _KAPPA))
         of_subjects = (
             sa.select(
@@ -271,7 +271,7 @@ class BufferReader:
 
     @contextmanager
     def snapshot(self, *, holdout: bool = False) -> Iterator[Held]:
-        """All rows as they are at one moment, read in constant memory; those of the holdout only on demand."""
+        """Yield all rows as they are at one moment, read in constant memory; those of the holdout only on demand."""
         chosen = sa.true() if holdout else _keys.c.stratum != HOLDOUT
         wanted = _ROWS.where(_READABLE, chosen).order_by(_keys.c.id)
         counted = sa.select(sa.func.count()).select_from(wanted.with_only_columns(_keys.c.id).order_by(None).subquery())
@@ -281,7 +281,7 @@ class BufferReader:
                 yield Held(items, ([_explained(row) for row in rows] for rows in found.partitions()))
 
     def page(self, stratum: str | None = None, after: str = "", limit: int = 100) -> tuple[list[Explained], str | None]:
-        """At most ``limit`` rows, or as many as 4 MiB hold, whose ids follow ``after``; and the id to continue after.
+        """Return up to ``limit`` rows, or as many as 4 MiB hold, with ids after ``after``; and the next ``after``.
 
         That is None at the end. Without a stratum all but the holdout; NotFound where there is none of that name.
         """
@@ -323,7 +323,7 @@ def _explained(row: Any) -> Explained:
 
 
 def _sample(row: Any) -> Sample:
-    """The sample as it was decided, with the actions and the rating that are known now."""
+    """Return the sample as it was decided, with the actions and the rating that are known now."""
     rating = None
     if row.rating_time_ms is not None:
         rating = Rating(row.rating_time_ms, row.rating_id, row.rating_value)
@@ -331,10 +331,10 @@ def _sample(row: Any) -> Sample:
 
 
 def _order(stratum: str) -> tuple[int, str]:
-    """The position of a stratum in reports."""
+    """Return the position of a stratum in reports."""
     return (STRATA.index(stratum) if stratum in STRATA else len(STRATA), stratum)
 
 
 def _effective(weights: float, squares: float) -> float:
-    """(Σw)²/Σw²; 0 of nothing."""
+    """Return (Σw)²/Σw²; 0 of nothing."""
     return weights * weights / squares if squares else 0.0

@@ -49,7 +49,7 @@ _GONE = ("08", "57")  # classes of SQLSTATE: connection exceptions, and a server
 
 
 def create_engine(url: str, *, application_name: str = "weir", pool_size: int = 5) -> sa.Engine:
-    """An engine for ``postgresql://user:password@host:port/database``; connects to nothing yet."""
+    """Return an engine for ``postgresql://user:password@host:port/database``; connects to nothing yet."""
     parsed = _parsed(url)
     arguments = {
         "application_name": application_name,
@@ -84,7 +84,7 @@ def create_engine(url: str, *, application_name: str = "weir", pool_size: int = 
 
 
 def _parsed(url: str) -> sa.URL:
-    """The URL, if the driver can take it; an error repeats nothing of it but the name of an option."""
+    """Return the URL, if the driver can take it; an error repeats nothing of it but the name of an option."""
     if what := problem(url):
         raise InvalidInput(f"WEIR_DATABASE_URL {what}")
     try:
@@ -98,12 +98,12 @@ def _parsed(url: str) -> sa.URL:
 
 
 def _json(value: object) -> str:
-    """A value for a JSON column; NaN and infinities, which JSON cannot hold, become null."""
+    """Return a value for a JSON column; NaN and infinities, which JSON cannot hold, become null."""
     return msgspec.json.encode(value, enc_hook=_plain).decode()
 
 
 def _plain(value: object) -> object:
-    """A scalar of numpy as a Python number."""
+    """Return a scalar of numpy as a Python number."""
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} cannot be stored as JSON")
@@ -111,7 +111,7 @@ def _plain(value: object) -> object:
 
 @contextmanager
 def session(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A connection of the pool, for several transactions in a row; start and end them with ``connection.begin()``.
+    """Yield a connection of the pool, for several transactions; start and end them with ``connection.begin()``.
 
     Raises Unavailable when the database does not answer, or refuses for now; whether a COMMIT that failed so took
     effect is then not known.
@@ -122,7 +122,7 @@ def session(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 @contextmanager
 def transaction(engine: sa.Engine, isolation: Literal["REPEATABLE READ"] | None = None) -> Iterator[sa.Connection]:
-    """One transaction in a `session`: committed at the end, rolled back by any exception."""
+    """Run one transaction in a `session`: committed at the end, rolled back by any exception."""
     with session(engine) as connection:
         if isolation is not None:
             connection.execution_options(isolation_level=isolation)
@@ -159,7 +159,7 @@ def reported(engine: sa.Engine) -> Iterator[None]:
 
 
 def address_of(engine: sa.Engine) -> str:
-    """The database's address for messages; without user and password."""
+    """Return the database's address for messages; without user and password."""
     return f"Postgres at {engine.url.host or 'localhost'}:{engine.url.port or 5432}/{engine.url.database or ''}"
 
 

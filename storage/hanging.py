@@ -37,7 +37,7 @@ class HangProbe:
         sa.event.listen(engine, "do_connect", self._opening)
 
     def __call__(self) -> str | None:
-        """None when the database answers, else why not.
+        """Return None when the database answers, else why not.
 
         Raises :class:`Unavailable` when it refuses this connection: its users see whether it refuses all.
         """
@@ -60,7 +60,7 @@ class HangProbe:
         self._forget()
 
     def _answers(self) -> bool:
-        """Whether the server answers in time; raises ``psycopg.Error`` when it refuses."""
+        """Return whether the server answers in time; raises ``psycopg.Error`` when it refuses."""
         try:
             if self._connection is None:
                 self._connection = self._connect()

@@ -124,7 +124,7 @@ class Heartbeats:
             return connection.execute(sa.delete(row).where(_silent_seconds() > kept)).rowcount
 
     def all(self) -> list[Heartbeat]:
-        """Every row, by role and start."""
+        """Return every row, by role and start."""
         row = tables.heartbeats
         wanted = sa.select(row, _silent_seconds().label("silent")).order_by(row.c.role, row.c.started, row.c.id)
         with transaction(self._engine) as connection:
@@ -143,7 +143,7 @@ class Heartbeats:
 
 
 def _read(report: object) -> Report:
-    """What a process reported; of another release, whose states are not all known here, that it cannot be judged."""
+    """Return what a process reported; for a release with unknown states, that it cannot be judged."""
     try:
         return msgspec.convert(report, Report)
     except msgspec.ValidationError:

@@ -41,7 +41,7 @@ def try_for(connection: sa.Connection, right: Right) -> bool:
 
 
 def held_by_anyone(right: Right) -> sa.ColumnElement[bool]:
-    """Whether a session of this database has a lock, as a condition."""
+    """Return whether a session of this database has a lock, as a condition."""
     locks = sa.table("pg_locks", *map(sa.column, ("locktype", "classid", "objid", "granted", "database")))
     here = sa.select(sa.text("oid")).select_from(sa.text("pg_database")).where(sa.text("datname = current_database()"))
     return sa.exists().where(
@@ -82,7 +82,7 @@ class TrainerLock:
             return self._connection is not None
 
     def held(self) -> bool:
-        """Whether this session still holds the right: asks the server."""
+        """Return whether this session still holds the right: asks the server."""
         with self._one_at_a_time:
             connection = self._session()
             if connection is None:
@@ -97,7 +97,7 @@ class TrainerLock:
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """A transaction in the session that holds the right; raises Unavailable when it is not held."""
+        """Run a transaction in the session that holds the right; raises Unavailable when it is not held."""
         with self._one_at_a_time:
             connection = self._session()
             if connection is None:
@@ -122,7 +122,7 @@ class TrainerLock:
             self._drop()
 
     def _session(self) -> sa.Connection | None:
-        """The session that took the lock, if it lives: SQLAlchemy would open another one instead, without it."""
+        """Return the session that took the lock, if it lives: SQLAlchemy would open another one instead, without it."""
         if self._connection is not None and self._connection.invalidated:
             self._drop()
         return self._connection

@@ -22,13 +22,13 @@ def head() -> str:
 
 
 def current(engine: sa.Engine) -> str:
-    """The version of the tables that the database has; ``base`` when it has none."""
+    """Return the version of the tables that the database has; ``base`` when it has none."""
     with transaction(engine) as connection:
         return MigrationContext.configure(connection).get_current_revision() or "base"
 
 
 def check(engine: sa.Engine) -> bool:
-    """Whether the database is at head."""
+    """Return whether the database is at head."""
     return current(engine) == head()
 
 

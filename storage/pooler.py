@@ -26,7 +26,7 @@ class PoolerCheck:
         self._passed = False
 
     def __call__(self, connection: Connection) -> None:
-        """InvalidInput where sessions are shared, Unavailable where a pooler has no second one for us."""
+        """Raise InvalidInput when sessions are shared, Unavailable when a pooler has no second one for us."""
         if not self._passed and not is_direct(connection):
             with closing(self._connect()) as other:
                 if not answered(other.pgconn, ANSWER_SECONDS):
@@ -44,12 +44,12 @@ class PoolerCheck:
 
 
 def is_direct(connection: Connection) -> bool:
-    """Whether the server itself answers: at login a pooler names another process than the server that it passes on."""
+    """Return whether the server answers directly: at login a pooler names another process than the server."""
     return _session(connection) == connection.info.backend_pid
 
 
 def shares_sessions(connection: Connection, other: Connection) -> bool:
-    """Whether two connections were given one session, or one connection two: between transactions it was not kept."""
+    """Return whether two connections had one session, or one connection two sessions."""
     before = _session(connection)
     with other.transaction(force_rollback=True):
         taken = _process(other)
@@ -57,7 +57,7 @@ def shares_sessions(connection: Connection, other: Connection) -> bool:
 
 
 def _session(connection: Connection) -> int:
-    """The server's process, by a transaction of its own."""
+    """Return the server's process, by a transaction of its own."""
     with connection.transaction():
         return _process(connection)
 

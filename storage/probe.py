@@ -9,7 +9,7 @@ ANSWER_SECONDS = 5.0  # a healthy server answers a probe in milliseconds, a busy
 
 
 def answered(connection: PGconn, seconds: float) -> bool:
-    """Whether an empty statement is answered within so many seconds; raises ``psycopg.Error`` on a lost connection."""
+    """Return whether an empty statement is answered in time; raise ``psycopg.Error`` on a lost connection."""
     connection.send_query(b"")
     deadline = monotonic() + seconds
     with selectors.DefaultSelector() as selector:

@@ -94,7 +94,7 @@ class Progresses:
             return bool(connection.scalars(holder, names).all())
 
     def positions(self) -> list[Position]:
-        """All partitions that were ever claimed, in order."""
+        """Return all partitions that were ever claimed, in order."""
         row = tables.progress
         with transaction(self._engine) as connection:
             found = connection.execute(
@@ -121,7 +121,7 @@ class Progresses:
             raise Conflict(f"partition {position.partition} was claimed or has moved meanwhile: read it again")
 
     def acknowledged(self) -> dict[int, int]:
-        """Partition → the offset at which reading resumes, of all that anything was stored for."""
+        """Return partition → the offset at which reading resumes, of all that anything was stored for."""
         return {at.partition: at.progress.acknowledged for at in self.positions() if at.progress is not None}
 
 
@@ -151,7 +151,7 @@ def advance(connection: sa.Connection, topic_id: UUID, flush: Flush) -> bool:
 
 
 def samples_decided(engine: sa.Engine) -> int:
-    """How many samples were ever decided, over all topics and partitions."""
+    """Return how many samples were ever decided, over all topics and partitions."""
     with transaction(engine) as connection:
         return int(connection.scalar(sa.select(sa.func.coalesce(sa.func.sum(tables.progress.c.samples), 0))) or 0)
 

@@ -95,12 +95,12 @@ class Quality:
         self._engine = engine
 
     def weeks(self, spans: Collection[str] | None = None) -> dict[Series, Counts]:
-        """By week of event time, predictor, version and slice; with ``spans`` of these weeks only."""
+        """Return counts by week of event time, predictor, version and slice; with ``spans`` of these weeks only."""
         row = tables.quality
         return self._sum(row.c.span.like(_WEEKS) if spans is None else row.c.span.in_(spans))
 
     def week_states(self) -> dict[str, str]:
-        """Week → a digest of the physical versions of its rows: it differs once any of them was written again.
+        """Return week → a digest of the physical versions of its rows: it differs once any of them was written again.
 
         The counts themselves, by far the most of what is stored, are neither read nor sent.
         """
@@ -108,7 +108,7 @@ class Quality:
             return {found.span: found.state for found in connection.execute(_WEEK_STATES, {"weeks": _WEEKS})}
 
     def recent(self) -> dict[Series, Counts]:
-        """Over the last ten thousand offsets of each partition, as far as they are decided; the span is ``recent``."""
+        """Return counts over the last ten thousand decided offsets of each partition; the span is ``recent``."""
         return self._sum(tables.quality.c.span.like(f"{_BLOCK}%"), "recent")
 
     def _sum(self, chosen: sa.ColumnElement[bool], span: str | None = None) -> dict[Series, Counts]:
@@ -141,10 +141,10 @@ def _columns(keys: list[CountKey]) -> dict[str, list[str]]:
 
 
 def _stored(counts: Counts) -> bytes:
-    """Packed: nearly all is zeros, and 20 µs here spare the server 8 kB of log a row."""
+    """Compress: nearly all is zeros, and 20 µs here spare the server 8 kB of log a row."""
     return zlib.compress(counts.astype(_STORED).tobytes(), level=1)
 
 
 def counts_of(stored: bytes) -> Counts:
-    """An array of counts as it is stored."""
+    """Return an array of counts as it is stored."""
     return np.frombuffer(zlib.decompress(stored), _STORED).astype(np.int64).reshape(2, BINS)

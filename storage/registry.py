@@ -112,7 +112,7 @@ def walk_back(log: Iterable[Entry]) -> list[str]:
 
 
 def served_at(log: Iterable[Entry], time: datetime) -> str | None:
-    """The version that was active at a time; None before the first promotion.
+    """Return the version that was active at a time; None before the first promotion.
 
     >>> at = [datetime(2011, 1, day, tzinfo=UTC) for day in (3, 5, 9)]
     >>> moves = [Entry(i, Kind.PROMOTE, None, f"v{i}", "ann", "", at[i]) for i in range(3)]
@@ -131,7 +131,7 @@ class Registry:
         self._clock = clock
 
     def new_version(self) -> str:
-        """A name that no version has: v1, v2, … A number that is not used is lost."""
+        """Return a name that no version has: v1, v2, … A number that is not used is lost."""
         with transaction(self._engine) as connection:
             return f"v{connection.scalar(tables.version_number.next_value())}"
 
@@ -172,7 +172,7 @@ class Registry:
             change.set_state(version, State.REJECTED)
 
     def active(self) -> Active | None:
-        """The active version; None before the first promotion. One row by its key: cheap enough for every second."""
+        """Return the active version; None before the first promotion. Reads one row: it may be polled every second."""
         pointer, versions = tables.pointer, tables.versions
         wanted = sa.select(pointer.c.sequence, pointer.c.frozen, versions.c.version, versions.c.artifact,
                            versions.c.sha256).join(versions, pointer.c.version == versions.c.version)  # fmt: skip
@@ -183,36 +183,36 @@ class Registry:
         return Active(found.sequence, found.version, found.artifact, found.sha256, found.frozen)
 
     def frozen(self) -> bool:
-        """Whether training is frozen; it can be before the first promotion too."""
+        """Return whether training is frozen; it can be before the first promotion too."""
         with transaction(self._engine) as connection:
             return bool(connection.scalar(sa.select(tables.pointer.c.frozen)))
 
     def version(self, version: str) -> Version:
-        """One version; NotFound when there is none of that name."""
+        """Return one version; raise NotFound when there is none of that name."""
         with transaction(self._engine) as connection:
             return _known(connection, version)
 
     def versions(self) -> list[Version]:
-        """All versions, oldest first."""
+        """Return all versions, oldest first."""
         row = tables.versions
         with transaction(self._engine) as connection:
             found = connection.execute(sa.select(row).order_by(row.c.created, row.c.version)).all()
         return [_version(each) for each in found]
 
     def log(self, version: str | None = None) -> list[Entry]:
-        """All entries, oldest first; with ``version`` only those that name it."""
+        """Return all entries, oldest first; with ``version`` only those that name it."""
         with transaction(self._engine) as connection:
             return _log(connection, version)
 
     def first_version(self) -> str | None:
-        """The version that was promoted first, which is the baseline; None before the first promotion."""
+        """Return the version that was promoted first, which is the baseline; None before the first promotion."""
         row = tables.promotions
         first = sa.select(row.c.to_version).where(row.c.to_version.is_not(None)).order_by(row.c.sequence).limit(1)
         with transaction(self._engine) as connection:
             return connection.scalar(first)
 
     def last_entry(self, kinds: Collection[Kind], up_to: int | None = None) -> Entry | None:
-        """The newest entry of these kinds, at most at sequence ``up_to``; None where there is none."""
+        """Return the newest entry of these kinds, at most at sequence ``up_to``; None if there is none."""
         row = tables.promotions
         wanted = sa.select(row).where(row.c.kind.in_(kinds)).order_by(row.c.sequence.desc()).limit(1)
         if up_to is not None:
@@ -222,7 +222,7 @@ class Registry:
         return None if found is None else _entry(found)
 
     def count(self, kind: Kind) -> int:
-        """How many entries are of this kind."""
+        """Return how many entries are of this kind."""
         row = tables.promotions
         with transaction(self._engine) as connection:
             return connection.scalar(sa.select(sa.func.count()).where(row.c.kind == kind)) or 0
@@ -354,7 +354,7 @@ def _checked(name: str, text: str, most: int) -> str:
 
 
 def _nothing_below(log: Sequence[Entry], active: str | None) -> str:
-    """Why, and what to do."""
+    """Return why, and what to do."""
     if active is None:
         return "none was ever promoted; run 'weir models init'"
     promoted = {entry.to_version for entry in log if entry.kind is Kind.PROMOTE}

@@ -40,6 +40,6 @@ class Requests:
             return is_new and not connection.scalar(_IS_RUNNING)
 
     def waits(self) -> bool:
-        """Whether a training was asked for."""
+        """Return whether a training was asked for."""
         with transaction(self._engine) as connection:
             return connection.scalar(sa.select(tables.training_requests.c.singleton)) is not None

@@ -171,7 +171,7 @@ class Rescoring:
             buffer.trim(connection)
 
     def _config_of(self, stratum: str) -> str:
-        """A stratum that is not wanted any more is made as those that take its rows."""
+        """Return a stratum's configuration; if it is no longer configured, that of the strata taking its rows."""
         return self._scoring_configs.get(stratum, self._scoring_configs[NEGATIVE])
 
     def _stored(self) -> dict[str, str]:
@@ -185,7 +185,7 @@ class Rescoring:
 
     @contextmanager
     def _collected(self, stratum: str | None = None, model: str | None = None) -> Iterator[sa.Connection]:
-        """A session with new scores for all rows of now. No transaction waits for the model."""
+        """Yield a session with new scores for all current rows. No transaction waits for the model."""
         with session(self._engine) as connection:
             try:
                 with connection.begin():
@@ -209,11 +209,11 @@ class Rescoring:
     def _page(
         self, connection: sa.Connection, stratum: str | None = None, model: str | None = None, after: str = ""
     ) -> Sequence[Any]:
-        """Rows that are not scored yet, in the order of their ids."""
+        """Return rows that are not scored yet, in the order of their ids."""
         return connection.execute(_PAGE, {"stratum": stratum, "model": model, "after": after, "page": PAGE}).all()
 
     def _scored(self, rows: Sequence[Any]) -> dict[str, object]:
-        """The columns of their new scores: of what is known of a sample now, late actions included."""
+        """Return the columns of their new scores: of what is known of a sample now, late actions included."""
         samples = [msgspec.structs.replace(_decode(row.sample), actions=row.actions) for row in rows]
         scores = self._score(samples)
         draws = draw(samples, [row.stratum for row in rows], scores, self._policy)
@@ -228,7 +228,7 @@ class Rescoring:
 
     @contextmanager
     def _alone(self, connection: sa.Connection) -> Iterator[None]:
-        """A transaction without concurrent stores, corrections or trims; it starts with a trim."""
+        """Run a transaction without concurrent stores, corrections or trims; it starts with a trim."""
         with connection.begin():
             wait_for(connection, Right.RESCORE)
             wait_for(connection, Right.TRIM)

@@ -85,7 +85,7 @@ class Runs:
             self._end(connection, sa.true(), result=RunResult.ABANDONED, reasons=["its trainer ended before it did"])
 
     def latest(self, count: int = 1, results: Sequence[RunResult] = ()) -> list[Run]:
-        """The last runs, newest first; with ``results`` only those that ended so."""
+        """Return the last runs, newest first; with ``results`` only those that ended so."""
         row = tables.training_runs
         wanted = sa.select(row).order_by(row.c.id.desc()).limit(count)
         with transaction(self._engine) as connection:
@@ -93,7 +93,7 @@ class Runs:
         return [_run(each) for each in found]
 
     def last(self, results: Sequence[RunResult] = ()) -> Run | None:
-        """The last run; with ``results`` the last that ended so."""
+        """Return the last run; with ``results`` the last that ended so."""
         return next(iter(self.latest(1, results)), None)
 
     def _end(self, connection: sa.Connection, which: sa.ColumnElement[bool], **values: object) -> None:

@@ -58,7 +58,7 @@ def keep(connection: sa.Connection) -> None:
 
 
 def _row(offer: Offer) -> tuple[object, ...]:
-    """The values of `_COLUMNS`. The sample is stored as it was decided; what may change has columns of its own."""
+    """Return the values of `_COLUMNS`. The sample is stored as decided; what may change has separate columns."""
     sample = offer.sample
     rating = sample.rating
     return (

@@ -47,7 +47,7 @@ class Pipeline:
         self._idle: dict[int, _Idle] = {}
 
     async def consume(self, chunks: AsyncIterable[Chunk]) -> None:
-        """The body of the Faust agent. Faust would restart it silently after an exception, and lose the chunk."""
+        """Run as the body of the Faust agent. After an exception Faust would restart it silently and lose the chunk."""
         try:
             async for chunk in chunks:
                 if chunk.live:
@@ -129,7 +129,7 @@ class Pipeline:
             worker.advance(idle.event_time_ms + int(idle.seconds * 1000))
 
     def progress_markers(self) -> dict[str, int]:
-        """The progress markers of partitions that have work: one that stays the same is stuck."""
+        """Return the progress markers of partitions that have work: one that stays the same is stuck."""
         return {
             f"partition {worker.partition}": worker.progress_marker
             for worker in self._workers.values()
@@ -138,7 +138,7 @@ class Pipeline:
 
     @property
     def busy(self) -> bool:
-        """Whether a thread still runs; the interpreter would wait for it at exit."""
+        """Return whether a thread still runs; the interpreter would wait for it at exit."""
         return self._threads.busy
 
     async def stop(self, timeout_seconds: float) -> None:

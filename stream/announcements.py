@@ -77,7 +77,7 @@ async def follow(connection: KafkaConnection, topic: str, after: int = 0) -> Asy
 
 
 def _parse(value: bytes | None) -> Announcement | None:
-    """None for a record that is not a valid announcement: it must not stop a worker."""
+    """Decode a record; return None for one that is not a valid announcement: it must not stop a worker."""
     try:
         return _DECODER.decode(value or b"")
     except (msgspec.DecodeError, msgspec.ValidationError):

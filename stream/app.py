@@ -65,7 +65,7 @@ class StreamSettings:
 
 
 def create_app(settings: StreamSettings) -> ChunkApp:
-    """The application, without agents. Faust's conveniences that reach out on their own are off."""
+    """Return the application, without agents. Faust's conveniences that reach out on their own are off."""
     app = ChunkApp(
         settings.group,
         **faust_options(settings.connection),
@@ -120,11 +120,11 @@ class Worker:
 
     @property
     def unavailable(self) -> dict[str, str]:
-        """Dependency → why it counts as unavailable; empty when the worker can take events."""
+        """Return dependency → why it counts as unavailable; empty when the worker can take events."""
         return self.pipeline.availability.reasons
 
     async def run(self, stop: asyncio.Event) -> int:
-        """Work until ``stop`` is set or something fails; the process's exit status.
+        """Work until ``stop`` is set or something fails; return the process's exit status.
 
         Raises :class:`Unavailable` when Kafka does not answer at the start.
         """
@@ -184,14 +184,14 @@ class Worker:
             await asyncio.sleep(_POLL_SECONDS)
 
     def _stalled(self, name: str) -> None:
-        """Called by the watchdog's thread."""
+        """Handle a stall; called by the watchdog's thread."""
         seconds = self._settings.watchdog_seconds
         error = RuntimeError(f"{name} has not moved for {seconds:g} s although there is work; the worker restarts")
         self._loop.call_soon_threadsafe(self.pipeline.fail, error)
         self._end_by_the_clock(STATUS_FAILED)  # for when it is the event loop that hangs
 
     def _end_by_the_clock(self, status: int) -> threading.Timer:
-        """Without the broker Faust's stop waits for ever, and swallows a cancellation; nothing is lost by leaving."""
+        """Stop Faust with a timeout: without the broker its stop waits for ever, and ignores a cancellation."""
         timer = threading.Timer(self._settings.grace_seconds, os._exit, (status,))
         timer.daemon = True
         timer.start()

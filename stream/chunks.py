@@ -51,7 +51,7 @@ class Fetched:
 
 
 def size_of(records: Iterable[ConsumerRecord]) -> int:
-    """Bytes of keys, values and headers."""
+    """Return bytes of keys, values and headers."""
     size = 0
     for record in records:
         size += record.serialized_key_size + record.serialized_value_size
@@ -157,7 +157,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
 
 
 def _next_offsets(consumer: Any, tps: Iterable[TopicPartition]) -> dict[Any, int]:
-    """The offset to be read next, of those assigned partitions that have one."""
+    """Return the offset to be read next, of those assigned partitions that have one."""
     assignment = consumer._subscription.subscription.assignment
     states = {tp: assignment.state_value(tp) for tp in tps} if assignment is not None else {}
     return {tp: state.position for tp, state in states.items() if state is not None and state.has_valid_position}
@@ -195,7 +195,7 @@ class ChunkConsumer(driver.Consumer):
                 self._thread.touch()
 
     async def positions(self, timeout_seconds: float) -> dict[int, tuple[int, int]]:
-        """Partition → (next offset to read, end), by a fresh answer of the broker."""
+        """Return partition → (next offset to read, end), by a fresh answer of the broker."""
         found: dict[int, tuple[int, int]] = await self._thread.positions(timeout_seconds)
         return found
 
@@ -203,7 +203,7 @@ class ChunkConsumer(driver.Consumer):
 
     @property
     def poll_bytes(self) -> int:
-        """What a partition may hold before it is fetched again, and what a fetch may add: half of its share each."""
+        """Return the bytes that a partition may hold before a fetch, and that a fetch may add: half its share each."""
         return max(1, self._max_fetched_bytes // (2 * max(1, len(self.trackers))))
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
@@ -267,7 +267,7 @@ class ChunkConsumer(driver.Consumer):
         return False
 
     def _message(self, tracker: OffsetTracker, first: int, found: Fetched) -> ConsumerMessage:
-        """A message of one chunk; without records it starts at ``first``."""
+        """Return a message of one chunk; without records it starts at ``first``."""
         records = found.records
         chunk = tracker.add(records[0].offset if records else first, found.end, records, found.size_bytes)
         self.app.monitor.track_tp_end_offset(tracker.tp, self.highwater(tracker.tp))
@@ -296,7 +296,7 @@ class ChunkConsumer(driver.Consumer):
         return counted
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Gaps need no bookkeeping: a chunk covers its offsets whole."""
+        """Ignore gaps: a chunk covers its offsets whole."""
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> list[TP]:
         chosen = self.trackers.items()
@@ -366,7 +366,7 @@ class ChunkSchema(faust.Schema):
     """Passes a chunk through undecoded: a message that cannot be read must not end the agent."""
 
     def compile(self, app: Any, **_: Any) -> Callable[..., Awaitable[Event]]:
-        """The function that Faust calls for each message."""
+        """Return the function that Faust calls for each message."""
 
         async def pass_through(message: Any, **_: Any) -> Event:
             return Event(app, None, message.value, None, message)

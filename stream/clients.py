@@ -25,32 +25,32 @@ _READING: dict[str, Any] = {"enable_auto_commit": False, "isolation_level": READ
 
 
 def admin_client(connection: KafkaConnection, **options: Any) -> KafkaAdminClient:
-    """A kafka-python admin client; raises KafkaError when the cluster does not answer in time."""
+    """Return a kafka-python admin client; raise KafkaError when the cluster does not answer in time."""
     return KafkaAdminClient(**_options(connection, options))
 
 
 def consumer(connection: KafkaConnection, **options: Any) -> KafkaConsumer:
-    """A kafka-python consumer that commits nothing; raises KafkaError when the cluster does not answer in time."""
+    """Return a kafka-python consumer without commits; raise KafkaError when the cluster does not answer in time."""
     return KafkaConsumer(**_READING, **_options(connection, options))
 
 
 def producer(connection: KafkaConnection, **options: Any) -> KafkaProducer:
-    """A kafka-python producer that waits for every replica; raises KafkaError as above."""
+    """Return a kafka-python producer that waits for every replica; raise KafkaError as above."""
     return KafkaProducer(acks="all", **_options(connection, options))
 
 
 def async_consumer(connection: KafkaConnection, *topics: str, **options: Any) -> AIOKafkaConsumer:
-    """An aiokafka consumer that commits nothing; to be started by the caller."""
+    """Return an aiokafka consumer that commits nothing; to be started by the caller."""
     return AIOKafkaConsumer(*topics, **_READING, **_async_options(connection), **options)
 
 
 def async_producer(connection: KafkaConnection, **options: Any) -> AIOKafkaProducer:
-    """An aiokafka producer that waits for every replica; to be started by the caller."""
+    """Return an aiokafka producer that waits for every replica; to be started by the caller."""
     return AIOKafkaProducer(acks="all", **_async_options(connection), **options)
 
 
 def cause(connection: KafkaConnection, error: Exception) -> str:
-    """A client's error in words: a refused login names the settings to check, a codec the package that it needs.
+    """Return a client's error in words: a refused login names the settings to check, a codec the package that it needs.
 
     Over TLS kafka-python sees the broker hang up before it has read the refusal: where the broker answered a moment ago
     (`stream.connecting`), a bootstrap that fails has failed at the login.
@@ -67,7 +67,7 @@ def cause(connection: KafkaConnection, error: Exception) -> str:
 
 
 def faust_options(connection: KafkaConnection) -> dict[str, Any]:
-    """What a Faust application is given to reach the cluster with its consumer and producer."""
+    """Return what a Faust application is given to reach the cluster with its consumer and producer."""
     found: dict[str, Any] = {"broker": [f"kafka://{address}" for address in connection.addresses]}
     context = connection.ssl_context()
     if connection.tokens is not None and connection.is_authenticated:
@@ -88,20 +88,20 @@ def faust_options(connection: KafkaConnection) -> dict[str, Any]:
 
 
 def _options(connection: KafkaConnection, options: dict[str, Any]) -> dict[str, Any]:
-    """For kafka-python."""
+    """Return the options for kafka-python."""
     tokens = connection.tokens
     given: dict[str, Any] = {"sasl_oauth_token_provider": _Tokens(tokens)} if tokens is not None else {}
     return {"bootstrap_timeout_ms": _BOOTSTRAP_MS} | _shared(connection) | given | options
 
 
 def _async_options(connection: KafkaConnection) -> dict[str, Any]:
-    """For aiokafka."""
+    """Return the options for aiokafka."""
     tokens = connection.tokens
     return _shared(connection) | ({"sasl_oauth_token_provider": _AsyncTokens(tokens)} if tokens is not None else {})
 
 
 def _shared(connection: KafkaConnection) -> dict[str, Any]:
-    """What both libraries call the same."""
+    """Return the options with the same names in both libraries."""
     found: dict[str, Any] = {
         "bootstrap_servers": connection.addresses,
         "security_protocol": connection.security_protocol,

@@ -32,7 +32,7 @@ COMMAND_LIBRARY = Library(kafka.codec, MappingProxyType({"snappy": "python-snapp
 
 
 def unreadable(library: Library) -> list[str]:
-    """Codecs that the library cannot read here, a line for each package that is missing or broken; empty: none.
+    """Return the codecs that the library cannot read here, a line for each package that is missing or broken.
 
     >>> unreadable(WORKER_LIBRARY)
     []
@@ -45,7 +45,7 @@ def unreadable(library: Library) -> list[str]:
 
 
 def require_codecs(library: Library) -> bool:
-    """True; raises :class:`Unavailable` when a codec cannot be read."""
+    """Return True; raise :class:`Unavailable` when a codec cannot be read."""
     if lines := unreadable(library):
         raise Unavailable("; ".join(lines))
     return True

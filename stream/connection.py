@@ -26,7 +26,7 @@ class TokenSource:
     file: Path | None = None
 
     def token(self) -> str:
-        """A token of now. Raises :class:`Unavailable` with the cause, and never with the token."""
+        """Return a token of now. Raises :class:`Unavailable` with the cause, and never with the token."""
         token = (self._from_file(self.file) if self.file else self._from_command()).strip()
         if not token or not token.isascii() or not token.isprintable():
             source = self.file or "the command of WEIR_KAFKA_TOKEN_COMMAND"
@@ -74,7 +74,7 @@ class KafkaConnection:
 
     @property
     def addresses(self) -> list[str]:
-        """Each host:port.
+        """Return each host:port.
 
         >>> KafkaConnection("kafka-0:9092,kafka-1:9092").addresses
         ['kafka-0:9092', 'kafka-1:9092']
@@ -83,16 +83,16 @@ class KafkaConnection:
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether TLS is spoken."""
+        """Return whether TLS is spoken."""
         return self.security_protocol in ("SSL", "SASL_SSL")
 
     @property
     def is_authenticated(self) -> bool:
-        """Whether SASL is spoken."""
+        """Return whether SASL is spoken."""
         return self.security_protocol in ("SASL_PLAINTEXT", "SASL_SSL")
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """The context of TLS; None without it. Raises :class:`InvalidInput` for files that are not certificates."""
+        """Return the TLS context; None without TLS. Raises :class:`InvalidInput` for invalid certificate files."""
         if not self.is_encrypted:
             return None
         context = _trusting(self.ca_file)

@@ -38,12 +38,12 @@ Headers = tuple[tuple[str, bytes | None], ...]
 
 
 def is_backfill(headers: Iterable[tuple[str, bytes | None]]) -> bool:
-    """Whether a record with these headers is late on purpose."""
+    """Return whether a record with these headers is late on purpose."""
     return any(name == BACKFILL for name, _ in headers)
 
 
 def _origin(record: ConsumerRecord) -> tuple[str, int, int]:
-    """Where a record lay first; a header that names another topic is not ours, and leads nowhere."""
+    """Return where a record lay first; a header that names another topic is not ours, and leads nowhere."""
     match = _ORIGIN.fullmatch(dict(record.headers).get(ORIGIN) or b"")
     if match is None or match[1].decode() != record.topic:
         return record.topic, record.partition, record.offset
@@ -68,7 +68,7 @@ class DeadLetter:
 
     @property
     def headers(self) -> Headers:
-        """The headers as received, then ours."""
+        """Return the headers as received, then ours."""
         return (
             *(pair for pair in self.received_headers if pair[0] not in HEADERS),
             (REASON, self.reason.encode()),
@@ -80,19 +80,19 @@ class DeadLetter:
 
     @property
     def source(self) -> tuple[str, int, int]:
-        """Topic, partition and offset of the record."""
+        """Return topic, partition and offset of the record."""
         return self.topic, self.partition, self.offset
 
     @property
     def redriven_headers(self) -> list[tuple[str, bytes]]:
-        """The headers as received, as far as the producer can send them, and what a redriven record needs."""
+        """Return the headers as received, as far as the producer can send them, and what a redriven record needs."""
         received = [(name, text or b"") for name, text in self.received_headers if name not in (BACKFILL, ORIGIN)]
         origin = f"{self.topic}:{self.partition}:{self.offset}"
         return [*received, (BACKFILL, b"1"), (ORIGIN, origin.encode())]
 
     @classmethod
     def of(cls, record: ConsumerRecord, reason: str, detail: str) -> "DeadLetter":
-        """The letter for a record of the interactions topic; that of a redriven one is of what was redriven."""
+        """Return the letter for a record of the interactions topic; that of a redriven one is of what was redriven."""
         topic, partition, offset = _origin(record)
         return cls(
             reason,
@@ -163,7 +163,7 @@ def read(
 def _records(
     connection: KafkaConnection, topic: str, timeout_seconds: float
 ) -> Iterator[tuple[tuple[int, int], DeadLetter]]:
-    """Partition and offset of each letter in its topic, and the letter."""
+    """Yield partition and offset of each letter in its topic, and the letter."""
     require_broker(connection)
     try:
         consumer = clients.consumer(connection, auto_offset_reset="earliest")

@@ -75,7 +75,7 @@ class Limits:
 
     @property
     def wait(self) -> wait_random_exponential:
-        """The pause before a retry: random, up to a limit that doubles, so that workers do not retry in step."""
+        """Return the pause before a retry: random, up to a limit that doubles, so that workers do not retry in step."""
         return wait_random_exponential(multiplier=self.retry_seconds, max=self.retry_max_seconds)
 
 
@@ -162,24 +162,24 @@ class PartitionWorker:
 
     @property
     def event_time_ms(self) -> int | None:
-        """The partition's event time; None before its first record was read."""
+        """Return the partition's event time; None before its first record was read."""
         if self._join is None or self._join.event_time_ms == BEGINNING_OF_TIME_MS:
             return None
         return self._join.event_time_ms
 
     @property
     def oldest_ms(self) -> int | None:
-        """The own time of the impression that is decided next; None when none waits."""
+        """Return the own time of the impression that is decided next; None when none waits."""
         return self._join.oldest_ms if self._join is not None else None
 
     @property
     def has_work(self) -> bool:
-        """Whether work is queued or under way that is not durable yet."""
+        """Return whether work is queued or under way that is not durable yet."""
         return self._busy or bool(self._queue) or self._event_time_ms is not None
 
     @property
     def wants_time(self) -> bool:
-        """Whether records were read that only the passing of event time can acknowledge."""
+        """Return whether records were read that only the passing of event time can acknowledge."""
         return bool(self._unacknowledged)
 
     def accept(self, chunk: Chunk) -> None:
@@ -202,7 +202,7 @@ class PartitionWorker:
         self._called.set()
 
     async def run(self) -> None:
-        """Work until stopped, cancelled or fenced; any other exception is for the process to end with."""
+        """Work until stopped, cancelled or fenced; any other exception ends the process."""
         try:
             while await self._work_came():
                 self._busy = True
@@ -227,7 +227,7 @@ class PartitionWorker:
         return False
 
     async def _opened(self) -> Join:
-        """The join, made at the first chunk: reading starts at what the last owner acknowledged."""
+        """Return the join, made at the first chunk: reading starts at what the last owner acknowledged."""
         if self._join is None:
             claim = self._effects.claim
             self._epoch, progress = await self._until_done(
@@ -347,5 +347,5 @@ class PartitionWorker:
 
 
 def _has_moved(before: Progress, after: Progress) -> bool:
-    """Whether there is something to store; event time alone, of an idle partition, need not be."""
+    """Return whether there is something to store; event time alone, of an idle partition, need not be."""
     return (before.next, before.acknowledged, before.read) != (after.next, after.acknowledged, after.read)

@@ -56,12 +56,12 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def size(self) -> int:
-        """Bytes of key, value and headers."""
+        """Return bytes of key, value and headers."""
         headers = sum(len(name) + len(text or b"") for name, text in self.headers)
         return len(self.key or b"") + len(self.value or b"") + headers
 
     def outline(self) -> "Message":
-        """A dead letter without what was received: its headers lead to the original, however large that is."""
+        """Return a dead letter without what was received: its headers lead to the original, however large that is."""
         return Message(None, None, tuple(pair for pair in self.headers if pair[0] in HEADERS))
 
 
@@ -82,7 +82,7 @@ _OUTCOMES = tuple(outcome.value for outcome in outcome_table())  # an enum takes
 
 
 def importance_messages(offers: Sequence[Offer], payload: bool = True) -> list[Message]:
-    """The records with the importance of each sample, keyed by the sample's id."""
+    """Return the records with the importance of each sample, keyed by the sample's id."""
     return [Message(offer.sample.id.encode(), _encoded(offer, payload)) for offer in offers]
 
 
@@ -101,7 +101,7 @@ def _encoded(offer: Offer, payload: bool) -> bytes:
 
 
 def murmur2(keys: Sequence[bytes]) -> NDArray[np.uint32]:
-    """Kafka's murmur2 of each key, all at once: the Java client's hash, of which producers take 31 bits.
+    """Compute Kafka's murmur2 of each key, all at once: the Java client's hash, of which producers take 31 bits.
 
     >>> [int(value) for value in murmur2([b"21", b"foobar"]).view(np.int32)]  # from Kafka's own tests
     [-973932308, -790332482]
@@ -123,7 +123,7 @@ def murmur2(keys: Sequence[bytes]) -> NDArray[np.uint32]:
 
 
 def partitions_of(keys: Sequence[bytes], count: int) -> list[int]:
-    """The partition of each key among ``count``, as Kafka's default partitioner chooses it."""
+    """Return the partition of each key among ``count``, as Kafka's default partitioner chooses it."""
     return ((murmur2(keys) & np.uint32(0x7FFFFFFF)) % np.uint32(count)).tolist() if keys else []
 
 

@@ -55,7 +55,7 @@ class _Recording:
         self.ends: dict[TopicPartition, int] = consumer.end_offsets(partitions)
 
     def partition(self, partition: TopicPartition) -> Iterator[tuple[int, int, Record]]:
-        """Latest timestamp so far, partition, record."""
+        """Yield the latest timestamp so far, partition, record."""
         latest_ms, waiting = 0, self._waiting[partition]
         while True:
             while not waiting and self._consumer.position(partition) < self.ends[partition]:

@@ -81,7 +81,7 @@ class Pace:
     _origin: tuple[float, int] | None = None
 
     def due_in_seconds(self, time_ms: int) -> float:
-        """How long until a record of that event time may go; the first one asked about may go at once."""
+        """Return how long until a record of that event time may go; the first one asked about may go at once."""
         if not self.speed:
             return 0.0
         self._origin = self._origin or (self.clock(), time_ms)
@@ -215,7 +215,7 @@ class _Run:
         return True
 
     def _close(self, total: int, window_ms: int) -> bool:
-        """One heartbeat per partition, where an earlier run has not sent it.
+        """Return one heartbeat per partition, where an earlier run has not sent it.
 
         It lies a window past the last record and not a moment more: that closes its window, and makes nothing late of
         what a longer replay would add, save impressions of that very millisecond. That of a backfill lies at the wall
@@ -290,7 +290,7 @@ def _stored(target: Target, partitions: Sequence[TopicPartition]) -> _Stored:
 def _read_markers(
     consumer: KafkaConsumer, name: str, starts: dict[TopicPartition, int], ends: dict[TopicPartition, int]
 ) -> Iterator[tuple[int, str, int]]:
-    """Partition, number (or ``end``) and how many were stored before, of each record of this replay."""
+    """Yield partition, number (or ``end``) and how many were stored before, of each record of this replay."""
     consumer.pause(*consumer.assignment())
     consumer.resume(*starts)
     for partition, start in starts.items():
@@ -328,7 +328,7 @@ def _producer(target: Target) -> Iterator[KafkaProducer]:
 
 @contextmanager
 def _talking_to(target: Target) -> Iterator[None]:
-    """Translate Kafka's errors into ours."""
+    """Convert Kafka's errors to ours."""
     require_broker(target.connection)
     try:
         yield

@@ -112,11 +112,11 @@ class Availability:
 
     @property
     def reasons(self) -> dict[str, str]:
-        """Dependency → why it counts as unavailable; empty when all are available."""
+        """Return dependency → why it counts as unavailable; empty when all are available."""
         return {name: next(iter(reasons.values())) for name, reasons in self._complaints.items() if reasons}
 
     def unavailable(self, dependency: str, witness: Hashable, reason: str) -> None:
-        """``witness`` cannot reach ``dependency``."""
+        """Record that ``witness`` cannot reach ``dependency``."""
         complaints = self._complaints.setdefault(dependency, {})
         first = not complaints
         complaints[witness] = reason
@@ -124,13 +124,13 @@ class Availability:
             self._report(Change(dependency, available=False, reason=reason))
 
     def recovered(self, dependency: str, witness: Hashable) -> None:
-        """``witness`` reached ``dependency``, or no longer tries to."""
+        """Record that ``witness`` reached ``dependency``, or no longer tries to."""
         complaints = self._complaints.get(dependency)
         if complaints and complaints.pop(witness, None) is not None and not complaints:
             self._report(Change(dependency, available=True, reason=f"{dependency} answers again"))
 
     def probed(self, dependency: str, probe: Hashable, trouble: str | None) -> None:
-        """``probe`` asked ``dependency``: None when it answered, else why that failed. One probe a dependency."""
+        """Record the result of the only ``probe`` of ``dependency``: None when it answered, else why that failed."""
         self._probes[dependency] = probe
         if trouble is None:
             self.recovered(dependency, probe)
@@ -138,7 +138,7 @@ class Availability:
             self.unavailable(dependency, probe, trouble)
 
     def is_unavailable(self, dependency: str) -> bool:
-        """Whether the dependency itself is: by its probe; without a probe, by any task."""
+        """Return whether the dependency itself is: by its probe; without a probe, by any task."""
         complaints = self._complaints.get(dependency, {})
         return self._probes[dependency] in complaints if dependency in self._probes else bool(complaints)
 

@@ -18,7 +18,7 @@ class Threads:
 
     @property
     def busy(self) -> bool:
-        """Whether a function runs, even if no task waits for it any more."""
+        """Return whether a function runs, even if no task waits for it any more."""
         return bool(self._running)
 
     async def compute(self, function: Callable[..., T], *arguments: object) -> T:

@@ -52,7 +52,7 @@ class TopicPlan:
     config: Mapping[str, str] = field(default_factory=dict)
 
     def differences(self, found: "TopicPlan") -> tuple[str, ...]:
-        """What another topic has otherwise, one line each.
+        """Return what another topic has otherwise, one line each.
 
         >>> TopicPlan("models", 1, 1, {"cleanup.policy": "compact"}).differences(TopicPlan("models", 2, 1))
         ('models has 2 partitions, not 1', 'models has cleanup.policy= , not compact')
@@ -79,7 +79,7 @@ class TopicState:
 
 
 def planned(topics: Topics, partitions: int, replication: int) -> tuple[TopicPlan, ...]:
-    """The four topics: three of ``partitions``, and a compacted one for the announcements of models."""
+    """Return the four topics: three of ``partitions``, and a compacted one for the announcements of models."""
     return (
         TopicPlan(topics.interactions, partitions, replication),
         # A dead letter is the record as received and four headers more, so it may be larger than what was accepted.
@@ -126,7 +126,7 @@ def topic_id(connection: KafkaConnection, topic: str) -> UUID:
 
 
 def end_offsets(connection: KafkaConnection, topic: str) -> dict[int, int]:
-    """Partition → the offset up to which records can be read: the end, or the first that a transaction holds open."""
+    """Return partition → the offset up to which records can be read: the end, or the first open transaction."""
     with _admin(connection) as admin:
         count = _described(admin, [topic])[topic][1].partitions
         specs = {TopicPartition(topic, partition): OffsetSpec.LATEST for partition in range(count)}
@@ -135,7 +135,7 @@ def end_offsets(connection: KafkaConnection, topic: str) -> dict[int, int]:
 
 
 def committed_offsets(connection: KafkaConnection, group: str, topic: str) -> dict[int, int]:
-    """Partition → the offset that the group committed; partitions without one are left out."""
+    """Return partition → the offset that the group committed; partitions without one are left out."""
     with _admin(connection) as admin:
         found = _group_offsets(admin, group)
         return {tp.partition: at.offset for tp, at in found.items() if tp.topic == topic and at.offset >= 0}

@@ -70,7 +70,7 @@ def train_first(
 
 
 def build(samples: Sequence[Sample], training: FirstTraining, seed: int, device: torch.device | None = None) -> Model:
-    """The built-in model, untrained, with a tokenizer of these samples' items."""
+    """Return the built-in model, untrained, with a tokenizer of these samples' items."""
     tokenizer = train_tokenizer((item_text(sample) for sample in samples), training.vocabulary)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -81,7 +81,7 @@ def build(samples: Sequence[Sample], training: FirstTraining, seed: int, device:
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
-    """A WordPiece tokenizer of these texts, each counted once.
+    """Return a WordPiece tokenizer of these texts, each counted once.
 
     Ties between equally frequent pieces are broken differently in every process: keep it with the model.
     """

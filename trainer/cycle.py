@@ -86,5 +86,5 @@ def learn(
 
 
 def predict(model: Model, samples: Sequence[Sample]) -> NDArray[np.float64]:
-    """P(label = 1) [n], in order."""
+    """Return P(label = 1) [n], in order."""
     return run(model, model.tokens.encode(samples)).prediction if len(samples) else np.empty(0)

@@ -8,7 +8,7 @@ Device = torch.device
 
 
 def choose(name: str = "auto") -> torch.device:
-    """The device of that name; ``auto`` takes a GPU where there is one.
+    """Return the device of that name; ``auto`` takes a GPU where there is one.
 
     >>> choose("cpu")
     device(type='cpu')

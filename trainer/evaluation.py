@@ -28,7 +28,7 @@ class Evaluation:
 
 
 def evaluate(labels: Integers, prediction: Floats) -> Evaluation:
-    """The metrics of P(label = 1) [n] against labels [n] in {0, 1}; both classes must appear.
+    """Return the metrics of P(label = 1) [n] against labels [n] in {0, 1}; both classes must appear.
 
     >>> found = evaluate(np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9]))
     >>> found.auc, found.accuracy, round(found.pr_auc, 4)
@@ -57,7 +57,7 @@ def evaluate(labels: Integers, prediction: Floats) -> Evaluation:
 
 
 def _auc(positive: NDArray[np.bool_], prediction: Floats) -> float:
-    """P(a positive's prediction > a negative's) + ½ P(equal), by midranks (Mann & Whitney 1947)."""
+    """Return P(a positive's prediction > a negative's) + ½ P(equal), by midranks (Mann & Whitney 1947)."""
     _, index, count = np.unique(prediction, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(count) - (count - 1) / 2)[index]
     positives = int(positive.sum())
@@ -66,7 +66,7 @@ def _auc(positive: NDArray[np.bool_], prediction: Floats) -> float:
 
 
 def _average_precision(positive: NDArray[np.bool_], prediction: Floats) -> float:
-    """Σ (R_k − R_{k−1})·P_k over the distinct thresholds, falling: the area under the step curve of precision."""
+    """Return Σ (R_k − R_{k−1})·P_k over the distinct thresholds, falling: the area under the precision steps."""
     order = np.argsort(-prediction, kind="stable")
     hits = np.cumsum(positive[order])
     last_of_ties = np.flatnonzero(np.append(np.diff(prediction[order]) != 0, True))

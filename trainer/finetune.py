@@ -137,7 +137,7 @@ def fine_tune(
 
 
 def mixed_batches(fresh: NDArray[np.bool_], tuning: FineTuning, rng: np.random.Generator) -> Iterator[Indices]:
-    """Row numbers of each batch: ``fresh_share`` of it from fresh rows, the rest from older ones.
+    """Return the row numbers of each batch: ``fresh_share`` of it from fresh rows, the rest from older ones.
 
     Inside each part the draw is a shuffle, repeated when it is used up. Where one part is empty, the other fills in.
     """
@@ -160,7 +160,7 @@ def train(
     progress: Progress | None = None,
     stop: Event | None = None,
 ) -> Tuned:
-    """One AdamW step for each batch, on the weighted loss; dropout comes from ``seed``."""
+    """Take one AdamW step for each batch, on the weighted loss; dropout comes from ``seed``."""
     network, device = model.network, model.device
     network.requires_grad_(True)
     optimizer = _optimizer(model, optimisation)
@@ -195,7 +195,7 @@ def train(
 
 
 def _optimizer(model: Model, optimisation: Optimisation) -> torch.optim.AdamW:
-    """AdamW that continues with the model's moments, where it has them."""
+    """Create an AdamW that continues with the model's moments, where it has them."""
     optimizer = torch.optim.AdamW(
         model.network.parameters(),
         lr=optimisation.learning_rate or LEARNING_RATES[model.card.kind],
@@ -209,7 +209,7 @@ def _optimizer(model: Model, optimisation: Optimisation) -> torch.optim.AdamW:
 
 
 def _converted(value: Tensor | None, parameter: Tensor, part: str) -> Tensor:
-    """A copy on the device of its parameter; the count of steps stays on the CPU, as AdamW keeps it."""
+    """Return a copy on the device of its parameter; the count of steps stays on the CPU, as AdamW keeps it."""
     assert value is not None
     return value.clone() if part == "step" else value.clone().to(parameter.device)
 

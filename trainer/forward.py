@@ -55,7 +55,7 @@ def run(
     micro_batch: int = MICRO_BATCH,
     autocast: bool = False,
 ) -> Pass:
-    """Predictions and scores in the order given; computed in batches of like length.
+    """Compute predictions and scores in the order given; computed in batches of like length.
 
     ``labels`` [n] are needed by estimators that declare it. ``uniform`` and the like cost nothing here. With
     ``autocast`` the network computes in bfloat16 where that is safe; the estimators compute in float32 all the same.
@@ -71,7 +71,7 @@ def run(
 
 
 def provided(model: Model) -> frozenset[str]:
-    """The needs of estimators that passes of this model meet, when they are given labels."""
+    """Return the needs of estimators that passes of this model meet, when they are given labels."""
     always = {"logits", "hidden", "label", "embeddings", "pairs", "gradient_norm", "earlier_norms", "projection"}
     average = {"average"} if model.average is not None else set()
     return frozenset(always | average | model.state.parts().keys())
@@ -85,7 +85,7 @@ def passes(
     micro_batch: int = MICRO_BATCH,
     autocast: bool = False,
 ) -> Iterator[tuple[Integers, Forward]]:
-    """Row numbers and what the estimators need of them, batch by batch."""
+    """Yield row numbers and what the estimators need of them, batch by batch."""
     for rows in encoded.by_length(micro_batch):
         batch = encoded.batch(rows).to(model.device)
         wanted = None if labels is None else torch.from_numpy(labels[rows]).to(model.device)
@@ -124,14 +124,14 @@ def _forward(model: Model, batch: Batch, labels: Tensor | None, needs: frozenset
 
 
 def _output(model: Model, batch: Batch, autocast: bool, embeddings: bool = False) -> Output:
-    """What the network gives; with ``autocast`` this alone is computed in bfloat16, and nothing that is made of it."""
+    """Return the network's output; with ``autocast`` only this is computed in bfloat16, not what is derived from it."""
     with torch.autocast(model.device.type, torch.bfloat16, enabled=autocast):
         output: Output = model.network(batch, embeddings=embeddings)
     return output
 
 
 def _earlier_norms(model: Model, batch: Batch, labels: Tensor | None, autocast: bool) -> Tensor | None:
-    """‖∇_θ ℓ‖ [n, K] at the earlier checkpoints: the version before, where there is one."""
+    """Return ‖∇_θ ℓ‖ [n, K] at the earlier checkpoints: the version before, where there is one."""
     if labels is None:
         return None
     if model.earlier is None:

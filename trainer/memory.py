@@ -35,12 +35,12 @@ _AVERAGE_DECAY = 0.9  # of the moving average, per version: over about the last 
 
 
 def weights_of(model: Model) -> Weights:
-    """A copy of the network's parameters."""
+    """Return a copy of the network's parameters."""
     return {name: parameter.detach().clone() for name, parameter in model.network.named_parameters()}
 
 
 def update_state(tuned: Tuned, before: Weights | None, uniform: Labelled) -> Model:
-    """The tuned model with all that its estimators need, and their scores of ``uniform`` samples.
+    """Return the tuned model with all that its estimators need, and their scores of ``uniform`` samples.
 
     ``before`` are the weights that the training started from; a first version has none.
     """
@@ -68,7 +68,7 @@ def measured(model: Model, uniform: Labelled) -> Model:
 
 
 def mean_importance(model: Model) -> dict[str, float]:
-    """The mean score by every estimator that was measured; for reading."""
+    """Return the mean score by every estimator that was measured; for reading."""
     return {name: float(np.nanmean(scores)) for name, scores in model.measured.items()}
 
 
@@ -77,7 +77,7 @@ def _moved(average: Weights, now: Weights) -> Weights:
 
 
 def _learned(model: Model, encoded: Encoded, labels: NDArray[np.int64]) -> State:
-    """The state with the holdout layer, validation gradient, direction (where it is defined) and centres of these."""
+    """Return the state with holdout layer, validation gradient, direction (where defined) and centres of these."""
     final = model.network.final
     bias = torch.zeros_like(final.weight[:, :1]) if final.bias is None else final.bias.unsqueeze(1)
     start = torch.cat([final.weight, bias], dim=1).detach()
@@ -93,7 +93,7 @@ def _learned(model: Model, encoded: Encoded, labels: NDArray[np.int64]) -> State
 
 
 def _direction(model: Model, encoded: Encoded, labels: NDArray[np.int64]) -> Tensor | None:
-    """The mean of the projected gradients; None where this network's cannot be projected."""
+    """Return the mean of the projected gradients; None where this network's cannot be projected."""
     try:
         seen = [forward.projection for _, forward in passes(model, encoded, labels, frozenset({"label", "projection"}))]
     except InvalidInput:
@@ -102,7 +102,7 @@ def _direction(model: Model, encoded: Encoded, labels: NDArray[np.int64]) -> Ten
 
 
 def _scores(model: Model, encoded: Encoded, labels: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """The scores [n] by every estimator that this model can serve; costly ones of a part only."""
+    """Return the scores [n] by every estimator that this model can serve; costly ones of a part only."""
     able = provided(model)
     chosen = [found for found in map(estimators.get, (*estimators.names(), GUARD)) if found.needs <= able]
     cheap = [found for found in chosen if not found.needs & BACKWARD]
@@ -119,7 +119,7 @@ def _scores(model: Model, encoded: Encoded, labels: NDArray[np.int64]) -> dict[s
 def _tried(
     model: Model, encoded: Encoded, labels: NDArray[np.int64], estimator: Estimator
 ) -> NDArray[np.float64] | None:
-    """The scores by an estimator; None where it does not cover this network, which is reported on use."""
+    """Return the scores by an estimator; None where it does not cover this network, which is reported on use."""
     try:
         return run(model, encoded, labels, [estimator]).importance[estimator.name]
     except InvalidInput:
@@ -127,12 +127,12 @@ def _tried(
 
 
 def _spread(count: int, limit: int) -> NDArray[np.int64]:
-    """At most ``limit`` row numbers of ``count``, evenly spread."""
+    """Return at most ``limit`` row numbers of ``count``, evenly spread."""
     return np.linspace(0, count - 1, min(limit, count)).round().astype(np.int64)
 
 
 def _joined(parts: Sequence[Forward]) -> Forward:
-    """Several passes as one."""
+    """Join several passes into one."""
 
     def together(name: str) -> Tensor:
         return torch.cat([getattr(part, name).detach() for part in parts])

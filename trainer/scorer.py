@@ -82,12 +82,12 @@ class Scorer:
 
     @property
     def version(self) -> str | None:
-        """The version that scores the next batch."""
+        """Return the version that scores the next batch."""
         return self._served.version if self._served else None
 
     @property
     def missing(self) -> Sequence[str]:
-        """The parts of the mixture that the serving version cannot serve yet."""
+        """Return the parts of the mixture that the serving version cannot serve yet."""
         return self._served.missing if self._served else ()
 
     @property
@@ -97,7 +97,7 @@ class Scorer:
 
     @property
     def compared(self) -> dict[str, str]:
-        """The versions that predict next to the serving one, by predictor."""
+        """Return the versions that predict next to the serving one, by predictor."""
         return {predictor: compared.version for predictor, compared in self._compared.items()}
 
     def compare(self, predictor: str, version: str, directory: Path) -> None:
@@ -123,7 +123,7 @@ class Scorer:
             return perf_counter() - started
 
     def score(self, samples: Sequence[Sample]) -> Scores:
-        """Importance and predictions of samples, in order."""
+        """Return importance and predictions of samples, in order."""
         with self._scoring:
             served, compared = self._served, self._compared
             if served is None:
@@ -153,7 +153,7 @@ class Scorer:
         )
 
     def estimate(self, samples: Sequence[Sample], chosen: Sequence[Estimator] = ()) -> tuple[str, Pass]:
-        """The serving version, its predictions of samples in order, and their importance by any estimators."""
+        """Return the serving version, its predictions of samples in order, and their importance by any estimators."""
         with self._scoring:
             served = self._served
             if served is None:
@@ -194,7 +194,7 @@ class Scorer:
 
 
 def _known(samples: Sequence[Sample], items: frozenset[str]) -> NDArray[np.bool_]:
-    """Whether the first model's data had the item [n]."""
+    """Return whether the first model's data had the item [n]."""
     return np.fromiter((sample.item in items for sample in samples), np.bool_, len(samples))
 
 

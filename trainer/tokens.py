@@ -31,7 +31,7 @@ class Batch:
     mask: Tensor
 
     def to(self, device: torch.device) -> "Batch":
-        """The same on another device."""
+        """Return the same on another device."""
         return Batch(self.ids.to(device), self.types.to(device), self.mask.to(device))
 
 
@@ -47,24 +47,24 @@ class Encoded:
         return len(self.lengths)
 
     def batch(self, rows: NDArray[np.int64]) -> Batch:
-        """These rows, padded to the longest of them only."""
+        """Return these rows, padded to the longest of them only."""
         lengths = self.lengths[rows]
         longest = int(lengths.max())
         mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
         return Batch(*(torch.from_numpy(part) for part in (self.ids[rows, :longest], self.types[rows, :longest], mask)))
 
     def rows(self, rows: NDArray[np.int64]) -> "Encoded":
-        """These rows only."""
+        """Return these rows only."""
         return Encoded(self.ids[rows], self.types[rows], self.lengths[rows])
 
     def pairs(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """A number for the (query, item) of each of these rows, as the model reads it: a hash of its token ids."""
+        """Return a number for the (query, item) of each of these rows: a hash of its token ids."""
         read = (self.ids[row, : self.lengths[row]].tobytes() for row in rows)
         digests = b"".join(blake2b(ids, digest_size=8).digest() for ids in read)
         return np.frombuffer(digests, ">i8").astype(np.int64)
 
     def by_length(self, batch_size: int) -> Iterator[NDArray[np.int64]]:
-        """All rows in batches of like length, so that little is computed on padding."""
+        """Yield all rows in batches of like length, so that little is computed on padding."""
         order = np.argsort(self.lengths, kind="stable")
         for start in range(0, len(order), batch_size):
             yield order[start : start + batch_size]
@@ -95,7 +95,7 @@ class Tokens:
         file.write_text(self.definition, encoding="utf-8")
 
     def encode(self, samples: Sequence[Sample]) -> Encoded:
-        """Token ids of samples, in order.
+        """Return the token ids of samples, in order.
 
         Each text is split once a call, since a slate repeats its query and a shop its items: 3.5 times as fast.
         """
@@ -118,7 +118,7 @@ class Tokens:
 
 
 def item_text(sample: Sample) -> str:
-    """What the model reads of the item: its text and, where the attribute ``price`` is a number above 0, a price band.
+    """Return the item's text and, where the attribute ``price`` is a number above 0, its price band.
 
     >>> item_text(Sample("i", "s", "ad", "", "8", "red lantern", 0, 0, 0, attributes={"price": 2.95}))
     'red lantern price9'
@@ -128,7 +128,7 @@ def item_text(sample: Sample) -> str:
 
 
 def price_band(price: object) -> str:
-    """A word for a price: half an octave a band, whatever the currency; empty without a price.
+    """Return a word for a price: half an octave a band, whatever the currency; empty without a price.
 
     >>> [price_band(price) for price in (0.42, 2.95, 1e9, None, "2.95", 0)]
     ['price3', 'price9', 'price19', '', '', '']

@@ -91,17 +91,17 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        """Where its weights lie."""
+        """Return the device of its weights."""
         return self.network.final.weight.device
 
     @cached_property
     def gradients(self) -> GradientNorm:
-        """What follows a pass to the exact gradient norms; `InvalidInput` names what of the network is not covered."""
+        """Return what follows a pass to the exact gradient norms; `InvalidInput` names the layers not covered."""
         return GradientNorm(self.network, fallback=self.card.gradient_fallback)
 
     @cached_property
     def projection(self) -> Projection:
-        """What follows a pass to the projected gradients."""
+        """Return what follows a pass to the projected gradients."""
         return Projection(self.network)
 
 
@@ -176,7 +176,7 @@ def _optional(file: Path) -> Weights | None:
 
 
 def _of_network(file: Path, network: Network) -> Weights | None:
-    """Auxiliary weights of the same network."""
+    """Return the auxiliary weights of the same network."""
     weights = _optional(file)
     if weights is None:
         return None
@@ -187,7 +187,7 @@ def _of_network(file: Path, network: Network) -> Weights | None:
 
 
 def _load_state(directory: Path, device: torch.device) -> tuple[State, dict[str, NDArray[np.float64]]]:
-    """The estimators' state and the measured scores; both empty where the version has none."""
+    """Return the estimators' state and the measured scores; both empty where the version has none."""
     file = directory / _STATE
     if not file.exists():
         return State(), {}
@@ -209,7 +209,7 @@ def _load_state(directory: Path, device: torch.device) -> tuple[State, dict[str,
 
 
 def _checked(file: Path, read: Callable[[Path], T]) -> T:
-    """What ``read`` makes of a file, or `BadArtifact`: the libraries below raise errors of a dozen kinds."""
+    """Return what ``read`` makes of a file, or raise `BadArtifact`: the libraries raise errors of many kinds."""
     try:
         return read(file)
     except WeirError:

@@ -154,7 +154,7 @@ def _require_intact(registry: Registry, artifacts: Artifacts, version: str, belo
 
 
 def _fault(registry: Registry, artifacts: Artifacts, version: str) -> str | None:
-    """What is wrong with a version's files; None when they are as registered. NotFound for an unknown version."""
+    """Return the fault of a version's files; None when they are as registered. NotFound for an unknown version."""
     found = registry.version(version)
     try:
         artifacts.check(found.artifact, found.sha256)

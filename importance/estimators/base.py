@@ -64,13 +64,13 @@ class Forward:
     state: State = field(default_factory=State)
 
     def has(self, need: str) -> bool:
-        """Whether a need of an estimator is met."""
+        """Return whether a need of an estimator is met."""
         holder, name = _FIELDS[need]
         return getattr(self.state if holder == "state" else self, name) is not None
 
     @cached_property
     def relative(self) -> Relative:
-        """The probabilities, relative to the largest."""
+        """Return the probabilities, relative to the largest."""
         logits = two_or_more(self.logits)
         top = logits.argmax(dim=1, keepdim=True)
         below = logits - logits.gather(1, top)
@@ -79,19 +79,19 @@ class Forward:
 
     @cached_property
     def label_index(self) -> Tensor:
-        """The labels as an index [n, 1] into two or more classes."""
+        """Return the labels as an index [n, 1] into two or more classes."""
         assert self.labels is not None
         return class_index(self.labels, max(2, self.logits.shape[1]))
 
     @cached_property
     def loss(self) -> Tensor:
-        """−log p_y [n], in nats."""
+        """Return −log p_y [n], in nats."""
         seen = self.relative
         return (torch.log1p(seen.rest) - seen.below.gather(1, self.label_index)).squeeze(1)
 
     @cached_property
     def error(self) -> Tensor:
-        """The error e = ∂ℓ/∂z [n, C]; of one logit the scalar σ − y.
+        """Return the error e = ∂ℓ/∂z [n, C]; of one logit the scalar σ − y.
 
         e_y is −Σ p_j over the others: p_y − 1 loses 28 % of the norm at a margin of 18 in float32.
         """
@@ -102,7 +102,7 @@ class Forward:
 
     @cached_property
     def inputs(self) -> Tensor:
-        """The hidden vectors h [n, H] in float32 (or better)."""
+        """Return the hidden vectors h [n, H] in float32 (or better)."""
         assert self.hidden is not None
         return single_or_better(self.hidden)
 
@@ -143,7 +143,7 @@ class Estimator:
     formula: Callable[[Forward], Tensor]
 
     def __call__(self, forward: Forward) -> Tensor:
-        """The scores [n] of the samples of one forward pass."""
+        """Return the scores [n] of the samples of one forward pass."""
         for need in sorted(self.needs):
             if not forward.has(need):
                 raise InvalidInput(f"estimator {self.name} needs {need}, and the forward pass has none: choose another")
@@ -152,18 +152,18 @@ class Estimator:
 
 
 def two_or_more(logits: Tensor) -> Tensor:
-    """Logits [n, C] in float32 (or better) with C ≥ 2; one logit z becomes (0, z), of the same softmax."""
+    """Return logits [n, C] in float32 (or better) with C ≥ 2; one logit z becomes (0, z), of the same softmax."""
     logits = single_or_better(logits)
     return functional.pad(logits, (1, 0)) if logits.shape[1] == 1 else logits
 
 
 def single_or_better(values: Tensor) -> Tensor:
-    """The same in float32, unless it is float64."""
+    """Return the same in float32, unless it is float64."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def class_index(labels: Tensor, classes: int) -> Tensor:
-    """Labels [n] as an index [n, 1] into classes."""
+    """Return labels [n] as an index [n, 1] into classes."""
     index = labels.long().unsqueeze(1)
     if index.numel() and not bool(((index >= 0) & (index < classes)).all()):
         raise InvalidInput(f"labels must be 0 to {classes - 1}, one of {classes} classes")
@@ -171,7 +171,7 @@ def class_index(labels: Tensor, classes: int) -> Tensor:
 
 
 def row_norm(rows: Tensor) -> Tensor:
-    """The L2 norm of each row: [n, …] to [n], in float32 (or better).
+    """Return the L2 norm of each row: [n, …] to [n], in float32 (or better).
 
     Relative to the largest entry, since squares of less than 1e-19 are lost in float32.
 

@@ -16,7 +16,7 @@ def uniform(forward: Forward) -> Tensor:
 
 
 def entropy(forward: Forward) -> Tensor:
-    """−Σ p log p, in nats.
+    """Return −Σ p log p, in nats.
 
     >>> entropy(Forward(torch.zeros(1, 4)))
     tensor([1.3863])
@@ -27,7 +27,7 @@ def entropy(forward: Forward) -> Tensor:
 
 
 def confidence(forward: Forward) -> Tensor:
-    """1 − max p (least confidence), as S / (1 + S).
+    """Return 1 − max p (least confidence), as S / (1 + S).
 
     >>> confidence(Forward(torch.tensor([[0.0]])))
     tensor([0.5000])
@@ -37,7 +37,7 @@ def confidence(forward: Forward) -> Tensor:
 
 
 def margin(forward: Forward) -> Tensor:
-    """1 − (p₍₁₎ − p₍₂₎), the two largest probabilities, as (S + r₍₂₎) / (1 + S) with r relative to the largest.
+    """Return 1 − (p₍₁₎ − p₍₂₎), the two largest probabilities, as (S + r₍₂₎) / (1 + S) with r relative to the largest.
 
     >>> margin(Forward(torch.tensor([[1.0, 1.0, -50.0]])))
     tensor([1.])
@@ -48,7 +48,7 @@ def margin(forward: Forward) -> Tensor:
 
 
 def loss(forward: Forward) -> Tensor:
-    """−log p_y, in nats (Loshchilov & Hutter 2015).
+    """Return −log p_y, in nats (Loshchilov & Hutter 2015).
 
     >>> loss(Forward(torch.tensor([[0.0]]), labels=torch.tensor([1])))
     tensor([0.6931])
@@ -57,7 +57,7 @@ def loss(forward: Forward) -> Tensor:
 
 
 def el2n(forward: Forward) -> Tensor:
-    """‖p − onehot(y)‖₂, of one logit too over its two classes: √2·|σ − y| (Paul et al. 2021).
+    """Return ‖p − onehot(y)‖₂, of one logit too over its two classes: √2·|σ − y| (Paul et al. 2021).
 
     >>> el2n(Forward(torch.tensor([[0.0]]), labels=torch.tensor([1])))
     tensor([0.7071])
@@ -67,7 +67,7 @@ def el2n(forward: Forward) -> Tensor:
 
 
 def output_norm(forward: Forward) -> Tensor:
-    """‖z‖₂, the L2 norm of the output.
+    """Return ‖z‖₂, the L2 norm of the output.
 
     >>> output_norm(Forward(torch.tensor([[3.0, 4.0]])))
     tensor([5.])
@@ -76,7 +76,7 @@ def output_norm(forward: Forward) -> Tensor:
 
 
 def last_layer_norm(forward: Forward) -> Tensor:
-    """‖e‖·√(‖h‖² + 1): the exact norm of the loss's gradient in the last layer's weight and bias.
+    """Return ‖e‖·√(‖h‖² + 1): the exact norm of the loss's gradient in the last layer's weight and bias.
 
     Without bias the + 1 is omitted. For one logit e is the scalar σ − y. Katharopoulos & Fleuret 2018.
 

@@ -8,7 +8,7 @@ from importance.estimators.base import Forward, row_norm, two_or_more
 
 
 def gradient_output(forward: Forward) -> Tensor:
-    """‖∂ŷ/∂x‖_F · ŷ, x the word-embedding output over unmasked tokens; ŷ = max p, or σ for one logit.
+    """Return ‖∂ŷ/∂x‖_F · ŷ, x the word-embedding output over unmasked tokens; ŷ = max p, or σ for one logit.
 
     The article's example, a scalar input: gradient 0.2 times output 0.8.
 
@@ -22,7 +22,7 @@ def gradient_output(forward: Forward) -> Tensor:
 
 
 def input_gradient(forward: Forward) -> Tensor:
-    """‖∂ℓ/∂x‖₂, x the word-embedding output over unmasked tokens (the saliency family: Simonyan et al. 2014).
+    """Return ‖∂ℓ/∂x‖₂, x the word-embedding output over unmasked tokens (the saliency family: Simonyan et al. 2014).
 
     >>> x = torch.zeros(1, 1, 1, requires_grad=True)
     >>> input_gradient(Forward((4 * x).view(1, 1), embeddings=x, labels=torch.tensor([1])))  # |σ − y| = 0.5, times 4
@@ -32,7 +32,7 @@ def input_gradient(forward: Forward) -> Tensor:
 
 
 def gradient_norm(forward: Forward) -> Tensor:
-    """‖∇_θ ℓ‖₂, exact (Goodfellow 2015).
+    """Return ‖∇_θ ℓ‖₂, exact (Goodfellow 2015).
 
     >>> gradient_norm(Forward(torch.zeros(1, 1), gradient_norm=torch.tensor([2.0])))
     tensor([2.])
@@ -42,7 +42,7 @@ def gradient_norm(forward: Forward) -> Tensor:
 
 
 def grand(forward: Forward) -> Tensor:
-    """The mean of ‖∇_θ ℓ‖₂ over checkpoints (Paul et al. 2021).
+    """Return the mean of ‖∇_θ ℓ‖₂ over checkpoints (Paul et al. 2021).
 
     >>> grand(Forward(torch.zeros(1, 1), gradient_norm=torch.tensor([2.0]), earlier_norms=torch.tensor([[4.0]])))
     tensor([3.])
@@ -53,7 +53,7 @@ def grand(forward: Forward) -> Tensor:
 
 
 def _embedding_norm(forward: Forward, by_logits: Tensor) -> Tensor:
-    """The norm [n], over unmasked tokens, of the embeddings' gradient that ``by_logits`` [n, C] causes."""
+    """Return the norm [n], over unmasked tokens, of the embeddings' gradient that ``by_logits`` [n, C] causes."""
     logits, x = forward.logits, forward.embeddings
     assert x is not None
     if not x.requires_grad or not logits.requires_grad:
@@ -68,7 +68,7 @@ def _embedding_norm(forward: Forward, by_logits: Tensor) -> Tensor:
 
 
 def _output(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """ŷ [n] and ∂ŷ/∂z [n, C] in closed form: autograd's (1 − σ)σ is 0 in float32 from z = 17 on."""
+    """Return ŷ [n] and ∂ŷ/∂z [n, C] in closed form: autograd's (1 − σ)σ is 0 in float32 from z = 17 on."""
     if logits.shape[1] == 1:
         z = two_or_more(logits)[:, 1:]
         return torch.sigmoid(z).squeeze(1), torch.sigmoid(z) * torch.sigmoid(-z)

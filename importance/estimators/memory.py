@@ -20,7 +20,7 @@ _ITERATIONS = 100
 
 
 def fit_holdout(forward: Forward, start: Tensor) -> Tensor:
-    """A last layer [C, H + 1] for h, fitted to these samples: argmin Σ ℓ + ½‖W − W₀‖², W₀ = ``start``.
+    """Return a last layer [C, H + 1] for h, fitted to these samples: argmin Σ ℓ + ½‖W − W₀‖², W₀ = ``start``.
 
     Where there is little to fit it stays what it was, and `rho` near 0. Computed in float64, always alike.
     """
@@ -43,7 +43,7 @@ def fit_holdout(forward: Forward, start: Tensor) -> Tensor:
 
 
 def validation_gradient(forward: Forward) -> Tensor:
-    """The mean of e·(h, 1)ᵀ over these samples, [C, H + 1]: the gradient of their mean loss in the last layer.
+    """Return the mean of e·(h, 1)ᵀ over these samples, [C, H + 1]: the gradient of their mean loss in the last layer.
 
     >>> seen = Forward(torch.zeros(1, 1), torch.tensor([[2.0]]), labels=torch.tensor([1]))
     >>> validation_gradient(seen).tolist()
@@ -53,7 +53,7 @@ def validation_gradient(forward: Forward) -> Tensor:
 
 
 def choose_centres(hidden: Tensor, count: int = CENTRES) -> Tensor:
-    """At most ``count`` rows of h [n, H], so chosen that the farthest row is near one (k-center, Gonzalez 1985).
+    """Choose at most ``count`` rows of h [n, H] such that the farthest row is near one (k-center, Gonzalez 1985).
 
     Greedy, from the row nearest the mean; at most twice as far as the best choice would be.
 
@@ -70,7 +70,7 @@ def choose_centres(hidden: Tensor, count: int = CENTRES) -> Tensor:
 
 
 def count_forgotten(state: State, pairs: Tensor, right: Tensor, capacity: int = PAIRS) -> State:
-    """The state after training met ``pairs`` [n] in this order, and the model was ``right`` [n] or not on each.
+    """Return the state after training met ``pairs`` [n] in this order, and the model was ``right`` [n] or not on each.
 
     Above ``capacity``, the pairs with the lowest forgetting are evicted; among equal ones the largest hashes.
 
@@ -95,5 +95,5 @@ def count_forgotten(state: State, pairs: Tensor, right: Tensor, capacity: int = 
 
 
 def with_one(inputs: Tensor) -> Tensor:
-    """(h, 1) [n, H + 1]."""
+    """Return (h, 1) [n, H + 1]."""
     return torch.cat([inputs, inputs.new_ones(len(inputs), 1)], dim=1)

@@ -64,7 +64,7 @@ class Projected:
         self._calls: list[Call] = []
 
     def recorder(self, layer: str, inward: Tensor, outward: Tensor) -> Callable[..., None]:
-        """The forward hook of one layer: it keeps Aᵀa, and the output whose gradient is asked for later."""
+        """Return the forward hook of one layer: it keeps Aᵀa, and the output whose gradient is asked for later."""
 
         def record(_: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
             read = single_or_better(arguments[0].detach())
@@ -74,7 +74,7 @@ class Projected:
         return record
 
     def gradients(self, losses: Tensor, retain_graph: bool = False) -> Tensor:
-        """The projected gradients [n, P] of losses [n], detached, in float32 (or better).
+        """Return the projected gradients [n, P] of losses [n], detached, in float32 (or better).
 
         `InvalidInput` names a layer that was given other rows than one a sample, such as positions that all share: what
         of their gradient belongs to which cannot be determined.
@@ -93,7 +93,7 @@ class Projected:
 
 
 def _widths(module: nn.Module) -> tuple[int, ...]:
-    """The widths of what a linear layer reads and gives; empty for any other layer."""
+    """Return the widths of what a linear layer reads and gives; empty for any other layer."""
     if isinstance(module, nn.Linear):
         return module.in_features, module.out_features
     if type(module).forward.__module__ == "transformers.pytorch_utils":  # Conv1D keeps its weight transposed
@@ -102,7 +102,7 @@ def _widths(module: nn.Module) -> tuple[int, ...]:
 
 
 def _part(call: Call, gradient: Tensor, n: int) -> Tensor:
-    """What one call adds [n, r²]: Σ_t (Bᵀ g_t)(Aᵀ a_t)ᵀ of each sample."""
+    """Return what one call adds [n, r²]: Σ_t (Bᵀ g_t)(Aᵀ a_t)ᵀ of each sample."""
     if len(gradient) != n:
         raise InvalidInput(
             f"gradients cannot be projected: {call.layer} was given {len(gradient)} rows for {n} samples; "
@@ -113,7 +113,7 @@ def _part(call: Call, gradient: Tensor, n: int) -> Tensor:
 
 
 def _signs(size: int, rank: int, random: torch.Generator) -> Tensor:
-    """Random ±1/√r [size, rank], or the identity of a layer that is not wider: alike to the bit on every machine."""
+    """Return random ±1/√r [size, rank], or the identity for a layer that is not wider; the same on every machine."""
     if size <= rank:
         return torch.eye(size)
     ones = torch.randint(0, 2, (size, rank), generator=random)

@@ -45,12 +45,12 @@ _GUARD = _estimator(stateful.p_holdout, "hidden", "label", "holdout")
 
 
 def names() -> tuple[str, ...]:
-    """The keys of all estimators."""
+    """Return the keys of all estimators."""
     return tuple(_ESTIMATORS)
 
 
 def get(name: str) -> Estimator:
-    """The estimator of that key, or the guard ``p_holdout``, which is computed alike.
+    """Return the estimator of that key, or the guard ``p_holdout``, which is computed alike.
 
     >>> get("last_layer_norm").needs == {"logits", "hidden", "label"}
     True

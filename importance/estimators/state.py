@@ -31,10 +31,10 @@ class State:
     was_right: Tensor | None = None
 
     def to(self, device: torch.device | str) -> "State":
-        """The same on another device."""
+        """Return the same on another device."""
         return replace(self, **{name: part.to(device) for name, part in self.parts().items()})
 
     def parts(self) -> dict[str, Tensor]:
-        """The parts that are there, by name."""
+        """Return the parts that are there, by name."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: part for name, part in found.items() if part is not None}

@@ -8,7 +8,7 @@ from importance.estimators.base import Forward
 
 
 def rho(forward: Forward) -> Tensor:
-    """max(0, ℓ(θ) − ℓ(θ_holdout)): what is still to be learned, and can be (RHO-LOSS, Mindermann et al. 2022).
+    """Return max(0, ℓ(θ) − ℓ(θ_holdout)): what is still to be learned, and can be (RHO-LOSS, Mindermann et al. 2022).
 
     θ_holdout is the model with a last layer of its own, fitted to samples that selection never ranks.
     """
@@ -21,13 +21,13 @@ def p_holdout(forward: Forward) -> Tensor:
 
 
 def learnability(forward: Forward) -> Tensor:
-    """max(0, ℓ(θ) − ℓ(θ_average)): worse than the moving average of the model's own weights."""
+    """Return max(0, ℓ(θ) − ℓ(θ_average)): worse than the moving average of the model's own weights."""
     assert forward.average_logits is not None
     return (forward.loss - Forward(forward.average_logits, labels=forward.labels).loss).clamp(min=0)
 
 
 def forgetting(forward: Forward) -> Tensor:
-    """How often training went from right to wrong on this (query, item); 0 if never met (Toneva et al. 2019)."""
+    """Return how often training went from right to wrong on this (query, item); 0 if never met (Toneva et al. 2019)."""
     state = forward.state
     assert forward.pairs is not None
     assert state.met is not None
@@ -39,7 +39,7 @@ def forgetting(forward: Forward) -> Tensor:
 
 
 def tracin(forward: Forward) -> Tensor:
-    """max(0, eᵀ(G_val h + ē_val)): how far a step on the sample lowers the validation loss (Pruthi et al. 2020).
+    """Return max(0, eᵀ(G_val h + ē_val)): how far a step on the sample lowers the validation loss (Pruthi et al. 2020).
 
     In the last layer, where it has a closed form; without bias ē_val is omitted.
     """
@@ -52,7 +52,7 @@ def tracin(forward: Forward) -> Tensor:
 
 
 def gradient_alignment(forward: Forward) -> Tensor:
-    """max(0, cos) of the projected gradient and that of the validation samples (LESS, Xia et al. 2024)."""
+    """Return max(0, cos) of the projected gradient and that of the validation samples (LESS, Xia et al. 2024)."""
     assert forward.projection is not None
     assert forward.state.direction is not None
     toward = functional.normalize(forward.state.direction.to(forward.projection.dtype), dim=0)
@@ -64,7 +64,7 @@ def gradient_alignment(forward: Forward) -> Tensor:
 
 
 def novelty(forward: Forward) -> Tensor:
-    """The distance from h to the nearest centre (k-center: Sener & Savarese 2018)."""
+    """Return the distance from h to the nearest centre (k-center: Sener & Savarese 2018)."""
     assert forward.state.centres is not None
     centres = forward.state.centres.to(forward.inputs.dtype)
     # Not by ‖a‖² − 2ab + ‖b‖²: its digits are gone where a point lies at a centre.
@@ -74,7 +74,7 @@ def novelty(forward: Forward) -> Tensor:
 
 
 def holdout_forward(forward: Forward) -> Forward:
-    """The same pass with the last layer of θ_holdout."""
+    """Return the same pass with the last layer of θ_holdout."""
     assert forward.state.holdout is not None
     head = forward.state.holdout.to(forward.inputs.dtype)
     return Forward(forward.inputs @ head[:, :-1].T + head[:, -1], labels=forward.labels)

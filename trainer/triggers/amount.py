@@ -23,7 +23,7 @@ class Amount:
             )
 
     def fires(self, state: LearningState, now: float) -> bool:  # noqa: ARG002 - a trigger that does not read the clock
-        """Whether enough samples are new.
+        """Return whether enough samples are new.
 
         >>> Amount(100).fires(LearningState(150, 50, 10, None, None, asked=False, frozen=False), now=0.0)
         True

@@ -22,15 +22,15 @@ class LearningState:
 
     @property
     def fresh(self) -> int:
-        """Samples decided since the last run started."""
+        """Return samples decided since the last run started."""
         return self.samples - self.samples_at_last
 
     def seconds_since_start(self, now: float) -> float | None:
-        """Seconds since the last run started; None before the first."""
+        """Return seconds since the last run started; None before the first."""
         return None if self.last_started is None else now - self.last_started
 
     def seconds_since_end(self, now: float) -> float | None:
-        """Seconds since the last run ended; None before the first."""
+        """Return seconds since the last run ended; None before the first."""
         return None if self.last_ended is None else now - self.last_ended
 
 
@@ -52,7 +52,7 @@ class Trigger(Protocol):
     """As recorded with the run, in ``weir status`` and in the API."""
 
     def fires(self, state: LearningState, now: float) -> bool:
-        """Whether to train; ``now`` in seconds, of the clock of the state's times.
+        """Return whether to train; ``now`` in seconds, of the clock of the state's times.
 
         A pure function. A trigger that fires keeps firing until a run starts.
         """

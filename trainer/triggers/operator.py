@@ -13,5 +13,5 @@ class Operator:
     name: ClassVar[str] = "operator"
 
     def fires(self, state: LearningState, now: float) -> bool:  # noqa: ARG002 - a trigger that does not read the clock
-        """Whether a request waits."""
+        """Return whether a request waits."""
         return state.asked

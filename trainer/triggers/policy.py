@@ -30,17 +30,17 @@ class TriggerPolicy:
 
     @property
     def triggers(self) -> Sequence[Trigger]:
-        """In the order in which they are asked: the first that fires is recorded with the run."""
+        """Return the triggers in the order of their tests: the first that fires is recorded with the run."""
         return (Operator(), Amount(self.after_samples), Time(self.after_seconds))
 
     def cooldown_left(self, state: LearningState, now: float) -> float:
-        """Seconds of the cool-down that are left."""
+        """Return seconds of the cool-down that are left."""
         ended = state.seconds_since_end(now)
         return 0.0 if ended is None else max(0.0, self.cooldown_seconds - ended)
 
 
 def training_due(state: LearningState, policy: TriggerPolicy, now: float) -> Due | None:
-    """The trigger that fires, if any. ``now`` in seconds, of the clock of the state's times.
+    """Return the trigger that fires, if any. ``now`` in seconds, of the clock of the state's times.
 
     >>> policy = TriggerPolicy(after_samples=100, after_seconds=60, cooldown_seconds=5, min_samples=10)
     >>> state = LearningState(150, 20, 50, last_started=0.0, last_ended=2.0, asked=False, frozen=False)

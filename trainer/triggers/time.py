@@ -23,7 +23,7 @@ class Time:
             )
 
     def fires(self, state: LearningState, now: float) -> bool:
-        """Whether the time is over.
+        """Return whether the time is over.
 
         >>> Time(60).fires(LearningState(51, 50, 10, 0.0, 5.0, asked=False, frozen=False), now=60.0)
         True
@@ -31,6 +31,6 @@ class Time:
         return self.seconds_left(state, now) == 0
 
     def seconds_left(self, state: LearningState, now: float) -> float | None:
-        """Seconds until it fires, 0 from then on; None before the first run and while no sample is new."""
+        """Return seconds until it fires, 0 from then on; None before the first run and while no sample is new."""
         passed = state.seconds_since_start(now)
         return None if passed is None or state.fresh <= 0 else max(0.0, self.after_seconds - passed)

@@ -27,7 +27,7 @@ class Waits:
 
 
 def waits(state: LearningState, policy: TriggerPolicy, now: float) -> Waits:
-    """What the next run waits for; ``now`` as for `training_due`.
+    """Return what the next run waits for; ``now`` as for `training_due`.
 
     >>> policy = TriggerPolicy(after_samples=100, after_seconds=60, cooldown_seconds=5, min_samples=10)
     >>> state = LearningState(50, 20, 50, last_started=0.0, last_ended=2.0, asked=False, frozen=False)

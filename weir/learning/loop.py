@@ -71,7 +71,7 @@ class LearningLoop:
         reporting.training = self._progress
 
     def _progress(self) -> dict[str, Any]:
-        """For the heartbeat: whether this trainer has the right to train, and what its next run waits for."""
+        """Return, for the heartbeat, whether this trainer has the right to train, and what its next run waits for."""
         found = self._waits
         return {"leads": self._leads, "waits": None if found is None else asdict(found)}
 

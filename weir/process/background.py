@@ -30,7 +30,7 @@ class Background:
 
     @property
     def alive(self) -> bool:
-        """Whether ``work`` still runs."""
+        """Return whether ``work`` still runs."""
         return self._thread.is_alive()
 
     def __enter__(self) -> Self:

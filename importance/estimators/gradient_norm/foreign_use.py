@@ -23,11 +23,11 @@ class ForeignUse(TorchFunctionMode):
         self._depth = 0
 
     def enter_layer(self, *_: object) -> None:
-        """A forward pre-hook."""
+        """Run as a forward pre-hook."""
         self._depth += 1
 
     def leave_layer(self, *_: object) -> None:
-        """A forward hook."""
+        """Run as a forward hook."""
         self._depth -= 1
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

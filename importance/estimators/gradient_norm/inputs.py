@@ -21,7 +21,7 @@ class Inputs:
         self._shape = (self.samples, tensor.shape[1:-1].numel(), tensor.shape[-1]) if self.samples else (0, 0, 0)
 
     def is_of(self, tensor: Tensor) -> bool:
-        """Whether this is what the tensor holds now, too."""
+        """Return whether this is what the tensor holds now, too."""
         return self._of() is tensor and tensor._version == self._version
 
     def keep(self, tensor: Tensor) -> None:
@@ -41,18 +41,18 @@ class Inputs:
 
     @property
     def gram(self) -> Tensor | None:
-        """AAᵀ [n, T, T], where it was kept."""
+        """Return AAᵀ [n, T, T], where it was kept."""
         return self._gram
 
     @property
     def ids(self) -> Tensor:
-        """[n, T], integers."""
+        """Return [n, T], integers."""
         tensor = self._held()
         return tensor.flatten(1) if tensor.ndim > 1 else tensor.unsqueeze(1)
 
     @property
     def rows(self) -> Tensor:
-        """[n, T, i] in float32 or better; T = 1 where there are no positions."""
+        """Return [n, T, i] in float32 or better; T = 1 where there are no positions."""
         return positions(self._held())
 
     def _held(self) -> Tensor:
@@ -63,7 +63,7 @@ class Inputs:
 
 
 def positions(tensor: Tensor) -> Tensor:
-    """[n, …, i] as [n, T, i], in float32 or better."""
+    """Return [n, …, i] as [n, T, i], in float32 or better."""
     if tensor.ndim != 3:
         tensor = tensor.reshape(tensor.shape[0], -1, tensor.shape[-1])
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

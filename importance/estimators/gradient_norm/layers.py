@@ -105,7 +105,7 @@ _FORMULAS: Mapping[str, Mapping[str, Formula]] = {
 
 
 def _is_rms_norm(module: nn.Module) -> bool:
-    """A class of that name, or T5's LayerNorm: one vector ``weight``, an epsilon, nothing else."""
+    """Return whether it is a class of that name, or T5's LayerNorm: one vector ``weight``, an epsilon, nothing else."""
     names = [name for name, _ in module.named_parameters()]
     return (
         type(module).__name__.endswith("Norm")

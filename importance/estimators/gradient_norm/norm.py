@@ -57,7 +57,7 @@ class GradientNorm:
 def gradient_norms(
     network: nn.Module, losses: Callable[[], Tensor], subset: Subset = "all", fallback: bool = False
 ) -> Tensor:
-    """‖∇_θ ℓ_i‖₂ [n] of the losses ℓ [n] that ``losses`` computes with the network. See `GradientNorm`.
+    """Return ‖∇_θ ℓ_i‖₂ [n] of the losses ℓ [n] that ``losses`` computes with the network. See `GradientNorm`.
 
     >>> network = nn.Linear(2, 1, bias=False)
     >>> gradient_norms(network, lambda: network(torch.tensor([[3.0, 4.0], [0.0, 1.0]])).squeeze(1))
@@ -85,7 +85,7 @@ def _covered(network: nn.Module, parameters: Mapping[str, nn.Parameter]) -> Iter
 
 
 def _owners(network: nn.Module, parameters: Iterable[nn.Parameter]) -> Iterator[str]:
-    """The modules that parameters belong to, with their class."""
+    """Yield the modules that parameters belong to, with their class."""
     wanted = {id(parameter) for parameter in parameters}
     for path, module in network.named_modules():
         if any(id(parameter) in wanted for parameter in module.parameters(recurse=False)):
@@ -94,7 +94,7 @@ def _owners(network: nn.Module, parameters: Iterable[nn.Parameter]) -> Iterator[
 
 @contextmanager
 def _frozen(network: nn.Module, kept: Iterable[nn.Parameter]) -> Iterator[None]:
-    """All parameters but the ``kept`` frozen and all modules in evaluation mode; as they were afterwards."""
+    """Freeze all parameters but the ``kept``, and set evaluation mode; restore both afterwards."""
     free = [parameter for parameter in network.parameters() if parameter.requires_grad]
     training = [module for module in network.modules() if module.training]
     held = set(map(id, kept))

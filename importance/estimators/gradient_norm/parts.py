@@ -19,7 +19,7 @@ class Outer:
     bias: bool = False
 
     def square(self) -> Tensor:
-        """‖·‖² [n]."""
+        """Return ‖·‖² [n]."""
         if self.inputs.gram is not None:
             return squares.outer_given_gram(self.inputs.gram, self.gradients, self.bias)
         return squares.outer(self.inputs.rows, self.gradients, self.bias)
@@ -33,7 +33,7 @@ class Lookup:
     gradients: Tensor
 
     def square(self) -> Tensor:
-        """‖·‖² [n]."""
+        """Return ‖·‖² [n]."""
         return squares.lookup(self.ids, self.gradients)
 
 
@@ -44,7 +44,7 @@ class Vector:
     values: Tensor
 
     def square(self) -> Tensor:
-        """‖·‖² [n]."""
+        """Return ‖·‖² [n]."""
         return squares.vector(self.values)
 
 
@@ -52,7 +52,7 @@ Part = Outer | Lookup | Vector
 
 
 def square(parts: Sequence[Part]) -> Tensor:
-    """‖sum of the parts‖² [n]: of a parameter that is used in several modules, so that the cross terms count."""
+    """Return ‖sum of the parts‖² [n]: of a parameter that is used in several modules, so that the cross terms count."""
     if len(parts) == 1:
         return parts[0].square()
     vectors = [part.values for part in parts if isinstance(part, Vector)]
@@ -72,5 +72,5 @@ def square(parts: Sequence[Part]) -> Tensor:
 
 
 def _joined(parts: Sequence[Outer]) -> tuple[Tensor, Tensor]:
-    """Inputs and gradients of all calls, one after the other as if they were positions of one call."""
+    """Concatenate inputs and gradients of all calls, as if they were positions of one call."""
     return torch.cat([part.inputs.rows for part in parts], dim=1), torch.cat([part.gradients for part in parts], dim=1)

@@ -17,13 +17,13 @@ _BLOCK = 128
 
 
 def vector(rows: Tensor) -> Tensor:
-    """‖row‖² of each, [n, …] to [n]."""
+    """Return ‖row‖² of each, [n, …] to [n]."""
     norm: Tensor = torch.linalg.vector_norm(rows.flatten(1), dim=1)
     return norm.square()
 
 
 def outer(inputs: Tensor, gradients: Tensor, bias: bool = False) -> Tensor:
-    """‖Σ_t g_t a_tᵀ‖² of a [n, T, i] and g [n, T, o], the gradient of a linear layer's weight; returns [n].
+    """Return ‖Σ_t g_t a_tᵀ‖² of a [n, T, i] and g [n, T, o], the gradient of a linear layer's weight: [n].
 
     Equal to Σ_{t,s} (a_t·a_s)(g_t·g_s), which takes less where T(i + o) ≤ i·o (Goodfellow 2015). With ``bias`` its
     gradient Σ_t g_t counts as well: a_t·a_s + 1.
@@ -40,17 +40,17 @@ def outer(inputs: Tensor, gradients: Tensor, bias: bool = False) -> Tensor:
 
 
 def prefers_gram(positions: int, width: int, height: int) -> bool:
-    """Whether two Gram matrices [T, T] take fewer operations than one product [i, o]."""
+    """Return whether two Gram matrices [T, T] take fewer operations than one product [i, o]."""
     return positions > 1 and positions * (width + height) <= width * height
 
 
 def gram(rows: Tensor) -> Tensor:
-    """AAᵀ [n, T, T] of a [n, T, i]."""
+    """Return AAᵀ [n, T, T] of a [n, T, i]."""
     return rows @ rows.mT
 
 
 def outer_given_gram(product: Tensor, gradients: Tensor, bias: bool = False) -> Tensor:
-    """As `outer`, with AAᵀ [n, T, T] given: layers that read the same inputs share it."""
+    """Return the same as `outer`, with AAᵀ [n, T, T] given: layers that read the same inputs share it."""
 
     def square(aa: Tensor, g: Tensor) -> Tensor:
         return ((aa + 1 if bias else aa) * gram(g)).sum(dim=(1, 2))
@@ -59,7 +59,7 @@ def outer_given_gram(product: Tensor, gradients: Tensor, bias: bool = False) -> 
 
 
 def lookup(ids: Tensor, gradients: Tensor) -> Tensor:
-    """‖Σ_t onehot(id_t) g_tᵀ‖² of ids [n, T] and g [n, T, D], the gradient of an embedding table; returns [n].
+    """Return ‖Σ_t onehot(id_t) g_tᵀ‖² of ids [n, T] and g [n, T, D], the gradient of an embedding table: [n].
 
     >>> lookup(torch.tensor([[5, 7, 5]]), torch.tensor([[[1.0], [2.0], [3.0]]]))  # (1 + 3)² + 2²
     tensor([20.])
@@ -73,7 +73,7 @@ def lookup(ids: Tensor, gradients: Tensor) -> Tensor:
 
 
 def tied(ids: Tensor, by_lookup: Tensor, inputs: Tensor, by_outer: Tensor) -> Tensor:
-    """⟨Σ_t onehot(id_t) g_tᵀ, Σ_s γ_s a_sᵀ⟩ [n], of one table that is used for lookup and for multiplication.
+    """Return ⟨Σ_t onehot(id_t) g_tᵀ, Σ_s γ_s a_sᵀ⟩ [n], of one table that is used for lookup and for multiplication.
 
     ids [n, T], g ``by_lookup`` [n, T, D]; a ``inputs`` [n, S, D], γ ``by_outer`` [n, S, V]. Equal to
     Σ_{t,s} γ_s[id_t] (g_t·a_s).
@@ -87,7 +87,7 @@ def tied(ids: Tensor, by_lookup: Tensor, inputs: Tensor, by_outer: Tensor) -> Te
 
 
 def _outer_by_gram(inputs: Tensor, gradients: Tensor, bias: bool) -> Tensor:
-    """By blocks of the upper triangle: the whole is twice that, less the blocks on the diagonal."""
+    """Sum by blocks of the upper triangle: the whole is twice that, less the blocks on the diagonal."""
     total = inputs.new_zeros(len(inputs))
     for start in range(0, inputs.shape[1], _BLOCK):
         a, g = inputs[:, start:], gradients[:, start:]
@@ -103,7 +103,7 @@ def _outer_directly(inputs: Tensor, gradients: Tensor, bias: bool) -> Tensor:
 
 
 def _chunked(function: Callable[..., Tensor], each: int, *tensors: Tensor) -> Tensor:
-    """[n] of tensors over n samples that take ``each`` elements: by groups that take no more than a chunk."""
+    """Return [n] of tensors over n samples that take ``each`` elements: by groups that take no more than a chunk."""
     size = max(1, _chunk(tensors[0]) // each)
     if len(tensors[0]) <= size:
         return function(*tensors)

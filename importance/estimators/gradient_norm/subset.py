@@ -17,7 +17,7 @@ _POSITIONS = re.compile(r"position|token_type|(^|\.)wpe\.")
 
 
 def choose(network: nn.Module, subset: Subset) -> dict[str, nn.Parameter]:
-    """The chosen parameters by name; a tied one appears once, under its first name.
+    """Return the chosen parameters by name; a tied one appears once, under its first name.
 
     >>> network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
     >>> list(choose(network, lambda name: name.startswith("1.")))
@@ -45,7 +45,7 @@ def _predicate(network: nn.Module, subset: Subset) -> Callable[[str], bool]:
 
 
 def _head(network: nn.Module) -> list[nn.Module]:
-    """The modules next to the encoder, which is the child that holds the word embeddings."""
+    """Return the modules next to the encoder, which is the child that holds the word embeddings."""
     module = network
     while not isinstance(module, nn.Embedding):
         encoder = next((child for child in module.children() if _embeddings(child)), None)

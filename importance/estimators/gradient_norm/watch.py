@@ -30,7 +30,7 @@ class Layer:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Its chosen parameters."""
+        """Return its chosen parameters."""
         return tuple(name for group in self.formulas for name in group)
 
 
@@ -68,7 +68,7 @@ class Watched:
         return layer.module.register_forward_hook(partial(self._record, layer), with_kwargs=True)
 
     def norms(self, losses: Tensor, retain_graph: bool = False) -> Tensor:
-        """‖∇_θ ℓ_i‖₂ [n], detached, of the losses ℓ [n] that the watched pass led to."""
+        """Return ‖∇_θ ℓ_i‖₂ [n], detached, of the losses ℓ [n] that the watched pass led to."""
         if losses.ndim != 1:
             raise InvalidInput(f"losses have shape {list(losses.shape)}; gradient_norm needs one a sample, [n]")
         if not losses.requires_grad:
@@ -143,7 +143,7 @@ class Watched:
             raise InvalidInput(f"the output of {unused[0]} does not reach the losses: leave it out of the subset")
 
     def _sample_by_sample(self, losses: Tensor) -> Tensor:
-        """‖∇ℓ_i‖² [n] by the parameters without a formula, zero if there are none."""
+        """Return ‖∇ℓ_i‖² [n] by the parameters without a formula, zero if there are none."""
         total = torch.zeros_like(losses, dtype=torch.promote_types(losses.dtype, torch.float32))
         parameters = [self._plan.parameters[name] for name in sorted(self._plan.by_sample)]
         for position, loss in enumerate(losses if parameters else ()):
