@@ -18,7 +18,7 @@ _SLOW_HEADERS, _SLOW_BODIES, _SLOW_SECONDS = 400, 40, 60.0
 
 @dataclass(frozen=True)
 class Answer:
-    """Status and size of what came back; status 0 where the connection broke."""
+    """Status and size of the response; status 0 when the connection broke."""
 
     status: int
     size_bytes: int
@@ -33,20 +33,20 @@ class Attack:
 
 
 def unknown_keys(port: int) -> list[Answer]:
-    """A body of a million fields that the route does not know, five times."""
+    """Send a body of a million unknown fields, five times."""
     body = b"{" + b",".join(b'"k%d":0' % number for number in range(1_000_000)) + b"}"
     return [_post(port, "/v1/score", body) for _ in range(5)]
 
 
 def bodies_in_flight(port: int) -> list[Answer]:
-    """45 clients that send a maximal body at the same time, and do not come back."""
+    """Let 45 clients send a maximal body at the same time, without a retry."""
     body = _maximal()
     with ThreadPoolExecutor(45) as clients:
         return list(clients.map(lambda _: _post(port, "/v1/rank", body), range(45)))
 
 
 def slow_clients(port: int) -> list[Answer]:
-    """Clients that send a byte a second: 400 of them their headers, 40 a body that is announced as maximal."""
+    """Let clients send a byte a second: 400 of them their headers, 40 a body that is announced as maximal."""
     head = b"POST /v1/rank HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     body = b"%sContent-Length: %d\r\n\r\n" % (head, _MAX_BODY_BYTES)
     with ThreadPoolExecutor(_SLOW_HEADERS + _SLOW_BODIES) as clients:
@@ -55,12 +55,12 @@ def slow_clients(port: int) -> list[Answer]:
 
 
 def maximal_requests(port: int) -> list[Answer]:
-    """45 maximal valid requests, four at a time, each sent again until it is answered with 200."""
+    """Send 45 maximal valid requests, four at a time, each again until it is answered with 200."""
     body = _maximal()
 
     def ask(_: int) -> Answer:
         while (answer := _post(port, "/v1/rank", body)).status == 429:
-            time.sleep(1)  # as Retry-After says
+            time.sleep(1)  # as in Retry-After
         return answer
 
     with ThreadPoolExecutor(4) as clients:

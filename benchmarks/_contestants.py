@@ -32,12 +32,12 @@ _ROOT = Path(__file__).parents[1]
 
 
 async def raw(task: Task, meter: Meter) -> None:
-    """The consumer of aiokafka with nothing around it, and our decoding."""
-    most = StreamSettings.max_poll_records
+    """Read by aiokafka's consumer alone, with our decoding."""
+    limit = StreamSettings.max_poll_records
     consumer = async_consumer(task.kafka, task.topics.interactions, group_id=task.group, auto_offset_reset="earliest")
     await consumer.start()
     while not meter.done.is_set():
-        fetched = await consumer.getmany(timeout_ms=1_000, max_records=most)
+        fetched = await consumer.getmany(timeout_ms=1_000, max_records=limit)
         for records in fetched.values():
             for record in records:
                 decode(record.value, record.timestamp)
@@ -46,12 +46,12 @@ async def raw(task: Task, meter: Meter) -> None:
 
 
 async def stock(task: Task, meter: Meter, **value: Any) -> None:
-    """Faust as it comes, by ``stream.take``; ``value`` says what it makes of a message's value."""
-    with tempfile.TemporaryDirectory() as folder:
+    """Read by Faust's ``stream.take``; ``value`` sets how it decodes a message's value."""
+    with tempfile.TemporaryDirectory() as directory:
         app = faust.App(
             task.group,
             **faust_options(task.kafka),
-            datadir=folder,
+            datadir=directory,
             store="memory://",
             web_enabled=False,
             topic_disable_leader=True,
@@ -70,9 +70,9 @@ async def stock(task: Task, meter: Meter, **value: Any) -> None:
 
 
 async def transport(task: Task, meter: Meter) -> None:
-    """The chunk transport, and our decoding."""
-    with tempfile.TemporaryDirectory() as folder:
-        app = create_app(StreamSettings(task.kafka, task.group, Path(folder)))
+    """Read by the chunk transport, with our decoding."""
+    with tempfile.TemporaryDirectory() as directory:
+        app = create_app(StreamSettings(task.kafka, task.group, Path(directory)))
 
         async def read(chunks: AsyncIterable[Chunk]) -> None:
             async for chunk in chunks:
@@ -91,16 +91,16 @@ async def transport(task: Task, meter: Meter) -> None:
 
 
 async def whole(task: Task, meter: Meter) -> None:
-    """The worker as it is, but for the model: every sample is worth the same."""
+    """Run the whole worker without a model: every sample has the same importance."""
     does = effects_of(task)
 
-    def report(said: Report) -> None:
-        does.report(said)
-        if isinstance(said, CommittedBatch):
-            meter.count(sum(said.counts.values()))
+    def report(received: Report) -> None:
+        does.report(received)
+        if isinstance(received, CommittedBatch):
+            meter.count(sum(received.counts.values()))
 
-    with tempfile.TemporaryDirectory() as folder:
-        settings = StreamSettings(task.kafka, task.group, Path(folder), task.topics)
+    with tempfile.TemporaryDirectory() as directory:
+        settings = StreamSettings(task.kafka, task.group, Path(directory), task.topics)
         worker = Worker(settings, values.join(Settings()), replace(does, report=report))
         await worker.run(meter.done)
 
@@ -116,19 +116,19 @@ CONTESTANTS: Final[dict[str, Callable[[Task, Meter], Coroutine[Any, Any, None]]]
 
 
 def run(task: Task) -> Measured:
-    """Run a contestant in a process of its own."""
+    """Run a contestant in a separate process."""
     command = [sys.executable, "-m", "benchmarks._contestants", msgspec.json.encode(task).decode()]
     done = subprocess.run(command, cwd=_ROOT, stdout=subprocess.PIPE, check=True)
     return msgspec.json.decode(done.stdout, type=Measured)
 
 
 async def _main(task: Task) -> None:
-    calm_garbage_collection()  # as the worker does; or each would pay for what all of them import
+    calm_garbage_collection()  # as the worker does; without it all pay for the imports of all
     meter = Meter(task)
     await CONTESTANTS[task.contestant](task, meter)
     sys.stdout.buffer.write(msgspec.json.encode(meter.measured))
     sys.stdout.flush()
-    os._exit(0)  # it is measured; to end in order would take seconds, in which nothing is learned
+    os._exit(0)  # to end in order would take seconds, which are not measured
 
 
 if __name__ == "__main__":

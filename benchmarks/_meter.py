@@ -1,4 +1,4 @@
-"""What is measured: CPU time and memory of one process while it reads so many events."""
+"""Measure CPU time and memory of one process while it reads a number of events."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ _MEGABYTE = 1 << 20
 
 
 class Task(msgspec.Struct, frozen=True):
-    """What to read: ``events`` after ``warm_up`` more; memory is noted at every ``mark_every`` events."""
+    """The events to read: ``events`` after ``warm_up``; memory is recorded every ``snapshot_every`` events."""
 
     contestant: str
     kafka: KafkaConnection
@@ -24,11 +24,11 @@ class Task(msgspec.Struct, frozen=True):
     warm_up: int
     events: int
     database_url: str = ""
-    mark_every: int = 0
+    snapshot_every: int = 0
 
 
-class Mark(msgspec.Struct, frozen=True):
-    """The process after so many events; CPU time is user and system, of all its threads."""
+class Snapshot(msgspec.Struct, frozen=True):
+    """The process after ``events`` events; CPU time is user and system, of all its threads."""
 
     events: int
     cpu_seconds: float
@@ -36,11 +36,11 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """Events that were read after the warm-up, and the CPU seconds they took, in all and by step."""
+    """The events read after the warm-up, and their CPU seconds, in all and by step."""
 
     events: int
     cpu_seconds: float
-    marks: list[Mark]
+    snapshots: list[Snapshot]
     steps: dict[str, float] = {}
 
     @property
@@ -49,12 +49,12 @@ class Measured(msgspec.Struct, frozen=True):
         return self.events / self.cpu_seconds
 
     def microseconds(self, seconds: float) -> float:
-        """CPU time by event."""
+        """Return the CPU time of one event in microseconds."""
         return seconds / self.events * 1e6
 
 
 class Meter:
-    """Counts events; ``done`` is set, and ``measured`` there, when the task's are read."""
+    """Counts events; sets ``measured`` and ``done`` when those of the task are read."""
 
     def __init__(self, task: Task) -> None:
         self.done = asyncio.Event()
@@ -62,22 +62,22 @@ class Meter:
         self._task = task
         self._process = psutil.Process()
         self._events = 0
-        self._warm: Mark | None = None
-        self._marks: list[Mark] = []
+        self._warm: Snapshot | None = None
+        self._snapshots: list[Snapshot] = []
         self._steps: dict[str, float] = {}
 
     def count(self, events: int) -> None:
-        """So many more are read."""
+        """Count events that were read."""
         before, self._events = self._events, self._events + events
         task = self._task
-        if task.mark_every and self._events // task.mark_every > before // task.mark_every:
-            self._marks.append(self._mark())
+        if task.snapshot_every and self._events // task.snapshot_every > before // task.snapshot_every:
+            self._snapshots.append(self._snapshot())
         if self._warm is None:
-            self._warm = self._mark() if self._events >= task.warm_up else None
+            self._warm = self._snapshot() if self._events >= task.warm_up else None
         elif self.measured is None and self._events >= task.warm_up + task.events:
-            end = self._mark()
+            end = self._snapshot()
             seconds = end.cpu_seconds - self._warm.cpu_seconds
-            self.measured = Measured(end.events - self._warm.events, seconds, self._marks, self._steps)
+            self.measured = Measured(end.events - self._warm.events, seconds, self._snapshots, self._steps)
             self.done.set()
 
     @contextmanager
@@ -88,5 +88,5 @@ class Meter:
         if self._warm is not None:
             self._steps[name] = self._steps.get(name, 0.0) + time.process_time() - before
 
-    def _mark(self) -> Mark:
-        return Mark(self._events, time.process_time(), self._process.memory_info().rss / _MEGABYTE)
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(self._events, time.process_time(), self._process.memory_info().rss / _MEGABYTE)

@@ -1,4 +1,4 @@
-"""What a benchmark prints: Markdown tables, and the conditions under which their figures were measured."""
+"""The output of benchmarks: Markdown tables, and the conditions of the measurements."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ from weir.local.install import KAFKA, POSTGRES
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; all but the first column are figures.
+    """Format a Markdown table; all but the first column are numbers.
 
     >>> print(table("Speed", ["what", "a second"], [["one", 1], ["other", 20]]))
     **Speed**
@@ -29,18 +29,18 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 
 
 def spread(values: Sequence[float], unit: str = "") -> str:
-    """The median, and the least and largest value behind it.
+    """Format the median with the smallest and largest value.
 
     >>> spread([2.0, 1.0, 12.0])
     '2.00 (1.00–12.0)'
     """
-    return f"{figure(median(values))}{unit} ({figure(min(values))}–{figure(max(values))})"
+    return f"{significant(median(values))}{unit} ({significant(min(values))}–{significant(max(values))})"
 
 
-def figure(value: float) -> str:
-    """Three figures that count.
+def significant(value: float) -> str:
+    """Format a number with three significant digits.
 
-    >>> [figure(value) for value in (0.1234, 4.567, 45.67, 1234.5, 1234567)]
+    >>> [significant(value) for value in (0.1234, 4.567, 45.67, 1234.5, 1234567)]
     ['0.123', '4.57', '45.7', '1,234', '1,234,567']
     """
     if value >= 100:
@@ -49,7 +49,7 @@ def figure(value: float) -> str:
 
 
 def conditions(*packages: str) -> str:
-    """Day, machine and versions, in one paragraph."""
+    """Return day, machine and versions in one paragraph."""
     day = datetime.now(UTC).date().isoformat()
     servers = ", ".join(":".join(name.split(":")[1:]).replace("-{platform}", "") for name in (KAFKA, POSTGRES))
     versions = ", ".join(f"{name} {version(name)}" for name in packages)

@@ -1,7 +1,7 @@
-"""Draws and estimates by the thousand, in whole arrays: what the statistics of the buffer are measured with.
+"""Simulate draws and estimates by the thousand, in whole arrays, to measure the statistics of the buffer.
 
-The numbers u, the inclusion probabilities and the estimates are those of `importance`; only who is held is found here,
-by partial sorting in place of a buffer. A run differs from the next one in the salt alone.
+The numbers u, the inclusion probabilities and the estimates are those of `importance`; the rows held are found by
+partial sorting instead of a buffer. Runs differ in the salt only.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ Probability = Callable[[Floats, Rows, float], Floats]
 
 @dataclass(frozen=True, slots=True)
 class Bias:
-    """Estimates of a known truth: how far their mean is off, in parts of it and in its standard errors (z)."""
+    """The bias of estimates of a known truth, relative to it, and in standard errors of the mean (z)."""
 
     runs: int
     bias: float
@@ -30,114 +30,114 @@ class Bias:
 
     @classmethod
     def of(cls, estimates: Sequence[float] | Floats, truth: float) -> "Bias":
-        """The bias of estimates [runs]."""
+        """Compute the bias of estimates [runs]."""
         found = np.asarray(estimates, dtype=np.float64)
         error = found.mean() - truth
         return cls(len(found), float(error / truth), float(error / (found.std(ddof=1) / sqrt(len(found)))))
 
 
 def runs_of(count: int, runs: int, name: str = "run") -> Iterator[Floats]:
-    """Numbers u of the same ids [count], each time by another salt."""
+    """Yield numbers u of the same ids [count], each time by another salt."""
     ids = [f"id-{number}" for number in range(count)]
     for run in range(runs):
         yield uniforms(ids, f"{name} {run}", "draw")
 
 
 def by_threshold(log_weights: Floats, rows: Rows, kappa: float) -> Floats:
-    """The right one: p = min(1, exp(ℓ − κ))."""
+    """Return the correct probability p = min(1, exp(ℓ − κ))."""
     return inclusion_probabilities(log_weights[rows], kappa)
 
 
 def by_share_of_the_weight(log_weights: Floats, rows: Rows, _kappa: float) -> Floats:
-    """What one would write down first, and what is wrong: p = min(1, k·w/Σw)."""
+    """Return the naive and wrong probability p = min(1, k·w/Σw)."""
     weights = np.exp(log_weights)
     return np.minimum(1, len(rows) * weights[rows] / weights.sum())
 
 
-def largest(keys: Floats, places: int) -> tuple[Rows, float]:
-    """The rows of the largest keys, in no order, and κ: the first key that did not fit."""
-    if len(keys) <= places:
+def largest(keys: Floats, capacity: int) -> tuple[Rows, float]:
+    """Return the rows of the largest keys, unordered, and κ: the largest key that did not fit."""
+    if len(keys) <= capacity:
         return np.arange(len(keys)), -inf
-    order = np.argpartition(-keys, places)
-    return order[:places], float(keys[order[places]])
+    order = np.argpartition(-keys, capacity)
+    return order[:capacity], float(keys[order[capacity]])
 
 
-def held(log_weights: Floats, u: Floats, places: int, probability: Probability = by_threshold) -> tuple[Rows, Floats]:
-    """Who is held of a stream, and with what probability."""
-    rows, kappa = largest(log_weights - np.log(u), places)
+def held(log_weights: Floats, u: Floats, capacity: int, probability: Probability = by_threshold) -> tuple[Rows, Floats]:
+    """Return the rows held of a stream, and their probabilities."""
+    rows, kappa = largest(log_weights - np.log(u), capacity)
     return rows, probability(log_weights, rows, kappa)
 
 
 def bounded(
-    log_weights: Floats, subjects: Rows, u: Floats, places: int, most: int, own: bool = True
+    log_weights: Floats, subjects: Rows, u: Floats, capacity: int, bound: int, own: bool = True
 ) -> tuple[Rows, Floats]:
-    """Who is held where a subject (0, 1, …) holds its ``most`` largest keys at most. ``own``: p knows of that bound."""
+    """Return the rows held if a subject (0, 1, …) holds at most its ``bound`` largest keys. ``own``: p includes it."""
     keys = log_weights - np.log(u)
     order = np.lexsort((-keys, subjects))
     counts = np.bincount(subjects)
     rank = np.arange(len(keys)) - np.repeat(np.cumsum(counts) - counts, counts)
     bounds = np.full(len(counts), -inf)
-    first_out = order[rank == most]
+    first_out = order[rank == bound]
     bounds[subjects[first_out]] = keys[first_out]
-    left = order[rank < most]
-    inside, kappa = largest(keys[left], places)
+    left = order[rank < bound]
+    inside, kappa = largest(keys[left], capacity)
     rows = left[inside]
     return rows, inclusion_probabilities(log_weights[rows], np.maximum(kappa, bounds[subjects[rows]]) if own else kappa)
 
 
 def scored_again(
-    before: Floats, after: Floats, u: Floats, places: int, seen: int, remember: bool = True, begin_anew: bool = True
+    before: Floats, after: Floats, u: Floats, capacity: int, seen: int, keep_m: bool = True, restart: bool = True
 ) -> tuple[Rows, Floats]:
-    """Who is held when a full buffer is scored again after ``seen`` of the stream, and goes on.
+    """Return the rows held when a full buffer is rescored after ``seen`` rows of the stream, and then continues.
 
-    ``before`` and ``after`` are the log weights by the old and the new score. The right way is to ``remember``
-    m = ℓ − κ and to ``begin_anew`` with κ = −∞; without, rows stay in a buffer whose κ is of the old scale.
+    ``before`` and ``after`` are the log weights by the old and the new score. Correct is to keep m = ℓ − κ (``keep_m``)
+    and to ``restart`` with κ = −∞; otherwise rows stay in a buffer whose κ is of the old scale.
     """
-    first, kappa = largest(before[:seen] - np.log(u[:seen]), places)
+    first, kappa = largest(before[:seen] - np.log(u[:seen]), capacity)
     limit = np.zeros(len(before))
-    if remember:
+    if keep_m:
         limit[first] = np.minimum(0.0, before[first] - kappa)
     keys = after - np.log(u)
     later = np.arange(seen, len(before))
-    if not begin_anew:
+    if not restart:
         later = later[keys[later] > kappa]
     offered = np.concatenate([first, later])
-    inside, threshold = largest(keys[offered], places)
+    inside, threshold = largest(keys[offered], capacity)
     rows = offered[inside]
-    return rows, inclusion_probabilities(after[rows], threshold if begin_anew else max(threshold, kappa), limit[rows])
+    return rows, inclusion_probabilities(after[rows], threshold if restart else max(threshold, kappa), limit[rows])
 
 
-def merged(log_weights: Floats, u: Floats, places: int, shared: int, delete: bool = True) -> tuple[Rows, Floats]:
-    """Two pools, of the first ``shared`` of the stream and of the rest, made one of twice the places."""
+def merged(log_weights: Floats, u: Floats, capacity: int, shared: int, delete: bool = True) -> tuple[Rows, Floats]:
+    """Merge two buffers, of the first ``shared`` rows of the stream and of the rest, into one of twice the capacity."""
     keys = log_weights - np.log(u)
-    first, one = largest(keys[:shared], places)
-    second, other = largest(keys[shared:], places)
+    first, one = largest(keys[:shared], capacity)
+    second, other = largest(keys[shared:], capacity)
     rows, kappa = np.concatenate([first, second + shared]), max(one, other)
     if delete:
         rows = rows[keys[rows] > kappa]
     return rows, inclusion_probabilities(log_weights[rows], kappa)
 
 
-def between_trims(log_weights: Floats, u: Floats, places: int, look: bool = True) -> tuple[Rows, Floats]:
-    """A table between two trims: the second half was admitted by thresholds read a while ago.
+def between_trims(log_weights: Floats, u: Floats, capacity: int, skip_evicted: bool = True) -> tuple[Rows, Floats]:
+    """Return the rows between two trims: the second half was admitted by older thresholds.
 
-    ``look``: readers ignore rows at or below κ.
+    ``skip_evicted``: readers ignore rows at or below κ.
     """
     keys, half = log_weights - np.log(u), len(u) // 2
-    _, thresholds = largest(keys[: half // 4], places)
-    first, kappa = largest(keys[:half], places)
+    _, thresholds = largest(keys[: half // 4], capacity)
+    first, kappa = largest(keys[:half], capacity)
     late = half + np.flatnonzero(keys[half:] > thresholds)
     rows = np.concatenate([first, late])
-    if look:
+    if skip_evicted:
         rows = rows[keys[rows] > kappa]
     return rows, inclusion_probabilities(log_weights[rows], kappa)
 
 
-def twice(log_weights: Floats, again: Floats, u: Floats, places: int, first_counts: bool) -> tuple[Rows, Floats]:
-    """Every sample is delivered twice, the second time with another score; whoever was turned away is asked again."""
+def twice(log_weights: Floats, again: Floats, u: Floats, capacity: int, first_counts: bool) -> tuple[Rows, Floats]:
+    """Deliver every sample twice, the second time with another score; rejected samples are offered again."""
     keys = log_weights - np.log(u)
     second = again - np.log(u)
-    rows, kappa = largest(keys if first_counts else np.maximum(keys, second), places)
+    rows, kappa = largest(keys if first_counts else np.maximum(keys, second), capacity)
     stored = np.where(keys[rows] > kappa, log_weights[rows], again[rows])
     return rows, inclusion_probabilities(log_weights[rows] if first_counts else stored, kappa)
 

@@ -1,4 +1,4 @@
-"""Servers of a benchmark's own: a real Kafka and a real Postgres for its length, in a folder that is then gone."""
+"""Servers of a benchmark: a real Kafka and a real Postgres in a temporary directory."""
 
 import tempfile
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ from weir.local.stack import wipe
 
 @dataclass
 class Servers:
-    """A broker, and a Postgres that hands out databases."""
+    """A broker, and a Postgres server for new databases."""
 
     kafka: KafkaConnection
     postgres: PostgresServer
     databases: int = 0
 
     def database(self) -> str:
-        """The URL of a new database with Weir's tables, all of them empty."""
+        """Create a database with Weir's empty tables; return its URL."""
         self.databases += 1
         url = self.postgres.create_database(f"benchmark_{self.databases}")
         engine = create_engine(url)
@@ -35,16 +35,16 @@ class Servers:
 
 @contextmanager
 def postgres() -> Iterator[Servers]:
-    """Postgres alone."""
-    with tempfile.TemporaryDirectory(prefix="weir-benchmark-") as folder, _postgres(Path(folder)) as server:
+    """Run Postgres for the length of a block."""
+    with tempfile.TemporaryDirectory(prefix="weir-benchmark-") as directory, _postgres(Path(directory)) as server:
         yield Servers(KafkaConnection(""), server)
 
 
 @contextmanager
 def kafka_and_postgres() -> Iterator[Servers]:
-    """Both."""
-    with tempfile.TemporaryDirectory(prefix="weir-benchmark-") as folder, _postgres(Path(folder)) as server:
-        kafka = KafkaServer(Path(folder) / "kafka", install())
+    """Run both servers for the length of a block."""
+    with tempfile.TemporaryDirectory(prefix="weir-benchmark-") as directory, _postgres(Path(directory)) as server:
+        kafka = KafkaServer(Path(directory) / "kafka", install())
         try:
             kafka.start()
             yield Servers(KafkaConnection(kafka.bootstrap), server)
@@ -53,11 +53,11 @@ def kafka_and_postgres() -> Iterator[Servers]:
 
 
 @contextmanager
-def _postgres(folder: Path) -> Iterator[PostgresServer]:
-    server = PostgresServer(folder / "postgres", install())
+def _postgres(directory: Path) -> Iterator[PostgresServer]:
+    server = PostgresServer(directory / "postgres", install())
     try:
         server.start()
         yield server
     finally:
         server.stop()
-        wipe(folder)
+        wipe(directory)

@@ -1,4 +1,4 @@
-"""The whole path walked by hand, one step after the other in one thread: what each takes when it runs alone."""
+"""Run the steps of a worker one after the other in one thread, to measure each of them alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,8 +24,8 @@ from weir.settings import Settings, values
 
 
 def effects_of(task: Task) -> Effects:
-    """What a worker does, without a model."""
-    from weir.roles.worker import effects  # brings torch, for which the others need not wait
+    """Return the effects of a worker, without a model."""
+    from weir.roles.worker import effects  # loads torch, which the other contestants do not need
 
     return effects(
         Settings(),
@@ -38,7 +38,7 @@ def effects_of(task: Task) -> Effects:
 
 @dataclass
 class _Partition:
-    """One partition: its join, and what was decided since its last batch."""
+    """One partition: its join, and the decisions since its last batch."""
 
     partition: int
     epoch: int
@@ -46,13 +46,13 @@ class _Partition:
     decided: Decisions = field(init=False)
 
     def __post_init__(self) -> None:
-        self.begin()
+        self.restart()
 
-    def begin(self) -> None:
+    def restart(self) -> None:
         self.next, self.decided = self.join.progress.next, Decisions(self.join.progress)
 
     def read(self, records: Sequence[Any], meter: Meter) -> None:
-        """Decode twice: by itself, and within the join, which is what the worker does."""
+        """Decode twice: alone, and within the join, as the worker does."""
         with meter.step("decode"):
             for record in records:
                 decode(record.value, record.timestamp)
@@ -76,7 +76,7 @@ class _Partition:
             does.persist(Flush(self.partition, self.epoch, self.next, decided.progress, offers, late, quality, samples))
         with meter.step("report"):
             does.report(CommittedBatch(self.partition, decided.counts, offers, len(late), [], []))
-        self.begin()
+        self.restart()
 
 
 async def step_by_step(task: Task, meter: Meter) -> None:
@@ -95,12 +95,12 @@ async def step_by_step(task: Task, meter: Meter) -> None:
     while not meter.done.is_set():
         with meter.step("fetch"):
             fetched = await consumer.getmany(timeout_ms=1_000, max_records=StreamSettings.max_poll_records)
-        for place, records in fetched.items():
-            if place.partition not in workers:
-                epoch, _ = does.claim(place.partition, 1)
-                join = Join(values.join(Settings()), place.partition, Progress.beginning(records[0].offset))
-                workers[place.partition] = _Partition(place.partition, epoch, join)
-            worker = workers[place.partition]
+        for tp, records in fetched.items():
+            if tp.partition not in workers:
+                epoch, _ = does.claim(tp.partition, 1)
+                join = Join(values.join(Settings()), tp.partition, Progress.beginning(records[0].offset))
+                workers[tp.partition] = _Partition(tp.partition, epoch, join)
+            worker = workers[tp.partition]
             worker.read(records, meter)
             if len(worker.decided.samples) >= Limits.batch_samples:
                 await worker.process(does, publisher, meter)

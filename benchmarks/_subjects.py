@@ -1,4 +1,4 @@
-"""What gradients are measured on: two networks with random weights, and batches of random tokens without padding."""
+"""Networks for measuring gradients: two with random weights, and batches of random tokens without padding."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ NETWORKS = tuple(_VOCABULARY)
 
 
 class Subject(nn.Module):
-    """A network and its losses. Parameters that the norm is not taken of (of places and types) are frozen."""
+    """A network and its losses. Parameters outside the norm (of positions and token types) are frozen."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ def rows(name: str, batch: int, tokens: int, seed: int = 0) -> Rows:
 
 
 def model(name: str, device: torch.device | None = None) -> Model:
-    """The network of that name as a version in memory, with a tokenizer that knows no word."""
+    """The network of that name as a version in memory, with a tokenizer without words."""
     inner = network(name)
     wrapped = inner if isinstance(inner, InteractionModel) else PairClassifier(inner, reads_types=True)
     words = Tokens(Tokenizer(models.WordLevel({"[PAD]": 0}, "[PAD]")), pad_id=0)

@@ -1,4 +1,4 @@
-"""CPU time of ways to do the same thing, taken in turns, and the largest memory a process ever held."""
+"""CPU time of alternatives, interleaved, and the peak memory of a process."""
 
 import gc
 import resource
@@ -8,15 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-from benchmarks._report import figure
+from benchmarks._report import significant
 
 Seconds = dict[str, list[float]]
 
 
-def in_turns(ways: Mapping[str, Callable[[], object]], pairs: int, warm_up: int = 2) -> Seconds:
-    """CPU seconds of each way, ``pairs`` times. Every turn runs all ways, each turn beginning with another one.
+def interleaved(ways: Mapping[str, Callable[[], object]], pairs: int, warm_up: int = 2) -> Seconds:
+    """Measure the CPU seconds of each way, ``pairs`` times; every iteration runs all ways, starting with another one.
 
-    So what else the machine does falls on all of them alike, and a ratio within a turn says more than two medians.
+    So other load on the machine affects all ways equally: a ratio within an iteration has less noise than one of
+    medians.
     """
     for _ in range(warm_up):
         for way in ways.values():
@@ -24,19 +25,19 @@ def in_turns(ways: Mapping[str, Callable[[], object]], pairs: int, warm_up: int 
     names = list(ways)
     seconds: Seconds = {name: [] for name in names}
     gc.disable()
-    for turn in range(pairs):
+    for iteration in range(pairs):
         gc.collect()
-        for place in range(len(names)):
-            name = names[(turn + place) % len(names)]
-            begin = time.process_time()
+        for shift in range(len(names)):
+            name = names[(iteration + shift) % len(names)]
+            started = time.process_time()
             ways[name]()
-            seconds[name].append(time.process_time() - begin)
+            seconds[name].append(time.process_time() - started)
     gc.enable()
     return seconds
 
 
 def speed(seconds: Seconds, name: str, than: str) -> list[float]:
-    """How many times as fast a way is, turn by turn.
+    """Return the speed of a way relative to another, by iteration.
 
     >>> speed({"ours": [1.0, 2.0], "theirs": [2.0, 3.0]}, "ours", "theirs")
     [2.0, 1.5]
@@ -45,20 +46,20 @@ def speed(seconds: Seconds, name: str, than: str) -> list[float]:
 
 
 def quartiles(ratios: Sequence[float]) -> str:
-    """The median, and the middle half in brackets.
+    """Format the median, with the quartiles in brackets.
 
     >>> quartiles([1.0, 2.0, 3.0, 4.0, 5.0])
     '3.00 (2.00–4.00)'
     """
     ordered = sorted(ratios)
     low, high = ordered[len(ordered) // 4], ordered[-1 - len(ordered) // 4]
-    return f"{figure(median(ordered))} ({figure(low)}–{figure(high)})"
+    return f"{significant(median(ordered))} ({significant(low)}–{significant(high)})"
 
 
 def peak_megabytes() -> float:
-    """The largest resident set of this process so far.
+    """Return the largest resident set of this process so far.
 
-    Linux: that of the program itself; what getrusage says there includes the parent it was forked from.
+    On Linux that of the program itself: the value of getrusage includes the parent it was forked from.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

@@ -87,8 +87,8 @@ def opacus_hooks(subject: Subject, rows: Rows) -> Way:
 def vmapped(subject: Subject, rows: Rows) -> Way:
     """torch.func's vmap(grad), which forms every sample's gradient as well.
 
-    Without the mask, which hides nothing here: transformers looks into it, and vmap allows no such look. Attention is
-    made of plain products, since vmap has no rule for the fused one and would take it sample by sample.
+    Without the mask, which hides nothing here: transformers reads its values, which vmap does not allow. Attention is
+    made of separate products, since vmap does not support the fused one and would compute it sample by sample.
     """
     subject = deepcopy(subject)
     for module in subject.modules():

@@ -26,7 +26,7 @@ import httpx
 import psutil
 
 from benchmarks._attacks import ATTACKS, Answer, Attack
-from benchmarks._report import conditions, figure, table
+from benchmarks._report import conditions, significant, table
 from benchmarks._servers import Servers, kafka_and_postgres
 from importance.errors import Unavailable
 from importance.sample import Sample
@@ -40,7 +40,7 @@ from weir.local.process import Child
 from weir.settings import Settings, variable
 
 START_SECONDS = 120
-SETTLE_SECONDS = 10  # after which what is freed is given back
+SETTLE_SECONDS = 10  # until freed memory is returned to the system
 PROBE_SECONDS = 0.05
 _MEGABYTE = 1 << 20
 ORDINARY = {"query": "lamp", "surface": "search", "items": [{"item": str(n), "text": "a lamp"} for n in range(20)]}
@@ -48,7 +48,7 @@ ORDINARY = {"query": "lamp", "surface": "search", "items": [{"item": str(n), "te
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an attack came to. Memory is resident; ``waited`` are the seconds of each answer of ``/healthz``."""
+    """The result of an attack. Memory is resident; ``waited`` are the seconds of each answer of ``/healthz``."""
 
     answers: Sequence[Answer]
     cpu_seconds: float
@@ -89,7 +89,7 @@ def prepared(servers: Servers, home: Path) -> dict[str, str]:
 
 @contextmanager
 def api(home: Path, environment: dict[str, str]) -> Iterator[tuple[psutil.Process, int]]:
-    """A process that serves, and has answered what is ordinary; and its port."""
+    """Start a process that has answered an ordinary request; yield it and its port."""
     port = free_port()
     command = [sys.executable, "-m", "weir", "api"]
     child = Child("api", command, home / "api.log", environment=environment | {"WEIR_API_PORT": str(port)})
@@ -106,7 +106,7 @@ def api(home: Path, environment: dict[str, str]) -> Iterator[tuple[psutil.Proces
 
 
 def ready(url: str) -> bool:
-    """Whether it can be asked."""
+    """Return whether the api is ready."""
     try:
         return httpx.get(f"{url}/readyz", timeout=5).is_success
     except httpx.TransportError:
@@ -114,8 +114,8 @@ def ready(url: str) -> bool:
 
 
 def suffered(attack: Attack, process: psutil.Process, port: int) -> Outcome:
-    """Let an attack happen, and watch."""
-    before, cpu_before, began = process.memory_info().rss, cpu_seconds(process), time.monotonic()
+    """Run an attack and measure its effects."""
+    before, cpu_before, started = process.memory_info().rss, cpu_seconds(process), time.monotonic()
     peak, waited = before, []
     with (
         ProcessPoolExecutor(1, get_context("spawn")) as client,
@@ -129,7 +129,7 @@ def suffered(attack: Attack, process: psutil.Process, port: int) -> Outcome:
             peak = max(peak, process.memory_info().rss)
             time.sleep(PROBE_SECONDS)
         answers = attacking.result()
-    took, cpu = time.monotonic() - began, cpu_seconds(process) - cpu_before
+    took, cpu = time.monotonic() - started, cpu_seconds(process) - cpu_before
     time.sleep(SETTLE_SECONDS)
     return Outcome(answers, cpu, took, before, peak, process.memory_info().rss, waited)
 
@@ -141,17 +141,17 @@ def cpu_seconds(process: psutil.Process) -> float:
 
 
 def costs(outcomes: dict[Attack, Outcome]) -> str:
-    """What each attack cost, and what others noticed."""
+    """Tabulate the cost of each attack, and the delay of other clients."""
 
     def row(attack: Attack, found: Outcome) -> tuple[str, ...]:
         statuses = Counter(answer.status or "closed" for answer in found.answers)
         return (
             attack.name,
             ", ".join(f"{count} × {status}" for status, count in sorted(statuses.items(), key=str)),
-            figure(found.seconds),
-            figure(found.cpu_seconds),
+            significant(found.seconds),
+            significant(found.cpu_seconds),
             f"{max(answer.size_bytes for answer in found.answers):,}",
-            f"{figure(median(found.waited) * 1_000)} / {figure(max(found.waited) * 1_000)}",
+            f"{significant(median(found.waited) * 1_000)} / {significant(max(found.waited) * 1_000)}",
         )
 
     columns = ("", "answers", "seconds", "CPU seconds", "largest answer, bytes", "/healthz median / longest, ms")
@@ -159,11 +159,11 @@ def costs(outcomes: dict[Attack, Outcome]) -> str:
 
 
 def memory(outcomes: dict[Attack, Outcome]) -> str:
-    """Whether it is given back."""
+    """Tabulate memory before, during and after each attack."""
 
     def row(attack: Attack, found: Outcome) -> tuple[str, ...]:
         sizes = (found.memory_before, found.memory_peak, found.memory_after)
-        return attack.name, *(figure(size / _MEGABYTE) for size in sizes), figure(sizes[2] / sizes[0])
+        return attack.name, *(significant(size / _MEGABYTE) for size in sizes), significant(sizes[2] / sizes[0])
 
     columns = ("", "before", "largest", f"{SETTLE_SECONDS} s after", "after / before")
     return table("Resident memory, MB", columns, (row(*each) for each in outcomes.items()))

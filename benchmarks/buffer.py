@@ -1,6 +1,6 @@
 """How fast the buffer is: offers rejected, rows stored in Postgres, and how rarely either is needed.
 
-CPU time is that of this process, the client; contestants take turns.
+CPU time is that of this process, the client; contestants are interleaved.
 
     python benchmarks/buffer.py --rounds 15 --offers 10000000
 """
@@ -40,7 +40,7 @@ BATCH = 4_000  # what a worker decides at once
 SHOWN_TOGETHER = 9  # impressions of a subject that follow each other, as in the simulated shop
 FIRST_MS = 1_300_000_000_000
 OFFERED = 50 * BATCH
-EVERYTHING = 10**9  # places for all
+EVERYTHING = 10**9  # capacity for all
 POLICY = AdmissionPolicy(StrataPolicy("benchmark"), "benchmark", half_life_seconds=14 * 86_400.0, landmark_ms=FIRST_MS)
 ONE_STRATUM = AdmissionPolicy(
     StrataPolicy("benchmark", 0.0, 0.0, (0.0, 0.0, 0.0, 1.0)), "benchmark", positive_from=Outcome.PURCHASE
@@ -52,15 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=7, help="how often each contestant runs (default 7)")
     parser.add_argument("--offers", type=int, default=1_000_000, help="offers of the count (default 1000000)")
-    parser.add_argument("--places", type=int, default=10_000, help="places of the count (default 10000)")
+    parser.add_argument("--capacity", type=int, default=10_000, help="capacity of the count (default 10000)")
     parser.add_argument("--rows", type=int, default=20_000, help="rows stored in a round (default 20000)")
     options = parser.parse_args(arguments)
-    if not (options.rounds >= 1 and options.rows >= 1 and options.offers >= options.places >= len(STRATA)):
-        parser.error(f"--rounds and --rows must be at least 1, --places at least {len(STRATA)} and at most --offers")
+    if not (options.rounds >= 1 and options.rows >= 1 and options.offers >= options.capacity >= len(STRATA)):
+        parser.error(f"--rounds and --rows must be at least 1, --capacity at least {len(STRATA)} and at most --offers")
     calm_garbage_collection()
     print(conditions("numpy", "sqlalchemy", "psycopg"), end="\n\n")
-    print(turned_away(options.rounds), stored(options.rounds, options.rows), sep="\n")
-    print(counted(options.offers, options.places))
+    print(rejected(options.rounds), stored(options.rounds, options.rows), sep="\n")
+    print(counted(options.offers, options.capacity))
 
 
 def samples(first: int, count: int) -> list[Sample]:
@@ -77,7 +77,7 @@ def samples(first: int, count: int) -> list[Sample]:
 
 
 def batches(count: int) -> Iterator[tuple[list[Sample], Scores]]:
-    """So many in batches, with scores that differ."""
+    """Return a number of samples in batches, with scores that differ."""
     for start in range(0, count, BATCH):
         batch = samples(start, min(BATCH, count - start))
         drawn = np.random.default_rng(start).lognormal(size=len(batch))
@@ -92,12 +92,12 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def strata_of(batch: Sequence[Sample]) -> list[str]:
-    """Where each competes."""
+    """Return the stratum of each sample."""
     ids, subjects = [sample.id for sample in batch], [sample.subject for sample in batch]
     return assign(ids, subjects, labels(batch), POLICY.strata)
 
 
-def turned_away(rounds: int) -> str:
+def rejected(rounds: int) -> str:
     """Offers below the admission threshold, nearly all of them."""
     thresholds = AdmissionThresholds(dict.fromkeys(STRATA, Threshold(log(10_000))))
     offered = [(batch, strata_of(batch), scores) for batch, scores in batches(OFFERED)]
@@ -142,7 +142,7 @@ def turned_away(rounds: int) -> str:
         for name, way in ways.items():
             rates[name].append(OFFERED / seconds(way) / 1e6)
     rows = [(name, spread(found)) for name, found in rates.items()]
-    title = f"Offers at the thresholds, {1 - by_hash() / OFFERED:.2%} of them turned away"
+    title = f"Offers at the thresholds, {1 - by_hash() / OFFERED:.2%} of them rejected"
     return table(title, ("", "million/CPU-s"), rows)
 
 
@@ -154,7 +154,7 @@ def stored(rounds: int, rows: int) -> str:
         for offer in admit(batch, scores, POLICY, AdmissionThresholds())
     ]
     staged: list[float] = []
-    plain: list[float] = []
+    upserts: list[float] = []
     with postgres() as servers:
         ours, theirs = create_engine(servers.database()), create_engine(servers.database())
         topic = uuid4()
@@ -164,16 +164,16 @@ def stored(rounds: int, rows: int) -> str:
         for start in range(0, rounds * rows, rows):
             some = offers[start : start + rows]
             staged.append(rows / seconds(partial(persist, buffer, epoch, start, some)) / 1e3)
-            plain.append(rows / seconds(partial(upsert, theirs, some)) / 1e3)
+            upserts.append(rows / seconds(partial(upsert, theirs, some)) / 1e3)
         ours.dispose()
         theirs.dispose()
-    ratios = [one / other for one, other in zip(staged, plain, strict=True)]
+    ratios = [one / other for one, other in zip(staged, upserts, strict=True)]
     return table(
         f"Rows stored, {rows:,} a round in batches of {BATCH:,}",
         ("", "thousand/CPU-s", "ratio"),
         [
             ("staged COPY, then upsert; progress and trim included", spread(staged), spread(ratios)),
-            ("SQLAlchemy Core, upsert by executemany", spread(plain), "1"),
+            ("SQLAlchemy Core, upsert by executemany", spread(upserts), "1"),
         ],
     )
 
@@ -187,7 +187,7 @@ def persist(buffer: Buffer, epoch: int, first: int, offers: Sequence[Offer]) -> 
 
 
 def upsert(engine: sa.Engine, offers: Sequence[Offer]) -> None:
-    """Store the same rows as anybody would."""
+    """Store the same rows by a simple upsert."""
     keys, payload = insert(tables.keys).on_conflict_do_nothing(), insert(tables.samples).on_conflict_do_nothing()
     for start in range(0, len(offers), BATCH):
         some = offers[start : start + BATCH]
@@ -208,25 +208,25 @@ def upsert(engine: sa.Engine, offers: Sequence[Offer]) -> None:
             connection.execute(payload, payload_rows)
 
 
-def counted(offers: int, places: int) -> str:
-    """How many of N offers are ever inserted, by N: about k(1 + ln(N/k)), as a trim follows each batch."""
-    reservoir = Reservoir(ONE_STRATUM.strata.capacities(places))
+def counted(offers: int, capacity: int) -> str:
+    """Count how many of N offers are ever inserted, by N: about k(1 + ln(N/k)), as a trim follows each batch."""
+    reservoir = Reservoir(ONE_STRATUM.strata.capacities(capacity))
     rows: list[tuple[str, ...]] = []
     seen = inserts = offered = 0
-    wanted = [places * 10**power for power in range(10) if places * 10**power < offers] + [offers]
+    wanted = [capacity * 10**power for power in range(10) if capacity * 10**power < offers] + [offers]
     for batch, _ in batches(offers):
         seen += len(batch)
         reservoir.offer(admit(batch, Scores.uniform(len(batch)), ONE_STRATUM, reservoir.thresholds()))
         reservoir.trim()
         if seen >= wanted[0]:
             wanted.pop(0)
-            expected = places * (1 + log(max(seen / places, 1)))
+            expected = capacity * (1 + log(max(seen / capacity, 1)))
             each, ratio = (reservoir.inserts - inserts) / (seen - offered), reservoir.inserts / expected
             row = (reservoir.inserts, expected)
             rows.append((f"{seen:,}", *(f"{value:,.0f}" for value in row), f"{ratio:.3f}", f"{each:.4f}"))
             inserts, offered = reservoir.inserts, seen
     columns = ("offers N", "inserts", "k(1 + ln(N/k))", "ratio", "inserts by offer since the row above")
-    return table(f"Inserts into {places:,} places", columns, rows)
+    return table(f"Inserts into a capacity of {capacity:,}", columns, rows)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python benchmarks/buffer_statistics.py > benchmarks/results/statistics.md
 
-Every table says how many runs it took. A run differs from the next in the salt alone, so figures are the same on every
-machine. Where a way is wrong on purpose the last column says that it failed, as it must.
+Every table has the number of runs. Runs differ in the salt only, so results are the same on every machine. For a way
+that is wrong on purpose the last column shows that it failed, as it must.
 """
 
 import argparse
@@ -33,21 +33,21 @@ from importance.thresholds import AdmissionThresholds
 from importance.weights import effective_sample_size, training_weights
 
 BOUND = 4.0
-"""|z| of a right way stays below, that of a wrong one does not. Some thirty tests, at fixed salts."""
+"""The bound of |z| for a correct way; a wrong one exceeds it. Some thirty tests, at fixed salts."""
 
 Verdict = tuple[object, ...]
-"""A row of a table; its last entry says whether what was to be shown was."""
+"""A row of a table; its last entry is the verdict."""
 
 
 def verdict(passed: bool, must_fail: bool = False) -> str:
-    """One word, or a shout."""
+    """Return the verdict, in capitals for a failure."""
     if must_fail:
         return "FAILS TO FAIL" if passed else "fails, as it must"
     return "holds" if passed else "BROKEN"
 
 
 def weights_of(count: int, seed: int = 1, sigma: float = 1.0) -> Floats:
-    """Log weights of the proportional rule, of lognormal scores with mean 1."""
+    """Return log weights of proportional selection, of lognormal scores with mean 1."""
     scores = np.random.default_rng(seed).lognormal(-(sigma**2) / 2, sigma, count)
     return np.log(proportional(scores, 1.0))
 
@@ -84,7 +84,7 @@ def successive_pairs(weights: Floats) -> Floats:
 
 
 def pairs(runs: int) -> list[Verdict]:
-    """How often each of 15 pairs is held, against what priority sampling says, and what successive draws would."""
+    """Compare how often each of 15 pairs is held with priority sampling and with successive draws."""
     weights = np.array([1.0, 2.0, 3.0, 5.0, 8.0, 13.0])
     ids = (f"{run}/{number}" for run in range(runs) for number in range(len(weights)))
     keys = np.log(weights) - np.log(uniforms(ids, "salt", "draw")).reshape(runs, -1)
@@ -97,8 +97,8 @@ def pairs(runs: int) -> list[Verdict]:
     ):
         test = stats.chisquare(seen, expected * runs)
         passed = test.pvalue > 0.001
-        figures = f"χ² = {test.statistic:.1f}", f"p = {test.pvalue:.2g}"
-        found.append((name, f"{runs:,}", *figures, verdict(passed, wrong)))
+        cells = f"χ² = {test.statistic:.1f}", f"p = {test.pvalue:.2g}"
+        found.append((name, f"{runs:,}", *cells, verdict(passed, wrong)))
     return found
 
 
@@ -117,7 +117,7 @@ def values_of(log_weights: Floats, seed: int = 2) -> dict[str, Floats]:
 
 
 def unbiasedness(
-    runs: int, probability: Probability = sampling.by_threshold, count: int = 300, places: int = 60
+    runs: int, probability: Probability = sampling.by_threshold, count: int = 300, capacity: int = 60
 ) -> list[tuple[str, Bias, float]]:
     """F̂ of each column, and mean V̂ over the variance of F̂."""
     log_weights = weights_of(count)
@@ -125,7 +125,7 @@ def unbiasedness(
     totals: dict[str, list[float]] = {name: [] for name in columns}
     variances: dict[str, list[float]] = {name: [] for name in columns}
     for u in sampling.runs_of(count, runs):
-        rows, p = sampling.held(log_weights, u, places, probability)
+        rows, p = sampling.held(log_weights, u, capacity, probability)
         for name, values in columns.items():
             found = total(values[rows], p)
             totals[name].append(found.value)
@@ -143,32 +143,36 @@ def unbiasedness(
 Way = Callable[[Floats], tuple[Rows, Floats]]
 
 
-def ways(count: int = 2_000, places: int = 200) -> Iterator[tuple[str, Way, bool]]:
-    """What the buffer does beside what one would do first: (name, u → rows and p, whether it is wrong)."""
+def ways(count: int = 2_000, capacity: int = 200) -> Iterator[tuple[str, Way, bool]]:
+    """Yield the buffer's ways and naive ones: (name, u → rows and p, whether it is wrong)."""
     mild, heavy = weights_of(count), np.random.default_rng(2).normal(0, 2.0, count)
     again, noise = weights_of(count, seed=3) - log(4), np.random.default_rng(4).normal(0, 0.5, count)
-    half, most = count // 2, count * 8 // 10
-    yield "p by the threshold, lognormal w, σ = 2, no floor", lambda u: sampling.held(heavy, u, places), False
+    half, bound = count // 2, count * 8 // 10
+    yield "p by the threshold, lognormal w, σ = 2, no floor", lambda u: sampling.held(heavy, u, capacity), False
     wrong = sampling.by_share_of_the_weight
-    yield "**negative control**: p = min(1, k·w/Σw)", lambda u: sampling.held(heavy, u, places, wrong), True
-    yield "between trims, rows at or below κ not read", lambda u: sampling.between_trims(mild, u, places), False
-    yield "between trims, all rows read", lambda u: sampling.between_trims(mild, u, places, look=False), True
-    yield "two pools merged, keys ≤ κ deleted", lambda u: sampling.merged(mild, u, places, most), False
-    yield "two pools merged, none deleted", lambda u: sampling.merged(mild, u, places, most, delete=False), True
+    yield "**negative control**: p = min(1, k·w/Σw)", lambda u: sampling.held(heavy, u, capacity, wrong), True
+    yield "between trims, rows at or below κ not read", lambda u: sampling.between_trims(mild, u, capacity), False
+    yield "between trims, all rows read", lambda u: sampling.between_trims(mild, u, capacity, skip_evicted=False), True
+    yield "two pools merged, keys ≤ κ deleted", lambda u: sampling.merged(mild, u, capacity, bound), False
+    yield "two pools merged, none deleted", lambda u: sampling.merged(mild, u, capacity, bound, delete=False), True
     yield "scored again at a quarter of the scale: m, κ = −∞", lambda u: sampling.scored_again(
-        mild, again, u, places, half), False  # fmt: skip
+        mild, again, u, capacity, half), False  # fmt: skip
     yield "scored again, m alone, with the old κ", lambda u: sampling.scored_again(
-        mild, again, u, places, half, begin_anew=False), True  # fmt: skip
+        mild, again, u, capacity, half, restart=False), True  # fmt: skip
     yield "scored again, κ = −∞ alone, m forgotten", lambda u: sampling.scored_again(
-        mild, again, u, places, half, remember=False), True  # fmt: skip
+        mild, again, u, capacity, half, keep_m=False), True  # fmt: skip
     yield "scored again, neither", lambda u: sampling.scored_again(
-        mild, again, u, places, half, remember=False, begin_anew=False), True  # fmt: skip
+        mild, again, u, capacity, half, keep_m=False, restart=False), True  # fmt: skip
     yield (
         "delivered twice, the first score counts",
-        lambda u: sampling.twice(mild, mild + noise, u, places, True),
+        lambda u: sampling.twice(mild, mild + noise, u, capacity, True),
         False,
     )
-    yield "delivered twice, another score counts", lambda u: sampling.twice(mild, mild + noise, u, places, False), True
+    yield (
+        "delivered twice, another score counts",
+        lambda u: sampling.twice(mild, mild + noise, u, capacity, False),
+        True,
+    )
 
 
 def biases(runs: int, count: int = 2_000) -> list[tuple[str, Bias, bool]]:
@@ -182,41 +186,41 @@ def biases(runs: int, count: int = 2_000) -> list[tuple[str, Bias, bool]]:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How often intervals hold the truth. ``hits``: rows that count, on average; ``said``: how often "too few" was."""
+    """The coverage of intervals. ``hits``: mean number of rows that count; ``too_few``: share of runs so flagged."""
 
-    figure: str
+    statistic: str
     hits: float
     covered: float
-    said: float
+    too_few: float
     rival: str
     rival_covered: float
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """What is promised of it; nothing where rows are too few."""
-        least = MIN_HITS if self.figure.startswith("share") else 200
-        if self.hits < least:
+        """Return the promised coverage; None where rows are too few."""
+        minimum = MIN_HITS if self.statistic.startswith("share") else 200
+        if self.hits < minimum:
             return None
-        return (0.93, 0.98) if self.figure.startswith("share") else (0.93, 0.97)
+        return (0.93, 0.98) if self.statistic.startswith("share") else (0.93, 0.97)
 
     @property
     def holds(self) -> bool:
-        """Whether it is kept, or "too few" said more often than not."""
-        return self.said > 0.5 if self.bounds is None else self.bounds[0] <= self.covered <= self.bounds[1]
+        """Return whether the promise is kept, or most runs had "too few"."""
+        return self.too_few > 0.5 if self.bounds is None else self.bounds[0] <= self.covered <= self.bounds[1]
 
 
 Interval = tuple[float, float]
 
 
-def coverage(runs: int, count: int = 10_000, places: int = 1_000, decay: float = 1.0) -> list[Coverage]:
+def coverage(runs: int, count: int = 10_000, capacity: int = 1_000, decay: float = 1.0) -> list[Coverage]:
     """95 % intervals of one stratum; weights grow by e^``decay`` from the first event to the last."""
     log_weights = weights_of(count) + np.linspace(0, decay, count)
     columns, chosen = _measured(log_weights)
     names = [*columns, *chosen]
     inside, rival = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
-    hits, said = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+    hits, too_few = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
     for u in sampling.runs_of(count, runs):
-        rows, p = sampling.held(log_weights, u, places)
+        rows, p = sampling.held(log_weights, u, capacity)
         for name in names:
             if name in chosen:
                 truth, found = float(chosen[name].mean()), share(chosen[name][rows], p)
@@ -226,10 +230,10 @@ def coverage(runs: int, count: int = 10_000, places: int = 1_000, decay: float =
             inside[name] += found.low <= truth <= found.high
             rival[name] += other[0] <= truth <= other[1]
             hits[name] += found.hits
-            said[name] += found.too_few
+            too_few[name] += found.too_few
     return [
         Coverage(
-            name, hits[name] / runs, inside[name] / runs, said[name] / runs,
+            name, hits[name] / runs, inside[name] / runs, too_few[name] / runs,
             "Wilson, n ≤ Kish's" if name in chosen else "normal", rival[name] / runs,
         )
         for name in names
@@ -243,7 +247,7 @@ class Crowd:
     Its labels are three times as frequent as the others', its losses half as large: forgetting who sent what shows.
     """
 
-    places: int
+    capacity: int
     subjects: Rows
     log_weights: Floats
     strata: NDArray[np.str_]
@@ -271,13 +275,13 @@ class Crowd:
         )
 
     def held(self, u: Floats, share: float, own: bool = True) -> tuple[Rows, Floats, float]:
-        """Rows and p of a bounded buffer, and the largest part of a stratum's places that the loud subject has."""
-        places = StrataPolicy("salt").capacities(self.places)
-        most = subject_capacities(places, share)
+        """Return rows and p of a bounded buffer, and the largest share of a stratum that the loud subject has."""
+        capacity = StrataPolicy("salt").capacities(self.capacity)
+        bound = subject_capacities(capacity, share)
         rows, chances, largest = [], [], 0.0
-        for name, size in places.items():
+        for name, size in capacity.items():
             of = np.flatnonzero(self.strata == name)
-            inside, p = sampling.bounded(self.log_weights[of], self.subjects[of], u[of], size, most[name], own)
+            inside, p = sampling.bounded(self.log_weights[of], self.subjects[of], u[of], size, bound[name], own)
             rows.append(of[inside])
             chances.append(p)
             largest = max(largest, float((self.subjects[of[inside]] == 0).sum() / size))
@@ -286,10 +290,10 @@ class Crowd:
 
 @dataclass(frozen=True, slots=True)
 class Crowded:
-    """A figure of such a stream: bias of its estimate, coverage of its interval, the loud subject's largest share."""
+    """A statistic of such a stream: bias, coverage of its interval, and the largest share of the loud subject."""
 
     way: str
-    figure: str
+    statistic: str
     bias: Bias
     covered: float
     largest: float
@@ -314,9 +318,9 @@ def crowds(runs: int, share: float = 0.03, others: int = 2_000) -> list[Crowded]
             largest = max(largest, part)
             for name, values in crowd.columns.items():
                 of = values[rows]
-                told = share_of(of, p) if name == "label rate" else mean(of, p)
-                estimates[name].append(told.value)
-                inside[name] += told.low <= values.mean() <= told.high
+                estimate = share_of(of, p) if name == "label rate" else mean(of, p)
+                estimates[name].append(estimate.value)
+                inside[name] += estimate.low <= values.mean() <= estimate.high
         for name, values in crowd.columns.items():
             bias, tried = Bias.of(estimates[name], float(values.mean())), len(estimates[name])
             found.append(Crowded(way, name, bias, inside[name] / tried, largest, not own))
@@ -370,16 +374,16 @@ def capped(chosen: NDArray[np.bool_], p: Floats) -> Interval:
     return (middle - half) / square, (middle + half) / square
 
 
-def decay(runs: int, count: int = 4_000, places: int = 400) -> Verdict:
+def decay(runs: int, count: int = 4_000, capacity: int = 400) -> Verdict:
     """Ten years at a half-life of an hour, half of the events in the last ten hours: Σ exp(−λ(T − t)) is estimated."""
     hours = np.sort(np.concatenate([np.linspace(0, 87_600, count // 2), np.linspace(87_590, 87_600, count // 2)]))
-    log_weights, worth = weights_of(count) + log(2) * hours, np.exp(log(2) * (hours - hours.max()))
+    log_weights, decayed = weights_of(count) + log(2) * hours, np.exp(log(2) * (hours - hours.max()))
     estimates, finite = [], True
     for u in sampling.runs_of(count, runs):
-        rows, p = sampling.held(log_weights, u, places)
+        rows, p = sampling.held(log_weights, u, capacity)
         finite &= bool(np.isfinite(log_weights[rows] - np.log(u[rows])).all() and (p > 0).all())
-        estimates.append(sampling.total(worth, rows, p))
-    found = Bias.of(estimates, float(worth.sum()))
+        estimates.append(sampling.total(decayed, rows, p))
+    found = Bias.of(estimates, float(decayed.sum()))
     passed = finite and abs(found.z) < BOUND
     return ("ten years at a half-life of an hour stay finite", f"{runs:,}", f"{found.bias:+.2%}", f"z = {found.z:+.2f}",
             verdict(passed))  # fmt: skip
@@ -391,10 +395,10 @@ def exactness(runs: int, count: int = 400) -> Verdict:
     samples = [Sample(f"id-{n}", f"s{n}", "search", "q", "i", "t", n, 0, n, actions=n % 2) for n in range(count)]
     random = np.random.default_rng(7)
     offers = admit(samples, Scores(random.lognormal(size=count), "loss", "v1"), policy, AdmissionThresholds())
-    places = dict.fromkeys(STRATA, 20)
+    capacity = dict.fromkeys(STRATA, 20)
 
     def filled(batches: Iterable[NDArray[np.int64]]) -> Reservoir:
-        reservoir = Reservoir(places)
+        reservoir = Reservoir(capacity)
         for batch in batches:
             reservoir.offer(offers[row] for row in batch)
             reservoir.trim()
@@ -426,48 +430,48 @@ def losses(shape: str, count: int = 5_000) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A rule of drawing for training: bias and variance of the mean loss in parts of it, ESS in parts of the draws."""
+    """A strategy of drawing for training: relative bias and variance of the mean loss, ESS relative to the draws."""
 
-    rule: str
+    strategy: str
     bias: float
     variance: float
     ess: float
 
 
-def drawing(shape: str, runs: int, places: int = 1_000, draws: int = 250) -> list[Drawn]:
-    """The mean loss of the stream, from ``draws`` rows of a buffer of ``places``, by each rule."""
+def drawing(shape: str, runs: int, capacity: int = 1_000, draws: int = 250) -> list[Drawn]:
+    """Estimate the mean loss of the stream from ``draws`` rows of a buffer of ``capacity``, by each strategy."""
     values, scores = losses(shape)
     log_weights = np.log(proportional(scores, float(scores.mean())))
     random = np.random.default_rng(13)
     found: dict[str, list[tuple[float, float]]] = {}
     for u in sampling.runs_of(len(values), runs):
-        rows, p = sampling.held(log_weights, u, places)
-        for rule, (chosen, weight) in _rules(rows, p, scores[rows], len(values), draws, random).items():
+        rows, p = sampling.held(log_weights, u, capacity)
+        for strategy, (chosen, weight) in _strategies(rows, p, scores[rows], len(values), draws, random).items():
             ess = effective_sample_size(weight) / draws
-            found.setdefault(rule, []).append((float((weight * values[chosen]).mean()), ess))
+            found.setdefault(strategy, []).append((float((weight * values[chosen]).mean()), ess))
     truth = values.mean()
     return [
-        Drawn(rule, float(np.mean([mean for mean, _ in each]) / truth - 1),
+        Drawn(strategy, float(np.mean([mean for mean, _ in each]) / truth - 1),
               float(np.var([mean for mean, _ in each], ddof=1) / truth**2), float(np.mean([ess for _, ess in each])))
-        for rule, each in found.items()
+        for strategy, each in found.items()
     ]  # fmt: skip
 
 
-def _rules(
+def _strategies(
     rows: Rows, p: Floats, scores: Floats, stream: int, draws: int, random: np.random.Generator
 ) -> dict[str, tuple[Rows, Floats]]:
-    """Rows of the stream drawn by each rule [draws], and the weight of their loss, of mean about 1."""
-    places = len(rows)
+    """Return rows of the stream drawn by each strategy [draws], and the weight of their loss, of mean about 1."""
+    capacity = len(rows)
     a = (1 / p) / (1 / p).mean()
-    plain, again = random.permutation(places)[:draws], random.integers(0, places, draws)
+    uniform, again = random.permutation(capacity)[:draws], random.integers(0, capacity, draws)
     q = scores / scores.sum()
-    by_score = random.choice(places, draws, p=q)
+    by_score = random.choice(capacity, draws, p=q)
     return {
-        "**uniform without replacement, a = 1/p** (ours)": (rows[plain], a[plain]),
-        "the same, clipped as in training": (rows[plain], training_weights(p).values[plain]),
+        "**uniform without replacement, a = 1/p** (ours)": (rows[uniform], a[uniform]),
+        "the same, clipped as in training": (rows[uniform], training_weights(p).values[uniform]),
         "uniform with replacement, a = 1/p": (rows[again], a[again]),
-        "q ∝ s, a = 1/(q·p)": (rows[by_score], a[by_score] / (places * q[by_score])),
-        "q ∝ s, p forgotten": (rows[by_score], 1 / (places * q[by_score])),
+        "q ∝ s, a = 1/(q·p)": (rows[by_score], a[by_score] / (capacity * q[by_score])),
+        "q ∝ s, p forgotten": (rows[by_score], 1 / (capacity * q[by_score])),
         "uniform of the stream, no buffer": (random.integers(0, stream, draws), np.ones(draws)),
     }
 
@@ -515,7 +519,7 @@ def tables(runs: int) -> Iterator[list[Verdict]]:
     yield covered
     loud: list[Verdict] = [
         (
-            f"{each.figure}, {each.way}", f"{each.bias.runs:,}", f"{each.largest:.2%}", f"{each.bias.bias:+.2%}",
+            f"{each.statistic}, {each.way}", f"{each.bias.runs:,}", f"{each.largest:.2%}", f"{each.bias.bias:+.2%}",
             f"{each.covered:.1%}", verdict(each.holds, each.wrong),
         )
         for each in crowds(runs)
@@ -524,19 +528,19 @@ def tables(runs: int) -> Iterator[list[Verdict]]:
     print(table(title, ("figure", "runs", "largest share of a stratum", "bias", "covered", ""), loud), flush=True)
     yield loud
     for shape in ("lognormal", "bimodal"):
-        rules: list[Verdict] = [
-            (each.rule, f"{runs:,}", f"{each.bias:+.1%}", f"{each.variance:.4f}", f"{each.ess:.2f} n")
+        strategies: list[Verdict] = [
+            (each.strategy, f"{runs:,}", f"{each.bias:+.1%}", f"{each.variance:.4f}", f"{each.ess:.2f} n")
             for each in drawing(shape, runs)
         ]
         title = f"Drawing for training, {shape} losses: 250 of 1,000 of 5,000"
-        print(table(title, ("rule", "runs", "bias", "variance / mean²", "ESS"), rules), flush=True)
-        yield rules
+        print(table(title, ("rule", "runs", "bias", "variance / mean²", "ESS"), strategies), flush=True)
+        yield strategies
 
 
 def _covered(found: Coverage, runs: int) -> Verdict:
     promised = "too few" if found.bounds is None else f"{found.bounds[0]:.0%}–{found.bounds[1]:.0%}"
     return (
-        found.figure, f"{runs:,}", f"{found.hits:.0f}", f"{found.covered:.1%}", promised, f"{found.said:.0%}",
+        found.statistic, f"{runs:,}", f"{found.hits:.0f}", f"{found.covered:.1%}", promised, f"{found.too_few:.0%}",
         found.rival, f"{found.rival_covered:.1%}", verdict(found.holds),
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""How fast samples are scored: estimators beside a plain forward pass, exact gradient norms beside other ways to them.
+"""How fast samples are scored: estimators against a forward pass only, exact gradient norms against other ways to them.
 
     python benchmarks/estimators.py > benchmarks/results/estimators.md
 
@@ -19,9 +19,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import _subjects as subjects
-from benchmarks._report import conditions, figure, table
+from benchmarks._report import conditions, significant, table
 from benchmarks._subjects import Subject
-from benchmarks._timing import Seconds, in_turns, peak_megabytes, quartiles, speed
+from benchmarks._timing import Seconds, interleaved, peak_megabytes, quartiles, speed
 from benchmarks._ways import WAYS, products
 from importance.estimators import get
 from trainer.forward import run
@@ -70,7 +70,7 @@ def _forward_only(asked: argparse.Namespace) -> str:
     rows = []
     for name in asked.networks:
         ways = _scoring(name, asked.batch, asked.tokens)
-        seconds = in_turns(ways, asked.forward_pairs)
+        seconds = interleaved(ways, asked.forward_pairs)
         for way in ways:
             aims = {"five estimators": f"≥ {MIN_OF_FORWARD}", "one estimator": f"≥ {MIN_OF_FORWARD}"}
             ratio = quartiles(speed(seconds, way, "plain forward"))
@@ -86,14 +86,14 @@ def _scoring(name: str, batch: int, tokens: int) -> dict[str, Callable[[], objec
     rows, model = subjects.rows(name, batch, tokens), subjects.model(name)
     encoded, labels = rows.encoded, rows.labels.numpy()
 
-    def plain() -> None:
+    def forward_only() -> None:
         with torch.inference_mode():
             for chosen in encoded.by_length(batch):
                 model.network(encoded.batch(chosen))
 
     one, five = [get(FIVE[-1])], [get(key) for key in FIVE]
     return {
-        "plain forward": plain,
+        "plain forward": forward_only,
         "one estimator": lambda: run(model, encoded, labels, one, batch),
         "five estimators": lambda: run(model, encoded, labels, five, batch),
     }
@@ -104,7 +104,7 @@ def _norms(name: str, asked: argparse.Namespace) -> Iterator[str]:
     ways = {way: make(subject, rows) for way, make in (WAYS | {"Gram products": products}).items()}
     expected = ways["loop"]()
     off = {way: _difference(run(), expected) for way, run in ways.items()}
-    seconds = in_turns(ways, asked.pairs, warm_up=1)
+    seconds = interleaved(ways, asked.pairs, warm_up=1)
     aims = AIMS[name]
     lines = [
         (
@@ -135,7 +135,7 @@ def _memory(asked: argparse.Namespace) -> str:
             peaks = [_child(way, name, batch, tokens) for way in ("forward", ACTIVATIONS, "ours")]
             megabytes = [f"{peak:,.0f}" for peak in peaks]
             lines.append(
-                (f"{name}, T {tokens}, batch {batch}", *megabytes, figure(peaks[2] / peaks[1]), f"≤ {MAX_MEMORY}")
+                (f"{name}, T {tokens}, batch {batch}", *megabytes, significant(peaks[2] / peaks[1]), f"≤ {MAX_MEMORY}")
             )
     columns = ("network", "forward", ACTIVATIONS, "ours", "ours / activations", "aim")
     return table("Largest resident memory of a process, MB", columns, lines)
@@ -158,7 +158,7 @@ def _difference(norms: torch.Tensor | None, expected: torch.Tensor) -> str:
 
 
 def _rate(seconds: Seconds, way: str, samples: int) -> str:
-    return figure(samples / median(seconds[way]))
+    return significant(samples / median(seconds[way]))
 
 
 def _at_least(aim: float | None) -> str:

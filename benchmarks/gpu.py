@@ -2,7 +2,7 @@
 
     python benchmarks/gpu.py > benchmarks/results/gpu.md
 
-Plain forward, five forward-only estimators, and the exact gradient norm; 16 to 512 tokens; float32 and bfloat16
+A forward pass only, five forward-only estimators, and the exact gradient norm; 16 to 512 tokens; float32 and bfloat16
 (autocast); the encoder as it is and compiled (the norm follows layers one by one, so only as it is). FLOP are those of
 matrix products and attention, as torch counts them; the peak is the vendor's for dense products, or, of a device that
 is not in the list, that of a large matrix product in the same run. ``--device cpu --quick`` runs the logic without one.
@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import _subjects as subjects
-from benchmarks._report import conditions, figure, table
+from benchmarks._report import conditions, significant, table
 from importance.estimators import get
 from trainer.forward import Pass, run
 
@@ -44,7 +44,7 @@ VENDOR_PEAKS = {
 
 @dataclass(frozen=True)
 class Setting:
-    """One line of the table but for its figures."""
+    """The setting of one line of the table."""
 
     network: str
     way: str
@@ -54,7 +54,7 @@ class Setting:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table; or, where there is no GPU, that in a line: other benchmarks follow in `make bench`."""
+    """Print the table, or one line without a GPU: other benchmarks follow in `make bench`."""
     asked = _parser().parse_args(arguments)
     if asked.device == "cuda" and not torch.cuda.is_available():
         print("torch sees no GPU here: nothing is measured. Its logic runs by --device cpu --quick")
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("# The scoring set on a GPU\n")
     print(f"{_device_name(device)}; {conditions('torch', 'transformers').partition('; kafka')[0]}.\n")
     peaks = {name: _peak(device, name, asked) for name in DTYPES}
-    print(f"Peak: {', '.join(f'{name} {figure(peak / 1e12)} TFLOP/s' for name, peak in peaks.items())}.\n")
+    print(f"Peak: {', '.join(f'{name} {significant(peak / 1e12)} TFLOP/s' for name, peak in peaks.items())}.\n")
     rows = [_row(setting, device, peaks[setting.dtype], asked) for setting in _settings(asked)]
     columns = (
         "network, way",
@@ -118,7 +118,7 @@ def _row(setting: Setting, device: torch.device, peak: float, asked: argparse.Na
     off = _difference(score(), _scoring(replace(as_it_is, dtype="float32"), 8, torch.device("cpu"))())
     return (
         f"{setting.network}, {setting.way}", setting.tokens, setting.dtype, "yes" if setting.compiled else "no", batch,
-        figure(batch / seconds), figure(speed / 1e12), f"{100 * speed / peak:.1f} %", f"{off:.0e}",
+        significant(batch / seconds), significant(speed / 1e12), f"{100 * speed / peak:.1f} %", f"{off:.0e}",
     )  # fmt: skip
 
 
@@ -136,16 +136,16 @@ def _seconds(score: Callable[[], object], device: torch.device, repeats: int) ->
     """The median wall time of a pass, after two to warm up (and to compile); it ends with scores in main memory."""
     times = []
     for _ in range(2 + repeats):
-        begin = time.perf_counter()
+        started = time.perf_counter()
         score()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - begin)
+        times.append(time.perf_counter() - started)
     return median(times[2:])
 
 
 def _peak(device: torch.device, dtype: str, asked: argparse.Namespace) -> float:
-    """FLOP/s: what was asked for, else the vendor's figure, else that of a large product."""
+    """Return the peak FLOP/s: by option, else by the vendor's data sheet, else measured by a large product."""
     if asked.peak:
         return float(asked.peak) * 1e12
     known = [peaks for name, peaks in VENDOR_PEAKS.items() if re.search(rf"\b{name}\b", _device_name(device))]

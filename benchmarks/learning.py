@@ -1,6 +1,6 @@
 """Does learning help? The whole service over a shop's stream, compared with what does not learn from the stream.
 
-For each seed ``weir up --once --json`` runs in a folder of its own: the serving model, the frozen copy of the first one
+For each seed ``weir up --once --json`` runs in a separate directory: the serving model, the baseline (the first model)
 and the shop's order counts (14-day half-life) are judged on the same samples, before anything trains on them. Then a
 *stale control* goes over the same samples: the first model, fine-tuned as often and by as many steps as the service's
 was, but on the history only. If it gains nothing, what the service gains is not the extra training.
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # else `stream` would be the file beside this one
+sys.path.insert(0, str(Path(__file__).parents[1]))  # else `stream` would be the file next to this one
 
 from datasets import NAMES as DATA_SETS
 from datasets import Dataset, complete_journey, open_dataset
@@ -77,13 +77,13 @@ def row(data: str, seed: int, limit: int | None) -> str:
 
 
 def gain(means: dict[str, float | None]) -> str:
-    """Serving minus frozen; a dash where a stream is too short for it."""
+    """Return serving minus baseline; a dash where a stream is too short for it."""
     serving, frozen = means["serving"], means["frozen"]
     return "–" if serving is None or frozen is None else f"{serving - frozen:+.4f}"
 
 
 def service(data: str, seed: int, limit: int | None, home: Path) -> dict[str, dict[str, dict[str, float]]]:
-    """What ``weir up --once --json`` says at its end."""
+    """Run ``weir up --once --json`` and return its summary."""
     command = [
         sys.executable,
         "-m",
@@ -99,12 +99,12 @@ def service(data: str, seed: int, limit: int | None, home: Path) -> dict[str, di
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"weir up ended with status {done.returncode}: {done.stderr.splitlines()[-1]}")
-    said: dict[str, dict[str, dict[str, float]]] = json.loads(done.stdout)
-    return said
+    summary: dict[str, dict[str, dict[str, float]]] = json.loads(done.stdout)
+    return summary
 
 
 def first_version(artifacts: Path) -> Path:
-    """The folder of version 1."""
+    """Return the directory of version 1."""
     return next(artifacts.glob("v1-*"))
 
 
@@ -120,7 +120,7 @@ def stale_predictions(
     for number, part in enumerate(np.array_split(np.arange(len(samples)), runs + 1)):
         if number:
             model = trained(model, history, settings, number)
-        chosen = [samples[place] for place in part]
+        chosen = [samples[index] for index in part]
         yield from zip(chosen, predict(model, chosen).tolist(), strict=True)
 
 
@@ -128,8 +128,8 @@ def old_rows(data: Dataset, settings: Settings) -> TrainingRows:
     """The history, without the subjects of the holdout, every sample of weight 1."""
     history = list(data.history())
     ids, subjects = [sample.id for sample in history], [sample.subject for sample in history]
-    places = strata.assign(ids, subjects, [0] * len(history), values.strata(settings))
-    kept = [sample for sample, place in zip(history, places, strict=True) if place != strata.HOLDOUT]
+    assigned = strata.assign(ids, subjects, [0] * len(history), values.strata(settings))
+    kept = [sample for sample, index in zip(history, assigned, strict=True) if index != strata.HOLDOUT]
     labels = np.array([label(sample.actions, values.positive_from(settings)) for sample in kept], np.int64)
     return TrainingRows(kept, labels, np.ones(len(kept)), np.zeros(len(kept), bool))
 

@@ -1,8 +1,8 @@
-"""How fast the worker reads: its transport and its whole path, beside raw aiokafka and stock Faust.
+"""How fast the worker reads: its transport and its whole path, against raw aiokafka and stock Faust.
 
 On a real Kafka and a real Postgres of its own. Each contestant runs in a process of its own, and what counts is the
 CPU time of that process after its warm-up: other work on the machine makes a run longer, but not a contestant worse
-than the others, for they take turns.
+than the others, since they are interleaved.
 
     python benchmarks/stream.py --rounds 9 --events 2000000
 """
@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # else `stream` would be thi
 
 from benchmarks._contestants import run
 from benchmarks._meter import Measured, Task
-from benchmarks._report import conditions, figure, spread, table
+from benchmarks._report import conditions, significant, spread, table
 from benchmarks._servers import Servers, kafka_and_postgres
 from benchmarks._traffic import fill, records
 from stream import topics
@@ -28,7 +28,7 @@ from stream.topics import Topics
 PARTITIONS = 4
 # A worker reads ahead: what it has fetched but not decided must not run out before the count does.
 READ_AHEAD = 100_000
-MARKS = 8
+SNAPSHOTS = 8
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Field:
     topics: Topics
 
     def run(self, contestant: Contestant, events: int | None = None) -> Measured:
-        """Let one run; with ``events`` so many, without a warm-up, and noting its memory."""
+        """Run one contestant; with ``events`` so many, without a warm-up, and recording its memory."""
         task = Task(
             contestant.name,
             self.servers.kafka,
@@ -67,7 +67,7 @@ class Field:
             warm_up=0 if events else contestant.warm_up,
             events=events or contestant.events,
             database_url=self.servers.database() if contestant in (WHOLE, STEPS) else "",
-            mark_every=events // MARKS if events else 0,
+            snapshot_every=events // SNAPSHOTS if events else 0,
         )
         return run(task)
 
@@ -80,8 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--events", type=int, default=400_000, help="events over which memory is watched (default 400000)"
     )
     options = parser.parse_args(arguments)
-    if options.rounds < 1 or options.events < MARKS:
-        parser.error(f"--rounds must be at least 1, and --events at least {MARKS}")
+    if options.rounds < 1 or options.events < SNAPSHOTS:
+        parser.error(f"--rounds must be at least 1, and --events at least {SNAPSHOTS}")
     print(conditions("aiokafka", "faust-streaming", "msgspec", "psycopg", "sqlalchemy"), end="\n\n")
     with kafka_and_postgres() as servers:
         names = Topics()
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def race(rounds: Sequence[dict[Contestant, Measured]]) -> str:
-    """Who is how fast; ratios are taken within a round."""
+    """Tabulate the speed of each contestant; ratios are taken within a round."""
 
     def row(contestant: Contestant) -> tuple[str, ...]:
         rates = [measured[contestant].rate for measured in rounds]
@@ -110,24 +110,24 @@ def race(rounds: Sequence[dict[Contestant, Measured]]) -> str:
 
 
 def steps(walked: Measured, rounds: Sequence[dict[Contestant, Measured]]) -> str:
-    """Where the time goes."""
+    """Tabulate the time of each step."""
     took = {name: walked.microseconds(seconds) for name, seconds in walked.steps.items()}
     took["join"] = took.pop("decode and join") - took["decode"]
     all_of_it = median(measured[WHOLE].microseconds(measured[WHOLE].cpu_seconds) for measured in rounds)
     order = ("fetch", "decode", "join", "score", "admit", "count predictions", "publish", "persist", "report")
     shown = [(name, took[name]) for name in order]
     shown.append(("rest: threads, Faust, what steps leave to clear away", all_of_it - sum(took.values())))
-    rows = [(name, figure(each), f"{each / all_of_it:.0%}") for name, each in shown]
-    rows.append(("whole path", figure(all_of_it), "100%"))
+    rows = [(name, significant(each), f"{each / all_of_it:.0%}") for name, each in shown]
+    rows.append(("whole path", significant(all_of_it), "100%"))
     return table("Where the time of the whole path goes", ("step", "µs/event", "share"), rows)
 
 
 def memory(measured: Measured) -> str:
-    """Whether it grows."""
-    first = measured.marks[0].memory_megabytes
+    """Tabulate memory by events read."""
+    first = measured.snapshots[0].memory_megabytes
     rows = [
-        (f"{mark.events:,}", figure(mark.memory_megabytes), f"{mark.memory_megabytes - first:+.1f}")
-        for mark in measured.marks
+        (f"{snapshot.events:,}", significant(snapshot.memory_megabytes), f"{snapshot.memory_megabytes - first:+.1f}")
+        for snapshot in measured.snapshots
     ]
     return table("Memory of the whole path", ("events", "resident MB", "since the first"), rows)
 

@@ -33,9 +33,9 @@ print(*unreadable(WORKER_LIBRARY), "--", *unreadable(COMMAND_LIBRARY), sep="\\n"
 
 def test_weir_check_says_which_codec_cannot_be_read_and_what_to_install() -> None:
     code = """
-from weir.cli.check import look
+from weir.cli.check import inspect
 from weir.settings import Settings
-found = next(finding for finding in look(Settings()) if finding.name == "codecs")
+found = next(finding for finding in inspect(Settings()) if finding.name == "codecs")
 print(found.state, found.detail, sep="\\n")
 """
     assert without((), code) == ["ok", "gzip, snappy, lz4, zstd"]
