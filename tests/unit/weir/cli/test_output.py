@@ -1,26 +1,11 @@
-"""How commands print, and how long work shows itself."""
+"""How commands print data."""
 
-import io
+from datetime import UTC, datetime
 from typing import Any
 
-from weir.cli.output import columns
-from weir.demo.progress_bar import Progress
+import pytest
 
-
-class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-class Clock:
-    """Seconds that a test moves."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from weir.cli.output import columns, counted, print_facts, print_json
 
 
 def test_columns_line_up_and_the_last_may_be_long() -> None:
@@ -36,44 +21,24 @@ def test_a_table_without_rows_is_its_header() -> None:
     assert columns(("name", "items"), []) == "name  items"
 
 
-def test_progress_is_a_bar_with_the_remaining_time_on_a_terminal() -> None:
-    out, clock = Terminal(), Clock()
-    progress = Progress(out, clock)
-    progress.show("training", 0, 200)
-    clock.now = 10.0
-    progress.show("training", 50, 200)
-    clock.now = 20.0
-    progress.show("training", 100, 200)
-    progress.close()
-    assert "training" in out.getvalue()
-    assert "100 of 200 (50 %)" in out.getvalue()
-    assert "00:20" in out.getvalue()  # 100 more at 5 a second
+def test_facts_line_up_and_what_is_missing_is_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
+    print_facts([("version", "v3"), ("parent", None), ("reason", ""), ("frozen", False), ("auc", 2 / 3)])
+    assert capsys.readouterr().out.splitlines() == [
+        "version  v3",
+        "parent   -",
+        "reason   -",
+        "frozen   no",
+        "auc      0.666667",
+    ]
 
 
-def test_work_without_a_known_end_shows_its_amount_on_a_terminal() -> None:
-    out = Terminal()
-    progress = Progress(out, Clock())
-    progress.show("downloading", 5_000)
-    progress.show("training", 0, 10)
-    progress.close()
-    assert "5,000" in out.getvalue()
-    assert "0 of 10 (0 %)" in out.getvalue()
+def test_a_document_is_one_line_with_null_for_what_is_not_finite(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json(
+        {"auc": float("nan"), "loss": float("inf"), "time": datetime(2026, 1, 5, 8, 53, tzinfo=UTC), "text": "a\nb"}
+    )
+    assert capsys.readouterr().out == '{"auc":null,"loss":null,"time":"2026-01-05T08:53:00Z","text":"a\\nb"}\n'
 
 
-def test_an_unchanged_line_is_not_repeated() -> None:
-    out, clock = io.StringIO(), Clock()
-    progress = Progress(out, clock)
-    for second in range(0, 60, 5):
-        clock.now = float(second)
-        progress.show("replaying", 1_000)
-    assert out.getvalue().splitlines() == ["replaying: 1,000"]
-
-
-def test_progress_is_a_plain_line_now_and_then_elsewhere() -> None:
-    out, clock = io.StringIO(), Clock()
-    progress = Progress(out, clock)
-    for second in range(21):
-        clock.now = float(second)
-        progress.show("replaying", second * 1_000)
-    progress.close()
-    assert out.getvalue().splitlines() == ["replaying: 0", "replaying: 10,000", "replaying: 20,000"]
+@pytest.mark.parametrize(("count", "text"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (1_234_567, "1,234,567 rows")])
+def test_a_count_agrees_with_its_noun(count: int, text: str) -> None:
+    assert counted(count, "row") == text
