@@ -4,6 +4,7 @@
 """
 
 import secrets
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,14 @@ class TestPostgres(PostgresServer):
     def database(self) -> str:
         """The URL of a new and empty database."""
         return self.create_database(f"test_{secrets.token_hex(6)}")
+
+
+@pytest.fixture
+def default_hangup() -> Iterator[None]:
+    """SIGHUP as a terminal's processes have it; where the suite runs under nohup, it is ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from weir.cli.output import AsJson, counted, print_columns, print_facts, print_json
-from weir.process.signals import handled, interrupt
+from weir.process.signals import handled, hangup, interrupt
 
 if TYPE_CHECKING:
     from storage.engine import Engine
@@ -140,7 +140,7 @@ def export(
     from weir.scoring.export import export
 
     check_output(output)
-    ending = handled(interrupt, signal.SIGTERM, signal.SIGHUP)
+    ending = handled(interrupt, signal.SIGTERM, *hangup())
     with _database() as (_, engine), ending, closing(Progress(sys.stderr)) as progress:
         rows = export(BufferReader(engine), output, holdout, progress.show)
     if as_json:

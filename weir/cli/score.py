@@ -11,7 +11,7 @@ import typer
 from weir.cli.output import AsJson, counted, print_json
 from weir.cli.reading import ColumnOption, DelimiterOption, PositiveOption
 from weir.demo.progress_bar import Progress
-from weir.process.signals import handled, interrupt
+from weir.process.signals import handled, hangup, interrupt
 
 
 def register(app: typer.Typer) -> None:
@@ -49,7 +49,7 @@ def score(
 
     settings, layout = read(), read_layout(column, COLUMNS, positive, delimiter)
     mixtures = read_mixtures(settings.estimator if names is None else names)
-    with handled(interrupt, signal.SIGTERM, signal.SIGHUP), closing(Progress(sys.stderr)) as progress:
+    with handled(interrupt, signal.SIGTERM, *hangup()), closing(Progress(sys.stderr)) as progress:
 
         def find_scorer() -> Scorer:
             print("loading the libraries and the model", file=sys.stderr, flush=True)  # a minute on a busy machine

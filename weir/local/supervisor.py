@@ -18,6 +18,7 @@ from functools import partial
 from importance.errors import Unavailable
 from weir.local.process import Child
 from weir.process.background import Background
+from weir.process.signals import hangup
 
 WRONG_USAGE = 2
 INTERRUPTED = 130  # what shells report for Ctrl-C
@@ -193,9 +194,7 @@ def ended_by_signals(supervisor: Supervisor) -> Iterator[None]:
     read_end, write_end = os.pipe()
     os.set_blocking(write_end, False)
     previous_write_end = signal.set_wakeup_fd(write_end)
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup: the process must outlive its terminal
-        numbers.append(signal.SIGHUP)
+    numbers = (signal.SIGINT, signal.SIGTERM, *hangup())
     before = {number: signal.signal(number, lambda *_: None) for number in numbers}
 
     def restore() -> None:

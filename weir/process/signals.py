@@ -17,6 +17,11 @@ def handled(handler: Callable[[int, FrameType | None], None], *numbers: signal.S
             signal.signal(number, earlier)
 
 
+def hangup() -> tuple[signal.Signals, ...]:
+    """Return SIGHUP unless it is ignored: under ``nohup`` a process must outlive its terminal."""
+    return () if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else (signal.SIGHUP,)
+
+
 @contextmanager
 def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
     """Call ``stop`` at SIGINT or SIGTERM; the second one ends the process at once."""

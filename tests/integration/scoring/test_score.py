@@ -338,10 +338,9 @@ def test_of_a_link_its_target_is_written(weir_score: Run, version: Path, tmp_pat
     assert parquet.read_table(tmp_path / "target.parquet").num_rows == 5
 
 
+@pytest.mark.usefixtures("default_hangup")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_run_that_is_told_to_end_leaves_nothing_half_written(
-    number: signal.Signals, version: Path, tmp_path: Path
-) -> None:
+def test_an_interrupted_run_leaves_nothing_half_written(number: signal.Signals, version: Path, tmp_path: Path) -> None:
     file = write(tmp_path / "rows.csv", LONG_ROWS * 20)
     words = command(file, "--estimators", "loss", "--output", "out.parquet", "--model", version)
     with subprocess.Popen(words, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True) as running:

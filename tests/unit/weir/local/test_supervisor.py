@@ -219,6 +219,7 @@ def test_an_end_that_is_asked_for_between_two_starts_is_kept(child: Make) -> Non
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.usefixtures("default_hangup")
 def test_a_signal_asks_for_the_end(number: signal.Signals, supervisor: Supervisor) -> None:
     before = signal.getsignal(number)
     with ended_by_signals(supervisor):
