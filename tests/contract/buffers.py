@@ -1,4 +1,4 @@
-"""The two buffers behind one face: the pure one in memory, and the one in Postgres with several workers."""
+"""The two buffers behind one interface: the pure one in memory, and the one in Postgres with several workers."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -29,7 +29,7 @@ POLICY = AdmissionPolicy(
 Row = tuple[str, float, int, float]  # stratum, probability, label, log weight
 
 
-class Pooled(Protocol):
+class SharedBuffer(Protocol):
     """A buffer with several writers, each with its own copy of the thresholds."""
 
     def empty(self, capacities: dict[str, int], subject_capacities: dict[str, int] | None = None) -> None: ...
@@ -112,13 +112,13 @@ class InPostgres:
         self._rescoring(score).rows_of(model)
 
     def resize(self, capacities: dict[str, int]) -> None:
-        """One worker is started anew with other places; the others need not be."""
+        """One worker is started again with another capacity; the others need not be."""
         self.owners[0].buffer = Buffer(self.engines[0], capacities, TOPIC)
         self.owners[0].buffer.trim()
 
     def dissolve(self, stratum: str, score: Score) -> None:
-        """All workers are started anew without the stratum."""
-        self.capacities = {name: places for name, places in self.capacities.items() if name != stratum}
+        """All workers are started again without the stratum."""
+        self.capacities = {name: capacity for name, capacity in self.capacities.items() if name != stratum}
         assert self._rescoring(score).bring() == {}
         for owner, engine in zip(self.owners, self.engines, strict=True):
             owner.buffer = Buffer(engine, self.capacities, TOPIC)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.contract.buffers import Pooled
+    from tests.contract.buffers import SharedBuffer
 
 
 @pytest.fixture(scope="module", params=["memory", "postgres"])
-def buffer(request: pytest.FixtureRequest) -> "Iterator[Pooled]":
+def buffer(request: pytest.FixtureRequest) -> "Iterator[SharedBuffer]":
     from tests.contract.buffers import InMemory, InPostgres
 
     if request.param == "memory":

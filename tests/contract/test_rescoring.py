@@ -1,4 +1,4 @@
-"""One suite over every buffer: what is scored again, given other places, or merged, is as the theory says."""
+"""One suite over every buffer: what is scored again, given another capacity, or merged, is as the theory says."""
 
 from collections.abc import Sequence
 from math import exp, inf, isfinite
@@ -14,13 +14,13 @@ from importance.sample import Sample
 from importance.scores import Offer, Scores
 from importance.strata import NEGATIVE, POSITIVE
 from importance.thresholds import AdmissionThresholds
-from tests.contract.buffers import FRANCE, POLICY, Pooled
+from tests.contract.buffers import FRANCE, POLICY, SharedBuffer
 
 STRATA = POLICY.strata.names
 COUNT = 60
 quiet = settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 VALUES = st.lists(st.floats(0, 100), min_size=COUNT, max_size=COUNT)
-PLACES = st.integers(1, 6)
+CAPACITY = st.integers(1, 6)
 
 
 def sample(number: int) -> Sample:
@@ -39,7 +39,7 @@ def scored(values: Sequence[float], estimator: str, model: str) -> Score:
     return lambda samples: Scores(np.array([values[each.offset] for each in samples]), estimator, model)
 
 
-def offered(buffer: Pooled, writer: int, samples: Sequence[Sample], score: Score) -> list[Offer]:
+def offered(buffer: SharedBuffer, writer: int, samples: Sequence[Sample], score: Score) -> list[Offer]:
     return [each for each in admit(samples, score(samples), POLICY, buffer.thresholds(writer)) if each.kept]
 
 
@@ -48,20 +48,20 @@ def keys(samples: Sequence[Sample], score: Score) -> dict[str, Offer]:
     return {each.sample.id: each for each in admit(samples, score(samples), POLICY, AdmissionThresholds())}
 
 
-def largest(keyed: dict[str, float], places: int) -> tuple[list[str], float]:
+def largest(keyed: dict[str, float], capacity: int) -> tuple[list[str], float]:
     """By plain sorting: the ids of the largest keys, and the first key that did not fit."""
     order = sorted(keyed, key=lambda id_: -keyed[id_])
-    return order[:places], keyed[order[places]] if len(order) > places else -inf
+    return order[:capacity], keyed[order[capacity]] if len(order) > capacity else -inf
 
 
 @quiet
-@given(first=VALUES, second=VALUES, places=PLACES, cut=st.integers(0, COUNT))
+@given(first=VALUES, second=VALUES, capacity=CAPACITY, cut=st.integers(0, COUNT))
 def test_a_stratum_scored_again_goes_on_with_new_keys_and_the_chance_that_is_left(
-    buffer: Pooled, first: list[float], second: list[float], places: int, cut: int
+    buffer: SharedBuffer, first: list[float], second: list[float], capacity: int, cut: int
 ) -> None:
     """Every stratum: offers up to ``cut`` by one estimator, then all again and the rest by another."""
     old, new = scored(first, "loss", "v1"), scored([50 * value for value in second], "entropy", "v2")
-    buffer.empty(dict.fromkeys(STRATA, places))
+    buffer.empty(dict.fromkeys(STRATA, capacity))
     buffer.write(0, offered(buffer, 0, SAMPLES[:cut], old), [])
     before, _ = buffer.trimmed()
     for name in STRATA:
@@ -71,11 +71,11 @@ def test_a_stratum_scored_again_goes_on_with_new_keys_and_the_chance_that_is_lef
     thresholds, held = buffer.trimmed()
     was, now = keys(SAMPLES[:cut], old), keys(SAMPLES, new)
     for name in STRATA:
-        kept, kappa = largest({id_: each.key for id_, each in was.items() if each.stratum == name}, places)
+        kept, kappa = largest({id_: each.key for id_, each in was.items() if each.stratum == name}, capacity)
         assert before[name].kappa == kappa
         limits = {id_: min(0.0, was[id_].log_weight - kappa) for id_ in kept}
         limits |= {each.id: 0.0 for each in SAMPLES[cut:] if now[each.id].stratum == name}
-        kept, kappa = largest({id_: now[id_].key for id_ in limits}, places)
+        kept, kappa = largest({id_: now[id_].key for id_ in limits}, capacity)
         assert thresholds[name].kappa == kappa
         assert {id_ for id_, row in held.items() if row[0] == name} == set(kept)
         for id_ in kept:
@@ -86,12 +86,12 @@ def test_a_stratum_scored_again_goes_on_with_new_keys_and_the_chance_that_is_lef
 
 
 @quiet
-@given(first=VALUES, second=VALUES, places=PLACES, cut=st.integers(0, COUNT))
+@given(first=VALUES, second=VALUES, capacity=CAPACITY, cut=st.integers(0, COUNT))
 def test_an_offer_on_its_way_keeps_the_chance_that_the_previous_threshold_left_it(
-    buffer: Pooled, first: list[float], second: list[float], places: int, cut: int
+    buffer: SharedBuffer, first: list[float], second: list[float], capacity: int, cut: int
 ) -> None:
     old, new = scored(first, "loss", "v1"), scored(second, "loss", "v2")
-    buffer.empty(dict.fromkeys(STRATA, places))
+    buffer.empty(dict.fromkeys(STRATA, capacity))
     buffer.write(1, offered(buffer, 1, SAMPLES[:cut], old), [])
     thresholds = buffer.thresholds(1)
     late = offered(buffer, 1, SAMPLES[cut:], old)
@@ -110,12 +110,12 @@ def test_an_offer_on_its_way_keeps_the_chance_that_the_previous_threshold_left_i
 
 
 @quiet
-@given(first=VALUES, second=VALUES, places=PLACES, chosen=st.sets(st.integers(0, COUNT - 1)))
+@given(first=VALUES, second=VALUES, capacity=CAPACITY, chosen=st.sets(st.integers(0, COUNT - 1)))
 def test_rows_scored_again_keep_the_threshold_and_go_when_they_fall_to_it(
-    buffer: Pooled, first: list[float], second: list[float], places: int, chosen: set[int]
+    buffer: SharedBuffer, first: list[float], second: list[float], capacity: int, chosen: set[int]
 ) -> None:
     old, bad, new = scored(first, "loss", "v1"), scored(first, "loss", "bad"), scored(second, "loss", "v2")
-    buffer.empty(dict.fromkeys(STRATA, places))
+    buffer.empty(dict.fromkeys(STRATA, capacity))
     buffer.write(0, offered(buffer, 0, [each for each in SAMPLES if each.offset not in chosen], old), [])
     buffer.write(1, offered(buffer, 1, [each for each in SAMPLES if each.offset in chosen], bad), [])
     thresholds, before = buffer.trimmed()
@@ -134,9 +134,9 @@ def test_rows_scored_again_keep_the_threshold_and_go_when_they_fall_to_it(
 
 
 @quiet
-@given(values=VALUES, sizes=st.lists(PLACES, min_size=2, max_size=4))
+@given(values=VALUES, sizes=st.lists(CAPACITY, min_size=2, max_size=4))
 def test_places_change_at_run_time_and_the_threshold_never_falls(
-    buffer: Pooled, values: list[float], sizes: list[int]
+    buffer: SharedBuffer, values: list[float], sizes: list[int]
 ) -> None:
     score = scored(values, "loss", "v1")
     buffer.empty(dict.fromkeys(STRATA, sizes[0]))
@@ -153,12 +153,12 @@ def test_places_change_at_run_time_and_the_threshold_never_falls(
 
 
 @quiet
-@given(values=VALUES, places=PLACES, own=PLACES)
+@given(values=VALUES, capacity=CAPACITY, own=CAPACITY)
 def test_a_stratum_that_is_not_wanted_any_more_is_merged_into_those_of_the_labels(
-    buffer: Pooled, values: list[float], places: int, own: int
+    buffer: SharedBuffer, values: list[float], capacity: int, own: int
 ) -> None:
     score = scored(values, "loss", "v1")
-    buffer.empty(dict.fromkeys(STRATA, places) | {FRANCE: own})
+    buffer.empty(dict.fromkeys(STRATA, capacity) | {FRANCE: own})
     buffer.write(0, offered(buffer, 0, SAMPLES, score), [])
     before, rows = buffer.trimmed()
     buffer.dissolve(FRANCE, score)
@@ -167,13 +167,13 @@ def test_a_stratum_that_is_not_wanted_any_more_is_merged_into_those_of_the_label
     for label, name in ((1, POSITIVE), (0, NEGATIVE)):
         at_least = max(before[name].kappa, before[FRANCE].kappa)
         pooled = {id_: keyed[id_] for id_, row in rows.items() if row[0] == name or (row[0], row[2]) == (FRANCE, label)}
-        kept, kappa = largest({id_: key for id_, key in pooled.items() if key > at_least}, places)
+        kept, kappa = largest({id_: key for id_, key in pooled.items() if key > at_least}, capacity)
         assert thresholds[name].kappa == max(at_least, kappa)
         assert {id_ for id_, row in held.items() if row[0] == name} == set(kept)
     assert FRANCE not in {row[0] for row in held.values()}
 
 
-def test_a_key_is_that_of_the_theory_before_and_after(buffer: Pooled) -> None:
+def test_a_key_is_that_of_the_theory_before_and_after(buffer: SharedBuffer) -> None:
     buffer.empty(dict.fromkeys(STRATA, COUNT))
     buffer.write(0, offered(buffer, 0, SAMPLES, scored([1.0] * COUNT, "loss", "v1")), [])
     score = scored([float(number) for number in range(COUNT)], "entropy", "v2")

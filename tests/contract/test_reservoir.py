@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from importance.sample import Action, Correction, label, outcome
 from importance.scores import Offer
 from importance.strata import STRATA
-from tests.contract.buffers import WRITERS, Pooled
+from tests.contract.buffers import WRITERS, SharedBuffer
 from tests.support.storage import offer
 
 SUBJECTS = ("bot", "someone", "another")
@@ -73,7 +73,7 @@ quiet = settings(max_examples=40, suppress_health_check=[HealthCheck.function_sc
 
 @quiet
 @given(st.data())
-def test_buffer_and_thresholds_are_a_function_of_the_set_of_offers(buffer: Pooled, data: st.DataObject) -> None:
+def test_buffer_and_thresholds_are_a_function_of_the_set_of_offers(buffer: SharedBuffer, data: st.DataObject) -> None:
     capacities = {name: data.draw(st.integers(0, 6)) for name in STRATA}
     most = {name: data.draw(st.integers(1, 4)) for name in STRATA}
     offers = data.draw(offered())
@@ -95,7 +95,7 @@ def test_buffer_and_thresholds_are_a_function_of_the_set_of_offers(buffer: Poole
 
 @quiet
 @given(st.data())
-def test_labels_are_a_function_of_the_set_of_late_actions(buffer: Pooled, data: st.DataObject) -> None:
+def test_labels_are_a_function_of_the_set_of_late_actions(buffer: SharedBuffer, data: st.DataObject) -> None:
     offers = data.draw(offered())
     capacities = dict.fromkeys(STRATA, len(offers))
     ids = [each.sample.id for each in offers]

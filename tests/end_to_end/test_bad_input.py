@@ -54,9 +54,9 @@ def test_every_kind_of_malformed_message_is_a_dead_letter_and_a_mended_one_becom
     until_counted(service, worker, events=len(MALFORMED) + 3, dead=len(MALFORMED))
 
     lost = next(letter for letter in letters if letter.value == MALFORMED["a message without its last brace"][0])
-    place = ["--partition", str(lost.partition), "--offset", str(lost.offset)]
+    position = ["--partition", str(lost.partition), "--offset", str(lost.offset)]
     mended = valid_impression("mended", time=KAFKA_TIME_MS + 3 * WINDOW_MS)
-    service.weir("dead-letters", "redrive", *place, "--value", mended.decode())
+    service.weir("dead-letters", "redrive", *position, "--value", mended.decode())
     close_windows(service, oracle, 6)
     assert BufferReader(service.engine).explain("mended").sample.query == json.loads(mended)["query"]
     assert assert_as_told(service, oracle) == 2
@@ -82,10 +82,10 @@ def test_fuzzed_messages_are_decided_or_dead_letters_and_the_good_ones_keep_thei
 
 def assert_in_order(service: Service, oracle: Oracle) -> None:
     """Wherever two scores can be compared, they have the order of their impressions; none is there twice."""
-    places = oracle.places
+    positions = oracle.positions
     latest: dict[tuple[int, int], int] = {}
     for record in published_scores(service):
-        source, offset = places[record.sample]
+        source, offset = positions[record.sample]
         way = (source, record.partition)
         assert offset > latest.get(way, -1)
         latest[way] = offset

@@ -59,14 +59,14 @@ def replayed(request: pytest.FixtureRequest, kafka: str) -> Replayed:
 def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A second version, which remembers everything that estimators ask for."""
     use_threads(1)
-    place = tmp_path_factory.mktemp("versions")
+    directory = tmp_path_factory.mktemp("versions")
     history = list(islice(open_dataset("simulation").history(), 900))
     labelled = Labelled(history, np.array([label(sample.actions) for sample in history]))
-    base = versions.load(train_first(labelled, place / "first", labelled, FirstTraining(epochs=1)))
+    base = versions.load(train_first(labelled, directory / "first", labelled, FirstTraining(epochs=1)))
     before = weights_of(base)
     rows = TrainingRows(labelled.samples, labelled.labels, np.ones(900), np.ones(900, bool))
     return versions.save(
-        update_state(fine_tune(base, rows, FineTuning(steps=4), seed=0), before, labelled), place / "v"
+        update_state(fine_tune(base, rows, FineTuning(steps=4), seed=0), before, labelled), directory / "v"
     )
 
 

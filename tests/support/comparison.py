@@ -87,14 +87,14 @@ def assert_counts(service: Service, oracle: Oracle, published: Sequence[Publishe
     assert +totals == oracle.labels_by_week
     assert sum(position.samples for position in service.positions()) == len(oracle.samples)
     seen: dict[str, list[int]] = defaultdict(list)
-    for record, place in zip(published, bin_of(np.array([x.prediction for x in published])).tolist(), strict=True):
-        seen[record.sample].append(place)
+    for record, bin_ in zip(published, bin_of(np.array([x.prediction for x in published])).tolist(), strict=True):
+        seen[record.sample].append(bin_)
     for label in (0, 1):
-        places = [seen[sample] for sample, closed in oracle.labels.items() if closed == label]
+        closed_bins = [seen[sample] for sample, closed in oracle.labels.items() if closed == label]
         stored = np.repeat(np.arange(BINS), bins[label])
         # Sorted, each stored bin lies between the bounds of its rank, if every sample's lies between its own.
-        assert np.all(np.sort([min(place) - 1 for place in places]) <= stored)
-        assert np.all(stored <= np.sort([max(place) + 1 for place in places]))
+        assert np.all(np.sort([min(each) - 1 for each in closed_bins]) <= stored)
+        assert np.all(stored <= np.sort([max(each) + 1 for each in closed_bins]))
 
 
 def assert_commits(oracle: Oracle, lookout: Lookout) -> int:
@@ -127,10 +127,10 @@ def scored_again(
     A worker that was stopped and goes on cannot know yet that another one has stored what it is about to score; what
     it then publishes is a repeat, and what it tries to store is refused.
     """
-    places = oracle.places
+    positions = oracle.positions
     found: Counter[str] = Counter()
     for record in published:
-        stored = lookout.remembered(*places[record.sample])
+        stored = lookout.remembered(*positions[record.sample])
         if record.at > stored:
             excused = any(x.began <= stored and x.ended <= record.at <= x.ended + ZOMBIE_SECONDS for x in stops)
             found["zombie" if excused else "again"] += 1

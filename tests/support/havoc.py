@@ -54,7 +54,7 @@ class Havoc:
         return plan
 
     def wait(self, decidable: int) -> None:
-        """Let the workers go on to a random place before ``decidable`` offsets are decided, and a moment further."""
+        """Let the workers go on to a random offset before ``decidable`` offsets are decided, and a moment further."""
         now = self._service.decided()
         goal = self._rng.randint(now, max(now, decidable - 1)) + 1
         self._service.until(f"offset {goal}", lambda: self._service.decided() >= min(goal, decidable))

@@ -61,7 +61,7 @@ class Oracle:
         return [sample for decisions in self.decisions.values() for sample in decisions.samples]
 
     @property
-    def places(self) -> dict[str, tuple[int, int]]:
+    def positions(self) -> dict[str, tuple[int, int]]:
         """Partition and offset of each sample's impression."""
         return {sample.id: (sample.partition, sample.offset) for sample in self.samples}
 
@@ -105,10 +105,10 @@ class Oracle:
         rows = [row for row in self.content[partition] if row[0] >= committed]
         return Join(self._policy, partition, progress).feed(committed, self.ends[partition], rows, NOW_MS)
 
-    def would_lose_from_next(self, partition: int, places: int = 40) -> bool:
+    def would_lose_from_next(self, partition: int, readings: int = 40) -> bool:
         """Whether a worker that committed what is decided, not what is acknowledged, would come to something else."""
         rows = self.content[partition]
-        for read in range(len(rows) // places, len(rows), len(rows) // places):
+        for read in range(len(rows) // readings, len(rows), len(rows) // readings):
             join = Join(self._policy, partition, Progress.beginning(0))
             join.feed(0, rows[read][0], rows[:read], NOW_MS)
             expected = [sample for sample in self.decisions[partition].samples if sample.offset >= join.progress.next]

@@ -53,8 +53,8 @@ class Service:
 
     def __init__(self, kafka: str, database_url: str, home: Path, model: Path) -> None:
         name = f"e2e-{secrets.token_hex(4)}"
-        places = {"home": home, "kafka_bootstrap": kafka, "database_url": database_url, "model": str(model)}
-        self.settings = Settings(**QUICK, **places, topic_prefix=f"{name}-", consumer_group=name)
+        addresses = {"home": home, "kafka_bootstrap": kafka, "database_url": database_url, "model": str(model)}
+        self.settings = Settings(**QUICK, **addresses, topic_prefix=f"{name}-", consumer_group=name)
         self.environment = os.environ | {
             variable(field): "" if value is None else str(value) for field, value in self.settings
         }

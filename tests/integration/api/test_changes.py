@@ -34,7 +34,7 @@ def test_a_rollback_needs_a_reason(world: World) -> None:
     assert world.http.get("/v1/models").json()["active"] == "v2"
 
 
-def test_an_operator_promotes_any_version_and_is_told_when_it_serves_already(world: World) -> None:
+def test_an_operator_promotes_any_version_and_is_reported_when_it_serves_already(world: World) -> None:
     world.register("v1", "v2")
     assert world.http.post("/v1/models/v1/promote").json() == {"sequence": 3, "version": "v1", "frozen": False}
     world.problem(world.http.post("/v1/models/v1/promote", json={"reason": "again"}), 409)

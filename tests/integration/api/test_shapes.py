@@ -28,7 +28,7 @@ def test_the_buffer_is_described_by_stratum(world: World) -> None:
     assert all(stratum["threshold"] is not None for stratum in body["strata"])
 
 
-def test_what_the_buffer_says_of_the_stream_is_told_when_asked_for(world: World) -> None:
+def test_what_the_buffer_says_of_the_stream_is_reported_when_asked_for(world: World) -> None:
     world.fill(count=200, capacity=20)
     body = world.http.get("/v1/buffer", params={"estimates": True}).json()
     assert set(body) == {"capacity", "items", "strata", "note", "estimates"}
@@ -171,7 +171,7 @@ def test_an_item_that_is_given_twice_is_ranked_twice(world: World) -> None:
     ]  # fmt: skip
 
 
-def test_health_is_told_apart_from_readiness(world: World) -> None:
+def test_health_is_distinguished_from_readiness(world: World) -> None:
     assert world.http.get("/healthz").json() == {"status": "alive"}
     assert world.http.get("/readyz").json() == {"ready": True, "reasons": [], "degraded": []}
     world.reasons = ["storage: connection refused"]

@@ -66,11 +66,11 @@ def test_what_was_sent_is_there_in_order_with_its_event_time(target: Target) -> 
     assert result == (1_700, 1_700, True)
     found = content(target)
     assert sorted(values(found)) == sorted(record.value for record in records)
-    places = {record.value: number for number, record in enumerate(records)}
+    positions = {record.value: number for number, record in enumerate(records)}
     subjects = defaultdict(set)
     for partition, stored in found.items():
-        assert [places[record.value] for record in stored[:-1]] == sorted(
-            places[record.value] for record in stored[:-1]
+        assert [positions[record.value] for record in stored[:-1]] == sorted(
+            positions[record.value] for record in stored[:-1]
         )
         for record in stored[:-1]:
             subjects[record.key].add(partition)
@@ -96,7 +96,7 @@ def test_a_second_run_sends_nothing(target: Target) -> None:
     assert {key: len(stored) for key, stored in content(target).items()} == {k: len(v) for k, v in before.items()}
 
 
-def test_a_longer_run_goes_on_and_ends_anew(target: Target) -> None:
+def test_a_longer_run_goes_on_and_ends_again(target: Target) -> None:
     records = simulated(900)
     replay(records[:600], target, WINDOW_SECONDS)
     assert replay(records, target, WINDOW_SECONDS) == (900, 300, True)

@@ -23,7 +23,7 @@ from storage.registry import Entry
 from storage.requests import Requests
 from storage.runs import LEARNED, RunResult, Runs
 from tests.conftest import TestPostgres
-from tests.integration.roles.test_serving import Place
+from tests.integration.roles.test_serving import World
 from tests.support.storage import TOPIC, Owner, end_holders_of_advisory_locks, offer
 from tests.support.waiting import until
 from weir.learning.loop import LearningLoop
@@ -45,8 +45,8 @@ class Refusing(LocalFileSystem):
 fsspec.register_implementation("refusing", Refusing, clobber=True)
 
 
-class School(Place):
-    """A place with samples in its buffer, and a trainer that is due whenever somebody asks.
+class TrainerWorld(World):
+    """A world with samples in its buffer, and a trainer that is due whenever it polls.
 
     Of the 60 samples that may train, half were shown for certain and half with a chance of a quarter.
     """
@@ -79,7 +79,7 @@ class School(Place):
         self.trainer = self.new_trainer(self.lock, TrainerMetrics(self.metrics))
 
     def new_trainer(self, lock: TrainerLock, metrics: TrainerMetrics) -> LearningLoop:
-        """One more trainer of this school."""
+        """One more trainer of this world."""
         return LearningLoop(self.settings, self.engine, lock, metrics, self.reporting, Event(), self.announced.append)
 
     def pass_cooldown(self) -> None:
@@ -93,39 +93,39 @@ class School(Place):
 
 
 @pytest.fixture
-def school(postgres: TestPostgres, tmp_path: Path) -> Iterator[School]:
-    """A school with a database of its own."""
-    school = School(postgres.database(), tmp_path)
-    yield school
-    school.lock.release()
-    school.engine.dispose()
+def world(postgres: TestPostgres, tmp_path: Path) -> Iterator[TrainerWorld]:
+    """A world with a database of its own."""
+    world = TrainerWorld(postgres.database(), tmp_path)
+    yield world
+    world.lock.release()
+    world.engine.dispose()
 
 
-def test_a_wish_becomes_a_run_whose_candidate_names_what_it_went_on_from(school: School) -> None:
-    school.requests.ask("ann")
-    school.trainer.poll()
-    run = school.runs.last()
+def test_a_request_becomes_a_run_whose_candidate_names_what_it_went_on_from(world: TrainerWorld) -> None:
+    world.requests.ask("ann")
+    world.trainer.poll()
+    run = world.runs.last()
     assert run is not None
     assert run.result == "rejected"  # the holdout has fewer samples than the gate needs
     assert run.candidate is not None
-    assert school.registry.version(run.candidate).parent == "v1"
-    assert not school.requests.waits()
-    school.requests.ask("ann")
-    school.trainer.poll()
-    second = school.runs.last()
+    assert world.registry.version(run.candidate).parent == "v1"
+    assert not world.requests.waits()
+    world.requests.ask("ann")
+    world.trainer.poll()
+    second = world.runs.last()
     assert second is not None
     assert second.candidate is not None
-    assert school.registry.version(second.candidate).parent == run.candidate
+    assert world.registry.version(second.candidate).parent == run.candidate
 
 
 def test_a_promotion_is_announced(postgres: TestPostgres, tmp_path: Path) -> None:
-    school = School(postgres.database(), tmp_path, gate_least_samples=4, gate_margin=0.99)
-    school.requests.ask("ann")
-    school.trainer.poll()
-    assert [entry.to_version for entry in school.announced] == ["v4"]
-    assert school.ended("promoted") == 1
-    school.lock.release()
-    school.engine.dispose()
+    world = TrainerWorld(postgres.database(), tmp_path, gate_least_samples=4, gate_margin=0.99)
+    world.requests.ask("ann")
+    world.trainer.poll()
+    assert [entry.to_version for entry in world.announced] == ["v4"]
+    assert world.ended("promoted") == 1
+    world.lock.release()
+    world.engine.dispose()
 
 
 @pytest.mark.parametrize(
@@ -139,107 +139,107 @@ def test_a_promotion_is_announced(postgres: TestPostgres, tmp_path: Path) -> Non
 def test_the_propensity_that_came_with_an_event_weighs_in_training(
     postgres: TestPostgres, tmp_path: Path, clip: float, worth: float
 ) -> None:
-    school = School(postgres.database(), tmp_path, propensity_clip=clip)
-    school.requests.ask("ann")
-    school.trainer.poll()
-    assert school.metrics.get_sample_value("weir_training_rows") == 60
-    assert school.metrics.get_sample_value("weir_training_effective_sample_size") == pytest.approx(worth)
-    school.lock.release()
-    school.engine.dispose()
+    world = TrainerWorld(postgres.database(), tmp_path, propensity_clip=clip)
+    world.requests.ask("ann")
+    world.trainer.poll()
+    assert world.metrics.get_sample_value("weir_training_rows") == 60
+    assert world.metrics.get_sample_value("weir_training_effective_sample_size") == pytest.approx(worth)
+    world.lock.release()
+    world.engine.dispose()
 
 
-def test_a_run_that_failed_leaves_its_samples_to_be_learned_and_is_counted(school: School) -> None:
-    school.spoil("v1")
-    school.requests.ask("ann")
-    school.trainer.poll()
-    run = school.runs.last()
+def test_a_run_that_failed_leaves_its_samples_to_be_learned_and_is_counted(world: TrainerWorld) -> None:
+    world.spoil("v1")
+    world.requests.ask("ann")
+    world.trainer.poll()
+    run = world.runs.last()
     assert run is not None
     assert (run.result, run.candidate) == ("failed", None)
-    assert school.runs.last(LEARNED) is None
-    assert school.ended("failed") == 1
-    school.requests.ask("ann")
-    school.trainer.poll()  # at once: but what failed is not tried again before a pause
-    assert len(school.runs.latest(5)) == 1
-    assert school.requests.waits()
+    assert world.runs.last(LEARNED) is None
+    assert world.ended("failed") == 1
+    world.requests.ask("ann")
+    world.trainer.poll()  # at once: but what failed is not tried again before a pause
+    assert len(world.runs.latest(5)) == 1
+    assert world.requests.waits()
 
 
 def test_a_store_that_takes_no_files_is_named_and_the_run_is_tried_again_when_it_does(postgres: TestPostgres) -> None:
     """The store is a filesystem of fsspec that refuses to write: a read-only folder is writable for root."""
     with TemporaryDirectory() as home:
-        school = School(
+        world = TrainerWorld(
             postgres.database(), Path(home), artifacts_url=f"refusing://{home}/artifacts", retry_limit_seconds=0.2
         )
-        school.requests.ask("ann")
+        world.requests.ask("ann")
         Refusing.refuses = True
-        school.trainer.poll()
-        run = school.runs.last()
+        world.trainer.poll()
+        run = world.runs.last()
         assert run is not None
         assert run.result == "failed"
         assert "Read-only file system" in run.reasons[0]
-        (reason,) = school.reporting.reasons()
+        (reason,) = world.reporting.reasons()
         assert reason.startswith("artifacts: the artifact store refusing://")
-        assert school.requests.waits()
-        school.pass_cooldown()
-        school.trainer.poll()
-        assert len(school.runs.latest(5)) == 1  # no run in vain
+        assert world.requests.waits()
+        world.pass_cooldown()
+        world.trainer.poll()
+        assert len(world.runs.latest(5)) == 1  # no run in vain
         Refusing.refuses = False
-        school.registry.freeze(actor="ann", reason="holidays")
-        until("readiness though no run is due", lambda: school.trainer.poll() and not school.reporting.reasons())
-        assert len(school.runs.latest(5)) == 1
-        school.registry.unfreeze(actor="ann", reason="back")
-        school.trainer.poll()
-        again = school.runs.last()
+        world.registry.freeze(actor="ann", reason="holidays")
+        until("readiness though no run is due", lambda: world.trainer.poll() and not world.reporting.reasons())
+        assert len(world.runs.latest(5)) == 1
+        world.registry.unfreeze(actor="ann", reason="back")
+        world.trainer.poll()
+        again = world.runs.last()
         assert again is not None
         assert (again.trigger, again.result) == ("operator", "rejected")
-        assert (school.reporting.reasons(), school.requests.waits()) == ([], False)
-        school.lock.release()
-        school.engine.dispose()
+        assert (world.reporting.reasons(), world.requests.waits()) == ([], False)
+        world.lock.release()
+        world.engine.dispose()
 
 
-def test_a_request_survives_a_trainer_that_is_killed_in_its_run(school: School) -> None:
-    school.requests.ask("ann")
-    school.trainer.poll()
-    school.requests.ask("bob")
-    school.runs.start("operator", {"samples": 0, "cut": 0})  # and then its trainer is killed
-    assert school.requests.waits()
-    school.lock.release()
-    lock = TrainerLock(school.engine)
-    school.new_trainer(lock, TrainerMetrics(new_registry())).poll()
+def test_a_request_survives_a_trainer_that_is_killed_in_its_run(world: TrainerWorld) -> None:
+    world.requests.ask("ann")
+    world.trainer.poll()
+    world.requests.ask("bob")
+    world.runs.start("operator", {"samples": 0, "cut": 0})  # and then its trainer is killed
+    assert world.requests.waits()
+    world.lock.release()
+    lock = TrainerLock(world.engine)
+    world.new_trainer(lock, TrainerMetrics(new_registry())).poll()
     lock.release()
-    assert [run.result for run in school.runs.latest(2)] == [RunResult.ABANDONED, "rejected"]
-    school.pass_cooldown()
-    school.trainer.poll()
-    last = school.runs.last()
+    assert [run.result for run in world.runs.latest(2)] == [RunResult.ABANDONED, "rejected"]
+    world.pass_cooldown()
+    world.trainer.poll()
+    last = world.runs.last()
     assert last is not None
     assert (last.trigger, last.result) == ("operator", "rejected")
-    assert not school.requests.waits()
-    school.trainer.poll()
-    assert len(school.runs.latest(9)) == 3
+    assert not world.requests.waits()
+    world.trainer.poll()
+    assert len(world.runs.latest(9)) == 3
 
 
-def test_a_run_that_an_outage_left_without_an_end_is_ended_at_the_next_look(school: School) -> None:
-    school.trainer.poll()
-    left = school.runs.start("amount", {"samples": 0, "cut": 0})
-    with school.engine.begin() as connection:
+def test_a_run_that_an_outage_left_without_an_end_is_ended_at_the_next_look(world: TrainerWorld) -> None:
+    world.trainer.poll()
+    left = world.runs.start("amount", {"samples": 0, "cut": 0})
+    with world.engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE buffer_keys RENAME TO hidden"))
-    school.requests.ask("ann")
+    world.requests.ask("ann")
     with pytest.raises(Unavailable, match="lacks tables"):
-        school.trainer.poll()
-    with school.engine.begin() as connection:
+        world.trainer.poll()
+    with world.engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE hidden RENAME TO buffer_keys"))
-    school.trainer.poll()
-    assert {run.id: run.result for run in school.runs.latest(5)}[left] == RunResult.ABANDONED
+    world.trainer.poll()
+    assert {run.id: run.result for run in world.runs.latest(5)}[left] == RunResult.ABANDONED
 
 
-def test_a_trainer_that_lost_its_right_takes_it_again(school: School) -> None:
-    school.trainer.poll()
-    end_holders_of_advisory_locks(school.engine)
-    with TrainerLock(school.engine) as other:
+def test_a_trainer_that_lost_its_right_takes_it_again(world: TrainerWorld) -> None:
+    world.trainer.poll()
+    end_holders_of_advisory_locks(world.engine)
+    with TrainerLock(world.engine) as other:
         assert other.acquire()
-        school.trainer.poll()
-        assert not school.lock.held()
+        world.trainer.poll()
+        assert not world.lock.held()
     try:
-        school.trainer.poll()
+        world.trainer.poll()
     except Unavailable:
-        school.trainer.poll()
-    assert school.lock.held()
+        world.trainer.poll()
+    assert world.lock.held()

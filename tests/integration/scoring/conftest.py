@@ -31,11 +31,11 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
     use_threads(1)
     samples = [sample(number) for number in range(300)]
     history = Labelled(samples, np.array([int(each.actions > 0) for each in samples], np.int64))
-    place = tmp_path_factory.mktemp("version")
+    directory = tmp_path_factory.mktemp("version")
     training = FirstTraining(epochs=1, vocabulary=120)
-    model = versions.load(train_first(history, place / "first", history, training))
+    model = versions.load(train_first(history, directory / "first", history, training))
     model = replace(model, average=weights_of(model), earlier=weights_of(model))
-    return versions.save(measured(model, history), place / "small")
+    return versions.save(measured(model, history), directory / "small")
 
 
 def sample(number: int) -> Sample:

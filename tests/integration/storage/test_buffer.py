@@ -216,17 +216,17 @@ def test_many_workers_with_the_same_ids_do_not_lock_each_other_out(
 
 
 def test_inserts_follow_the_law_of_the_reservoir(engine: sa.Engine) -> None:
-    places, count, batch = 400, 20_000, 200
+    capacity, count, batch = 400, 20_000, 200
     policy = AdmissionPolicy(StrataPolicy(salt="s", holdout_ratio=0, uniform_ratio=0), salt="x")
-    buffer = Buffer(engine, {"holdout": 0, "uniform": 0, "positive": 0, "negative": places}, TOPIC)
+    buffer = Buffer(engine, {"holdout": 0, "uniform": 0, "positive": 0, "negative": capacity}, TOPIC)
     owner = Owner(engine, buffer)
     plain = offer("x", 0.0).sample
     for start in range(0, count, batch):
         samples = [_renamed(plain, f"i{n}") for n in range(start, start + batch)]
         owner.flush(admit(samples, Scores.uniform(batch), policy, buffer.thresholds()))
-        assert len(held(engine)) <= places
+        assert len(held(engine)) <= capacity
     ((inserted,),) = rows(engine, "SELECT sum(inserted) FROM buffer_intake")
-    assert inserted <= 1.1 * places * (1 + log(count / places))
+    assert inserted <= 1.1 * capacity * (1 + log(count / capacity))
 
 
 def _renamed(sample: Sample, name: str) -> Sample:

@@ -41,7 +41,7 @@ def test_a_claim_of_an_older_generation_is_refused(engine: sa.Engine) -> None:
     assert progresses.claim(0, generation=5).epoch == 2
 
 
-def test_a_topic_made_anew_begins_at_nothing(engine: sa.Engine, buffer: Buffer) -> None:
+def test_a_topic_made_again_begins_at_nothing(engine: sa.Engine, buffer: Buffer) -> None:
     Owner(engine, buffer).flush([offer("a", 1.0)])
     assert Progresses(engine, uuid4()).claim(0, generation=1).progress is None
 

@@ -19,7 +19,7 @@ from storage.rescoring import PAGE, Rescoring
 from tests.support.storage import TOPIC, Owner, offer, rows
 
 POLICY = AdmissionPolicy(StrataPolicy("salt"), "salt")
-PLACES = dict.fromkeys(STRATA, 8)
+CAPACITY = dict.fromkeys(STRATA, 8)
 COUNTED = """
     SELECT coalesce((SELECT sum(inserted) FROM buffer_intake i WHERE i.stratum = s.stratum), 0) - s.deleted,
            (SELECT count(*) FROM buffer_keys k WHERE k.stratum = s.stratum)
@@ -49,7 +49,7 @@ def offered(buffer: Buffer, first: int, count: int, score: Score) -> list[Offer]
 
 
 def owner(engine: sa.Engine, worth: str = "loss", partition: int = 0) -> Owner:
-    return Owner(engine, Buffer(engine, PLACES, TOPIC, scoring_configs=configs(worth)), partition)
+    return Owner(engine, Buffer(engine, CAPACITY, TOPIC, scoring_configs=configs(worth)), partition)
 
 
 def estimators(engine: sa.Engine) -> dict[str, set[str]]:
@@ -67,7 +67,7 @@ def test_another_estimator_is_refused_in_one_line_that_names_the_command_and_not
     first = owner(engine)
     first.flush(offered(first.buffer, 0, 40, scoring("loss")))
     before = rows(engine, "SELECT id FROM buffer_keys ORDER BY id")
-    second = Buffer(engine, PLACES | {NEGATIVE: 1}, TOPIC, scoring_configs=configs("entropy"))
+    second = Buffer(engine, CAPACITY | {NEGATIVE: 1}, TOPIC, scoring_configs=configs("entropy"))
     for act in (second.thresholds, second.trim):
         with pytest.raises(Unavailable, match="run 'weir buffer rescore', or restart") as caught:
             act()
@@ -101,7 +101,7 @@ def test_another_half_life_or_floor_is_another_rule(engine: sa.Engine) -> None:
     assert Rescoring(engine, high, configs("loss", high), scoring("loss")).due() == [NEGATIVE, POSITIVE]
 
 
-def test_keys_of_before_rules_were_told_are_made_anew(connect: Callable[[], sa.Engine]) -> None:
+def test_keys_of_before_rules_were_told_are_made_again(connect: Callable[[], sa.Engine]) -> None:
     engine = connect()
     migrate.upgrade(engine, "0002")
     with engine.begin() as connection:
@@ -171,8 +171,8 @@ def test_a_process_that_ends_on_the_way_leaves_the_stratum_as_it_was(engine: sa.
 
 
 def test_more_rows_than_a_page_are_all_scored_and_told(engine: sa.Engine) -> None:
-    places = dict.fromkeys(STRATA, 3 * PAGE)
-    worker = Owner(engine, Buffer(engine, places, TOPIC, scoring_configs=configs("loss")))
+    capacity = dict.fromkeys(STRATA, 3 * PAGE)
+    worker = Owner(engine, Buffer(engine, capacity, TOPIC, scoring_configs=configs("loss")))
     worker.flush(offered(worker.buffer, 0, 6 * PAGE, scoring("loss")))
     told: list[int] = []
     rescoring = Rescoring(engine, POLICY, configs("entropy"), scoring("entropy"), told.append)
@@ -280,7 +280,7 @@ def test_single_rows_cannot_be_scored_by_another_rule_than_their_stratum(engine:
 
 
 def test_a_stratum_that_is_not_wanted_any_more_is_merged_and_the_counts_stay_right(engine: sa.Engine) -> None:
-    more = PLACES | {"country=France": 5}
+    more = CAPACITY | {"country=France": 5}
     worker = Owner(
         engine,
         Buffer(engine, more, TOPIC, scoring_configs=configs("loss") | {"country=France": configs("loss")[NEGATIVE]}),

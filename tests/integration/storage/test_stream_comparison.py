@@ -84,8 +84,8 @@ def test_late_actions_change_labels_but_not_what_is_compared(engine: sa.Engine) 
 
 
 def test_a_stratum_without_places_is_named(engine: sa.Engine) -> None:
-    places = POLICY.strata.capacities(800) | {"holdout": 0}
-    owner = Owner(engine, Buffer(engine, places, TOPIC))
+    capacities = POLICY.strata.capacities(800) | {"holdout": 0}
+    owner = Owner(engine, Buffer(engine, capacities, TOPIC))
     owner.flush([offer(f"h{n}", float(n), "holdout") for n in range(3)])
     assert ComparisonReader(engine, None).view().weeks == ()
     scores = Scores(np.ones(1), "loss", "v1", predictions=serving(np.array([0.5])))

@@ -1,4 +1,4 @@
-"""Places and stores for the tests of the stream. Libraries are imported when a test needs them."""
+"""Sandboxes and stores for the tests of the stream. Libraries are imported when a test needs them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.integration.stream.harness import Place, Store
+    from tests.integration.stream.harness import Sandbox, Store
 
 
 @pytest.fixture
-def place(kafka: str, tmp_path: Path) -> "Place":
+def sandbox(kafka: str, tmp_path: Path) -> "Sandbox":
     """Topics of one partition on the session's broker."""
-    from tests.integration.stream.harness import make_place
+    from tests.integration.stream.harness import make_sandbox
 
-    return make_place(kafka, tmp_path)
+    return make_sandbox(kafka, tmp_path)
 
 
 @pytest.fixture

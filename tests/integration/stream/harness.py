@@ -136,7 +136,7 @@ def admit(samples: Sequence[Sample], scores: Scores) -> list[Offer]:
 
 
 @dataclass
-class Place:
+class Sandbox:
     """Topics and a group of a test's own."""
 
     bootstrap: str
@@ -199,30 +199,30 @@ class Place:
         """All records of a topic, partition by partition, as they are now."""
         ends = topics.end_offsets(self.connection, topic)
         consumer = KafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False)
-        places = [TopicPartition(topic, number) for number in sorted(ends)]
-        consumer.assign(places)
-        consumer.seek_to_beginning(*places)
-        records: dict[TopicPartition, list] = {place: [] for place in places}
-        while any(consumer.position(place) < ends[place.partition] for place in places):
-            for place, found in consumer.poll(timeout_ms=1000).items():
-                records[place] += found
+        partitions = [TopicPartition(topic, number) for number in sorted(ends)]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        records: dict[TopicPartition, list] = {partition: [] for partition in partitions}
+        while any(consumer.position(partition) < ends[partition.partition] for partition in partitions):
+            for partition, found in consumer.poll(timeout_ms=1000).items():
+                records[partition] += found
         consumer.close()
-        return [record for place in places for record in records[place]]
+        return [record for partition in partitions for record in records[partition]]
 
 
-def make_place(bootstrap: str, folder: Path, partitions: int = 1, create: bool = True) -> Place:
+def make_sandbox(bootstrap: str, folder: Path, partitions: int = 1, create: bool = True) -> Sandbox:
     """Topics and a group that nobody else uses; ``folder`` is Faust's."""
     mark = secrets.token_hex(4)
     names = Topics(f"interactions-{mark}", f"dead-{mark}", f"importance-{mark}", f"models-{mark}")
     if create:
         topics.provision(KafkaConnection(bootstrap), topics.planned(names, partitions, 1))
-    return Place(bootstrap, names, f"weir-{mark}", folder, partitions)
+    return Sandbox(bootstrap, names, f"weir-{mark}", folder, partitions)
 
 
 class Running:
     """A worker that runs in this process; ``reports`` is all it said."""
 
-    def __init__(self, place: Place, store: Store, limits: Limits | None = None, **changes: object) -> None:
+    def __init__(self, sandbox: Sandbox, store: Store, limits: Limits | None = None, **changes: object) -> None:
         self.reports: list[Report] = []
         self.store = store
         effects = Effects(
@@ -235,7 +235,7 @@ class Running:
         )
         effects = replace(effects, **{name: changes.pop(name) for name in list(changes) if hasattr(effects, name)})
         policy = changes.pop("policy", POLICY)
-        self.worker = Worker(place.settings(**changes), policy, effects, limits)
+        self.worker = Worker(sandbox.settings(**changes), policy, effects, limits)
         self.stop = asyncio.Event()
         self.task = asyncio.create_task(self.worker.run(self.stop))
 
@@ -259,10 +259,10 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    place: Place, store: Store, limits: Limits | None = None, gate: threading.Event | None = None, **changes: object
+    sandbox: Sandbox, store: Store, limits: Limits | None = None, gate: threading.Event | None = None, **changes: object
 ) -> AsyncIterator[Running]:
     """A worker for the length of a block; ``gate`` is opened at its end, whatever became of the test."""
-    worker = Running(place, store, limits, **changes)
+    worker = Running(sandbox, store, limits, **changes)
     try:
         yield worker
     finally:

@@ -1,6 +1,6 @@
 """A worker as a process of its own, to be stopped and killed, over a store in a file that outlives it.
 
-Run as ``python -m tests.integration.stream.process PLACE``; the place is JSON, as :meth:`Victim.start` writes it.
+Run as ``python -m tests.integration.stream.process SANDBOX``; the sandbox is JSON, as :meth:`Victim.start` writes it.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from importance.scores import Scores
 from stream.app import Worker
 from stream.partition_worker import Effects, Limits
 from stream.topics import Topics
-from tests.integration.stream.harness import Place, admit
+from tests.integration.stream.harness import Sandbox, admit
 
 ROOT = Path(__file__).resolve().parents[3]
 POLICY = Policy(window_ms=1_000, deduplication_ms=1_000)
@@ -39,7 +39,7 @@ class FileStore:
         with closing(self._open()) as database:
             database.executescript(
                 "CREATE TABLE IF NOT EXISTS progress (partition PRIMARY KEY, epoch, generation, progress);"
-                "CREATE TABLE IF NOT EXISTS samples (id, partition, place);"
+                "CREATE TABLE IF NOT EXISTS samples (id, partition, sandbox);"
                 "CREATE TABLE IF NOT EXISTS scored_again (id);"
             )
 
@@ -100,8 +100,8 @@ class FileStore:
 class Victim:
     """A worker process from outside."""
 
-    def __init__(self, place: Place, store: FileStore) -> None:
-        self.place = place
+    def __init__(self, sandbox: Sandbox, store: FileStore) -> None:
+        self.sandbox = sandbox
         self.store = store
         self.processes: list[subprocess.Popen[bytes]] = []
 
@@ -115,10 +115,10 @@ class Victim:
             process.wait()
 
     def start(self, **changes: float) -> subprocess.Popen[bytes]:
-        topics = self.place.topics
+        topics = self.sandbox.topics
         names = [topics.interactions, topics.dead, topics.importance, topics.models]
-        place = {"bootstrap": self.place.bootstrap, "group": self.place.group, "folder": str(self.place.folder)}
-        argument = json.dumps({**place, "topics": names, "store": str(self.store.path), "changes": changes})
+        sandbox = {"bootstrap": self.sandbox.bootstrap, "group": self.sandbox.group, "folder": str(self.sandbox.folder)}
+        argument = json.dumps({**sandbox, "topics": names, "store": str(self.store.path), "changes": changes})
         command = [sys.executable, "-m", "tests.integration.stream.process", argument]
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
         self.processes.append(process)
@@ -128,10 +128,10 @@ class Victim:
 async def work(given: dict) -> int:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    place = Place(given["bootstrap"], Topics(*given["topics"]), given["group"], Path(given["folder"]), partitions=0)
+    sandbox = Sandbox(given["bootstrap"], Topics(*given["topics"]), given["group"], Path(given["folder"]), partitions=0)
     store = FileStore(Path(given["store"]))
     effects = Effects(store.claim, store.score, admit, lambda *_: {}, store.persist, lambda report: None)
-    settings = place.settings(**{"max_poll_records": 50, "commit_interval_seconds": 0.1} | given["changes"])
+    settings = sandbox.settings(**{"max_poll_records": 50, "commit_interval_seconds": 0.1} | given["changes"])
     return await Worker(
         settings, POLICY, effects, Limits(scoring_samples=50, batch_samples=50, batch_records=100, commit_samples=20)
     ).run(stop)

@@ -9,7 +9,7 @@ from kafka import KafkaProducer
 from importance.errors import Unavailable
 from stream.announcements import Announcement, announce, follow
 from stream.connection import KafkaConnection
-from tests.integration.stream.harness import Place
+from tests.integration.stream.harness import Sandbox
 from tests.support.waiting import TIMEOUT_SECONDS
 
 
@@ -18,8 +18,8 @@ def announcement(sequence: int) -> Announcement:
     return Announcement(sequence, f"v{sequence}", f"v{sequence - 1}", "trainer", "gate passed", time, "ab" * 32)
 
 
-async def test_announcements_are_followed_in_order_by_all_and_older_ones_ignored(place: Place) -> None:
-    where = (place.connection, place.topics.models)
+async def test_announcements_are_followed_in_order_by_all_and_older_ones_ignored(sandbox: Sandbox) -> None:
+    where = (sandbox.connection, sandbox.topics.models)
     early = follow(*where)
     heard = asyncio.create_task(anext(early))  # follows before anything is announced
     await asyncio.to_thread(announce, *where, announcement(3))
@@ -33,13 +33,13 @@ async def test_announcements_are_followed_in_order_by_all_and_older_ones_ignored
     await late.aclose()
 
 
-async def test_what_is_no_announcement_is_passed_over(place: Place) -> None:
-    producer = KafkaProducer(bootstrap_servers=place.bootstrap)
+async def test_what_is_no_announcement_is_passed_over(sandbox: Sandbox) -> None:
+    producer = KafkaProducer(bootstrap_servers=sandbox.bootstrap)
     for value in (b"{", None, b"[]", b'{"sequence": "one"}'):
-        producer.send(place.topics.models, value, b"active").get(timeout=30)
+        producer.send(sandbox.topics.models, value, b"active").get(timeout=30)
     producer.close()
-    await asyncio.to_thread(announce, place.connection, place.topics.models, announcement(1))
-    following = follow(place.connection, place.topics.models)
+    await asyncio.to_thread(announce, sandbox.connection, sandbox.topics.models, announcement(1))
+    following = follow(sandbox.connection, sandbox.topics.models)
     assert await asyncio.wait_for(anext(following), TIMEOUT_SECONDS) == announcement(1)
     await following.aclose()
 

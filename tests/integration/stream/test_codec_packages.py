@@ -17,7 +17,7 @@ def without(packages: tuple[str, ...], code: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_the_packages_of_workers_and_of_commands_are_told_apart() -> None:
+def test_the_packages_of_workers_and_of_commands_are_distinguished() -> None:
     code = """
 from stream.codecs import COMMAND_LIBRARY, WORKER_LIBRARY, unreadable
 print(*unreadable(WORKER_LIBRARY), "--", *unreadable(COMMAND_LIBRARY), sep="\\n")

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from confluent_kafka import Producer
 
-from tests.integration.stream.harness import Place
+from tests.integration.stream.harness import Sandbox
 from tests.support.role import RoleProcess, not_ready, page, until_alive
 from weir import settings
 
@@ -17,12 +17,12 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def environment(place: Place) -> dict[str, str]:
+def environment(sandbox: Sandbox) -> dict[str, str]:
     """The settings of a command, and nothing from outside."""
     outer = {name: value for name, value in os.environ.items() if name not in settings.VARIABLES}
     return outer | {
-        "WEIR_HOME": str(place.folder),
-        "WEIR_KAFKA_BOOTSTRAP": place.bootstrap,
+        "WEIR_HOME": str(sandbox.folder),
+        "WEIR_KAFKA_BOOTSTRAP": sandbox.bootstrap,
         "WEIR_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
         "PYTHONPATH": str(ROOT),
     }
@@ -34,18 +34,18 @@ def weir_without(package: str) -> list[str]:
 
 
 def test_a_command_that_cannot_read_a_batch_names_codec_and_package(
-    place: Place, environment: dict[str, str], tmp_path: Path
+    sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    producer = Producer({"bootstrap.servers": place.bootstrap, "compression.type": "zstd"})
-    producer.produce(place.topics.interactions, b"{}" * 1_000)
+    producer = Producer({"bootstrap.servers": sandbox.bootstrap, "compression.type": "zstd"})
+    producer.produce(sandbox.topics.interactions, b"{}" * 1_000)
     assert producer.flush(30) == 0
     done = subprocess.run(
-        [*weir_without("zstandard"), "replay", f"topic:{place.topics.interactions}"],
+        [*weir_without("zstandard"), "replay", f"topic:{sandbox.topics.interactions}"],
         env=environment | {"WEIR_TOPIC_PREFIX": "other-"}, cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"weir: Kafka at {place.bootstrap} did not give all of {place.topics.interactions}: "
+        f"weir: Kafka at {sandbox.bootstrap} did not give all of {sandbox.topics.interactions}: "
         "batches compressed with zstd cannot be read: install zstandard\n"
     )
 

@@ -46,7 +46,7 @@ def shown(number: int) -> Sample:
 
 @pytest.fixture
 def offers(postgres: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """3,000 samples offered to a buffer with 1,000 places, which took what it may."""
+    """3,000 samples offered to a buffer of capacity 1,000, which admitted some."""
     for name in settings.VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)

@@ -20,11 +20,11 @@ from tests.integration.stream.harness import (
     CLOSED_MS,
     POLICY,
     SHOWN_MS,
-    Place,
+    Sandbox,
     Store,
     heartbeat,
     impression,
-    make_place,
+    make_sandbox,
     running,
 )
 
@@ -131,29 +131,29 @@ def _produced(producer: Producer, topic: str, records: Iterator[Sent]) -> list[S
 async def test_every_committed_record_of_another_producer_becomes_what_it_should(
     shape: Shape, fields: Fields | None, timestamps: str, kafka: str, tmp_path: Path, store: Store
 ) -> None:
-    place = _place(kafka, tmp_path, timestamps)
+    sandbox = _place(kafka, tmp_path, timestamps)
     table = Table(shape)
-    table.send(kafka, place.topics.interactions)
-    place.send([heartbeat(CLOSED_MS)])
+    table.send(kafka, sandbox.topics.interactions)
+    sandbox.send([heartbeat(CLOSED_MS)])
     samples = [sent.sample for sent in table.committed if sent.sample]
-    async with running(place, store, policy=msgspec.structs.replace(POLICY, fields=fields)) as worker:
+    async with running(sandbox, store, policy=msgspec.structs.replace(POLICY, fields=fields)) as worker:
         await worker.until(lambda: store.decided >= len(samples))
         assert await worker.end() == 0
     assert store.ids() == samples
     assert set(store.scored) == set(samples)
-    letters = [(letter.reason, letter.value, letter.key) for letter in _letters(place)]
+    letters = [(letter.reason, letter.value, letter.key) for letter in _letters(sandbox)]
     assert letters == [(sent.reason, sent.value, KEY) for sent in table.committed if sent.reason]
-    recorded = list(records_from_topic(place.connection, place.topics.interactions))
+    recorded = list(records_from_topic(sandbox.connection, sandbox.topics.interactions))
     assert [(record.key, record.value) for record in recorded[:-1]] == [(KEY, sent.value) for sent in table.committed]
 
 
-def _place(bootstrap: str, folder: Path, timestamps: str) -> Place:
-    place = make_place(bootstrap, folder, create=False)
-    first, *others = topics.planned(place.topics, place.partitions, replication=1)
+def _place(bootstrap: str, folder: Path, timestamps: str) -> Sandbox:
+    sandbox = make_sandbox(bootstrap, folder, create=False)
+    first, *others = topics.planned(sandbox.topics, sandbox.partitions, replication=1)
     first = replace(first, config={"message.timestamp.type": timestamps, "max.message.bytes": str(8 * MEGABYTE)})
-    topics.provision(place.connection, [first, *others])
-    return place
+    topics.provision(sandbox.connection, [first, *others])
+    return sandbox
 
 
-def _letters(place: Place) -> list[dead_letters.DeadLetter]:
-    return list(dead_letters.read(place.connection, place.topics.dead))
+def _letters(sandbox: Sandbox) -> list[dead_letters.DeadLetter]:
+    return list(dead_letters.read(sandbox.connection, sandbox.topics.dead))

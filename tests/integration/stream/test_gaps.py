@@ -12,7 +12,7 @@ from tests.integration.stream.harness import (
     CLOSED_MS,
     FORGOTTEN_MS,
     SHOWN_MS,
-    Place,
+    Sandbox,
     Store,
     heartbeat,
     impression,
@@ -20,28 +20,30 @@ from tests.integration.stream.harness import (
 )
 
 
-async def test_a_transaction_marker_where_reading_begins_again_is_no_skipped_record(place: Place, store: Store) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=place.bootstrap, transactional_id=place.group)
+async def test_a_transaction_marker_where_reading_begins_again_is_no_skipped_record(
+    sandbox: Sandbox, store: Store
+) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=sandbox.bootstrap, transactional_id=sandbox.group)
     await producer.start()
     async with producer.transaction():  # its marker is the partition's last offset
-        await producer.send_and_wait(place.topics.interactions, heartbeat(SHOWN_MS), partition=0)
+        await producer.send_and_wait(sandbox.topics.interactions, heartbeat(SHOWN_MS), partition=0)
     await producer.stop()
-    async with running(place, store) as worker:
+    async with running(sandbox, store) as worker:
         await worker.until(lambda: 0 in store.progress and store.progress[0].acknowledged >= 1)
-    place.send([impression(1, FORGOTTEN_MS), heartbeat(2 * FORGOTTEN_MS - SHOWN_MS)])
-    async with running(place, store) as again:
+    sandbox.send([impression(1, FORGOTTEN_MS), heartbeat(2 * FORGOTTEN_MS - SHOWN_MS)])
+    async with running(sandbox, store) as again:
         await again.until(lambda: store.decided == 1)
         assert not again.of(Skipped)
 
 
-async def test_records_that_the_log_lost_before_they_were_read_are_told_of(place: Place, store: Store) -> None:
-    place.send([heartbeat(SHOWN_MS)] * 4)
-    async with running(place, store) as worker:
+async def test_records_that_the_log_lost_before_they_were_read_are_reported_of(sandbox: Sandbox, store: Store) -> None:
+    sandbox.send([heartbeat(SHOWN_MS)] * 4)
+    async with running(sandbox, store) as worker:
         await worker.until(lambda: store.next() == 4)
         acknowledged = store.progress[0].acknowledged
-    place.send([impression(1, SHOWN_MS), impression(2, SHOWN_MS), heartbeat(CLOSED_MS)])
-    await asyncio.to_thread(_delete_before, place, 5)
-    async with running(place, store) as again:
+    sandbox.send([impression(1, SHOWN_MS), impression(2, SHOWN_MS), heartbeat(CLOSED_MS)])
+    await asyncio.to_thread(_delete_before, sandbox, 5)
+    async with running(sandbox, store) as again:
         await again.until(lambda: store.decided == 1)
         assert again.of(Skipped) == [Skipped(0, acknowledged, 5)]
         assert again.reports.index(again.of(Skipped)[0]) < again.reports.index(again.of(CommittedBatch)[0])
@@ -50,38 +52,38 @@ async def test_records_that_the_log_lost_before_they_were_read_are_told_of(place
 
 @pytest.mark.parametrize("is_committed", [True, False])
 async def test_a_partition_that_ends_in_a_marker_is_decided_to_its_end(
-    is_committed: bool, place: Place, store: Store
+    is_committed: bool, sandbox: Sandbox, store: Store
 ) -> None:
-    place.send([heartbeat(SHOWN_MS)])
-    producer = AIOKafkaProducer(bootstrap_servers=place.bootstrap, transactional_id=place.group)
+    sandbox.send([heartbeat(SHOWN_MS)])
+    producer = AIOKafkaProducer(bootstrap_servers=sandbox.bootstrap, transactional_id=sandbox.group)
     await producer.start()
-    async with running(place, store) as worker:
+    async with running(sandbox, store) as worker:
         await worker.until(lambda: store.next() == 1)
         await producer.begin_transaction()
-        await producer.send_and_wait(place.topics.interactions, heartbeat(SHOWN_MS), partition=0)
+        await producer.send_and_wait(sandbox.topics.interactions, heartbeat(SHOWN_MS), partition=0)
         await (producer.commit_transaction() if is_committed else producer.abort_transaction())
-        ends = topics.end_offsets(place.connection, place.topics.interactions)
+        ends = topics.end_offsets(sandbox.connection, sandbox.topics.interactions)
         assert ends == {0: 3}
         await worker.until(lambda: {0: store.next()} == ends)
-        await worker.until(lambda: place.committed() == ends)
+        await worker.until(lambda: sandbox.committed() == ends)
     await producer.stop()
 
 
-async def test_markers_between_records_cost_no_second_fetch(place: Place, store: Store) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=place.bootstrap, transactional_id=place.group)
+async def test_markers_between_records_cost_no_second_fetch(sandbox: Sandbox, store: Store) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=sandbox.bootstrap, transactional_id=sandbox.group)
     await producer.start()
-    async with running(place, store) as worker:
+    async with running(sandbox, store) as worker:
         for number in range(20):
             async with producer.transaction():
-                await producer.send_and_wait(place.topics.interactions, impression(number, SHOWN_MS), partition=0)
+                await producer.send_and_wait(sandbox.topics.interactions, impression(number, SHOWN_MS), partition=0)
             await worker.until(lambda end=2 * number + 2: store.progress[0].read == end if store.progress else False)
-        place.send([heartbeat(CLOSED_MS)])
+        sandbox.send([heartbeat(CLOSED_MS)])
         await worker.until(lambda: store.decided == 20)
         assert worker.worker.app.consumer.holes == 0
     await producer.stop()
 
 
-def _delete_before(place: Place, offset: int) -> None:
-    admin = KafkaAdminClient(bootstrap_servers=place.bootstrap)
-    admin.delete_records({TopicPartition(place.topics.interactions, 0): offset})
+def _delete_before(sandbox: Sandbox, offset: int) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=sandbox.bootstrap)
+    admin.delete_records({TopicPartition(sandbox.topics.interactions, 0): offset})
     admin.close()

@@ -5,15 +5,15 @@ from kafka import KafkaConsumer, TopicPartition
 
 from importance.errors import Unavailable
 from stream.reading import read_to
-from tests.integration.stream.harness import Place
+from tests.integration.stream.harness import Sandbox
 
 
 @pytest.fixture
-def consumer(place: Place) -> KafkaConsumer:
+def consumer(sandbox: Sandbox) -> KafkaConsumer:
     """At the beginning of the first partition, which holds three records."""
-    place.send([b"0", b"1", b"2"])
-    consumer = KafkaConsumer(bootstrap_servers=place.bootstrap, enable_auto_commit=False)
-    consumer.assign([TopicPartition(place.topics.interactions, 0)])
+    sandbox.send([b"0", b"1", b"2"])
+    consumer = KafkaConsumer(bootstrap_servers=sandbox.bootstrap, enable_auto_commit=False)
+    consumer.assign([TopicPartition(sandbox.topics.interactions, 0)])
     consumer.seek_to_beginning()
     yield consumer
     consumer.close()

@@ -18,7 +18,7 @@ from stream.announcements import Announcement, announce, follow
 from stream.connection import KafkaConnection, TokenSource
 from stream.recorded_topic import records_from_topic
 from stream.replay import Target, replay
-from tests.integration.stream.harness import CLOSED_MS, SHOWN_MS, Store, heartbeat, impression, make_place, running
+from tests.integration.stream.harness import CLOSED_MS, SHOWN_MS, Store, heartbeat, impression, make_sandbox, running
 from tests.support.secured import PASSWORD, USER, Authority, SecuredKafka, unsecured_token
 from tests.support.secured_environment import environment
 from tests.support.waiting import TIMEOUT_SECONDS
@@ -42,28 +42,28 @@ def by_token(server: SecuredKafka) -> KafkaConnection:
 
 @pytest.mark.parametrize("way", [by_login, by_certificate, by_token])
 async def test_every_client_goes_the_secured_way(way, secured: SecuredKafka, tmp_path: Path) -> None:
-    place, store = make_place(secured.bootstrap, tmp_path), Store()
+    sandbox, store = make_sandbox(secured.bootstrap, tmp_path), Store()
     kafka = way(secured)
-    assert topics.end_offsets(kafka, place.topics.interactions) == {0: 0}
+    assert topics.end_offsets(kafka, sandbox.topics.interactions) == {0: 0}
     sent = [Record(b"ann", impression(1, SHOWN_MS), SHOWN_MS), Record(b"ann", b"{", SHOWN_MS)]
-    target = Target(kafka, place.topics.interactions, "secured")
+    target = Target(kafka, sandbox.topics.interactions, "secured")
     assert (await asyncio.to_thread(replay, sent, target, 60.0)).finished
-    place.send([heartbeat(CLOSED_MS)])
-    async with running(place, store, connection=kafka) as worker:
+    sandbox.send([heartbeat(CLOSED_MS)])
+    async with running(sandbox, store, connection=kafka) as worker:
         await worker.until(lambda: store.decided == 1)
-    (letter,) = await asyncio.to_thread(lambda: list(dead_letters.read(kafka, place.topics.dead)))
+    (letter,) = await asyncio.to_thread(lambda: list(dead_letters.read(kafka, sandbox.topics.dead)))
     assert await asyncio.to_thread(dead_letters.redrive, kafka, [letter]) == 1
-    recorded = await asyncio.to_thread(lambda: list(records_from_topic(kafka, place.topics.interactions)))
+    recorded = await asyncio.to_thread(lambda: list(records_from_topic(kafka, sandbox.topics.interactions)))
     assert [record.value for record in recorded].count(b"{") == 2
     entry = Announcement(1, "v1", None, "test", "secured", datetime(2026, 11, 23, tzinfo=UTC), "ab" * 32)
-    await asyncio.to_thread(announce, kafka, place.topics.models, entry)
-    following = follow(kafka, place.topics.models)
+    await asyncio.to_thread(announce, kafka, sandbox.topics.models, entry)
+    following = follow(kafka, sandbox.topics.models)
     assert await asyncio.wait_for(anext(following), TIMEOUT_SECONDS) == entry
     await following.aclose()
 
 
 async def test_a_token_command_that_fails_for_a_moment_ends_no_producer(secured: SecuredKafka, tmp_path: Path) -> None:
-    place = make_place(secured.bootstrap, tmp_path)
+    sandbox = make_sandbox(secured.bootstrap, tmp_path)
     away, asked, script = (tmp_path / name for name in ("away", "asked", "token.sh"))
     script.write_text(
         f"#!/bin/sh\nif [ -e {away} ]; then touch {asked}; exit 1; fi\necho {unsecured_token()}\n", encoding="utf-8"
@@ -73,11 +73,11 @@ async def test_a_token_command_that_fails_for_a_moment_ends_no_producer(secured:
     producer = clients.async_producer(kafka, connections_max_idle_ms=100)
     await producer.start()
     try:
-        await producer.send_and_wait(place.topics.interactions, b"1")
+        await producer.send_and_wait(sandbox.topics.interactions, b"1")
         away.touch()
         sending = []
         while not asked.exists():  # until a connection was idle for too long, and a new one needs a token
-            sending.append(await producer.send(place.topics.interactions, b"2"))
+            sending.append(await producer.send(sandbox.topics.interactions, b"2"))
             await asyncio.sleep(0.2)
         with pytest.raises(Unavailable, match=r"WEIR_KAFKA_TOKEN_COMMAND ended with status 1"):
             await asyncio.to_thread(topics.check, kafka, ())

@@ -37,14 +37,14 @@ def workbook(rows: list[tuple[object, ...]] | None = None, header: tuple[str, ..
     return archive({"xl/sharedStrings.xml": strings_xml.encode(), "xl/worksheets/sheet1.xml": sheet.encode()})
 
 
-def _cell(place: str, value: object, strings: dict[str, int]) -> str:
+def _cell(cell: str, value: object, strings: dict[str, int]) -> str:
     if value is None:
-        return f'<c r="{place}"/>'
+        return f'<c r="{cell}"/>'
     if isinstance(value, str):
-        return f'<c r="{place}" t="s"><v>{strings.setdefault(value, len(strings))}</v></c>'
+        return f'<c r="{cell}" t="s"><v>{strings.setdefault(value, len(strings))}</v></c>'
     if isinstance(value, datetime):
         value = (value - datetime(1899, 12, 30)).total_seconds() / 86_400
-    return f'<c r="{place}"><v>{value}</v></c>'
+    return f'<c r="{cell}"><v>{value}</v></c>'
 
 
 def archive(members: dict[str, bytes]) -> bytes:

@@ -256,7 +256,7 @@ def test_a_heartbeat_is_valid_and_has_no_key() -> None:
     assert decode(record.value, record.time_ms).time_ms == 1_300_000_000_000
 
 
-def test_an_unknown_name_is_told_with_the_known_ones() -> None:
+def test_an_unknown_name_is_reported_with_the_known_ones() -> None:
     with pytest.raises(
         InvalidInput,
         match=r"^data set is 'x'; it must be one of complete_journey, online_retail, open_bandit, simulation$",

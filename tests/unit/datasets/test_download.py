@@ -42,7 +42,7 @@ def test_a_later_call_takes_up_what_an_earlier_one_left(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-def test_a_server_without_ranges_begins_anew(tmp_path: Path) -> None:
+def test_a_server_without_ranges_begins_again(tmp_path: Path) -> None:
     with serving(CONTENT, "cut", ranges=False) as server:
         fetch(source(server.url, CONTENT), tmp_path / "file", wait=lambda _: None)
     assert (tmp_path / "file").read_bytes() == CONTENT

@@ -33,7 +33,7 @@ LINES = [
 
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No data at the usual places."""
+    """No data in the usual directories."""
     folder = tmp_path / "somewhere" / "checkout"
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
@@ -64,13 +64,13 @@ def test_a_download_becomes_lines(tmp_path: Path) -> None:
 
 
 def test_the_usual_places_are_looked_at_before_the_network(tmp_path: Path, empty_folder: Path) -> None:
-    for place in (empty_folder / "../shared/data", empty_folder / "data"):
+    for directory in (empty_folder / "../shared/data", empty_folder / "data"):
         workbook.convert(
             originals.write(tmp_path / "original", originals.workbook()),
-            place / "online_retail/transactions_dev.parquet",
+            directory / "online_retail/transactions_dev.parquet",
         )
         found = online_retail.locate(None, tmp_path / "home")
-        assert found.resolve() == (place / "online_retail/transactions_dev.parquet").resolve()
+        assert found.resolve() == (directory / "online_retail/transactions_dev.parquet").resolve()
 
 
 def test_without_data_and_network_one_line_names_the_places_and_the_simulation(tmp_path: Path) -> None:

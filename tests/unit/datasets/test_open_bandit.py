@@ -40,7 +40,7 @@ DAY_MS = open_bandit.STREAM_START_MS
 
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No data at the usual places."""
+    """No data in the usual directories."""
     folder = tmp_path / "somewhere" / "checkout"
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)

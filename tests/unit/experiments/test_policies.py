@@ -8,7 +8,7 @@ SCORES = np.random.default_rng(5).lognormal(sigma=1.5, size=400)
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_every_policy_keeps_exactly_what_it_is_told_and_nothing_twice(name: str) -> None:
+def test_every_policy_keeps_exactly_what_it_is_reported_and_nothing_twice(name: str) -> None:
     chosen = choose(POLICIES[name], SCORES, 40, np.random.default_rng(0))
     assert len(set(chosen.positions.tolist())) == 40
     assert abs(chosen.weights.mean() + chosen.clipped_mass - 1) < 1e-12

@@ -213,7 +213,7 @@ def test_corrections_of_one_sample_are_one() -> None:
     assert decisions.corrections == [Correction("i", Action.CLICK | Action.RATING, Rating(102, "c", 1.0))]
 
 
-def test_an_invalid_record_is_told_with_its_offset_and_moves_nothing() -> None:
+def test_an_invalid_record_is_reported_with_its_offset_and_moves_nothing() -> None:
     decisions = read(None, b"{", seen("i", 100), b'{"type": "view", "time": 900}', beat(109))
     assert [(dead.offset, dead.reason) for dead in decisions.dead] == [
         (0, "null_value"),

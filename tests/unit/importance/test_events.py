@@ -131,7 +131,7 @@ def test_a_time_may_be_five_minutes_ahead_of_kafka_and_no_more() -> None:
     assert reason_of(valid_heartbeat(last_ms + 1)) == "time_in_future"
 
 
-def test_microseconds_taken_for_milliseconds_are_refused_even_when_kafka_is_told_them_too() -> None:
+def test_microseconds_taken_for_milliseconds_are_refused_even_when_kafka_is_reported_them_too() -> None:
     microseconds = TIME_MS * 1000
     with pytest.raises(InvalidEvent, match="it must lie before the year 10000"):
         decode(valid_heartbeat(microseconds), microseconds)

@@ -355,9 +355,9 @@ def test_losses_of_another_pass_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("places", "width", "height"),
+    ("positions", "width", "height"),
     [
-        (1, 5, 7),  # no places: (‖a‖² + 1)‖g‖²
+        (1, 5, 7),  # no positions: (‖a‖² + 1)‖g‖²
         (4, 30, 20),  # Gram matrices: 4 · 50 ≤ 600
         (40, 30, 20),  # the product: 40 · 50 > 600
         (300, 600, 700),  # Gram matrices in three blocks, one sample a chunk: 300 · 1300 ≤ 420,000
@@ -366,11 +366,11 @@ def test_losses_of_another_pass_are_refused() -> None:
 )
 @pytest.mark.parametrize("bias", [False, True])
 def test_a_linear_layer_is_squared_the_same_whichever_way_is_cheaper(
-    places: int, width: int, height: int, bias: bool
+    positions: int, width: int, height: int, bias: bool
 ) -> None:
     random = torch.Generator().manual_seed(0)
-    a = torch.randn(3, places, width, generator=random, dtype=torch.float64)
-    g = torch.randn(3, places, height, generator=random, dtype=torch.float64)
+    a = torch.randn(3, positions, width, generator=random, dtype=torch.float64)
+    g = torch.randn(3, positions, height, generator=random, dtype=torch.float64)
     expected = (g.mT @ a).square().sum(dim=(1, 2)) + bias * g.sum(dim=1).square().sum(dim=1)
     torch.testing.assert_close(squares.outer(a, g, bias), expected)
     torch.testing.assert_close(squares.outer_given_gram(squares.gram(a), g, bias), expected)
@@ -386,12 +386,12 @@ def test_a_linear_layer_is_squared_the_same_whichever_way_is_cheaper(
 def test_a_tied_table_is_squared_with_its_cross_term(ids: list[list[int]], length: int, seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
     looked_up = torch.tensor(ids)
-    n, places = looked_up.shape
+    n, positions = looked_up.shape
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=random, dtype=torch.float64)
 
-    by_lookup, inputs, by_outer = normal(n, places, 3), normal(n, length, 3), normal(n, length, 7)
+    by_lookup, inputs, by_outer = normal(n, positions, 3), normal(n, length, 3), normal(n, length, 7)
     first = functional.one_hot(looked_up, 7).double().mT @ by_lookup
     second = by_outer.mT @ inputs
     total = squares.lookup(looked_up, by_lookup) + squares.outer(inputs, by_outer)

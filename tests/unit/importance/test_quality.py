@@ -143,8 +143,8 @@ def test_a_tally_is_what_counting_one_by_one_gives(count: int) -> None:
             for span in (week_of(one.time_ms), block_of(one.offset)):
                 for slice_ in ("all", "known") if scores.known[number] else ("all",):
                     key = CountKey(one.partition, span, predictor, version, slice_)
-                    place = expected.setdefault(key, empty_counts())
-                    place[label, int(predictions[number] * BINS)] += 1
+                    counts = expected.setdefault(key, empty_counts())
+                    counts[label, int(predictions[number] * BINS)] += 1
     tallied = tally(made, labels, scores)
     assert tallied.keys() == expected.keys()
     assert all(np.array_equal(tallied[key], counts) for key, counts in expected.items())

@@ -250,7 +250,7 @@ def reweigh(factor: float, estimator: str = "entropy") -> Callable[[Sequence[Sam
     return score
 
 
-def test_a_stratum_that_is_scored_again_has_new_keys_of_the_same_u_and_begins_anew() -> None:
+def test_a_stratum_that_is_scored_again_has_new_keys_of_the_same_u_and_begins_again() -> None:
     reservoir = filled([OFFERS])
     before = {row.sample.id: row for row in reservoir.rows()}
     reservoir.rescore(NEGATIVE, reweigh(100.0), POLICY)

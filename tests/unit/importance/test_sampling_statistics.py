@@ -154,7 +154,7 @@ def test_the_whole_path_stays_unbiased_when_the_scale_of_scores_shifts_under_off
 
 def test_a_million_offers_into_10_000_places_are_few_inserts() -> None:
     """About k(1 + ln(N/k)) = 56,052: the work for each event falls as the stream grows."""
-    places, count, batch = 10_000, 1_000_000, 500
+    capacity, count, batch = 10_000, 1_000_000, 500
     keys = -np.log(uniforms((str(number) for number in range(count)), "salt", "draw"))
     pool, kappa, inserts = np.empty(0), -np.inf, 0
     for start in range(0, count, batch):
@@ -162,20 +162,20 @@ def test_a_million_offers_into_10_000_places_are_few_inserts() -> None:
         entering = offered[offered > kappa]
         inserts += len(entering)
         pool = np.concatenate([pool, entering])
-        if len(pool) > places:
-            parted = np.partition(pool, len(pool) - places - 1)
-            pool, kappa = parted[len(pool) - places :], float(parted[len(pool) - places - 1])
-    assert inserts <= 1.1 * places * (1 + log(count / places))
-    assert len(pool) == places
+        if len(pool) > capacity:
+            parted = np.partition(pool, len(pool) - capacity - 1)
+            pool, kappa = parted[len(pool) - capacity :], float(parted[len(pool) - capacity - 1])
+    assert inserts <= 1.1 * capacity * (1 + log(count / capacity))
+    assert len(pool) == capacity
 
 
 def test_the_buffer_in_memory_inserts_no_more_than_the_law_says() -> None:
-    places, count, batch = 300, 30_000, 50
-    policy, reservoir = AdmissionPolicy(ONE_STRATUM, "salt"), Reservoir({NEGATIVE: places})
+    capacity, count, batch = 300, 30_000, 50
+    policy, reservoir = AdmissionPolicy(ONE_STRATUM, "salt"), Reservoir({NEGATIVE: capacity})
     samples = stream(count)
     for start in range(0, count, batch):
         reservoir.offer(admit(samples[start : start + batch], Scores.uniform(batch), policy, reservoir.thresholds()))
-        assert len(reservoir) <= places + batch
+        assert len(reservoir) <= capacity + batch
         reservoir.trim()
-        assert len(reservoir) <= places
-    assert reservoir.inserts <= 1.1 * places * (1 + log(count / places))
+        assert len(reservoir) <= capacity
+    assert reservoir.inserts <= 1.1 * capacity * (1 + log(count / capacity))

@@ -1,4 +1,4 @@
-"""Values of an attribute that are told apart, and their places."""
+"""Values of an attribute that have strata of their own."""
 
 import pytest
 from hypothesis import given
@@ -62,7 +62,7 @@ def test_a_share_that_makes_no_place_is_refused() -> None:
         ("x", (("a", float("nan")),), "outside 0 to 1"),
     ],
 )
-def test_segments_that_cannot_be_told_apart_are_refused(
+def test_segments_that_cannot_be_distinguished_are_refused(
     attribute: str, shares: tuple[tuple[str, float], ...], message: str
 ) -> None:
     with pytest.raises(InvalidInput, match=message):

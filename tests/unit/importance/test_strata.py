@@ -16,32 +16,32 @@ COUNT = 50_000
 def test_capacities_add_up_exactly_and_follow_the_shares(total: int, parts: list[int]) -> None:
     holdout, uniform, positive, negative = (part / sum(parts) for part in parts)
     policy = StrataPolicy(salt="s", shares=(holdout, uniform, positive, negative))
-    places = policy.capacities(total)
-    assert sum(places.values()) == total
-    assert all(abs(places[name] - total * share) < 1 for name, share in zip(STRATA, policy.shares, strict=True))
+    capacities = policy.capacities(total)
+    assert sum(capacities.values()) == total
+    assert all(abs(capacities[name] - total * share) < 1 for name, share in zip(STRATA, policy.shares, strict=True))
 
 
-def test_a_buffer_with_less_than_a_place_a_stratum_is_refused() -> None:
+def test_a_buffer_with_less_capacity_than_strata_is_refused() -> None:
     with pytest.raises(InvalidInput, match="buffer capacity is 3; it must be at least 4"):
         POLICY.capacities(3)
 
 
 def test_a_subject_is_held_out_with_all_its_samples_or_not_at_all() -> None:
     subjects = [f"subject-{number % 500}" for number in range(COUNT)]
-    places = assign([f"id-{number}" for number in range(COUNT)], subjects, [0] * COUNT, POLICY)
+    strata = assign([f"id-{number}" for number in range(COUNT)], subjects, [0] * COUNT, POLICY)
     sides: dict[str, set[bool]] = {}
-    for subject, place in zip(subjects, places, strict=True):
-        sides.setdefault(subject, set()).add(place == HOLDOUT)
+    for subject, assigned in zip(subjects, strata, strict=True):
+        sides.setdefault(subject, set()).add(assigned == HOLDOUT)
     assert all(len(side) == 1 for side in sides.values())
 
 
 def test_the_parts_have_the_sizes_of_the_policy() -> None:
     ids = [f"id-{number}" for number in range(COUNT)]
-    places = np.array(assign(ids, [f"subject of {id_}" for id_ in ids], [0, 1] * (COUNT // 2), POLICY))
+    strata = np.array(assign(ids, [f"subject of {id_}" for id_ in ids], [0, 1] * (COUNT // 2), POLICY))
     # 10 % of all; 20 % of the other 90 %; the rest by label, half and half.
     for name, expected in ((HOLDOUT, 0.1), (UNIFORM, 0.18), (POSITIVE, 0.36), (NEGATIVE, 0.36)):
         spread = np.sqrt(expected * (1 - expected) / COUNT)
-        assert abs(np.mean(places == name) - expected) < 4 * spread
+        assert abs(np.mean(strata == name) - expected) < 4 * spread
 
 
 @given(st.text("abc"), st.text("abc"))

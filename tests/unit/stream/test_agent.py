@@ -82,7 +82,7 @@ async def test_a_partition_that_has_nothing_left_to_wait_for_is_left_alone(watch
     assert watched.world.log.count("persist") == 3  # that it was read, that it was decided, that it is acknowledged
 
 
-async def test_lag_and_waiting_are_told_of_the_assigned_partitions_only(watched: Watched) -> None:
+async def test_lag_and_waiting_are_reported_of_the_assigned_partitions_only(watched: Watched) -> None:
     watched.pipeline.update_positions({0: (1, 4), 3: (7, 7)}, now=1.0)
     assert watched.reports[-1] == LagReport(
         {0: 3, 3: 0}, {0: 1}, undecided={0: 4, 3: 0}, event_times_ms={0: 0}, oldest_ms={0: 0}

@@ -18,6 +18,6 @@ async def test_a_token_that_cannot_be_had_is_an_error_that_aiokafka_survives() -
         await provider.token()
 
 
-def test_a_token_that_cannot_be_had_is_told_before_a_client_is_made() -> None:
+def test_a_token_that_cannot_be_had_is_reported_before_a_client_is_made() -> None:
     with pytest.raises(Unavailable, match=r"^WEIR_KAFKA_TOKEN_COMMAND ended with status 1"):
         require_broker(NO_TOKEN)

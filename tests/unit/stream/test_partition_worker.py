@@ -286,7 +286,7 @@ async def test_a_chunk_wholly_below_what_was_acknowledged_is_acknowledged_at_onc
     assert world.log == ["claim"]
 
 
-async def test_records_between_what_is_stored_and_what_is_read_first_are_told_of() -> None:
+async def test_records_between_what_is_stored_and_what_is_read_first_are_reported_of() -> None:
     world = World()
     world.stored = Progress(next=9, event_time_ms=5_000, acknowledged=2, acknowledged_event_time_ms=0)
     world.tracker.end = 7
@@ -294,7 +294,7 @@ async def test_records_between_what_is_stored_and_what_is_read_first_are_told_of
     assert [report for report in world.reports if isinstance(report, Skipped)] == [Skipped(0, known=2, first=7)]
 
 
-async def test_offsets_without_records_are_told_of_only_when_the_log_lost_what_was_there() -> None:
+async def test_offsets_without_records_are_reported_of_only_when_the_log_lost_what_was_there() -> None:
     world = World()
     worker = world.worker()
     worker.accept(world.tracker.add(0, 1, [Record(0, beat(1_000))]))

@@ -19,7 +19,7 @@ def test_a_mark_is_still_after_as_many_equal_looks_as_patience_allows() -> None:
     assert checks(3, *[{"a": 1}] * 4) == [None, None, None, "a"]
 
 
-def test_a_mark_that_was_gone_begins_anew() -> None:
+def test_a_mark_that_was_gone_begins_again() -> None:
     assert checks(2, {"a": 1}, {"a": 1}, {}, {"a": 1}, {"a": 1}) == [None] * 5
 
 

@@ -107,7 +107,7 @@ def deberta() -> transformers.DebertaV2Config:
 def hugging_face_directory(into: Path, config: transformers.PretrainedConfig, classifier: bool = True) -> Path:
     """A random network with a word tokenizer, in the layout of transformers."""
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *COLOURS, *THINGS, *(f"price{band}" for band in range(20))]
-    tokenizer = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]

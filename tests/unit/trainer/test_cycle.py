@@ -71,7 +71,7 @@ def test_without_a_holdout_nothing_is_promoted_and_nothing_breaks(
     assert not candidate.decision.promote
 
 
-def test_a_turn_that_is_told_to_stop_says_that_it_is_not_finished(
+def test_a_turn_that_is_reported_to_stop_says_that_it_is_not_finished(
     first: Path, samples: list[Sample], labels: np.ndarray
 ) -> None:
     stop = Event()

@@ -150,7 +150,7 @@ def test_the_first_step_is_as_long_as_the_learning_rate_of_the_network(
     assert longest == pytest.approx(rate, rel=0.05)
 
 
-def test_progress_is_told_after_each_step(first: Path, samples: list[Sample], labels: np.ndarray) -> None:
+def test_progress_is_reported_after_each_step(first: Path, samples: list[Sample], labels: np.ndarray) -> None:
     told: list[tuple[int, int]] = []
     tuned = fine_tune(
         versions.load(first), rows_of(samples, labels), SMALL, 1, progress=lambda done, of, _: told.append((done, of))
@@ -159,7 +159,7 @@ def test_progress_is_told_after_each_step(first: Path, samples: list[Sample], la
     assert tuned.finished
 
 
-def test_a_fine_tune_ends_between_two_steps_when_it_is_told_to(
+def test_a_fine_tune_ends_between_two_steps_when_it_is_reported_to(
     first: Path, samples: list[Sample], labels: np.ndarray
 ) -> None:
     stop = Event()

@@ -154,7 +154,7 @@ def gradient_of(model: Model, loss: Tensor) -> dict[str, Tensor]:
 
 
 def norm_of(gradients: dict[str, Tensor]) -> float:
-    """Over all parameters but the embeddings of places and types."""
+    """Over all parameters but the embeddings of positions and types."""
     counted = [part for name, part in gradients.items() if "position" not in name and "token_type" not in name]
     return float(torch.cat([part.flatten() for part in counted]).norm())
 

@@ -50,9 +50,9 @@ def test_scores_come_in_the_order_of_the_samples(scorer: Scorer, first: Path, sa
     model = versions.load(first)
     scores = scorer.score(samples)
     assert scores.prediction is not None
-    for place in (0, 17, 599):
-        alone = run(model, model.tokens.encode([samples[place]])).prediction[0]
-        assert scores.prediction[place] == pytest.approx(alone, abs=1e-5)
+    for row in (0, 17, 599):
+        alone = run(model, model.tokens.encode([samples[row]])).prediction[0]
+        assert scores.prediction[row] == pytest.approx(alone, abs=1e-5)
 
 
 def test_scores_name_version_estimator_mean_and_threshold(scorer: Scorer, first: Path, samples: list[Sample]) -> None:

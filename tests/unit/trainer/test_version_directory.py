@@ -154,7 +154,7 @@ def test_a_card_or_shape_that_does_not_fit_is_a_bad_artifact(
 
 
 @pytest.mark.parametrize("kind", ["interaction", "pair"])
-def test_a_missing_weight_is_a_bad_artifact_and_never_drawn_anew(kind: str, first: Path, tmp_path: Path) -> None:
+def test_a_missing_weight_is_a_bad_artifact_and_never_drawn_again(kind: str, first: Path, tmp_path: Path) -> None:
     directory = tmp_path / "bad"
     if kind == "interaction":
         shutil.copytree(first, directory)

@@ -150,7 +150,7 @@ def test_a_second_stack_in_a_folder_is_refused(tmp_path: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("name", ["WEIR_DATABASE_URL", "WEIR_KAFKA_BOOTSTRAP"])
-def test_a_stack_on_a_given_service_cannot_begin_anew(
+def test_a_stack_on_a_given_service_cannot_begin_again(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept = tmp_path / ".weir" / "artifacts" / "v1"

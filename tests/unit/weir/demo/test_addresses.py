@@ -25,7 +25,7 @@ def open_handed() -> None:
     os.umask(before)
 
 
-def test_a_stack_is_told_to_this_user_alone_and_only_while_it_runs(tmp_path: Path) -> None:
+def test_a_stack_is_reported_to_this_user_alone_and_only_while_it_runs(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     (tmp_path / "stack.partial").write_text("left behind by one that was killed")
     with locked(tmp_path), announced(settings, STACK):

@@ -64,7 +64,7 @@ def test_trainings_that_only_fail_are_given_up(pacing: Pacing) -> None:
     assert not pacing.is_busy
 
 
-def test_the_next_training_is_waited_for_anew_however_long_the_last_one_took(pacing: Pacing) -> None:
+def test_the_next_training_is_waited_for_again_however_long_the_last_one_took(pacing: Pacing) -> None:
     pacing.update(state(DUE), now=0)
     pacing.update(state(2 * DUE, [run(DUE, None)]), now=1)
     pacing.update(state(2 * DUE, [run(DUE, "rejected")]), now=2 * TRAINING_TIMEOUT_SECONDS)

@@ -68,7 +68,7 @@ def test_a_recent_java_on_path_is_used(program: Program, tools: Path) -> None:
     assert install.java(tools, refuse) == java
 
 
-def test_an_old_java_that_cannot_be_replaced_is_told_in_one_line(program: Program, tools: Path) -> None:
+def test_an_old_java_that_cannot_be_replaced_is_reported_in_one_line(program: Program, tools: Path) -> None:
     program("java", "echo 'openjdk version \"11.0.22\"' >&2")
     lines: list[str] = []
     with pytest.raises(Unavailable, match="apt-get install default-jre-headless"):

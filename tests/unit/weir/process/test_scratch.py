@@ -27,13 +27,13 @@ def test_a_directory_goes_with_its_block_and_is_not_swept_before() -> None:
 
 @pytest.mark.parametrize("parent", [None, "models"])
 def test_what_a_killed_process_left_is_swept(tmp_path: Path, parent: str | None) -> None:
-    place = tmp_path if parent is None else tmp_path / parent
-    place.mkdir(exist_ok=True)
-    swept = partial(sweep, None if parent is None else place)
+    directory = tmp_path if parent is None else tmp_path / parent
+    directory.mkdir(exist_ok=True)
+    swept = partial(sweep, None if parent is None else directory)
     code = "import sys; from pathlib import Path; from weir.process.scratch import scratch\n" + (
         "with scratch('train', *map(Path, sys.argv[1:])) as path: print(path, flush=True); input()"
     )
-    command = [sys.executable, "-c", code, *([] if parent is None else [str(place)])]
+    command = [sys.executable, "-c", code, *([] if parent is None else [str(directory)])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         left = Path(child.stdout.readline().strip())
@@ -42,4 +42,4 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path, parent: str | None)
         child.kill()
         child.wait()
     assert swept() == [left]
-    assert list(place.iterdir()) == []
+    assert list(directory.iterdir()) == []

@@ -72,7 +72,7 @@ def test_the_warning_names_a_remedy_that_there_is(dead: list[str], remedy: str) 
     assert remedy in warnings[0]["event"]
 
 
-def test_lag_in_event_time_and_the_oldest_impression_are_told_by_partition() -> None:
+def test_lag_in_event_time_and_the_oldest_impression_are_reported_by_partition() -> None:
     clock = Clock()
     registry = new_registry()
     reporting = Reporting(WorkerMetrics(registry), DependencyMetrics(registry, ()), clock)
