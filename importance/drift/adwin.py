@@ -39,8 +39,9 @@ class Adwin:
 
     equation 3.1 of the paper, σ² the variance in the window. δ = 1 / ``expected_run_blocks`` bounds the chance of a
     false alarm at one block. The second term, of Bernstein's inequality, holds for observations within [0, 1]: b = 1.
-    A mean of s samples varies less, so b = 1/√s keeps the term's relation to σ that it has for single samples; with
-    blocks of one sample this is ADWIN itself. The unit of samples should be about 1, as that of a loss in nats is.
+    For a mean of s independent samples within [0, 1] it is b = 1/s (a mean over blocks, s samples a block, in the
+    window); where samples of a block are alike, σ² has it, which is measured between blocks. With blocks of one sample
+    this is ADWIN itself. The unit of samples should be about 1, as that of a label or of a loss in nats is.
 
     The verdict's statistic is |μ₀ − μ₁| at the cut where it is largest relative to ε, its threshold that ε.
     """
@@ -77,8 +78,8 @@ class Adwin:
         inverse = 1 / older + 1 / (count - older)
         gap = np.abs(sum_older / older - (total - sum_older) / (count - older))
         bits = log(2 * log(count) * self.expected_run_blocks)
-        scale = (count / samples) ** 0.5
-        epsilon = np.sqrt(2 * inverse * variance * bits) + scale * 2 / 3 * inverse * bits
+        bound = count / samples
+        epsilon = np.sqrt(2 * inverse * variance * bits) + bound * 2 / 3 * inverse * bits
         cut = int(np.argmax(gap / epsilon))
         return Verdict(float(gap[cut]), float(epsilon[cut]), None, bool(gap[cut] > epsilon[cut]))
 

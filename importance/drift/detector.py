@@ -94,4 +94,4 @@ def check_at_least(**bounds: tuple[float, float]) -> None:
     """
     for name, (value, least) in bounds.items():
         if not value >= least:
-            raise InvalidInput(f"{name} is {value}; it must be at least {least}")
+            raise InvalidInput(f"{name} is {value}; it must be at least {least:g}")

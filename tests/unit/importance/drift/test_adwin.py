@@ -70,6 +70,14 @@ def test_a_doubled_rate_of_clicks_is_found_in_blocks_of_many_samples() -> None:
     assert 200 < alarm < 230
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.02])
+def test_false_alarms_are_not_more_frequent_than_asked(spread: float) -> None:
+    """Rates of blocks of 100 samples, alike within a block where they spread."""
+    random, expected_run, blocks = np.random.default_rng(2), 50, 10_000
+    clicks = random.binomial(100, np.clip(0.05 + spread * random.standard_normal(blocks), 0, 1))
+    assert len(alarms(Adwin(expected_run), clicks / 100, samples=100)) <= blocks / expected_run
+
+
 def test_small_blocks_join_until_they_are_an_observation() -> None:
     values = np.array([0.25, 0.75, 1.0, 0.0])
     joined, apart = Adwin(100, min_samples=4), Adwin(100)

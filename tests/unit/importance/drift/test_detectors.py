@@ -1,43 +1,89 @@
 """One suite over every detector: laws that do not depend on what is tested, and that all of them keep."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from importance.drift.adwin import Adwin
+from importance.arrays import Floats
 from importance.drift.block import Block
 from importance.drift.detector import Detector, State, Verdict, read_state, write_state
-from importance.drift.page_hinkley import PageHinkley
+from importance.drift.registry import Monitor, Spans, monitors
+from importance.drift.two_sample import TwoSample
 from importance.errors import InvalidInput
+from importance.sample import Outcome
 
 SAMPLES = 100
 MAX_STATE_BYTES = 100_000
 
 
+def shares(weights: Sequence[float]) -> Floats:
+    """Weights made to sum to 1."""
+    return np.array(weights) / sum(weights)
+
+
+def text(names: Sequence[str], random: np.random.Generator, count: int, weights: Sequence[float]) -> list[str]:
+    """Names, drawn by weight."""
+    return [names[index] for index in random.choice(len(names), count, p=shares(weights))]
+
+
+DRAWS: dict[str, Callable[[np.random.Generator, int, float], Any]] = {
+    "loss": lambda random, n, shift: random.gamma(2, 0.25, n) * (1 + 0.3 * shift),
+    "click_rate": lambda random, n, shift: random.binomial(1, 0.1 * (1 + shift), n).astype(float),
+    "mean_importance": lambda random, n, shift: random.lognormal(0.5 * shift, 1, n),
+    "importance": lambda random, n, shift: random.lognormal(0.5 * shift, 1, n),
+    "prediction": lambda random, n, shift: random.beta(1 + shift, 10, n),
+    "text_length": lambda random, n, shift: np.ceil(60 * random.lognormal(0.5 * shift, 0.5, n)),
+    "price": lambda random, n, shift: random.lognormal(2.5 + 0.5 * shift, 1, n),
+    "category": lambda random, n, shift: text("abcdefgh", random, n, [1 + 2 * shift] + [1] * 7),
+    "embedding": lambda random, n, shift: random.standard_normal((n, 8)) + np.eye(8)[0] * (2 + 0.5 * shift),
+    "outcome": lambda random, n, shift: text(list(Outcome), random, n, [90, 1, 1, 5 + 5 * shift, 2, 1]),
+}
+"""Values of n samples of each feature; ``shift`` moves their distribution."""
+
+
 @dataclass(frozen=True)
 class Case:
-    """A detector, and streams of blocks that it can read: [blocks, d] sums of 100 samples a block."""
+    """A monitor, and streams of blocks that it can read."""
 
-    detector: Detector[Any]
-    dimensions: int = 1
+    monitor: Monitor
 
-    def blocks(self, count: int, seed: int, shift: float = 0.0) -> Iterator[Block]:
-        """Stationary blocks, moved by ``shift`` standard deviations of a sample."""
-        random = np.random.default_rng(seed)
-        for _ in range(count):
-            values = 0.5 + 0.1 * (random.standard_normal((SAMPLES, self.dimensions)) + shift)
-            yield Block(SAMPLES, np.round(values * 1024).sum(axis=0) / 1024)
+    @property
+    def detector(self) -> Detector[Any]:
+        """Its detector."""
+        return self.monitor.detector
 
-    def constant(self, count: int) -> Iterator[Block]:
-        """Blocks of equal samples."""
-        yield from (Block(SAMPLES, np.full(self.dimensions, 25.0)) for _ in range(count))
+    @property
+    def dimensions(self) -> int:
+        """The number of sums in a block."""
+        return self.monitor.source.feature.dimensions
+
+    def blocks(self, count: int, seed: int, shift: float = 0.0) -> list[Block]:
+        """Stationary blocks of 100 samples, of a distribution moved by ``shift``."""
+        values = DRAWS[self.monitor.feature](np.random.default_rng(seed), count * SAMPLES, shift)
+        return list(self.monitor.source.feature.blocks(values, np.repeat(np.arange(count), SAMPLES)).values())
+
+    def constant(self, count: int) -> list[Block]:
+        """Blocks of equal samples, as many or more in each."""
+        value = DRAWS[self.monitor.feature](np.random.default_rng(0), 1, 0.0)
+        sizes = range(SAMPLES, SAMPLES + count)
+        values = np.repeat(value, sum(sizes), axis=0) if isinstance(value, np.ndarray) else value * sum(sizes)
+        return list(self.monitor.source.feature.blocks(values, np.repeat(np.arange(count), sizes)).values())
 
 
-CASES = {case.detector.name: case for case in (Case(Adwin(1_000)), Case(PageHinkley(1_000)))}
-every_detector = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def quick(monitor: Monitor) -> Monitor:
+    """The monitor with as few permutations as its expected run needs."""
+    if isinstance(monitor.detector, TwoSample):
+        return Monitor(replace(monitor.detector, permutations=999), monitor.feature)
+    return monitor
+
+
+CASES = [Case(quick(monitor)) for monitor in monitors(Spans(10_000, 40, 20, 10, min_samples=200))]
+every_detector = pytest.mark.parametrize(
+    "case", CASES, ids=[f"{case.monitor.test}-{case.monitor.feature}" for case in CASES]
+)
 
 
 def run(
@@ -69,7 +115,7 @@ def test_a_large_shift_raises_one_alarm_and_the_state_starts_again(case: Case) -
 @every_detector
 def test_a_second_shift_raises_a_second_alarm(case: Case) -> None:
     shifts = (0.0, 2.0, 0.0)
-    blocks = [block for seed, shift in enumerate(shifts) for block in case.blocks(150, seed, shift)]
+    blocks = [block for seed, shift in enumerate(shifts, start=10) for block in case.blocks(150, seed, shift)]
     first, second = alarms(run(case.detector, blocks)[1])
     assert 150 <= first < 190
     assert 300 <= second < 340
@@ -77,7 +123,7 @@ def test_a_second_shift_raises_a_second_alarm(case: Case) -> None:
 
 @every_detector
 def test_an_alarm_is_a_statistic_above_its_threshold(case: Case) -> None:
-    blocks = [*case.blocks(100, seed=3), *case.blocks(100, seed=4, shift=1.0)]
+    blocks = [*case.blocks(100, seed=3), *case.blocks(100, seed=4, shift=2.0)]
     verdicts = [verdict for verdict in run(case.detector, blocks)[1] if verdict is not None]
     assert {verdict.alarm for verdict in verdicts} == {True, False}
     for verdict in verdicts:
@@ -135,7 +181,7 @@ def test_a_state_that_is_stored_and_read_back_changes_nothing(case: Case, stop: 
 @every_detector
 def test_the_state_is_bounded(case: Case) -> None:
     state = case.detector.start()
-    for block in case.blocks(1_000, seed=11):
+    for block in case.blocks(500, seed=11):
         state, _ = case.detector.update(state, block, 0)
         assert len(write_state(state)) < MAX_STATE_BYTES
 
@@ -172,7 +218,7 @@ def test_a_block_of_another_feature_is_refused(case: Case) -> None:
 
 @every_detector
 def test_the_state_of_another_detector_is_refused(case: Case) -> None:
-    for other in CASES.values():
+    for other in CASES:
         if type(other.detector.start()) is not type(case.detector.start()):
             with pytest.raises(InvalidInput, match=f"the stored state of {case.detector.name} cannot be read"):
                 read_state(case.detector, write_state(other.detector.start()))

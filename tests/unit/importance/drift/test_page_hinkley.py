@@ -100,7 +100,7 @@ def test_one_odd_block_raises_no_alarm_and_two_do(sign: int) -> None:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"expected_run_blocks": 1.0}, "expected_run_blocks is 1.0; it must be at least 1.0"),
+        ({"expected_run_blocks": 1.0}, "expected_run_blocks is 1.0; it must be at least 1.04"),
         ({"expected_run_blocks": 100, "reference_blocks": 2}, "reference_blocks is 2"),
         ({"expected_run_blocks": 100, "allowance": float("nan")}, "allowance is nan"),
         ({"expected_run_blocks": 100, "min_samples": 0}, "min_samples is 0"),

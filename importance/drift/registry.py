@@ -1,0 +1,104 @@
+"""Which features are watched, by which test: all names that label the metrics of drift."""
+
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+
+from importance.drift.adwin import Adwin
+from importance.drift.detector import Detector
+from importance.drift.features import Categories, Choices, Feature, Histogram, Mean, RandomFourier
+from importance.drift.label_shift import LabelShift
+from importance.drift.mmd import Mmd
+from importance.drift.page_hinkley import PageHinkley
+from importance.drift.psi import Psi
+from importance.sample import Outcome
+
+_EDGES = 95  # of the histograms: 96 bins, from which ten groups are made
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A feature of samples: how it is summed, and whether it depends on the version that serves.
+
+    The reference of one that does starts again at a promotion or rollback: another version has other losses.
+    """
+
+    feature: Feature
+    per_version: bool
+
+
+SOURCES: Final[dict[str, Source]] = {
+    "loss": Source(Mean(), per_version=True),  # −ln P(label) of the active version, nats
+    "click_rate": Source(Mean(), per_version=False),  # the label, 0 or 1
+    # Relative to the mean importance of the version, as the weights are: 1 for an average sample.
+    "mean_importance": Source(Mean(), per_version=True),
+    "importance": Source(Histogram.logarithmic(1e-3, 1e2, _EDGES), per_version=True),
+    "prediction": Source(Histogram.log_odds(0.9999, _EDGES), per_version=True),  # P(label = 1) of the active version
+    "text_length": Source(Histogram.logarithmic(1, 1e4, _EDGES), per_version=False),  # characters
+    "category": Source(Categories(), per_version=False),
+    "price": Source(Histogram.logarithmic(1e-2, 1e5, _EDGES), per_version=False),
+    "embedding": Source(RandomFourier(), per_version=False),  # of a model that promotions do not change
+    "outcome": Source(Choices(tuple(Outcome)), per_version=False),
+}
+"""By name, which is the label ``feature`` of the metrics; one name has one way to be summed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """One test on one feature."""
+
+    detector: Detector[Any]
+    feature: str
+
+    @property
+    def test(self) -> str:
+        """The label ``test`` of the metrics."""
+        return self.detector.name
+
+    @property
+    def source(self) -> Source:
+        """The feature that is tested."""
+        return SOURCES[self.feature]
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen digits that change with any parameter: a state belongs to the configuration that made it."""
+        parameters = msgspec.json.encode([self.test, self.feature, self.detector, self.source.feature])
+        return blake2b(parameters, digest_size=8).hexdigest()
+
+    def seed(self, block: int) -> int:
+        """The seed of the permutations at a block of that number: the same in every process."""
+        text = f"{self.test}/{self.feature}/{block}"
+        return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """How blocks are compared, in blocks; all monitors share it. See `importance.drift.two_sample.TwoSample`."""
+
+    expected_run_blocks: float
+    reference_blocks: int = 48
+    window_blocks: int = 24
+    stride: int = 6
+    min_samples: int = 200
+
+
+def monitors(spans: Spans) -> tuple[Monitor, ...]:
+    """All monitors, in the order of the metrics; each has its own false alarms, one in ``expected_run_blocks``.
+
+    >>> [f"{monitor.test}:{monitor.feature}" for monitor in monitors(Spans(10_000))][:3]
+    ['adwin:loss', 'adwin:click_rate', 'page_hinkley:mean_importance']
+    """
+    run, two_sample = spans.expected_run_blocks, asdict(spans)
+    psi, adwin = Psi(**two_sample), Adwin(run)
+    return (
+        Monitor(adwin, "loss"),
+        Monitor(adwin, "click_rate"),
+        Monitor(PageHinkley(run), "mean_importance"),
+        *(Monitor(psi, feature) for feature in ("importance", "prediction", "text_length", "price")),
+        Monitor(Psi(**two_sample, groups=0), "category"),
+        Monitor(Mmd(**two_sample), "embedding"),
+        Monitor(LabelShift(**two_sample), "outcome"),
+    )
