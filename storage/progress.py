@@ -11,7 +11,8 @@ from sqlalchemy.dialects.postgresql import insert
 from importance.errors import Conflict, Fenced, Unavailable
 from importance.flush import Flush
 from importance.partition_progress import Progress
-from storage import tables
+from storage import audit, tables
+from storage.audit import Action, Author
 from storage.engine import address_of, transaction
 
 # A healthy transaction holds the row for milliseconds. A longer holder is the session of a stopped process.
@@ -102,10 +103,11 @@ class Progresses:
             ).all()
         return [Position(r.partition, r.epoch, r.generation, r.backend_pid, r.samples, _progress(r)) for r in found]
 
-    def replace(self, position: Position, progress: Progress) -> None:
+    def replace(self, position: Position, progress: Progress, author: Author) -> None:
         """Replace what ``position`` holds with ``progress``, and fence every worker that claimed the partition.
 
-        Raises :class:`Conflict` when the partition was claimed or has moved since ``position`` was read.
+        Recorded in the audit log. Raises :class:`Conflict` when the partition was claimed or has moved since
+        ``position`` was read.
         """
         if position.progress is None:
             raise Conflict(f"partition {position.partition} has no progress to replace")
@@ -117,8 +119,10 @@ class Progresses:
             moved = connection.execute(
                 sa.update(row).where(ours, seen).values(epoch=row.c.epoch + 1, **_columns(progress))
             )
-        if not moved.rowcount:
-            raise Conflict(f"partition {position.partition} was claimed or has moved meanwhile: read it again")
+            if not moved.rowcount:
+                raise Conflict(f"partition {position.partition} was claimed or has moved meanwhile: read it again")
+            before = {"next": position.progress.next, "event_time_ms": position.progress.event_time_ms}
+            audit.record(connection, author, Action.RESET, str(position.partition), before)
 
     def acknowledged(self) -> dict[int, int]:
         """Return partition → the offset at which reading resumes, of all that anything was stored for."""

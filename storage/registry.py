@@ -14,13 +14,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from importance.errors import Conflict, InvalidInput, NotFound
-from storage import tables
+from importance.errors import Conflict, NotFound
+from storage import audit, tables
+from storage.audit import Action, Author, Via
 from storage.engine import transaction
 from storage.lock import TrainerLock
-
-REASON_CHARACTERS = 2_000
-ACTOR_CHARACTERS = 200
+from storage.texts import ACTOR_CHARACTERS, REASON_CHARACTERS, storable
 
 
 class State(StrEnum):
@@ -45,6 +44,13 @@ class Kind(StrEnum):
 MOVES = (Kind.PROMOTE, Kind.ROLLBACK)
 FREEZES = (Kind.FREEZE, Kind.ROLLBACK)
 """The kinds that freeze training."""
+
+_ACTIONS = {
+    Kind.PROMOTE: Action.PROMOTE,
+    Kind.ROLLBACK: Action.ROLLBACK,
+    Kind.FREEZE: Action.FREEZE,
+    Kind.UNFREEZE: Action.UNFREEZE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +130,12 @@ def served_at(log: Iterable[Entry], time: datetime) -> str | None:
 
 
 class Registry:
-    """Versions, pointer and log. ``clock`` gives seconds since the epoch."""
+    """Versions, pointer and log. ``clock`` gives seconds since the epoch; ``via`` is recorded with each change."""
 
-    def __init__(self, engine: sa.Engine, clock: Callable[[], float] = time) -> None:
+    def __init__(self, engine: sa.Engine, clock: Callable[[], float] = time, via: Via = Via.CLI) -> None:
         self._engine = engine
         self._clock = clock
+        self._via = via
 
     def new_version(self) -> str:
         """Return a name that no version has: v1, v2, … A number that is not used is lost."""
@@ -303,7 +310,7 @@ class Registry:
     def _changing(self, lock: TrainerLock | None = None) -> Iterator["_Change"]:
         with transaction(self._engine) if lock is None else lock.transaction() as connection:
             pointer = connection.execute(sa.select(tables.pointer).with_for_update()).one()
-            yield _Change(connection, pointer.sequence, pointer.version, pointer.frozen, self._now())
+            yield _Change(connection, pointer.sequence, pointer.version, pointer.frozen, self._now(), self._via)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
@@ -318,6 +325,7 @@ class _Change:
     active: str | None
     frozen: bool
     now: datetime
+    via: Via
 
     def version(self, version: str) -> Version:
         return _known(self.connection, version)
@@ -327,30 +335,24 @@ class _Change:
         self.connection.execute(sa.update(row).where(row.c.version == version).values(state=state))
 
     def append(self, kind: Kind, to: str | None, frozen: bool, actor: str, reason: str) -> Entry:
-        """Grow the log and move the pointer."""
+        """Grow the log, move the pointer, and record it in the audit log."""
         entry = Entry(
             sequence=self.sequence + 1,
             kind=kind,
             from_version=self.active,
             to_version=to,
-            actor=_checked("actor", actor, ACTOR_CHARACTERS),
-            reason=_checked("reason", reason, REASON_CHARACTERS),
+            actor=storable("actor", actor, ACTOR_CHARACTERS),
+            reason=storable("reason", reason, REASON_CHARACTERS),
             time=self.now,
         )
         values = {name: getattr(entry, name) for name in Entry.__slots__}
         self.connection.execute(sa.insert(tables.promotions).values(values))
         self.connection.execute(sa.update(tables.pointer).values(sequence=entry.sequence, version=to, frozen=frozen))
+        moved = kind in MOVES
+        details = {"sequence": entry.sequence} | ({"from": entry.from_version} if moved else {})
+        author = Author(entry.actor, self.via, entry.reason)
+        audit.record(self.connection, author, _ACTIONS[kind], (to or "") if moved else "", details)
         return entry
-
-
-def _checked(name: str, text: str, most: int) -> str:
-    if not 1 <= len(text.strip()) <= len(text) <= most:
-        raise InvalidInput(
-            f"the {name} has {len(text.strip())} characters; it must have 1 to {most}: shorten or complete it"
-        )
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidInput(f"the {name} holds U+0000 or half a surrogate pair, which cannot be stored: leave it out")
-    return text
 
 
 def _nothing_below(log: Sequence[Entry], active: str | None) -> str:

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from importance.errors import Conflict
-from storage import tables
+from storage import audit, tables
+from storage.audit import Action, Author, Via
 from storage.engine import transaction
 from storage.lock import Right, held_by_anyone
 
@@ -17,11 +18,15 @@ _IS_RUNNING = sa.select(sa.exists().where(tables.training_runs.c.ended.is_(None)
 
 
 class Requests:
-    """The request, a row that exists or not; `Runs.finish` deletes it. ``clock`` gives seconds since the epoch."""
+    """The request, a row that exists or not; `Runs.finish` deletes it.
 
-    def __init__(self, engine: sa.Engine, clock: Callable[[], float] = time) -> None:
+    ``clock`` gives seconds since the epoch; ``via`` is recorded with each request.
+    """
+
+    def __init__(self, engine: sa.Engine, clock: Callable[[], float] = time, via: Via = Via.CLI) -> None:
         self._engine = engine
         self._clock = clock
+        self._via = via
 
     def ask(self, actor: str, reason: str = "") -> bool:
         """Ask for a training; who asked and why is kept.
@@ -37,6 +42,8 @@ class Requests:
             if connection.scalar(sa.select(tables.pointer.c.frozen).with_for_update(read=True)):
                 raise Conflict("training is frozen: run 'weir models unfreeze' first")
             is_new = connection.scalar(request.on_conflict_do_nothing().returning(sa.true())) is not None
+            if is_new:
+                audit.record(connection, Author(actor, self._via, reason), Action.TRAIN)
             return is_new and not connection.scalar(_IS_RUNNING)
 
     def waits(self) -> bool:

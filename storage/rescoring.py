@@ -15,7 +15,8 @@ from importance.errors import Conflict
 from importance.reservoir import AdmissionPolicy, Score, draw
 from importance.sample import Sample
 from importance.strata import NEGATIVE, POSITIVE
-from storage import buffer, tables
+from storage import audit, buffer, tables
+from storage.audit import Action, Author
 from storage.engine import session, transaction
 from storage.lock import Right, wait_for
 
@@ -93,7 +94,8 @@ class Rescoring:
     """Computes the keys of the buffer again, by ``policy`` and ``score``.
 
     ``scoring_configs`` describe what the new keys are made with, for every stratum that the buffer is to have. A
-    process that ends on the way leaves each stratum either unchanged or done.
+    process that ends on the way leaves each stratum either unchanged or done. With ``author`` each change is recorded
+    in the audit log; a worker has none, as it only follows its settings.
     """
 
     def __init__(
@@ -103,12 +105,14 @@ class Rescoring:
         scoring_configs: Mapping[str, str],
         score: Score,
         on_progress: Progress | None = None,
+        author: Author | None = None,
     ) -> None:
         self._engine = engine
         self._policy = policy
         self._scoring_configs = dict(scoring_configs)
         self._score = score
         self._on_progress = on_progress
+        self._author = author
 
     def due(self) -> list[str]:
         """Return the strata with another scoring configuration; they must be rescored before samples are offered."""
@@ -141,7 +145,7 @@ class Rescoring:
                 return 0  # another process was faster
             while rows := self._page(connection, stratum=name):  # what came meanwhile
                 connection.execute(_SCORED, self._scored(rows))
-            return self._replace(connection, name)
+            return self._replace(connection, name, name)
 
     def rows_of(self, model: str) -> int:
         """Rescore the rows of this version: κ stays, and rows that fall to it are evicted; return their number.
@@ -155,13 +159,15 @@ class Rescoring:
                 raise Conflict(f"the keys of stratum {other[0]} are made otherwise: score the whole buffer again first")
             while rows := self._page(connection, model=model):  # what came meanwhile
                 connection.execute(_SCORED, self._scored(rows))
-            return self._replace(connection, None)
+            return self._replace(connection, None, f"scored by {model}")
 
-    def _replace(self, connection: sa.Connection, stratum: str | None) -> int:
+    def _replace(self, connection: sa.Connection, stratum: str | None, target: str) -> int:
         """Apply the new scores, and evict rows that fall to their threshold or have no weight any more."""
         config = None if stratum is None else self._config_of(stratum)
         scored = int(connection.scalar(_REPLACE, {"stratum": stratum, "config": config}) or 0)
         buffer.trim(connection)
+        if self._author is not None:
+            audit.record(connection, self._author, Action.RESCORE, target, {"rows": scored})
         return scored
 
     def _dissolve(self, name: str) -> None:

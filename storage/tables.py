@@ -174,6 +174,37 @@ training_requests = sa.Table(
     sa.Column("time", sa.DateTime(timezone=True), nullable=False),
 )
 
+# Append-only, as the promotion log is.
+audit = sa.Table(
+    "audit_log",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("time", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("via", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("details", pg.JSON, nullable=False),
+)
+
+# A name is unique among the tokens that are not revoked. No column holds a token itself.
+tokens = sa.Table(
+    "api_tokens",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("hash", sa.LargeBinary, nullable=False, unique=True),
+    sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("expires", sa.DateTime(timezone=True)),
+    sa.Column("last_used", sa.DateTime(timezone=True)),
+    sa.Column("revoked", sa.DateTime(timezone=True)),
+    sa.CheckConstraint("role IN ('viewer', 'scorer', 'operator')", name="api_tokens_role"),
+    sa.Index("api_tokens_by_name", "name", unique=True, postgresql_where=sa.text("revoked IS NULL")),
+)
+
 # A row a process, written by it alone. Times are the database's, so that clocks of hosts do not matter.
 heartbeats = sa.Table(
     "heartbeats",

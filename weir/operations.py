@@ -1,6 +1,7 @@
 """The changes that an operator or a program may make: promote, roll back, freeze, unfreeze, train now.
 
-Each operation takes an actor and a reason, which the promotion log or the training request keeps. The change is made
+Each operation takes an actor and a reason, which the promotion log or the training request keeps, and the audit log
+with the way by which the change was made. The change is made
 first and then announced on the topic ``models``: Postgres holds the truth, the topic only wakes the workers, and a
 change that is made never fails because Kafka is unavailable.
 """
@@ -9,6 +10,7 @@ from collections.abc import Callable
 
 from importance.errors import BadArtifact, Conflict, InvalidInput, StoreUnavailable, Unavailable
 from storage.artifacts import Artifacts
+from storage.audit import Via
 from storage.engine import Engine
 from storage.lock import TrainerLock
 from storage.registry import Entry, Registry, walk_back
@@ -28,8 +30,8 @@ Announce = Callable[[Entry], None]
 class Operations:
     """The changes of models and training, each recorded and announced.
 
-    ``warn`` is given a line when a rollback goes ahead although the files of its target could not be read. Without
-    ``announce`` nothing is announced, for a caller that starts the workers afterwards.
+    ``via`` is recorded with each change. ``warn`` is given a line when a rollback goes ahead although the files of its
+    target could not be read. Without ``announce`` nothing is announced: for a caller that starts the workers later.
     """
 
     def __init__(
@@ -37,9 +39,10 @@ class Operations:
         engine: Engine,
         artifacts: Artifacts,
         warn: Callable[[str], None],
+        via: Via,
         announce: Announce = lambda _entry: None,
     ) -> None:
-        self._registry, self._requests = Registry(engine), Requests(engine)
+        self._registry, self._requests = Registry(engine, via=via), Requests(engine, via=via)
         self._artifacts = artifacts
         self._announce = announce
         self._warn = warn

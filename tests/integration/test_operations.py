@@ -8,6 +8,7 @@ import pytest
 from importance.errors import Conflict
 from storage import migrate
 from storage.artifacts import Artifacts
+from storage.audit import Via
 from storage.engine import Engine, create_engine
 from storage.registry import Entry, Kind, Registry
 from tests.conftest import TestPostgres
@@ -27,7 +28,7 @@ def engine(postgres: TestPostgres) -> Iterator[Engine]:
 
 
 def operations(engine: Engine, announce: Announce) -> Operations:
-    return Operations(engine, Artifacts("memory://operations"), list[str]().append, announce)
+    return Operations(engine, Artifacts("memory://operations"), list[str]().append, Via.CLI, announce)
 
 
 def test_a_change_is_recorded_before_it_is_announced(engine: Engine) -> None:

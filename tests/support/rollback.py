@@ -13,6 +13,7 @@ import torch
 
 from importance.mixture import parse
 from storage.artifacts import Artifacts
+from storage.audit import Via
 from storage.registry import Entry, Registry
 from stream.topics import end_offsets
 from tests.support.service import Service
@@ -40,7 +41,9 @@ def promote(service: Service, version: str) -> Entry:
     registry = Registry(service.engine)
     problems: list[str] = []
     announce = announcer(service.settings, registry, problems.append)
-    operations = Operations(service.engine, Artifacts(service.settings.artifacts_url), problems.append, announce)
+    operations = Operations(
+        service.engine, Artifacts(service.settings.artifacts_url), problems.append, Via.CLI, announce
+    )
     entry = operations.promote_new(version, actor="test", reason="a new season")
     assert problems == []
     return entry

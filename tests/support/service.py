@@ -19,6 +19,7 @@ from importance.attribution import Record as Received
 from importance.errors import Unavailable
 from storage import migrate
 from storage.artifacts import Artifacts
+from storage.audit import Via
 from storage.engine import Engine, create_engine
 from storage.progress import Position, Progresses
 from storage.registry import Registry
@@ -75,7 +76,7 @@ class Service:
         plans = planned_topics(self.settings)
         provision(self.connection, [replace(plan, config={**plan.config, **future}) for plan in plans])
         registry = Registry(self.engine)
-        operations = Operations(self.engine, Artifacts(self.settings.artifacts_url), self.said.append)
+        operations = Operations(self.engine, Artifacts(self.settings.artifacts_url), self.said.append, Via.CLI)
         make_first(self.settings, registry, operations, None, lambda *_: None)
         registry.freeze(actor="test", reason="nothing is to be trained here")
 

@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from importance.errors import InvalidInput, WeirError
 from weir.cli import (
+    audit,
     benchmark,
     buffer,
     check,
@@ -27,6 +28,7 @@ from weir.cli import (
     score,
     settings,
     status,
+    tokens,
     topics,
     train,
     up,
@@ -74,7 +76,7 @@ def create_app() -> typer.Typer:
         epilog="Every command takes --help. --debug shows the traceback of an error.",
     )
     app.callback()(_options)
-    for group in (up, roles, migrate, topics, check, status, settings, replay, score):
+    for group in (up, roles, migrate, topics, check, status, settings, replay, score, audit):
         group.register(app)
     app.add_typer(benchmark.app, name="benchmark")
     app.add_typer(models.app, name="models")
@@ -82,6 +84,7 @@ def create_app() -> typer.Typer:
     app.add_typer(buffer.app, name="buffer")
     app.add_typer(dead_letters.app, name="dead-letters")
     app.add_typer(partitions.app, name="partitions")
+    app.add_typer(tokens.app, name="tokens")
     return app
 
 

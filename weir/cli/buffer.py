@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from weir.cli.authorship import Who, Why
 from weir.cli.output import AsJson, counted, print_columns, print_facts, print_json
 from weir.process.signals import handled, hangup, interrupt
 
@@ -67,13 +69,17 @@ def rescore(
     scored_by: Annotated[
         str | None, typer.Option("--scored-by", metavar="VERSION", help="Only what this version scored.")
     ] = None,
+    reason: Why = "asked for by hand",
+    actor: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Score the buffer again, by the serving version and these settings. Estimates stay right, workers may run on."""
     from storage.artifacts import Artifacts
+    from storage.audit import Author, Via
     from storage.registry import Registry
     from weir.demo.progress_bar import Progress
     from weir.process import logs
+    from weir.process.actor import this_user
     from weir.roles.common import rescoring
     from weir.roles.serving import Serving
     from weir.settings import secrets
@@ -83,7 +89,9 @@ def rescore(
         serving = Serving(settings, Registry(engine), Artifacts(settings.artifacts_url))
         serving.start()
         with closing(Progress(sys.stderr)) as progress:
-            again = rescoring(settings, engine, serving.scorer.score, lambda done: progress.show("scoring again", done))
+            author = Author(actor or this_user(), Via.CLI, reason)
+            shown = partial(progress.show, "scoring again")
+            again = rescoring(settings, engine, serving.scorer.score, shown, author)
             scored = again.everything() if scored_by is None else {f"scored by {scored_by}": again.rows_of(scored_by)}
     if as_json:
         print_json({"version": serving.scorer.version, "rows": scored})

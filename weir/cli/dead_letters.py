@@ -1,16 +1,19 @@
 """``weir dead-letters``: list the records that are not valid events, and redrive them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from importance.errors import InvalidInput, NotFound
 from importance.events import REASONS
+from weir.cli.authorship import Who
 from weir.cli.output import AsJson, print_columns, print_json
+from weir.process.actor import this_user
 
 if TYPE_CHECKING:
     from stream.dead_letters import DeadLetter
+    from weir.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Messages that are not valid events: list them, send them back.")
 
@@ -58,6 +61,7 @@ def redrive(
     value: Annotated[
         str | None, typer.Option(metavar="JSON", help="Send this instead; needs --partition and --offset.")
     ] = None,
+    actor: Who = None,
     as_json: AsJson = False,
 ) -> int:
     """Send dead letters back to the topic they came from, as they were or fixed. A repeat changes nothing."""
@@ -72,8 +76,14 @@ def redrive(
     if value is not None and (partition is None or offset is None):
         raise InvalidInput("--value fixes one letter; name it by --partition and --offset")
     chosen = _chooser(reason, partition, offset)
-    settings = located(read(), kafka=True)
+    settings = located(read(), kafka=True, database=True)
     letters = dead_letters.read(kafka_connection(settings), named_topics(settings).dead, chosen)
+    letters = _recorded(
+        letters,
+        settings,
+        actor or this_user(),
+        {"reason": reason, "partition": partition, "offset": offset, "fixed": value is not None},
+    )
     replacement = None if value is None else value.encode()
     empty: list[DeadLetter] = []
 
@@ -99,6 +109,26 @@ def redrive(
     else:
         typer.echo(f"sent {sent}")
     return 0
+
+
+def _recorded(
+    letters: "Iterator[DeadLetter]", settings: "Settings", actor: str, choice: Mapping[str, object]
+) -> "Iterator[DeadLetter]":
+    """Yield the letters, once the audit log has the redrive: also an interrupted one has sent something.
+
+    Without letters there is no change, and no entry.
+    """
+    from storage.audit import Action, Audit, Author, Via
+    from storage.engine import create_engine
+
+    for number, letter in enumerate(letters):
+        if number == 0:
+            engine = create_engine(settings.database_url, pool_size=1)
+            try:
+                Audit(engine).record(Author(actor, Via.CLI), Action.REDRIVE, letter.topic, choice)
+            finally:
+                engine.dispose()
+        yield letter
 
 
 def _chooser(reason: str | None, partition: int | None, offset: int | None) -> "Callable[[DeadLetter], bool]":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from importance.errors import InvalidInput
+from weir.cli.authorship import Who, Why
 from weir.cli.output import AsJson, print_columns, print_facts, print_json
 from weir.cli.reading import ColumnOption, DelimiterOption, PositiveOption
 from weir.cli.up import DEFAULT_REPLAY
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Model versions: list, promote, roll back, freeze training.")
 
 VersionName = Annotated[str, typer.Argument(metavar="VERSION", help="A version of weir models list.")]
-Why = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the log.")]
-Who = Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Who; default: the user of this shell.")]
 
 
 @app.command()
@@ -221,11 +220,12 @@ class Tables:
     def operations(self) -> "Operations":
         """Return what changes them, warning on standard error. Loads a Kafka client: 0.4 s, spent before the change."""
         from storage.artifacts import Artifacts
+        from storage.audit import Via
         from weir.operations import Operations, announcer
 
         artifacts = Artifacts(self.settings.artifacts_url)
         announce = announcer(self.settings, self.registry, self._warn_unannounced)
-        return Operations(self.engine, artifacts, _warn, announce)
+        return Operations(self.engine, artifacts, _warn, Via.CLI, announce)
 
     def _warn_unannounced(self, problem: str) -> None:
         wait = f"workers see it within {self.settings.models_poll_seconds:g} s by themselves"

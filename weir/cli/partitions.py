@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from importance.errors import Conflict, NotFound, Unavailable
+from weir.cli.authorship import Who, Why
 from weir.cli.output import AsJson, print_columns, print_json
 from weir.cli.status import show_time
+from weir.process.actor import this_user
 
 if TYPE_CHECKING:
     from storage.progress import Position, Progresses
@@ -60,17 +62,21 @@ def list_(as_json: AsJson = False) -> None:
 def reset(
     partition: Annotated[int, typer.Argument(metavar="PARTITION", min=0, help="Its number.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do it.")] = False,
+    reason: Why = "asked for by hand",
+    actor: Who = None,
     as_json: AsJson = False,
 ) -> None:
     """Let event time of a partition start again, after a wrong clock has moved it into the future."""
     from importance.ceilings import reset as reset_progress
+    from storage.audit import Author, Via
 
     with _read() as found:
         position, state = _resettable(found, partition)
         assert position.progress is not None
         at, event_time = position.progress.next, show_time(state.event_time)
         if yes:
-            found.progresses.replace(position, reset_progress(position.progress, found.now_ms))
+            author = Author(actor or this_user(), Via.CLI, reason)
+            found.progresses.replace(position, reset_progress(position.progress, found.now_ms), author)
     if as_json:
         print_json({"partition": partition, "next": at, "event_time_before": state.event_time, "reset": yes})
     elif not yes:

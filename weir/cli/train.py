@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from weir.cli.models import Who, Why, opened
+from weir.cli.authorship import Who, Why
+from weir.cli.models import opened
 from weir.cli.output import AsJson, print_columns, print_json
 from weir.process.actor import this_user
 

@@ -17,6 +17,7 @@ from datasets import complete_journey
 from importance.errors import Unavailable, WeirError
 from storage import migrate
 from storage.artifacts import Artifacts
+from storage.audit import Via
 from storage.engine import Engine, create_engine
 from storage.heartbeats import Heartbeats
 from storage.registry import Registry
@@ -138,7 +139,7 @@ class _Up:
             history = self._options.replay or (complete_journey.NAME if settings.model == BUILTIN else None)
             self._cpu.end("set_up")
             read = partial(dataset_history, settings, history, self._progress) if history else None
-            operations = Operations(self._engine, Artifacts(settings.artifacts_url), view.report)
+            operations = Operations(self._engine, Artifacts(settings.artifacts_url), view.report, Via.UP)
             make_first(settings, registry, operations, read, self._progress)
             self._cpu.end("first_training")
         topic = topic_id(kafka_connection(settings), self._topics.interactions)

@@ -9,6 +9,7 @@ from typing import Any
 from importance.errors import BadArtifact, StoreUnavailable
 from monitoring.metrics import TrainerMetrics
 from storage.artifacts import Artifacts
+from storage.audit import Via
 from storage.buffer_reader import BufferReader
 from storage.engine import Engine
 from storage.lock import TrainerLock
@@ -59,7 +60,7 @@ class LearningLoop:
             reader=self._reader,
             artifacts=artifacts,
             store=self._store,
-            operations=Operations(engine, artifacts, _log.warning, announce),
+            operations=Operations(engine, artifacts, _log.warning, Via.TRAINER, announce),
             lock=lock,
             metrics=metrics,
             device=choose(settings.device),

@@ -12,6 +12,7 @@ from importance.sample import Sample
 from monitoring.exporter import render
 from monitoring.metrics import DependencyMetrics, HttpMetrics, SharedStateCollector, WorkerMetrics, new_registry
 from storage.artifacts import Artifacts
+from storage.audit import Via
 from storage.buffer_reader import BufferReader
 from storage.engine import Engine
 from storage.heartbeats import Heartbeats
@@ -151,7 +152,9 @@ def _context(settings: Settings, resources: _Resources) -> ApiContext:
 
     return ApiContext(
         registry=registry,
-        operations=Operations(engine, resources.artifacts, _log.warning, announcing(settings, registry, kafka)),
+        operations=Operations(
+            engine, resources.artifacts, _log.warning, Via.HTTP, announcing(settings, registry, kafka)
+        ),
         reader=resources.reader,
         estimates=lambda: estimates(settings, engine),
         snapshot=lambda: snapshots.take(topic()),

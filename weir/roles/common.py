@@ -7,6 +7,7 @@ from typing import TypeVar
 from importance.errors import NotFound, Unavailable
 from importance.reservoir import Score
 from storage import migrate
+from storage.audit import Author
 from storage.engine import Engine, create_engine
 from storage.registry import Registry
 from storage.rescoring import Progress, Rescoring
@@ -40,9 +41,16 @@ def ready_database(engine: Engine) -> bool:
     return True
 
 
-def rescoring(settings: Settings, engine: Engine, score: Score, on_progress: Progress | None = None) -> Rescoring:
+def rescoring(
+    settings: Settings,
+    engine: Engine,
+    score: Score,
+    on_progress: Progress | None = None,
+    author: Author | None = None,
+) -> Rescoring:
     """Return what makes the keys of the buffer again by these settings."""
-    return Rescoring(engine, values.admission(settings), values.scoring_configs(settings), score, on_progress)
+    configs = values.scoring_configs(settings)
+    return Rescoring(engine, values.admission(settings), configs, score, on_progress, author)
 
 
 def announcing(settings: Settings, registry: Registry, kafka: Watch) -> Announce:

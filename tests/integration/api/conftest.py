@@ -24,6 +24,7 @@ from importance.strata import StrataPolicy
 from monitoring.exporter import render
 from monitoring.metrics import HttpMetrics, SharedStateCollector, new_registry
 from storage.artifacts import Artifacts
+from storage.audit import Via
 from storage.buffer import Buffer
 from storage.buffer_reader import BufferReader
 from storage.engine import create_engine
@@ -65,7 +66,7 @@ class World:
         registry.register(SharedStateCollector(partial(shared_state, self.registry, reader, Quality(self.engine))))
         context = ApiContext(
             registry=self.registry,
-            operations=Operations(self.engine, self.artifacts, self.warnings.append, self.announced.append),
+            operations=Operations(self.engine, self.artifacts, self.warnings.append, Via.HTTP, self.announced.append),
             reader=reader,
             estimates=partial(estimates, Settings(), self.engine),
             snapshot=partial(Snapshots(self.engine).take, self.topic),

@@ -289,7 +289,9 @@ def test_what_the_buffer_says_of_the_stream_is_shown_beside_what_it_was(
     assert "last_layer_norm, proportional, floor 0.25, half-life 1209600 s" in shown
 
 
-def test_dead_letters_are_listed_and_sent_back_as_they_were_or_mended(weir: Weir, prefix: str, kafka: str) -> None:
+def test_dead_letters_are_listed_and_sent_back_as_they_were_or_mended(
+    weir: Weir, prefix: str, kafka: str, registry: Registry
+) -> None:
     weir("topics")
     letters = [
         DeadLetter("not_json", f"{prefix}interactions", 0, 5, b"ann", b"{\x1b[31m"),
@@ -321,7 +323,9 @@ def test_dead_letters_are_listed_and_sent_back_as_they_were_or_mended(weir: Weir
     assert weir("dead-letters", "redrive", "--partition", "0", "--offset", "5", "--value", mended, "--json").data == {
         "sent": 1
     }
-    assert weir("dead-letters", "redrive", "--all").out == "sent 3\n"
+    assert weir("dead-letters", "redrive", "--all", "--actor", "ann").out == "sent 3\n"
+    first = weir("audit", "--actor", "ann", "--json").data[0]
+    assert (first["action"], first["target"]) == ("dead_letters.redrive", f"{prefix}interactions")
     producer = KafkaProducer(bootstrap_servers=kafka)
     outline = DeadLetter("too_long", f"{prefix}interactions", 1, 70, b"cy", None)
     producer.send(f"{prefix}interactions.dead", outline.value, outline.key, headers=list(outline.headers)).get(
@@ -548,3 +552,57 @@ def test_the_log_and_the_runs_are_shown_whole(weir: Weir, registry: Registry, da
     weir("models", "freeze", "--reason", "holidays")
     assert weir("models", "list").out.endswith("weir models log says by whom and why\n")
     assert "holidays" in weir("models", "log").out
+
+
+def test_a_token_is_shown_once_listed_without_its_secret_and_revoked(weir: Weir, registry: Registry) -> None:
+    created = weir("tokens", "create", "ci", "--role", "scorer", "--expires", "12h", "--json").data
+    assert set(created) == {"token", "name", "role", "expires"}
+    done = weir("tokens", "create", "dashboard", "--role", "viewer", "--quiet")
+    assert (done.out.startswith("weir_"), done.out.count("\n"), done.err) == (True, 1, "")
+    shown = weir("tokens", "create", "boss", "--role", "operator", "--expires", "never", "--actor", "ann")
+    assert [line.split() for line in shown.out.splitlines()][2] == ["expires", "never"]
+    assert shown.err == "the token is not shown again: keep it as a secret\n"
+    found = weir("tokens", "list", "--json").data
+    assert [(x["name"], x["role"], x["state"], x["last_used"]) for x in found] == [
+        ("ci", "scorer", "live", None), ("dashboard", "viewer", "live", None), ("boss", "operator", "live", None),
+    ]  # fmt: skip
+    assert weir("tokens", "revoke", "ci", "--reason", "leaked").out == "ci is revoked\n"
+    assert [x["name"] for x in weir("tokens", "list", "--json").data] == ["dashboard", "boss"]
+    assert [x["state"] for x in weir("tokens", "list", "--all", "--json").data] == ["revoked", "live", "live"]
+    everything = weir("tokens", "list", "--all").out + weir("audit").out + weir("audit", "--json").out
+    assert "weir_" not in everything
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "error"),
+    [
+        (["create", "ci", "--role", "admin"], 2, "--role is 'admin'; it must be one of viewer, scorer, operator"),
+        (["create", "ci", "--role", "viewer", "--expires", "90"], 2, "--expires is '90'; it must be up to ten years"),
+        (["create", "ci", "--role", "viewer", "--expires", "0d"], 2, "--expires is '0d'; it must be up to ten years"),
+        (["create", "c i", "--role", "viewer"], 2, "the name of the token is 'c i'; it must be 1 to 64 of"),
+        (["revoke", "ci"], 1, "no token ci: see 'weir tokens list'"),
+    ],
+)
+def test_a_wrong_token_is_one_line(weir: Weir, registry: Registry, words: list[str], status: int, error: str) -> None:
+    done = weir("tokens", *words)
+    assert (done.status, done.out, done.err.count("\n")) == (status, "", 1)
+    assert done.err.startswith(f"weir: {error}")
+
+
+def test_every_change_by_command_is_in_the_audit_log(weir: Weir, registry: Registry) -> None:
+    register(registry, "v1", "v2")
+    weir("models", "rollback", "--reason", "clicks fell", "--actor", "ann")
+    weir("models", "unfreeze", "--actor", "bob")
+    weir("train", "run", "--reason", "new prices")
+    entries = weir("audit", "--json").data
+    assert [entry["action"] for entry in entries] == [
+        "training.run", "training.unfreeze", "models.rollback", "models.promote", "models.promote",
+    ]  # fmt: skip
+    rollback = entries[2]
+    assert (rollback["actor"], rollback["via"], rollback["target"]) == ("ann", "cli", "v1")
+    assert (rollback["reason"], rollback["details"]) == ("clicks fell", {"sequence": 3, "from": "v2"})
+    assert [x["actor"] for x in weir("audit", "--action", "training.unfreeze", "--json").data] == ["bob"]
+    assert weir("audit", "--since", "2100-01-01T00:00:00Z", "--json").data == []
+    assert len(weir("audit", "--limit", "2", "--json").data) == 2
+    assert "clicks fell" in weir("audit").out
+    assert weir("audit", "--since", "yesterday").status == 2

@@ -13,6 +13,7 @@ from importance.sample import Sample
 from importance.scores import REFERENCE, SERVING
 from storage import migrate
 from storage.artifacts import Artifacts
+from storage.audit import Via
 from storage.engine import create_engine
 from storage.registry import Registry
 from tests.conftest import TestPostgres
@@ -246,7 +247,9 @@ def test_a_worker_that_starts_with_a_bad_active_version_serves_the_last_good_one
 def test_a_damaged_version_is_not_promoted_by_an_operator(world: World, started: Serving) -> None:
     world.spoil("v2")
     with pytest.raises(Conflict, match=r"version v2 was not promoted: .* does not have the sha256"):
-        Operations(world.engine, world.artifacts, list[str]().append).promote("v2", actor="ann", reason="better")
+        Operations(world.engine, world.artifacts, list[str]().append, Via.CLI).promote(
+            "v2", actor="ann", reason="better"
+        )
     assert started.poll() is None
     assert started.trouble is None
 
@@ -256,7 +259,7 @@ def test_a_rollback_goes_ahead_while_the_store_does_not_answer(world: World, tmp
     world.promote("v2")
     (tmp_path / "file").touch()
     elsewhere, warnings = Artifacts(str(tmp_path / "file" / "store")), list[str]()
-    Operations(world.engine, elsewhere, warnings.append).rollback(None, actor="ann", reason="worse")
+    Operations(world.engine, elsewhere, warnings.append, Via.CLI).rollback(None, actor="ann", reason="worse")
     active = world.registry.active()
     assert active is not None
     assert (active.version, active.frozen) == ("v1", True)

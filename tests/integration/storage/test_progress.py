@@ -11,10 +11,13 @@ from importance.errors import Conflict, Fenced, Unavailable
 from importance.flush import Flush
 from importance.partition_progress import BEGINNING_OF_TIME_MS, Progress
 from importance.sample import Action, Correction
+from storage.audit import Author, Via
 from storage.buffer import Buffer
 from storage.engine import transaction
 from storage.progress import Progresses, advance, samples_decided
 from tests.support.storage import CAPACITIES, TOPIC, Owner, held, offer, rows
+
+ANN = Author("ann", Via.CLI)
 
 
 @pytest.fixture
@@ -146,7 +149,7 @@ def test_progress_that_is_replaced_fences_the_owner_and_is_what_the_next_one_fin
     (position,) = progresses.positions()
     assert position.progress is not None
     wanted = reset(position.progress, wall_ms=1_700_000_000_000)
-    progresses.replace(position, wanted)
+    progresses.replace(position, wanted, ANN)
     with pytest.raises(Fenced, match="it lost the partition"):
         owner.flush([offer("b", 2.0)])
     assert set(held(engine)) == {"a"}
@@ -162,7 +165,7 @@ def test_progress_that_moved_or_was_claimed_meanwhile_is_not_replaced(engine: sa
     after = owner.flush([offer("b", 2.0)])
     for look in (before, progresses.positions()[0]):
         with pytest.raises(Conflict, match=r"^partition 0 was claimed or has moved meanwhile: read it again$"):
-            progresses.replace(look, flush.progress)
+            progresses.replace(look, flush.progress, ANN)
         progresses.claim(0, generation=1)
     assert progresses.positions()[0].progress == after.progress
 
@@ -173,4 +176,4 @@ def test_progress_is_not_replaced_while_a_stopped_process_holds_it(engine: sa.En
     with transaction(engine) as holder:
         assert advance(holder, TOPIC, Flush(0, 1, flush.progress.next, Progress(9, 0, 0, 0)))
         with pytest.raises(Unavailable):
-            Progresses(engine, TOPIC).replace(position, flush.progress)
+            Progresses(engine, TOPIC).replace(position, flush.progress, ANN)

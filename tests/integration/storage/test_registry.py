@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError
 
 from importance.errors import Conflict, InvalidInput, NotFound, Unavailable
 from storage.lock import TrainerLock
-from storage.registry import FREEZES, MOVES, REASON_CHARACTERS, Active, Kind, Registry, State
+from storage.registry import FREEZES, MOVES, Active, Kind, Registry, State
+from storage.texts import REASON_CHARACTERS
 from tests.support.storage import end_holders_of_advisory_locks, rows
 
 NOW = 1_300_000_000.0

@@ -13,6 +13,7 @@ from importance.sample import Sample
 from importance.scores import Offer, Scores
 from importance.strata import NEGATIVE, POSITIVE, STRATA, StrataPolicy
 from storage import migrate
+from storage.audit import Audit, Author, Via
 from storage.buffer import Buffer
 from storage.buffer_reader import BufferReader
 from storage.rescoring import PAGE, Rescoring
@@ -91,6 +92,19 @@ def test_after_scoring_again_a_stratum_knows_one_estimator_and_plain_strata_are_
     assert consistent(engine)
     epochs = {name: again.buffer.thresholds()[name].epoch for name in STRATA}
     assert epochs == {"holdout": 0, "uniform": 0, POSITIVE: 1, NEGATIVE: 1}
+
+
+def test_scoring_again_is_in_the_audit_log_where_it_has_an_author(engine: sa.Engine) -> None:
+    first = owner(engine)
+    first.flush(offered(first.buffer, 0, 100, scoring("loss")))
+    Rescoring(engine, POLICY, configs("entropy"), scoring("entropy")).bring()
+    assert Audit(engine).entries(limit=9) == []
+    Rescoring(engine, POLICY, configs("loss"), scoring("loss"), author=Author("ann", Via.CLI)).bring()
+    entries = Audit(engine).entries(limit=9)
+    assert [(x.action, x.target, x.details) for x in entries] == [
+        ("buffer.rescore", POSITIVE, {"rows": 8}),
+        ("buffer.rescore", NEGATIVE, {"rows": 8}),
+    ]
 
 
 def test_another_half_life_or_floor_is_another_rule(engine: sa.Engine) -> None:

@@ -50,6 +50,7 @@ def test_every_command_of_the_contract_exists() -> None:
         "models unfreeze", "models log", "train runs", "train run",
         "buffer stats", "buffer explain", "buffer rescore", "buffer export", "dead-letters list",
         "dead-letters redrive", "benchmark importance", "score", "partitions list", "partitions reset",
+        "audit", "tokens create", "tokens list", "tokens revoke",
     }  # fmt: skip
     assert {"--replay", "--no-replay", "--limit", "--once", "--json", "--fresh", "--speed"} == set(COMMANDS["up"])
     assert {"--to", "--reason", "--actor", "--json"} == set(COMMANDS["models rollback"])
@@ -171,6 +172,7 @@ def test_a_wrong_setting_stops_every_command_before_it_begins(
         "models promote": ["v1"], "models rollback": ["--reason", "x"], "buffer explain": ["x"],
         "buffer export": ["x.csv"],
         "dead-letters redrive": ["--all"], "replay": ["simulation"], "partitions reset": ["0"],
+        "tokens create": ["ci", "--role", "viewer"], "tokens revoke": ["ci"],
         "benchmark importance": ["--data", "x.csv", "--output", "out"],
         "score": ["x.csv", "--estimators", "loss", "--output", "out.parquet"],
     }  # fmt: skip
