@@ -50,6 +50,7 @@ def test_heavy_libraries_stay_in_their_rooms() -> None:
         "sqlalchemy": ("storage",),
         "faust": ("stream",),
         "prometheus_client": ("monitoring",),
+        "grafana_foundation_sdk": ("monitoring.dashboards",),
         "kafka": ("stream",),
         "aiokafka": ("stream",),
         "pyarrow": ("datasets", "experiments", "weir.scoring"),

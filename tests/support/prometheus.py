@@ -26,6 +26,12 @@ def program(name: str) -> Path:
     return found
 
 
+def promtool(*words: str | Path) -> None:
+    """Run ``promtool``; fail with its output where it refuses."""
+    done = subprocess.run([program("promtool"), *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def find(name: str) -> Path | None:
     """Return the path of the program; None without it."""
     unpacked = _unpacked() / "usr" / "bin" / name

@@ -45,6 +45,17 @@ def unknown(expression: str) -> list[str]:
     return found + sorted(grouped - labels)
 
 
+def unfiltered(expression: str) -> str:
+    """Return the expression without what makes it empty while all is well: bounds, and the test for absence.
+
+    >>> unfiltered("max(a) > 3 unless sum(increase(b[1h])) > 0")
+    'max(a) > bool 3 and sum(increase(b[1h])) > bool 0'
+    """
+    compared = re.sub(r" (>|<|>=|<=|==)\s", r" \1 bool ", re.sub(r"\s+", " ", expression))
+    burning = compared.replace("weir_objective:burning", "weir_objective:burn_rate")
+    return burning.replace(" unless ", " and ").replace("absent(", "count(")
+
+
 def documented() -> dict[str, set[str]]:
     """Return the series of docs/metrics.md with their labels; a histogram is three of them."""
     table = (ROOT / "docs" / "metrics.md").read_text()

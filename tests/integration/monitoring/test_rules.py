@@ -1,17 +1,11 @@
 """The alert and recording rules, checked and run by promtool."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.prometheus import program
+from tests.support.prometheus import promtool
 from tests.support.promql import RULES
-
-
-def promtool(*words: str | Path) -> None:
-    done = subprocess.run([program("promtool"), *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_promtool_accepts_the_rules() -> None:

@@ -1,0 +1,58 @@
+"""The overview: whether all runs, keeps up, and learns."""
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from monitoring.dashboards import models, stream
+from monitoring.dashboards.page import page
+from monitoring.dashboards.panels import lines, number, quantiles
+
+
+def build() -> Dashboard:
+    """Return the dashboard."""
+    state = [
+        number(
+            "Firing alerts", "short", "Alerts of Weir that fire now; the runbook has a section for each.",
+            ('count(ALERTS{alertname=~"Weir.+",alertstate="firing"}) or vector(0)', "alerts"),
+        ),
+        number(
+            "Live processes", "short", "Processes of each role that sent a heartbeat in the last 20 s.",
+            ("max by (role) (weir_processes)", "{{role}}"),
+        ),
+        number(
+            "Dependencies", "bool_yes_no", "Whether each dependency answers every process.",
+            ("min by (dependency) (weir_dependency_up)", "{{dependency}}"),
+        ),
+        models.active_version(),
+        models.time_since_activation(),
+        models.training_frozen(),
+    ]  # fmt: skip
+    flow = [
+        stream.events(),
+        lines(
+            "Ingest backlog", "s", "How long reading what waits takes at the present speed.",
+            ("cluster:weir_ingest_backlog:seconds", "backlog {{cluster}}"),
+        ),
+        lines(
+            "Event-time lag", "s", "How far the partition that is furthest behind trails the wall clock.",
+            ("max(weir_event_time_lag_seconds)", "lag"),
+        ),
+    ]  # fmt: skip
+    learning = [models.auc(), models.auc_gain(), models.training_runs()]
+    service = [
+        lines(
+            "Burn rate", "none", "Spending of the error budget of each latency objective; 1 lasts exactly.",
+            ('cluster:weir_objective:burn_rate{window="1h"}', "{{objective}} {{cluster}}"),
+        ),
+        lines(
+            "HTTP requests", "reqps", "Requests answered per second, by status.",
+            ("sum by (status) (rate(weir_http_requests_total[$__rate_interval]))", "{{status}}"),
+        ),
+        lines(
+            "HTTP time", "s", "From a request's headers to the end of its answer, listeners included.",
+            *quantiles("weir_http_request_seconds", 0.5, 0.99),
+        ),
+    ]  # fmt: skip
+    return page(
+        "overview", "Overview", "Whether all runs, keeps up, and learns.",
+        {"State": state, "Flow": flow, "Learning": learning, "Service": service},
+    )  # fmt: skip
