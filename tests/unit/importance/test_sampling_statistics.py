@@ -75,7 +75,7 @@ def test_intervals_cover_as_promised() -> None:
         low, high = found.bounds or (0.0, 1.0)
         slack = 3 * sqrt(0.05 * 0.95 / runs)
         assert low - slack <= found.covered <= high + slack, found
-        assert (found.said > 0.5) == (found.bounds is None), found
+        assert (found.too_few > 0.5) == (found.bounds is None), found
 
 
 def test_a_loud_subject_stays_at_its_share_and_estimates_still_cover_the_truth() -> None:
