@@ -76,9 +76,14 @@ class Monitor:
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """How blocks are compared, in blocks; all monitors share it. See `importance.drift.two_sample.TwoSample`."""
+    """How blocks are compared, in blocks; all monitors share it.
+
+    In tests of means a block of fewer samples than ``min_block_samples`` joins the next one; what follows it is of
+    two-sample tests, see `importance.drift.two_sample.TwoSample`.
+    """
 
     expected_run_blocks: float
+    min_block_samples: int = 30
     reference_blocks: int = 48
     window_blocks: int = 24
     stride: int = 6
@@ -91,12 +96,13 @@ def monitors(spans: Spans) -> tuple[Monitor, ...]:
     >>> [f"{monitor.test}:{monitor.feature}" for monitor in monitors(Spans(10_000))][:3]
     ['adwin:loss', 'adwin:click_rate', 'page_hinkley:mean_importance']
     """
-    run, two_sample = spans.expected_run_blocks, asdict(spans)
-    psi, adwin = Psi(**two_sample), Adwin(run)
+    two_sample = asdict(spans)
+    means = {"expected_run_blocks": spans.expected_run_blocks, "min_samples": two_sample.pop("min_block_samples")}
+    adwin, psi = Adwin(**means), Psi(**two_sample)
     return (
         Monitor(adwin, "loss"),
         Monitor(adwin, "click_rate"),
-        Monitor(PageHinkley(run), "mean_importance"),
+        Monitor(PageHinkley(**means), "mean_importance"),
         *(Monitor(psi, feature) for feature in ("importance", "prediction", "text_length", "price")),
         Monitor(Psi(**two_sample, groups=0), "category"),
         Monitor(Mmd(**two_sample), "embedding"),

@@ -80,7 +80,7 @@ def quick(monitor: Monitor) -> Monitor:
     return monitor
 
 
-CASES = [Case(quick(monitor)) for monitor in monitors(Spans(10_000, 40, 20, 10, min_samples=200))]
+CASES = [Case(quick(monitor)) for monitor in monitors(Spans(10_000, reference_blocks=40, window_blocks=20, stride=10))]
 every_detector = pytest.mark.parametrize(
     "case", CASES, ids=[f"{case.monitor.test}-{case.monitor.feature}" for case in CASES]
 )

@@ -81,6 +81,16 @@ def test_false_alarms_are_not_more_frequent_than_asked() -> None:
     assert 0.3 < alarms / (blocks / expected_run) < 1.1
 
 
+@pytest.mark.parametrize(("window_hours", "false_alarms"), [(24, False), (12, True)])
+def test_a_daily_cycle_is_drift_only_to_a_window_that_does_not_cover_it(window_hours: int, false_alarms: bool) -> None:
+    random, hours = np.random.default_rng(4), np.arange(24 * 200)
+    clicks = random.binomial(200, 0.1 + 0.05 * np.sin(hours * 2 * np.pi / 24))
+    spans: dict[str, Any] = {"reference_blocks": 48, "window_blocks": window_hours, "stride": 6, "permutations": 199}
+    verdicts = run(LabelShift(600, **spans), np.stack([200.0 - clicks, clicks], axis=1))
+    alarms = sum(verdict.alarm for verdict in verdicts if verdict is not None)
+    assert (alarms > len(hours) / 600) == false_alarms
+
+
 def test_the_p_value_is_that_of_all_permutations() -> None:
     """Two of six blocks differ: of the 15 divisions only the observed one is as extreme."""
     detector = LabelShift(8, reference_blocks=4, window_blocks=2, stride=2, permutations=20_000, min_samples=1)
