@@ -225,3 +225,16 @@ def test_numbers_of_config_are_written_in_full() -> None:
     assert given["WEIR_HALF_LIFE_SECONDS"] == "604800.5"
     assert given["WEIR_GRADIENT_FALLBACK"] == "true"
     assert given["WEIR_THREADS"] == "2"
+
+
+def test_the_dashboards_are_those_of_the_repository() -> None:
+    files = sorted((ROOT / "monitoring" / "grafana" / "dashboards").glob("*.json"))
+    maps = [
+        each
+        for each in of_kind("everything", "ConfigMap").values()
+        if "grafana_dashboard" in each["metadata"]["labels"]
+    ]
+    assert {name: text for each in maps for name, text in each["data"].items()} == {
+        file.name: file.read_text() for file in files
+    }
+    assert files
