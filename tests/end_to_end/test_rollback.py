@@ -9,6 +9,7 @@ import pytest
 from storage.progress import samples_decided
 from storage.registry import Registry, State
 from storage.runs import Runs
+from tests.support.eager import DUE_SAMPLES, eager
 from tests.support.feeder import Feeder
 from tests.support.role import running, until
 from tests.support.rollback import Watch, bare_load_seconds, promote, register
@@ -62,22 +63,6 @@ def test_a_rollback_wins_over_a_fine_tune_under_way_and_the_freeze_holds_until_i
         assert runs.latest() == [run]
         service.weir("models", "unfreeze", "--reason", "mended")
         wait("a fine-tune again", lambda: runs.latest() != [run])
-
-
-DUE_SAMPLES = 40
-
-
-def eager(service: Service) -> dict[str, str]:
-    """The settings of a trainer that always finds something to do, and whose gate lets everything through."""
-    return service.environment | {
-        "WEIR_TRAIN_AFTER_SAMPLES": str(DUE_SAMPLES),
-        "WEIR_TRAIN_LEAST_SAMPLES": "50",
-        "WEIR_TRAIN_COOLDOWN_SECONDS": "0",
-        "WEIR_TRAIN_STEPS": "300",
-        "WEIR_TRAIN_BATCH": "16",
-        "WEIR_GATE_MARGIN": "0.5",
-        "WEIR_GATE_LEAST_SAMPLES": "4",
-    }
 
 
 def there_and_back(watch: Watch, newer: list[str]) -> Iterator[str]:
