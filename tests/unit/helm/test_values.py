@@ -1,6 +1,7 @@
 """The values: documented, bounded by the schema, and refused with a message that names the remedy."""
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -116,6 +117,12 @@ def _leaves(given: Object, path: str) -> Iterator[str]:
             yield from _leaves(value, f"{path}{name}.")
         else:
             yield f"{path}{name}"
+
+
+def test_the_values_of_the_guide_render() -> None:
+    guide = (ROOT / "docs" / "operations" / "install.md").read_text()
+    (block,) = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    assert render(yaml.safe_load(block))
 
 
 def test_the_chart_has_the_version_of_the_package() -> None:
