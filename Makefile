@@ -10,12 +10,12 @@ PACKAGES   := importance datasets stream trainer storage monitoring experiments 
 # Else each of the many interpreters that the tests start would compile every library again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run unit test check bench soak
+.PHONY: help setup run unit test test-chart check bench soak
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r target text; do \
-	  printf '  make %-6s  %s\n' "$$target" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r target text; do \
+	  printf '  make %-10s  %s\n' "$$target" "$$text"; done
 
 setup: .venv/.synced ## Python packages, Kafka, Java and Postgres, into .venv and .tools
 	@$(BIN)/python -m weir.local.install
@@ -29,6 +29,9 @@ unit: setup ## the tests without servers, and the examples in docstrings
 
 test: setup ## every test but the soak, two files at a time (options by ARGS="-k buffer -n 0")
 	@$(PYTEST) -m "not soak" -n 2 --dist loadfile $(ARGS)
+
+test-chart: setup ## install, upgrade and roll back the Helm chart on a real API server, which it builds (needs Go)
+	@$(BIN)/python helm/rehearsal.py
 
 check: setup ## lint, format, types, layers
 	@$(BIN)/ruff check .
