@@ -26,16 +26,15 @@ class Psi(TwoSample):
     name: ClassVar[str] = "psi"
     groups: int = 10
 
+    def grouped(self, sums: Floats) -> Floats:
+        """The counts of groups of bins."""
+        groups: Floats = np.add.reduceat(sums, self._starts(sums.sum(axis=0)), axis=1)
+        return groups
+
     def statistic(self, reference: Group, window: Group) -> Floats:
         """The index."""
-        starts = self._starts(reference.sums[0] + window.sums[0])
-        logs, shares = [], []
-        for group in (reference, window):
-            counts = np.add.reduceat(group.sums, starts, axis=1) + _SMOOTHING
-            share = counts / counts.sum(axis=1, keepdims=True)
-            shares.append(share)
-            logs.append(np.log(share))
-        divergence: Floats = ((shares[0] - shares[1]) * (logs[0] - logs[1])).sum(axis=1)
+        p, q = _shares(reference.sums), _shares(window.sums)
+        divergence: Floats = ((p - q) * np.log(p / q)).sum(axis=1)
         return divergence
 
     def _starts(self, counts: Floats) -> Integers:
@@ -45,3 +44,9 @@ class Psi(TwoSample):
         middle = (np.cumsum(counts) - counts / 2) / counts.sum()
         group = np.minimum(middle * self.groups, self.groups - 1).astype(np.int64)
         return np.flatnonzero(np.diff(group, prepend=-1))
+
+
+def _shares(counts: Floats) -> Floats:
+    smoothed = counts + _SMOOTHING
+    shares: Floats = smoothed / smoothed.sum(axis=1, keepdims=True)
+    return shares

@@ -83,6 +83,10 @@ class TwoSample(ABC):
     def statistic(self, reference: Group, window: Group) -> Floats:
         """How far reference and window are apart: [P] numbers of at least 0, a larger one for a larger difference."""
 
+    def grouped(self, sums: Floats) -> Floats:
+        """The sums [blocks, d] as the statistic reads them; must not depend on which blocks are the window."""
+        return sums
+
     def update(self, state: TwoSampleState, block: Block, seed: int) -> tuple[TwoSampleState, Verdict | None]:
         """Add a block; compare where it completes a stride."""
         after, due = self._advance(state, block)
@@ -110,7 +114,7 @@ class TwoSample(ABC):
     def _compare(self, state: TwoSampleState, seed: int) -> Verdict:
         blocks = (*state.reference, *state.window)
         counts = np.array([count for count, _ in blocks], dtype=np.float64)
-        sums = np.stack([np.frombuffer(kept, dtype="<f8") for _, kept in blocks])
+        sums = self.grouped(np.stack([np.frombuffer(kept, dtype="<f8") for _, kept in blocks]))
         inside = self._divisions(len(state.reference), len(blocks), seed)
         window = Group(inside @ counts[:, None], inside @ sums)
         reference = Group(counts.sum() - window.count, sums.sum(axis=0) - window.sums)
