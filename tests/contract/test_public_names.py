@@ -20,7 +20,7 @@ from stream.topics import Topics
 from tests.unit.monitoring.test_metrics import defined
 from weir import settings
 from weir.api.limits import Limits
-from weir.api.routes import create_router
+from weir.api.routes import create_routers
 from weir.cli import create_app
 
 PUBLIC = Path(__file__).with_name("public_names.txt")
@@ -48,7 +48,7 @@ def events() -> Iterator[str]:
 def found() -> set[str]:
     """The names that there are now."""
     context = MagicMock(limits=Limits())  # a route asks for the rest only when it is called
-    routes = create_router(context).routes
+    routes = [route for router in create_routers(context).by_role.values() for route in router.routes]
     return {
         *(f"setting {name}" for name in settings.VARIABLES),
         *commands(get_command(create_app())),

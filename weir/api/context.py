@@ -6,15 +6,15 @@ from threading import Event
 
 from importance.sample import Sample
 from monitoring.metrics import HttpMetrics
+from storage.audit import Audit
 from storage.buffer_reader import BufferReader
 from storage.registry import Registry
+from weir.api.access import Access
 from weir.api.limits import Limits
 from weir.operations import Operations
 from weir.status.service import Status
 from weir.status.snapshot import Snapshot
 from weir.status.stream_estimates import Estimates
-
-ACTOR = "http"  # of every change: there are no tokens yet, so a client has no name
 
 Score = Callable[[Sequence[Sample], Sequence[str]], tuple[str, Mapping[str, Sequence[float]]]]
 """(samples, names of estimators) → (version, each estimator's scores of all samples)."""
@@ -31,6 +31,8 @@ class ApiContext:
     lacks. ``render_metrics`` returns the text of /metrics and its content type. ``closing`` ends endless responses.
     """
 
+    access: Access
+    audit: Audit
     registry: Registry
     operations: Operations
     reader: BufferReader

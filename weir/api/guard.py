@@ -1,8 +1,8 @@
-"""ASGI middleware that refuses requests: those of other machines and web pages, and bodies too large or too slow.
+"""ASGI middleware that refuses requests: for unknown hosts, of other pages, without a token, too large or too slow.
 
-There are no tokens yet, so the interface listens on loopback only. A browser on this machine can reach loopback for
-any web page it shows; so a request must name a loopback host (against DNS rebinding), and one that a page sends must
-come from the interface's own pages, or from an origin that is listed (against cross-site requests).
+Before the first token was created, the interface is open, on loopback only. A browser on this machine can reach
+loopback for any web page it shows; so a request must name a known host (against DNS rebinding), and one that a page
+sends must come from the interface's own pages, or from an origin that is listed (against cross-site requests).
 """
 
 import asyncio
@@ -11,49 +11,100 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from importance.errors import Unavailable, WeirError
+from weir.api.access import Access, TooManyFailures, Unauthorized
 from weir.api.limits import Allowance, Limits
 from weir.api.outline import SMALL_BYTES
+from weir.api.permissions import CALLER
 from weir.api.problems import problem, shorten
 from weir.settings import is_loopback
 
 _DRAINED = 8  # times the bound
 _SHOWN = 200  # characters of a header that an answer repeats
+_WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
+_OPEN = ("/healthz", "/readyz")
 
 
-class LoopbackOnly:
-    """Answers 403 to requests that name another host than loopback, or come from a web page of an unlisted origin."""
+class KnownHosts:
+    """Answers 403 to requests that name an unknown host, or come from a web page of an unlisted origin.
 
-    def __init__(self, app: ASGIApp, origins: Sequence[str] = ()) -> None:
+    ``hosts`` are known in addition to loopback; None: any is, where a token is needed, which no page knows. The probes
+    are answered under any name, as an orchestrator asks by the address of a pod.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Sequence[str] | None = (), origins: Sequence[str] = ()) -> None:
         self._app = app
+        self._hosts = None if hosts is None else frozenset(map(str.lower, hosts))
         self._origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
-        refused = self._refusal(scope["headers"]) if scope["type"] == "http" else None
+        refused = self._refusal(scope["path"], scope["headers"]) if scope["type"] == "http" else None
         if refused is None:
             await self._app(scope, receive, send)
         else:
             await problem(HTTPStatus.FORBIDDEN, refused)(scope, receive, send)
 
-    def _refusal(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    def _refusal(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
         given = {name: value.decode("latin-1") for name, value in headers}
         host, origin = given.get(b"host", ""), given.get(b"origin")
-        if not _is_loopback_url(f"//{host}"):
+        if path not in _OPEN and not self._is_known(host):
             shown = repr(shorten(host, _SHOWN))
-            return f"the request is for host {shown}; without tokens only loopback is served: ask 127.0.0.1"
-        if origin is not None and origin != f"http://{host}" and origin not in self._origins:
+            return f"the request is for host {shown}: ask 127.0.0.1, or list the host in WEIR_API_ALLOWED_HOSTS"
+        if origin is not None and origin not in (f"http://{host}", f"https://{host}", *self._origins):
             shown = repr(shorten(origin, _SHOWN))
-            return f"the request comes from a page of {shown}, not of http://{host}: list it in WEIR_API_ORIGINS"
+            return f"the request comes from a page of {shown}, not of {host}: list it in WEIR_API_ORIGINS"
         return None
 
+    def _is_known(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        return self._hosts is None or is_loopback(name) or name in self._hosts
 
-def _is_loopback_url(url: str) -> bool:
-    try:
-        return is_loopback(urlsplit(url).hostname or "")
-    except ValueError:
-        return False
+
+class Authenticated:
+    """Finds out who asks, before a body is read: 401 without a valid token, 429 after too many wrong ones.
+
+    ``/healthz`` and ``/readyz`` are answered to all. The role that a route needs is checked at the route.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its caller, or refuse it."""
+        if scope["type"] != "http" or scope["path"] in _OPEN:
+            await self._app(scope, receive, send)
+            return
+        header: bytes | None = dict(scope["headers"]).get(b"authorization")
+        authorization = None if header is None else header.decode("latin-1")
+        address = scope["client"][0] if scope["client"] else ""
+        try:
+            scope[CALLER] = await self._access.caller(authorization, address)
+        except (Unauthorized, TooManyFailures, Unavailable) as error:
+            await _refused(error, scope["method"])(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _refused(error: WeirError, method: str) -> Response:
+    """Return the answer to who has no access; a connection whose body is not read is closed."""
+    headers = {} if method in _WITHOUT_BODY else {"Connection": "close"}
+    match error:
+        case Unauthorized():
+            invalid = ', error="invalid_token"' if error.presented else ""
+            headers["WWW-Authenticate"] = f'Bearer realm="weir"{invalid}'
+            return problem(HTTPStatus.UNAUTHORIZED, str(error), headers=headers)
+        case TooManyFailures():
+            headers["Retry-After"] = str(error.retry_seconds)
+            return problem(HTTPStatus.TOO_MANY_REQUESTS, str(error), headers=headers)
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers=headers)
 
 
 @dataclass(frozen=True)
@@ -78,7 +129,7 @@ class BoundedBody:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the body within the bounds, then pass the request on."""
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        if scope["type"] != "http" or scope["method"] in _WITHOUT_BODY:
             await self._app(scope, receive, send)
             return
         reader = _BodyReader(self._limits, self._held, scope)

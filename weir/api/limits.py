@@ -17,7 +17,7 @@ class Limits:
 
     ``body_bytes`` of one body, ``bodies_bytes`` of all large bodies at once; ``scorings`` at once; ``header_seconds``
     and ``body_seconds`` that a client has to send either. ``origins`` are those of web pages that may send requests, in
-    addition to the interface's own.
+    addition to the interface's own; ``hosts`` those that a request may name in addition to loopback, None any.
     """
 
     body_bytes: int = MAX_BODY_BYTES
@@ -26,6 +26,7 @@ class Limits:
     header_seconds: float = 10.0
     body_seconds: float = 30.0
     origins: Sequence[str] = field(default=())
+    hosts: Sequence[str] | None = field(default=())
 
 
 class Allowance:

@@ -10,11 +10,11 @@ from threading import Event
 import uvicorn
 from starlette.types import ASGIApp
 
-from importance.errors import InvalidInput, Unavailable
+from importance.errors import Unavailable
+from weir.api.certificate import Certificate
 from weir.api.limits import Limits
 from weir.api.protocol import protocol
 from weir.process.background import Background
-from weir.settings import is_loopback
 
 _CLOSE_SECONDS = 3  # for requests under way to end
 
@@ -34,13 +34,18 @@ class ApiServer:
 
 @contextmanager
 def serve(
-    app: ASGIApp, host: str, port: int, closing: Event, header_seconds: float = Limits.header_seconds
+    app: ASGIApp,
+    host: str,
+    port: int,
+    closing: Event,
+    header_seconds: float = Limits.header_seconds,
+    certificate: Certificate | None = None,
 ) -> Iterator[ApiServer]:
     """Serve ``app`` on a thread of its own for the length of a block. Port 0 takes a free one; ``url`` has it.
 
     At the end of the block ``closing`` is set, so that endless responses end, and requests under way have
-    3 seconds to. A client has ``header_seconds`` to send the headers of a request. Raises InvalidInput for a host that
-    is not a loopback address, Unavailable where the port is taken.
+    3 seconds to. A client has ``header_seconds`` to send the headers of a request. With ``certificate`` only TLS is
+    spoken. Raises Unavailable where the port is taken.
     """
     with _listening(host, port) as bound:
         server = uvicorn.Server(
@@ -52,6 +57,8 @@ def serve(
                 access_log=False,
                 lifespan="off",
                 server_header=False,
+                proxy_headers=False,  # any client could set them, and count as another address
+                ssl_context_factory=None if certificate is None else lambda _config, _default: certificate.context,
                 timeout_graceful_shutdown=_CLOSE_SECONDS,
             )
         )
@@ -61,13 +68,12 @@ def serve(
             server.should_exit = True
 
         with Background("api", partial(server.run, sockets=[bound]), stop) as thread:
-            yield ApiServer(f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}", thread)
+            scheme = "http" if certificate is None else "https"
+            yield ApiServer(f"{scheme}://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}", thread)
 
 
 def _listening(host: str, port: int) -> socket.socket:
     """Return a socket that listens already, so that the first request to ``url`` is not too early."""
-    if not is_loopback(host):
-        raise InvalidInput(f"WEIR_API_HOST is {host!r}; without tokens it must be a loopback address: use 127.0.0.1")
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -175,7 +175,7 @@ class _Up:
             metrics_urls.append(f"http://{settings.metrics_host}:{port}/metrics")
             self._stack.start_role(role, _command(role), environment | {"WEIR_METRICS_PORT": str(port)})
         self._stack.start_role("api", _command("api"), environment | {"WEIR_API_PORT": str(api_port)})
-        api = f"http://{settings.api_host}:{api_port}"
+        api = f"{'http' if settings.api_tls_certificate is None else 'https'}://{settings.api_host}:{api_port}"
         return Stack(settings.kafka_bootstrap, settings.database_url, api, (*metrics_urls, f"{api}/metrics"))
 
     def _replay(self) -> None:

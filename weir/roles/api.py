@@ -7,20 +7,23 @@ from threading import Event
 from uuid import UUID
 
 from importance import estimators
-from importance.errors import Unavailable
+from importance.errors import InvalidInput, Unavailable
 from importance.sample import Sample
 from monitoring.exporter import render
 from monitoring.metrics import DependencyMetrics, HttpMetrics, SharedStateCollector, WorkerMetrics, new_registry
 from storage.artifacts import Artifacts
-from storage.audit import Via
+from storage.audit import Audit, Via
 from storage.buffer_reader import BufferReader
 from storage.engine import Engine
 from storage.heartbeats import Heartbeats
 from storage.quality import Quality
 from storage.registry import Registry
+from storage.tokens import Tokens
 from stream.reports import KAFKA, STORAGE
 from stream.topics import topic_id
+from weir.api.access import Access
 from weir.api.app import create_api
+from weir.api.certificate import Certificate
 from weir.api.context import ApiContext
 from weir.api.limits import Limits, Recent
 from weir.api.server import ApiServer, serve
@@ -51,6 +54,7 @@ def run(settings: Settings) -> int:
     stop = Event()
     resources = _open(settings)
     context = _context(settings, resources)
+    certificate = _certificate(settings)
     with (
         stopped_by_signals(stop.set),
         serve(
@@ -59,13 +63,14 @@ def run(settings: Settings) -> int:
             settings.api_port,
             context.closing,
             context.limits.header_seconds,
+            certificate,
         ) as server,
         watched_storage(resources.engine, resources.reporting),
         resources.kafka,
         heartbeat(settings.database_url, "api", resources.reporting.heartbeat),
     ):
         _log.info("api is served", url=server.url)
-        return _serve(settings, resources, server, stop)
+        return _serve(settings, resources, server, certificate, stop)
 
 
 class _OtherRoles:
@@ -151,6 +156,8 @@ def _context(settings: Settings, resources: _Resources) -> ApiContext:
         return version, scored.prediction.tolist()
 
     return ApiContext(
+        access=Access(Tokens(engine), exposed=settings.api_is_exposed, failures=settings.api_auth_failures),
+        audit=Audit(engine),
         registry=registry,
         operations=Operations(
             engine, resources.artifacts, _log.warning, Via.HTTP, announcing(settings, registry, kafka)
@@ -170,19 +177,54 @@ def _context(settings: Settings, resources: _Resources) -> ApiContext:
 
 
 def _limits(settings: Settings) -> Limits:
+    hosts = _listed(settings.api_allowed_hosts)
     return Limits(
         bodies_bytes=settings.api_bodies_bytes,
         scorings=settings.api_scorings,
         header_seconds=settings.api_header_seconds,
         body_seconds=settings.api_body_seconds,
-        origins=tuple(settings.api_origins.split(",")) if settings.api_origins else (),
+        origins=_listed(settings.api_origins),
+        hosts=None if settings.api_is_exposed and not hosts else hosts,
     )
 
 
-def _serve(settings: Settings, resources: _Resources, server: ApiServer, stop: Event) -> int:
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()
+
+
+def _certificate(settings: Settings) -> Certificate | None:
+    if settings.api_tls_certificate is None or settings.api_tls_key is None:
+        return None
+    return Certificate(settings.api_tls_certificate, settings.api_tls_key)
+
+
+def _ready_storage(settings: Settings, engine: Engine) -> bool:
+    """Return True; raise Unavailable as `ready_database` does, InvalidInput where every request would be refused."""
+    ready_database(engine)
+    tokens = Tokens(engine)
+    if settings.api_is_exposed and not any(token.is_live(tokens.now()) for token in tokens.all()):
+        raise InvalidInput(
+            f"WEIR_API_HOST is {settings.api_host!r}, and there is no live token: create one first, "
+            "weir tokens create NAME --role operator"
+        )
+    return True
+
+
+def _renew(certificate: Certificate) -> None:
+    """Use a renewed certificate; one that cannot be used is logged, as the one of before may be valid still."""
+    try:
+        if certificate.refresh():
+            _log.info("certificate read again")
+    except InvalidInput as error:
+        _log.error("certificate not read again", reason=str(error))
+
+
+def _serve(
+    settings: Settings, resources: _Resources, server: ApiServer, certificate: Certificate | None, stop: Event
+) -> int:
     """Wait for tables and a model, then keep the model current until ``stop``; return the exit status."""
     engine, serving, reporting = resources.engine, resources.serving, resources.reporting
-    for attempt, dependency in ((lambda: ready_database(engine), "storage"), (serving.start, "model")):
+    for attempt, dependency in ((lambda: _ready_storage(settings, engine), "storage"), (serving.start, "model")):
         if retry_until_available(attempt, dependency, settings, stop, reporting) is None:
             return 0
     reporting.started()
@@ -195,6 +237,8 @@ def _serve(settings: Settings, resources: _Resources, server: ApiServer, stop: E
         else:
             reporting.change("storage", True, "")
             reporting.change("model", serving.refusal is None, serving.refusal or "")
+        if certificate is not None:
+            _renew(certificate)
         if not server.alive:
             return 1
     return 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,15 +25,19 @@ from importance.strata import StrataPolicy
 from monitoring.exporter import render
 from monitoring.metrics import HttpMetrics, SharedStateCollector, new_registry
 from storage.artifacts import Artifacts
-from storage.audit import Via
+from storage.audit import Audit, Author, Via
 from storage.buffer import Buffer
 from storage.buffer_reader import BufferReader
 from storage.engine import create_engine
+from storage.heartbeats import Heartbeats
 from storage.migrate import upgrade
 from storage.progress import Progresses
 from storage.quality import Quality
 from storage.registry import Entry, Registry
+from storage.tokens import Role, Tokens
+from weir.api.access import Access
 from weir.api.app import create_api
+from weir.api.certificate import Certificate
 from weir.api.context import ApiContext
 from weir.api.limits import Limits
 from weir.api.server import serve
@@ -51,7 +56,15 @@ TIME_MS = 1_294_012_800_000  # 2011-01-03 00:00 UTC, a Monday
 class World:
     """A served interface, the tables below it, and what it told others."""
 
-    def __init__(self, database_url: str, limits: Limits = Limits()) -> None:  # noqa: B008  # frozen
+    def __init__(
+        self,
+        database_url: str,
+        limits: Limits = Limits(),  # noqa: B008  # frozen
+        certificate: Certificate | None = None,
+        *,
+        exposed: bool = False,
+        failures: int = 10,
+    ) -> None:
         self.engine: sa.Engine = create_engine(database_url)
         upgrade(self.engine)
         self.topic = uuid4()
@@ -63,8 +76,13 @@ class World:
         self.degraded: list[str] = []
         registry = new_registry()
         reader = BufferReader(self.engine)
-        registry.register(SharedStateCollector(partial(shared_state, self.registry, reader, Quality(self.engine))))
-        context = ApiContext(
+        quality, heartbeats = Quality(self.engine), Heartbeats(self.engine)
+        registry.register(SharedStateCollector(partial(shared_state, self.registry, reader, quality, heartbeats)))
+        self.tokens = Tokens(self.engine)
+        self.access = Access(self.tokens, exposed=exposed, failures=failures)
+        self.context = context = ApiContext(
+            access=self.access,
+            audit=Audit(self.engine),
             registry=self.registry,
             operations=Operations(self.engine, self.artifacts, self.warnings.append, Via.HTTP, self.announced.append),
             reader=reader,
@@ -79,9 +97,10 @@ class World:
             metrics=HttpMetrics(registry),
             limits=limits,
         )
+        self.app = create_api(context)
         self._serving = ExitStack()
         self.server = self._serving.enter_context(
-            serve(create_api(context), "127.0.0.1", 0, context.closing, limits.header_seconds)
+            serve(self.app, "127.0.0.1", 0, context.closing, limits.header_seconds, certificate)
         )
         self.http = httpx.Client(base_url=self.server.url, timeout=30)
 
@@ -95,6 +114,11 @@ class World:
 
     def status(self) -> service.Status:
         return service.take(self.engine, Measured(self.topic, {0: 50}), start_it)
+
+    def token(self, name: str, role: Role, lifetime: timedelta | None = None) -> dict[str, str]:
+        """Create a token; gives the header that its holder sends."""
+        secret, _ = self.tokens.create(name, role, lifetime, Author("test", Via.CLI))
+        return {"Authorization": f"Bearer {secret}"}
 
     def waiting_request(self) -> tuple[str, str]:
         """Who requested a training, and why."""

@@ -215,6 +215,7 @@ def test_the_interface_describes_itself(world: World) -> None:
         "GET /v1/models/{version}", "POST /v1/models/{version}/promote", "POST /v1/models/rollback",
         "POST /v1/training/freeze", "POST /v1/training/unfreeze", "POST /v1/training/run", "GET /v1/buffer",
         "GET /v1/samples", "GET /v1/samples/{id}", "GET /v1/stream", "GET /v1/status", "GET /v1/models/log",
+        "GET /v1/audit",
     }  # fmt: skip
     assert world.http.get("/docs").status_code == 200
 

@@ -4,11 +4,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from pydantic import BaseModel
 
 from storage.buffer_reader import Explained
 from weir.api.context import ApiContext
+from weir.api.permissions import Routers
 from weir.api.shapes import Finite, Id
 
 MAX_SAMPLES = 500  # of one page
@@ -108,10 +109,10 @@ class SelectedSamples(BaseModel):
     next: str | None
 
 
-def add(router: APIRouter, context: ApiContext) -> None:
+def add(routers: Routers, context: ApiContext) -> None:
     """Add the routes that read the buffer."""
 
-    @router.get("/v1/buffer", tags=["buffer"])
+    @routers.viewer.get("/v1/buffer", tags=["buffer"])
     def buffer(estimates: bool = False) -> EstimatedBufferState | BufferState:
         """Capacity and samples by stratum; with ``estimates`` also the buffer's estimates of the stream."""
         state = BufferState.model_validate(context.reader.stats(), from_attributes=True)
@@ -119,7 +120,7 @@ def add(router: APIRouter, context: ApiContext) -> None:
             return state
         return EstimatedBufferState(**state.model_dump(), **asdict(context.estimates()))
 
-    @router.get("/v1/samples", tags=["buffer"])
+    @routers.viewer.get("/v1/samples", tags=["buffer"])
     def samples(
         stratum: Annotated[Id | None, Query(description="default: all but holdout")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_SAMPLES)] = 100,
@@ -129,7 +130,7 @@ def add(router: APIRouter, context: ApiContext) -> None:
         found, following = context.reader.page(stratum, after or "", limit)
         return SelectedSamples(samples=[_selected(each) for each in found], next=following)
 
-    @router.get("/v1/samples/{id:path}", tags=["buffer"])
+    @routers.viewer.get("/v1/samples/{id:path}", tags=["buffer"])
     def sample(id: Annotated[Id, Path(description="the sample's id")]) -> SampleState:  # noqa: A002
         """One sample, and why the buffer holds it."""
         found = context.reader.explain(id)

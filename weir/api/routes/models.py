@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import BaseModel
 
 from importance.errors import InvalidInput
 from storage.registry import Entry, Version, served_at
 from weir.api import shapes
-from weir.api.context import ACTOR, ApiContext
+from weir.api.context import ApiContext
+from weir.api.permissions import Actor, Routers
 from weir.api.shapes import NO_REASON, OptionalReason, Request, Why
 
 VersionName = Annotated[shapes.Version, Path(description="a version of GET /v1/models")]
@@ -76,11 +77,11 @@ class Serving(BaseModel):
     frozen: bool
 
 
-def add(router: APIRouter, context: ApiContext) -> None:
+def add(routers: Routers, context: ApiContext) -> None:
     """Add the routes of the registry."""
     registry = context.registry
 
-    @router.get("/v1/models", tags=["models"])
+    @routers.viewer.get("/v1/models", tags=["models"])
     def models() -> Models:
         """The active version, whether training is frozen, and all versions."""
         active = registry.active()
@@ -90,7 +91,7 @@ def add(router: APIRouter, context: ApiContext) -> None:
             versions=[_described(version) for version in registry.versions()],
         )
 
-    @router.get("/v1/models/log", tags=["models"])
+    @routers.viewer.get("/v1/models/log", tags=["models"])
     def log(at: datetime | None = None) -> PromotionLog:
         """The whole append-only promotion log, oldest first; with ``at`` also the version that was active then."""
         if at is not None and at.tzinfo is None:
@@ -99,24 +100,24 @@ def add(router: APIRouter, context: ApiContext) -> None:
         version = None if at is None else served_at(entries, at)
         return PromotionLog(at=at, version=version, log=[_entry(entry) for entry in entries])
 
-    @router.get("/v1/models/{version}", tags=["models"])
+    @routers.viewer.get("/v1/models/{version}", tags=["models"])
     def model(version: VersionName) -> ModelDetails:
         """One version, with its files and its entries in the log."""
         found = registry.version(version)
         log = [_entry(entry) for entry in registry.log(version)]
         return ModelDetails(**_described(found).model_dump(), artifact=found.artifact, sha256=found.sha256, log=log)
 
-    @router.post("/v1/models/rollback", tags=["models"])
-    def rollback(request: RollbackRequest) -> Serving:
+    @routers.operator.post("/v1/models/rollback", tags=["models"])
+    def rollback(actor: Actor, request: RollbackRequest) -> Serving:
         """Activate an earlier version again, and freeze training. Repeated, it walks further back."""
-        entry = context.operations.rollback(request.version, actor=ACTOR, reason=request.reason)
+        entry = context.operations.rollback(request.version, actor=actor, reason=request.reason)
         return _serving(entry, frozen=True)
 
-    @router.post("/v1/models/{version}/promote", tags=["models"])
-    def promote(version: VersionName, request: OptionalReason = NO_REASON) -> Serving:
+    @routers.operator.post("/v1/models/{version}/promote", tags=["models"])
+    def promote(version: VersionName, actor: Actor, request: OptionalReason = NO_REASON) -> Serving:
         """Activate a version, whatever the gate's decision; 409 when its files are not as registered."""
         frozen = registry.frozen()  # read before: once the change is made, no error may hide it
-        entry = context.operations.promote(version, actor=ACTOR, reason=request.reason)
+        entry = context.operations.promote(version, actor=actor, reason=request.reason)
         return _serving(entry, frozen)
 
 

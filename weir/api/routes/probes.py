@@ -2,10 +2,11 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, Response, status
+from fastapi import Response, status
 from pydantic import BaseModel
 
 from weir.api.context import ApiContext
+from weir.api.permissions import Routers
 
 
 class Health(BaseModel):
@@ -22,16 +23,16 @@ class Readiness(BaseModel):
     degraded: list[str] = []
 
 
-def add(router: APIRouter, context: ApiContext) -> None:
+def add(routers: Routers, context: ApiContext) -> None:
     """Add the probes."""
 
     # Health and readiness wait for nothing, so they need no thread: all of them may be taken.
-    @router.get("/healthz", tags=["probes"])
+    @routers.open.get("/healthz", tags=["probes"])
     async def healthz() -> Health:
         """200 while the process is alive."""
         return Health()
 
-    @router.get("/readyz", tags=["probes"], responses={503: {"model": Readiness, "description": "Not ready"}})
+    @routers.open.get("/readyz", tags=["probes"], responses={503: {"model": Readiness, "description": "Not ready"}})
     async def readyz(response: Response) -> Readiness:
         """200 when requests can be served, else 503 with the reasons; ``degraded`` names other roles that are gone."""
         reasons = list(context.not_ready())
@@ -39,7 +40,7 @@ def add(router: APIRouter, context: ApiContext) -> None:
             response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
         return Readiness(ready=not reasons, reasons=reasons, degraded=list(context.degraded()))
 
-    @router.get("/metrics", tags=["probes"], response_class=Response)
+    @routers.viewer.get("/metrics", tags=["probes"], response_class=Response)
     def metrics() -> Response:
         """All metrics in Prometheus' text format."""
         body, content_type = context.render_metrics()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, HTTPException, status
+from fastapi import HTTPException, status
 from pydantic import BaseModel, Field
 
 from importance.errors import InvalidInput
@@ -12,6 +12,7 @@ from importance.mixture import LABEL_FREE, check_name
 from importance.sample import Action, Sample
 from weir.api.context import ApiContext
 from weir.api.limits import Allowance
+from weir.api.permissions import Routers
 from weir.api.shapes import Estimator, Finite, Id, Query, Request, Surface, Text
 
 MAX_ITEMS = 1_000  # of one request: a few seconds of one CPU
@@ -69,7 +70,7 @@ class RankAnswer(BaseModel):
     ranking: list[Ranked]
 
 
-def add(router: APIRouter, context: ApiContext) -> None:
+def add(routers: Routers, context: ApiContext) -> None:
     """Add scoring and ranking, which share one bound of requests at once."""
     under_way = Allowance(context.limits.scorings)
 
@@ -84,7 +85,7 @@ def add(router: APIRouter, context: ApiContext) -> None:
         finally:
             under_way.give_back()
 
-    @router.post("/v1/score", tags=["scoring"])
+    @routers.scorer.post("/v1/score", tags=["scoring"])
     def score(request: ScoreRequest) -> ScoreAnswer:
         """The importance of samples by one or more estimators, by the active version."""
         _check_labels(request)
@@ -94,7 +95,7 @@ def add(router: APIRouter, context: ApiContext) -> None:
         rows = [{name: float(column[i]) for name, column in columns.items()} for i in range(len(samples))]
         return ScoreAnswer(model=model, scores=rows)
 
-    @router.post("/v1/rank", tags=["scoring"])
+    @routers.scorer.post("/v1/rank", tags=["scoring"])
     def rank(request: RankRequest) -> RankAnswer:
         """Items by the probability of a positive outcome, best first; equals keep their order."""
         samples = [

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
@@ -13,13 +13,14 @@ from importance.errors import NotFound, Unavailable
 from importance.finite import finite_or_none
 from weir.api.context import ApiContext
 from weir.api.limits import Allowance
+from weir.api.permissions import CallerOf, Routers
 from weir.status.snapshot import Snapshot
 
 MAX_LISTENERS = 32  # each costs a read of Postgres a second
 POLL_SECONDS = 1.0
 
 
-def add(router: APIRouter, context: ApiContext) -> None:
+def add(routers: Routers, context: ApiContext) -> None:
     """Add the stream of the live state."""
     listeners = Allowance(MAX_LISTENERS)
 
@@ -32,11 +33,13 @@ def add(router: APIRouter, context: ApiContext) -> None:
         finally:
             listeners.give_back()
 
-    @router.get("/v1/stream", tags=["live"], response_class=EventSourceResponse, dependencies=[Depends(listening)])
-    async def stream() -> AsyncIterator[ServerSentEvent]:
+    @routers.viewer.get(
+        "/v1/stream", tags=["live"], response_class=EventSourceResponse, dependencies=[Depends(listening)]
+    )
+    async def stream(caller: CallerOf) -> AsyncIterator[ServerSentEvent]:
         """The live state as server-sent events: ``state`` with the metrics, ``unavailable`` with the reason."""
         last = None
-        while not context.closing.is_set():
+        while not context.closing.is_set() and await context.access.still(caller):
             event = await run_in_threadpool(_event, context)
             if event != last:
                 last = event

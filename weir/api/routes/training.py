@@ -2,10 +2,11 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, status
+from fastapi import status
 from pydantic import BaseModel
 
-from weir.api.context import ACTOR, ApiContext
+from weir.api.context import ApiContext
+from weir.api.permissions import Actor, Routers
 from weir.api.shapes import NO_REASON, OptionalReason
 
 
@@ -22,24 +23,24 @@ class TrainingRun(BaseModel):
     note: str | None = None
 
 
-def add(router: APIRouter, context: ApiContext) -> None:
+def add(routers: Routers, context: ApiContext) -> None:
     """Add the routes of the operator's control of training."""
 
-    @router.post("/v1/training/freeze", tags=["training"])
-    def freeze(request: OptionalReason = NO_REASON) -> Frozen:
+    @routers.operator.post("/v1/training/freeze", tags=["training"])
+    def freeze(actor: Actor, request: OptionalReason = NO_REASON) -> Frozen:
         """Stop training: nothing is promoted automatically any more."""
-        context.operations.freeze(actor=ACTOR, reason=request.reason)
+        context.operations.freeze(actor=actor, reason=request.reason)
         return Frozen(frozen=True)
 
-    @router.post("/v1/training/unfreeze", tags=["training"])
-    def unfreeze(request: OptionalReason = NO_REASON) -> Frozen:
+    @routers.operator.post("/v1/training/unfreeze", tags=["training"])
+    def unfreeze(actor: Actor, request: OptionalReason = NO_REASON) -> Frozen:
         """Resume training."""
-        context.operations.unfreeze(actor=ACTOR, reason=request.reason)
+        context.operations.unfreeze(actor=actor, reason=request.reason)
         return Frozen(frozen=False)
 
-    @router.post("/v1/training/run", tags=["training"], status_code=status.HTTP_202_ACCEPTED)
-    def run(request: OptionalReason = NO_REASON) -> TrainingRun:
+    @routers.operator.post("/v1/training/run", tags=["training"], status_code=status.HTTP_202_ACCEPTED)
+    def run(actor: Actor, request: OptionalReason = NO_REASON) -> TrainingRun:
         """Request a fine-tune now; 409 while training is frozen."""
-        is_new = context.operations.train_now(actor=ACTOR, reason=request.reason)
+        is_new = context.operations.train_now(actor=actor, reason=request.reason)
         note = next((line for line in context.degraded() if line.startswith("no trainer")), None)
         return TrainingRun(state="accepted" if is_new else "coalesced", note=note)

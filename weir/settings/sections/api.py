@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from ipaddress import ip_address
+from typing import Literal
 
 from pydantic import Field
 
 from weir.api.limits import MAX_BODY_BYTES
-from weir.settings.sections.base import Port, Seconds, Section
+from weir.settings.sections.base import AbsolutePath, Port, Seconds, Section
 
 
 class Api(Section):
@@ -15,9 +16,29 @@ class Api(Section):
     api_host: str = Field(
         default="127.0.0.1",
         min_length=1,
-        description="where the role api listens; loopback only, as there are no tokens yet",
+        description="where the role api listens; off loopback it needs a token, and TLS or a proxy that ends it",
     )
     api_port: Port = Field(default=8787, description="port of the role api; 0 takes a free one")
+    api_allowed_hosts: str = Field(
+        default="",
+        max_length=10_000,
+        pattern=r"^$|^[^\s,/:]+(,[^\s,/:]+)*$",
+        description="host names that requests may use in addition to loopback, with commas; "
+        "empty: loopback only, and off loopback any",
+    )
+    api_tls_certificate: AbsolutePath | None = Field(
+        default=None, description="PEM file of the api's certificate and its chain; read again when it changes"
+    )
+    api_tls_key: AbsolutePath | None = Field(default=None, description="PEM file of its unencrypted key")
+    api_plaintext: Literal["on", "off"] = Field(
+        default="off", description="on: also off loopback without TLS, behind a proxy that ends it"
+    )
+    api_auth_failures: int = Field(
+        default=10,
+        ge=1,
+        le=1_000,
+        description="authentications of a client address that may fail in a minute; what is more is answered 429",
+    )
     api_origins: str = Field(
         default="",
         max_length=10_000,
@@ -40,10 +61,22 @@ class Api(Section):
         default=30.0, gt=0, description="time a client has to send the body of a request, then 408"
     )
 
+    @property
+    def api_is_exposed(self) -> bool:
+        """Whether other machines can reach the role api."""
+        return not is_loopback(self.api_host)
+
     def _disagreements(self) -> Iterator[str]:
         yield from super()._disagreements()
-        if not is_loopback(self.api_host):
-            yield f"WEIR_API_HOST is {self.api_host!r}; without tokens it must be a loopback address: use 127.0.0.1"
+        has_certificate, has_key = self.api_tls_certificate is not None, self.api_tls_key is not None
+        if has_certificate != has_key:
+            given, other = ("CERTIFICATE", "KEY") if has_certificate else ("KEY", "CERTIFICATE")
+            yield f"WEIR_API_TLS_{given} is set, but WEIR_API_TLS_{other} is not: set both"
+        elif self.api_is_exposed and not has_certificate and self.api_plaintext == "off":
+            yield (
+                f"WEIR_API_HOST is {self.api_host!r}, where tokens could be read on their way: set "
+                "WEIR_API_TLS_CERTIFICATE and WEIR_API_TLS_KEY, or WEIR_API_PLAINTEXT=on behind a proxy that ends TLS"
+            )
 
 
 def is_loopback(host: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from weir.api.guard import BoundedBody, LoopbackOnly
+from weir.api.guard import BoundedBody, KnownHosts
 from weir.api.limits import Allowance, Limits
 from weir.api.outline import SMALL_BYTES
 
@@ -50,26 +50,36 @@ async def ask(
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8321", "localhost", "[::1]:8321", "127.9.9.9"])
 async def test_a_request_for_loopback_passes(host: str) -> None:
-    assert (await ask(LoopbackOnly(echo), {"host": host}))[0] == 200
-    assert (await ask(LoopbackOnly(echo), {"host": host, "origin": f"http://{host}"}))[0] == 200
+    assert (await ask(KnownHosts(echo), {"host": host}))[0] == 200
+    assert (await ask(KnownHosts(echo), {"host": host, "origin": f"http://{host}"}))[0] == 200
 
 
 @pytest.mark.parametrize(
     "host", ["", "weir.example", "10.0.0.1", "127.0.0.1.example", "localhost@evil", "[::1", "x" * 999]
 )
 async def test_a_request_for_another_host_is_refused(host: str) -> None:
-    status, detail = await ask(LoopbackOnly(echo), {"host": host})
+    status, detail = await ask(KnownHosts(echo), {"host": host})
     assert status == 403
-    assert "only loopback is served" in detail
+    assert "list the host in WEIR_API_ALLOWED_HOSTS" in detail
     assert len(detail) < 400
 
 
 async def test_a_page_of_another_origin_is_refused_unless_it_is_listed() -> None:
     given = {"host": "127.0.0.1:1", "origin": "http://shop.example"}
-    status, detail = await ask(LoopbackOnly(echo), given)
+    status, detail = await ask(KnownHosts(echo), given)
     assert (status, "list it in WEIR_API_ORIGINS" in detail) == (403, True)
-    assert (await ask(LoopbackOnly(echo, ["http://shop.example"]), given))[0] == 200
-    assert (await ask(LoopbackOnly(echo), given | {"origin": "http://127.0.0.1:2"}))[0] == 403  # another port
+    assert (await ask(KnownHosts(echo, origins=["http://shop.example"]), given))[0] == 200
+    assert (await ask(KnownHosts(echo), given | {"origin": "http://127.0.0.1:2"}))[0] == 403  # another port
+
+
+async def test_a_host_is_known_by_its_name_when_it_is_listed_and_any_is_without_a_list() -> None:
+    listed = KnownHosts(echo, ["Weir.example"])
+    assert [(await ask(listed, {"host": host}))[0] for host in ("weir.example:443", "WEIR.example", "127.0.0.1")] == [
+        200, 200, 200,
+    ]  # fmt: skip
+    assert (await ask(listed, {"host": "weir.example.evil"}))[0] == 403
+    assert (await ask(KnownHosts(echo, None), {"host": "10.0.0.1:8787"}))[0] == 200
+    assert (await ask(KnownHosts(echo, None), {"host": "[::1"}))[0] == 403
 
 
 async def test_a_body_arrives_whole_and_its_allowance_is_given_back() -> None:
