@@ -23,9 +23,13 @@ VALUES = {
     "kafka": {"bootstrap": "kafka.example:9092", "partitions": 8},
     "database": {"existingSecret": "weir-postgres"},
     "artifacts": {"url": "s3://weir-models/rehearsal"},
-    "api": {"expose": True},
+    "api": {"expose": True, "plaintext": True},
     "ingress": {"enabled": True, "hosts": ["weir.example"]},
-    "metrics": {part: {"enabled": True} for part in ("monitor", "rules", "dashboards")},
+    "metrics": {
+        "monitor": {"enabled": True, "token": {"existingSecret": "weir-prometheus-token"}},
+        "rules": {"enabled": True},
+        "dashboards": {"enabled": True},
+    },
 }
 UPGRADE = {
     "worker": {

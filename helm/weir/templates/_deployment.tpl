@@ -7,7 +7,7 @@
 {{- if ne .role "api" -}}
 httpGet: {path: {{ .path }}, port: metrics}
 {{- else if $api.expose -}}
-httpGet: {path: {{ .path }}, port: http}
+httpGet: {path: {{ .path }}, port: http, scheme: {{ ternary "HTTP" "HTTPS" (empty $api.tls.existingSecret) }}}
 {{- else -}}
 exec:
   command:
@@ -110,7 +110,7 @@ spec:
           {{- end }}
           resources: {{- toYaml $resources | nindent 12 }}
       volumes:
-        {{- include "weir.volumes" $root | nindent 8 }}
+        {{- include "weir.volumes" (dict "root" $root "role" $role) | nindent 8 }}
 ---
 apiVersion: policy/v1
 kind: PodDisruptionBudget

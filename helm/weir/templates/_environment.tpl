@@ -18,8 +18,6 @@
   "WEIR_KAFKA_USERNAME" $kafka.sasl.username
   "WEIR_METRICS_HOST" "0.0.0.0"
   "WEIR_METRICS_PORT" $values.metrics.port
-  "WEIR_API_HOST" (ternary "0.0.0.0" "127.0.0.1" $values.api.expose)
-  "WEIR_API_PORT" $values.api.port
   "WEIR_DEVICE" "cpu"
 -}}
 {{- if $kafka.sasl.existingSecret -}}
@@ -32,6 +30,16 @@
 {{- $_ := set $settings (printf "WEIR_KAFKA_%s_FILE" $variable) (printf "/etc/weir/kafka-tls/%s" $key) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- if eq (default "" .role) "api" -}}
+{{- $tls := ternary "/etc/weir/api-tls/" "" (and $values.api.expose (not (empty $values.api.tls.existingSecret))) -}}
+{{- $settings = merge $settings (dict
+  "WEIR_API_HOST" (ternary "0.0.0.0" "127.0.0.1" $values.api.expose)
+  "WEIR_API_PORT" $values.api.port
+  "WEIR_API_PLAINTEXT" (ternary "on" "" (and $values.api.expose $values.api.plaintext))
+  "WEIR_API_TLS_CERTIFICATE" (ternary (printf "%stls.crt" $tls) "" (not (empty $tls)))
+  "WEIR_API_TLS_KEY" (ternary (printf "%stls.key" $tls) "" (not (empty $tls)))
+) -}}
 {{- end -}}
 {{- if .role -}}
 {{- if gt (int (get $values .role).gpu.count) 0 -}}

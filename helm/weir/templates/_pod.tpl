@@ -40,34 +40,42 @@ volumeMounts:
 {{- if .root.Values.database.tlsSecret }}
   - {name: postgres-tls, mountPath: /etc/weir/postgres, readOnly: true}
 {{- end }}
+{{- if and (eq (default "" .role) "api") .root.Values.api.tls.existingSecret }}
+  - {name: api-tls, mountPath: /etc/weir/api-tls, readOnly: true}
+{{- end }}
 {{- with .root.Values.extraVolumeMounts }}
 {{ toYaml . | indent 2 }}
 {{- end }}
 {{- end -}}
 
-{{/* Secrets are readable by the group of the pod: OpenSSL and libpq refuse keys that all may read. */}}
+{{/* Secrets are readable by the group of the pod: OpenSSL and libpq refuse keys that all may read.
+     Argument: dict "root" $ "role" NAME; a job has no role. */}}
 {{- define "weir.volumes" -}}
 - name: home
-  emptyDir: {sizeLimit: {{ .Values.scratch.sizeLimit }}}
+  emptyDir: {sizeLimit: {{ .root.Values.scratch.sizeLimit }}}
 - name: tmp
-  emptyDir: {sizeLimit: {{ .Values.scratch.sizeLimit }}}
-{{- with .Values.artifacts.existingClaim }}
+  emptyDir: {sizeLimit: {{ .root.Values.scratch.sizeLimit }}}
+{{- with .root.Values.artifacts.existingClaim }}
 - name: artifacts
   persistentVolumeClaim: {claimName: {{ . }}}
 {{- end }}
-{{- with .Values.kafka.sasl.existingSecret }}
+{{- with .root.Values.kafka.sasl.existingSecret }}
 - name: kafka-login
   secret: {secretName: {{ . }}, defaultMode: 0440}
 {{- end }}
-{{- with .Values.kafka.tls.existingSecret }}
+{{- with .root.Values.kafka.tls.existingSecret }}
 - name: kafka-tls
   secret: {secretName: {{ . }}, defaultMode: 0440}
 {{- end }}
-{{- with .Values.database.tlsSecret }}
+{{- with .root.Values.database.tlsSecret }}
 - name: postgres-tls
   secret: {secretName: {{ . }}, defaultMode: 0440}
 {{- end }}
-{{- with .Values.extraVolumes }}
+{{- if and (eq (default "" .role) "api") .root.Values.api.tls.existingSecret }}
+- name: api-tls
+  secret: {secretName: {{ .root.Values.api.tls.existingSecret }}, defaultMode: 0440}
+{{- end }}
+{{- with .root.Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}

@@ -88,4 +88,6 @@ def test_prometheus_takes_its_configuration_and_scrapes_every_role() -> None:
     text = file.read_text()
     port = SERVICES["worker"]["environment"]["WEIR_METRICS_PORT"]
     assert f"names: [worker, trainer], type: A, port: {port}" in text
-    assert f"127.0.0.1:{Settings.model_fields['api_port'].default}" in text
+    assert f"names: [api], type: A, port: {Settings.model_fields['api_port'].default}" in text
+    assert SERVICES["prometheus"]["secrets"] == ["prometheus-token"]
+    assert "/run/secrets/prometheus-token" in text

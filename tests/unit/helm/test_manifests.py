@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import helm_python
@@ -12,7 +13,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from tests.unit.helm.chart import CHART, ROLES, ROOT, SETS, Object, environment, of_kind, pods, values
+from tests.unit.helm.chart import CHART, ROLES, ROOT, SETS, Object, environment, loaded, of_kind, pods, render, values
 from tests.unit.helm.chart import objects as objects_of
 from weir.settings import Settings
 
@@ -217,6 +218,16 @@ def test_the_rules_are_those_of_the_repository() -> None:
     (rule,) = of_kind("everything", "PrometheusRule").values()
     assert rule["spec"]["groups"] == groups
     assert groups
+
+
+def test_a_packed_chart_makes_the_same_as_the_directory(tmp_path: Path) -> None:
+    """Rules and dashboards are links in the directory; a package has their content."""
+    loaded().save(tmp_path)
+    (archive,) = tmp_path.glob("weir-*.tgz")
+    packed = helm_python.Chart.load(archive).render(
+        values("everything"), name="weir", namespace="shop", is_install=True
+    )
+    assert packed == render(values("everything"))
 
 
 def test_numbers_of_config_are_written_in_full() -> None:
