@@ -4,11 +4,13 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from storage.registry import Registry
 from tests.support.dashboards import queries
 from tests.support.eager import eager
 from tests.support.feeder import Feeder
-from tests.support.prometheus import program
+from tests.support.prometheus import find, missing
 from tests.support.prometheus_server import PrometheusServer
 from tests.support.promql import rules, unfiltered
 from tests.support.role import page, running, until_alive
@@ -30,8 +32,8 @@ def expressions() -> dict[str, str]:
     }
 
 
+@pytest.mark.skipif(find("prometheus") is None, reason=missing("prometheus"))
 def test_every_query_of_rules_and_dashboards_finds_data(service: Service, tmp_path: Path) -> None:
-    program("prometheus")  # without it the test is skipped before anything starts
     registry = Registry(service.engine)
     workers = [service.start(), service.start()]
     with ExitStack() as stack:

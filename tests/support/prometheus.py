@@ -22,8 +22,13 @@ def program(name: str) -> Path:
     if found is None:
         import pytest  # `make setup` runs this module as a program
 
-        pytest.skip(f"{name} is missing: run 'make setup' where apt-get has the package prometheus, or {_REMEDY}")
+        pytest.skip(missing(name))
     return found
+
+
+def missing(name: str) -> str:
+    """Return why a test without the program is skipped."""
+    return f"{name} is missing: run 'make setup' where apt-get has the package prometheus, or {_REMEDY}"
 
 
 def promtool(*words: str | Path) -> None:
