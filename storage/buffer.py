@@ -3,10 +3,11 @@
 `importance.reservoir` decides which samples stay; reading is in `storage.buffer_reader`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from threading import Lock
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
@@ -29,7 +30,9 @@ _INSERT = sa.text("""
         FROM staged JOIN buffer_strata s USING (stratum) LEFT JOIN buffer_subjects b USING (stratum, subject)
         WHERE key > greatest(s.threshold, b.threshold) ORDER BY id
         ON CONFLICT (id) DO NOTHING
-        RETURNING id, stratum
+        RETURNING id, stratum, subject
+    ), touched AS (
+        INSERT INTO buffer_untrimmed (stratum, subject) SELECT DISTINCT stratum, subject FROM stored
     ), payload AS (
         INSERT INTO buffer_samples (id, actions, label, rating_time_ms, rating_id, rating_value,
                                     importance, estimator, model, prediction, sample, subject)
@@ -96,20 +99,32 @@ _DELETE_UP_TO_BOUND = """
 """
 _COUNT_DELETED = "SELECT CAST(coalesce(sum(items), 0) AS bigint) FROM counted"
 
-# Subjects that may hold more than their bound: those of a flush, or all. The new threshold is the largest key that is
-# one too many. Where a subject may fill the whole stratum there is no bound.
+# Subjects that may hold more than their bound: those of all flushes since the last trim, or every one. The new
+# threshold is the largest key that is one too many. Where a subject may fill the whole stratum there is no bound.
 _TOUCHED = """
-    SELECT DISTINCT stratum, subject
-    FROM unnest(CAST(:strata AS text[]), CAST(:subjects AS text[])) AS touched (stratum, subject)
+    taken AS (DELETE FROM buffer_untrimmed RETURNING stratum, subject),
+    touched AS MATERIALIZED (SELECT DISTINCT stratum, subject FROM taken)
 """
 _EVERY = """
-    SELECT stratum, subject FROM buffer_keys JOIN buffer_strata USING (stratum)
-    GROUP BY stratum, subject, subject_capacity HAVING count(*) > subject_capacity
-    UNION SELECT stratum, subject FROM buffer_subjects
+    taken AS (DELETE FROM buffer_untrimmed),
+    touched AS MATERIALIZED (
+        SELECT stratum, subject FROM buffer_keys JOIN buffer_strata USING (stratum)
+        GROUP BY stratum, subject, subject_capacity HAVING count(*) > subject_capacity
+        UNION SELECT stratum, subject FROM buffer_subjects
+    )
+"""
+
+# How many rows the trim of the strata that follows may count, in the same snapshot as the subjects: a flush that is
+# stored in between has surplus rows of its own subjects, which must not cost another subject its place.
+_INSERTED = """
+    SELECT (SELECT CAST(coalesce(sum(items), 0) AS bigint) FROM counted) AS deleted,
+           (SELECT json_object_agg(stratum, inserted) FROM (
+               SELECT stratum, CAST(sum(inserted) AS bigint) AS inserted FROM buffer_intake GROUP BY stratum
+           ) AS intake) AS inserted
 """
 
 _TRIM_SUBJECTS_TEMPLATE = """
-    WITH touched AS MATERIALIZED ({touched}), bound AS MATERIALIZED (
+    WITH {touched}, bound AS MATERIALIZED (
         SELECT stratum, subject, greatest(b.threshold, (
             SELECT key FROM buffer_keys k
             WHERE k.subject = t.subject AND k.stratum = t.stratum AND s.subject_capacity < s.capacity
@@ -128,13 +143,14 @@ _TRIM_SUBJECTS_TEMPLATE = """
 """
 _DELETE_OF_SUBJECT = _DELETE_UP_TO_BOUND.format(matches="k.subject = bound.subject AND k.stratum = bound.stratum")
 _TRIM_TOUCHED_SUBJECTS = sa.text(
-    _TRIM_SUBJECTS_TEMPLATE.format(touched=_TOUCHED, delete=_DELETE_OF_SUBJECT, count=_COUNT_DELETED)
+    _TRIM_SUBJECTS_TEMPLATE.format(touched=_TOUCHED, delete=_DELETE_OF_SUBJECT, count=_INSERTED)
 )
 _TRIM_EVERY_SUBJECT = sa.text(
-    _TRIM_SUBJECTS_TEMPLATE.format(touched=_EVERY, delete=_DELETE_OF_SUBJECT, count=_COUNT_DELETED)
+    _TRIM_SUBJECTS_TEMPLATE.format(touched=_EVERY, delete=_DELETE_OF_SUBJECT, count=_INSERTED)
 )
 
-# One statement, one snapshot: the kept counts and the rows they count agree. The new κ is the surplus-th smallest key.
+# The new κ is the surplus-th smallest key. Rows that came since the surplus was counted can only make it too small:
+# what is above it then is evicted by the next trim.
 _TRIM_STRATA_TEMPLATE = """
     WITH bound AS MATERIALIZED (
         SELECT s.stratum, greatest(s.threshold, (
@@ -142,8 +158,8 @@ _TRIM_STRATA_TEMPLATE = """
             OFFSET greatest(n.surplus - 1, 0) LIMIT least(n.surplus, 1)
         )) AS threshold
         FROM buffer_strata s CROSS JOIN LATERAL (
-            SELECT greatest(0, CAST(coalesce(sum(inserted), 0) AS bigint) - s.deleted - s.capacity) AS surplus
-            FROM buffer_intake i WHERE i.stratum = s.stratum
+            SELECT greatest(0, coalesce(CAST(CAST(:inserted AS json) ->> s.stratum AS bigint), 0)
+                               - s.deleted - s.capacity) AS surplus
         ) n
     ), {delete}, raised AS (
         UPDATE buffer_strata s SET threshold = bound.threshold, deleted = s.deleted + counted.items
@@ -163,10 +179,6 @@ _THRESHOLDS = sa.text("""
     SELECT s.stratum, s.threshold, s.epoch, s.rule, b.subject, b.threshold AS subject_threshold
     FROM buffer_strata s LEFT JOIN buffer_subjects b ON b.stratum = s.stratum AND b.threshold > s.threshold
 """)
-
-
-StratumSubject = tuple[str, str]
-"""Stratum and subject."""
 
 
 class Buffer:
@@ -197,7 +209,7 @@ class Buffer:
         self._labels = list(label_table(positive_from))
         self._thresholds: AdmissionThresholds | None = None
         self._preparing = Lock()
-        self._untrimmed: dict[int, set[StratumSubject]] = {}
+        self._untrimmed: set[int] = set()
         self._counts: dict[int, quality.Held] = {}
 
     def thresholds(self) -> AdmissionThresholds:
@@ -217,16 +229,15 @@ class Buffer:
         self.thresholds()
         first = {offer.sample.id: offer for offer in reversed(flush.offers) if offer.kept}
         with session(self._engine) as connection:
-            if untrimmed := self._untrimmed.get(flush.partition):  # maybe not trimmed: one batch may wait
-                self._trim(connection, untrimmed, wait=True)
-                self._untrimmed[flush.partition] = set()
+            if flush.partition in self._untrimmed:  # maybe not trimmed: one batch may wait
+                self._trim(connection, wait=True)
+                self._untrimmed.discard(flush.partition)
             with connection.begin():
                 self._store(connection, flush, list(first.values()))
             if first:
                 staging.keep(connection)
-                pairs = {(offer.stratum, offer.sample.subject) for offer in first.values()}
-                if self._trim(connection, pairs, wait=False) is None:
-                    self._untrimmed[flush.partition] = pairs
+                if self._trim(connection, wait=False) is None:
+                    self._untrimmed.add(flush.partition)
 
     def trim(self) -> bool:
         """Evict all but the largest keys of each stratum and subject; True if any row was. Waits for a trim elsewhere.
@@ -235,7 +246,7 @@ class Buffer:
         """
         self.thresholds()
         with session(self._engine) as connection:
-            return bool(self._trim(connection, None, wait=True))
+            return bool(self._trim(connection, wait=True, every=True))
 
     def _store(self, connection: sa.Connection, flush: Flush, offers: Sequence[Offer]) -> None:
         if offers:
@@ -310,30 +321,27 @@ class Buffer:
         }
         connection.execute(_CORRECT, columns | {"labels": self._labels})
 
-    def _trim(self, connection: sa.Connection, pairs: Collection[StratumSubject] | None, *, wait: bool) -> int | None:
+    def _trim(self, connection: sa.Connection, *, wait: bool, every: bool = False) -> int | None:
         """Trim and return the number of rows deleted; None if another worker is trimming and ``wait`` is False."""
         with connection.begin():
             if wait:
                 wait_for(connection, Right.TRIM)
             elif not try_for(connection, Right.TRIM):
                 return None
-            deleted = trim(connection, pairs)
+            deleted = trim(connection, every)
             thresholds = self._read_thresholds(connection)
         self._thresholds = thresholds
         return deleted
 
 
-def trim(connection: sa.Connection, pairs: Collection[StratumSubject] | None = None) -> int:
-    """Trim every stratum, in a transaction that has the right to; how many rows went.
+def trim(connection: sa.Connection, every: bool = True) -> int:
+    """Trim every stratum, in a transaction that has the right to; return how many rows were deleted.
 
-    Before that the subjects of ``pairs`` go down to their bound, or all that are above it.
+    Before that the subjects of what was stored since the last trim go down to their bound, or ``every`` one.
     """
     connection.execute(_BY_INDEX)
-    if pairs is None:
-        gone = connection.scalar(_TRIM_EVERY_SUBJECT)
-    else:
-        strata, subjects = zip(*pairs, strict=True) if pairs else ((), ())
-        gone = connection.scalar(_TRIM_TOUCHED_SUBJECTS, {"strata": list(strata), "subjects": list(subjects)})
-    gone = int(gone or 0) + int(connection.scalar(_TRIM_STRATA) or 0)
+    subjects = connection.execute(_TRIM_EVERY_SUBJECT if every else _TRIM_TOUCHED_SUBJECTS).one()
+    inserted = msgspec.json.encode(subjects.inserted or {}).decode()
+    deleted = int(subjects.deleted) + int(connection.scalar(_TRIM_STRATA, {"inserted": inserted}) or 0)
     connection.execute(_FORGET)
-    return gone
+    return deleted

@@ -47,6 +47,15 @@ subjects = sa.Table(
     sa.Column("threshold", pg.DOUBLE_PRECISION, nullable=False),
 )
 
+# The subjects of rows that were stored since the last trim, each as often as a flush had it.
+untrimmed = sa.Table(
+    "buffer_untrimmed",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("stratum", sa.Text, nullable=False),
+    sa.Column("subject", Id, nullable=False),
+)
+
 # Inserts are counted by partition, each row written by its owner alone: one row a stratum would be fought over.
 intake = sa.Table(
     "buffer_intake",

@@ -12,6 +12,7 @@ from importance.scores import Offer, Scores
 from importance.strata import NEGATIVE, STRATA, StrataPolicy
 from storage.buffer import Buffer
 from storage.buffer_reader import BufferReader
+from storage.lock import Right, try_for
 from storage.rescoring import Rescoring
 from tests.support.storage import TOPIC, Owner, held, offer, rows
 
@@ -92,3 +93,18 @@ def test_scored_again_rows_keep_the_chance_that_the_bound_left_them(engine: sa.E
     drawn = dict(zip((draw := BufferReader(engine).draw()).ids, draw.probability.tolist(), strict=True))
     assert drawn["bot-4"] == drawn["bot-5"] == pytest.approx(exp(-3.0))
     assert drawn["quiet-0"] == 1.0
+
+
+def test_a_subject_s_surplus_that_waits_for_its_trim_evicts_nobody_else(
+    engine: sa.Engine, connect: Callable[[], sa.Engine]
+) -> None:
+    """One worker stores a loud subject while another one trims: the surplus must not count against the stratum."""
+    one, other = Owner(engine, bounded(engine)), Owner(connect(), bounded(connect()), partition=1)
+    for worker in (one, other):
+        worker.buffer.thresholds()  # both have started
+    with connect().connect() as trimming, trimming.begin():
+        assert try_for(trimming, Right.TRIM)
+        one.flush(loud(5, 8))  # not trimmed yet
+    other.flush(quiet(5))
+    assert set(held(engine)) == {"bot-12", "bot-11", *(f"quiet-{n}" for n in range(5))}
+    assert other.buffer.thresholds()[NEGATIVE].kappa == float("-inf")
