@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from importance.drift.block import Block
+from importance.drift.sketch_key import SketchKey
 from importance.errors import InvalidInput
 from importance.partition_progress import Progress
 from importance.quality import CountKey, Counts
@@ -15,7 +17,8 @@ class Flush:
     """The effects of deciding the offsets from ``old_next`` to ``progress.next`` of one partition.
 
     ``epoch`` is that of the assignment. ``samples`` were decided; of their ``offers`` only those kept are written.
-    ``quality`` holds what this flush adds to each array of counts. Storing the same flush twice changes nothing.
+    ``quality`` holds what this flush adds to each array of counts, ``sketches`` what it adds to the sums that drift is
+    detected by. Storing the same flush twice changes nothing.
     """
 
     partition: int
@@ -26,13 +29,14 @@ class Flush:
     corrections: Sequence[Correction] = ()
     quality: Mapping[CountKey, Counts] = field(default_factory=dict)
     samples: int = 0
+    sketches: Mapping[SketchKey, Block] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a flush that equals its repetition: `next` alone shows whether it was stored."""
         moved = self.progress.next - self.old_next
         if moved < 0:
             raise InvalidInput(f"partition {self.partition} would go back from {self.old_next} to {self.progress.next}")
-        if not moved and (self.samples or self.offers or self.quality):
+        if not moved and (self.samples or self.offers or self.quality or self.sketches):
             raise InvalidInput(f"partition {self.partition} decided samples, but stays at offset {self.old_next}")
         if not len(self.offers) <= self.samples <= moved:
             raise InvalidInput(

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from importance.arrays import Booleans, Floats
+from importance.arrays import Booleans, Floats, Vectors
 from importance.errors import InvalidInput
 from importance.sample import Sample
 from importance.selection import QuantileThreshold
@@ -32,6 +32,14 @@ class Predictions:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Embeddings:
+    """The hidden vectors of n samples, [n, H], by one model version."""
+
+    version: str
+    values: Vectors
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Scores:
     """The scores of n samples by one model version; every array has shape [n].
 
@@ -40,6 +48,7 @@ class Scores:
     its top fraction starts, measured with it. ``non_finite`` of the samples had a score or prediction that was not
     finite, and was replaced. ``predictions`` are by predictor: `SERVING` the version ``model``, `BASELINE` the first
     version, `REFERENCE` a score that the samples bring. ``known`` is whether the first version knew the item.
+    ``embeddings`` are those of the first version, or of ``model`` where nothing is compared with it.
     """
 
     importance: Floats
@@ -50,6 +59,7 @@ class Scores:
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
     known: Booleans | None = None
     non_finite: int = 0
+    embeddings: Embeddings | None = None
 
     def __post_init__(self) -> None:
         """Refuse what would poison a key or a count."""

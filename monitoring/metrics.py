@@ -191,11 +191,23 @@ class Stratum:
 
 
 @dataclass(frozen=True)
+class DriftTest:
+    """A test of a feature in a segment: its last check, None before it, and its alarms so far."""
+
+    test: str
+    feature: str
+    segment: str
+    statistic: float | None
+    threshold: float | None
+    alarms: int
+
+
+@dataclass(frozen=True)
 class SharedState:
     """The metrics of shared state, at one moment. Times in seconds since the epoch.
 
     ``quality`` is by metric, predictor, version and slice; ``recent`` by metric, predictor and slice; ``rollbacks`` by
-    result; ``processes`` by role.
+    result; ``processes`` by role. ``drift_evaluated_seconds`` is in event time.
     """
 
     strata: tuple[Stratum, ...] = ()
@@ -207,6 +219,8 @@ class SharedState:
     recent: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
     rollbacks: Mapping[str, int] = field(default_factory=dict)
     processes: Mapping[str, int] = field(default_factory=dict)
+    drift: Sequence[DriftTest] = ()
+    drift_evaluated_seconds: float | None = None
 
 
 class SharedStateCollector(Collector):
@@ -282,3 +296,26 @@ def _families(state: SharedState) -> Iterator[Metric]:
     for role, number in state.processes.items():
         processes.add_metric([role], number)
     yield processes
+
+    yield from _drift_families(state)
+
+
+def _drift_families(state: SharedState) -> Iterator[Metric]:
+    labels = ["test", "feature", "segment"]
+    statistic = GaugeMetricFamily("weir_drift_statistic", "statistic of the last check of a test", labels=labels)
+    threshold = GaugeMetricFamily("weir_drift_threshold", "value above which this statistic is an alarm", labels=labels)
+    alarms = CounterMetricFamily("weir_drift_alarms", "alarms of a test", labels=labels)
+    for test in state.drift:
+        names = [test.test, test.feature, test.segment]
+        alarms.add_metric(names, test.alarms)
+        if test.statistic is not None and test.threshold is not None:
+            statistic.add_metric(names, test.statistic)
+            threshold.add_metric(names, test.threshold)
+    yield from (statistic, threshold, alarms)
+
+    evaluated = GaugeMetricFamily(
+        "weir_drift_evaluated_timestamp_seconds", "event time up to which the stream was evaluated for drift"
+    )
+    if state.drift_evaluated_seconds is not None:
+        evaluated.add_metric([], state.drift_evaluated_seconds)
+    yield evaluated

@@ -36,6 +36,7 @@ class Action(StrEnum):
     TRAIN = "training.run"
     RESCORE = "buffer.rescore"
     RESET = "partitions.reset"
+    RESTART_DRIFT = "drift.restart"
     REDRIVE = "dead_letters.redrive"
     CREATE_TOKEN = "tokens.create"  # noqa: S105  # a name, not a secret
     REVOKE_TOKEN = "tokens.revoke"  # noqa: S105

@@ -16,7 +16,7 @@ from importance.flush import Flush
 from importance.sample import Correction, Outcome, Rating, label_table, later
 from importance.scores import Offer
 from importance.thresholds import AdmissionThresholds, Threshold
-from storage import progress, quality, staging, tables
+from storage import drift, progress, quality, staging, tables
 from storage.engine import session, transaction
 from storage.lock import Right, share, try_for, wait_for
 
@@ -37,7 +37,7 @@ _INSERT = sa.text("""
         INSERT INTO buffer_samples (id, actions, label, rating_time_ms, rating_id, rating_value,
                                     importance, estimator, model, prediction, sample, subject)
         SELECT id, actions, label, rating_time_ms, rating_id, rating_value,
-               importance, estimator, model, prediction, sample, subject
+               importance, estimator, model, prediction, sample, staged.subject
         FROM staged JOIN stored USING (id)
     ), counted AS (
         INSERT INTO buffer_intake AS i (topic_id, partition, stratum, inserted)
@@ -211,6 +211,7 @@ class Buffer:
         self._preparing = Lock()
         self._untrimmed: set[int] = set()
         self._counts: dict[int, quality.Held] = {}
+        self._sketches: dict[int, drift.Held] = {}
 
     def thresholds(self) -> AdmissionThresholds:
         """Return the thresholds as last seen: at the start, and after each flush and trim."""
@@ -263,6 +264,9 @@ class Buffer:
         # Should the COMMIT fail, the counts held are those of a `next` that never was, and are not used.
         self._counts[flush.partition] = quality.add(
             connection, self._topic_id, flush, self._counts.get(flush.partition)
+        )
+        self._sketches[flush.partition] = drift.add(
+            connection, self._topic_id, flush, self._sketches.get(flush.partition)
         )
         if not offers:  # else a trim follows, and reads them
             self._thresholds = self._read_thresholds(connection)

@@ -227,3 +227,57 @@ heartbeats = sa.Table(
     sa.Column("stopped", sa.Boolean, nullable=False),
     sa.Column("report", pg.JSON, nullable=False),
 )
+
+# What is summed of each partition by block of event time, packed: each row is written by its owner alone.
+drift_blocks = sa.Table(
+    "drift_blocks",
+    metadata,
+    sa.Column("topic_id", pg.UUID(as_uuid=True), primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("block_ms", sa.BigInteger, primary_key=True),
+    sa.Column("version", sa.Text, primary_key=True),  # empty for what no model version has a part in
+    sa.Column("sums", sa.LargeBinary, nullable=False),
+    sa.Index("drift_blocks_by_time", "block_ms"),
+)
+
+# One row: the lock that orders evaluations. All blocks before `evaluated_ms` are evaluated, or came too late for it.
+drift_cursor = sa.Table(
+    "drift_cursor",
+    metadata,
+    sa.Column(
+        "singleton", sa.Boolean, sa.CheckConstraint("singleton", name="drift_cursor_singleton"), primary_key=True
+    ),
+    sa.Column("evaluated_ms", sa.BigInteger),
+)
+
+drift_states = sa.Table(
+    "drift_states",
+    metadata,
+    sa.Column("test", sa.Text, primary_key=True),
+    sa.Column("feature", sa.Text, primary_key=True),
+    sa.Column("segment", sa.Text, primary_key=True),
+    sa.Column("detector", sa.Text, nullable=False),  # its configuration: another one starts again
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("state", sa.LargeBinary, nullable=False),
+    sa.Column("statistic", pg.DOUBLE_PRECISION),  # NULL until the first check
+    sa.Column("threshold", pg.DOUBLE_PRECISION),
+    sa.Column("p_value", pg.DOUBLE_PRECISION),
+    sa.Column("checked_ms", sa.BigInteger),
+    sa.Column("alarms", sa.BigInteger, nullable=False),
+)
+
+# Append-only, like the promotion log.
+drift_alarms = sa.Table(
+    "drift_alarms",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("block_ms", sa.BigInteger, nullable=False),
+    sa.Column("test", sa.Text, nullable=False),
+    sa.Column("feature", sa.Text, nullable=False),
+    sa.Column("segment", sa.Text, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("statistic", pg.DOUBLE_PRECISION, nullable=False),
+    sa.Column("threshold", pg.DOUBLE_PRECISION, nullable=False),
+    sa.Column("p_value", pg.DOUBLE_PRECISION),
+)

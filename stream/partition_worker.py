@@ -16,6 +16,8 @@ from typing import TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from importance.attribution import BEGINNING_OF_TIME_MS, Decisions, Join, Policy, Progress
+from importance.drift.block import Block
+from importance.drift.sketch_key import SketchKey
 from importance.errors import Fenced, Unavailable
 from importance.flush import Flush
 from importance.quality import CountKey, Counts
@@ -35,7 +37,8 @@ class Effects:
     """The callables that a partition worker needs. All but ``report`` may block, and run in threads.
 
     ``claim(partition, generation)`` gives the epoch and the progress stored, None for a new partition.
-    ``tally`` converts scored samples to quality counts. ``persist`` stores a flush, once, however often it is given.
+    ``tally`` converts scored samples to quality counts, ``sketch`` to the sums that drift is detected by. ``persist``
+    stores a flush, once, however often it is given.
     They raise :class:`Unavailable` to be called again with the same arguments, :class:`Fenced` to end the worker;
     anything else ends the process.
 
@@ -53,6 +56,7 @@ class Effects:
     report: Callable[[Report], None]
     beginnings: Callable[[], Mapping[int, int]] | None = None
     clock: Callable[[], float] = time.time
+    sketch: Callable[[Sequence[Sample], Scores], Mapping[SketchKey, Block]] = lambda _samples, _scores: {}
 
 
 @dataclass(frozen=True)
@@ -102,10 +106,11 @@ class Batch:
 
 @dataclass
 class ScoredBatch:
-    """The offers, quality counts and scorer calls of a batch's samples."""
+    """The offers, quality counts, sums for drift and scorer calls of a batch's samples."""
 
     offers: list[Offer] = field(default_factory=list)
     quality: dict[CountKey, Counts] = field(default_factory=dict)
+    sketches: dict[SketchKey, Block] = field(default_factory=dict)
     calls: list[Scored] = field(default_factory=list)
 
 
@@ -276,6 +281,7 @@ class PartitionWorker:
                 corrections=corrections,
                 quality=scored.quality,
                 samples=len(decisions.samples),
+                sketches=scored.sketches,
             )
             await self._until_done(STORAGE, partial(self._threads.store, self._effects.persist, flush))
         if report_empty or scored.offers or corrections:
@@ -324,6 +330,8 @@ class PartitionWorker:
         for key, counts in quality.items():
             known = scored.quality.get(key)
             scored.quality[key] = counts if known is None else known + counts
+        for sketch, block in self._effects.sketch(samples, scores).items():
+            scored.sketches[sketch] = scored.sketches[sketch] + block if sketch in scored.sketches else block
 
     def _acknowledge(self, acknowledged: int) -> None:
         while self._unacknowledged and self._unacknowledged[0].end <= acknowledged:

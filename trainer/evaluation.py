@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from importance import quality
-from importance.arrays import Floats, Integers
+from importance.arrays import Booleans, Floats, Integers
 from importance.errors import InvalidInput
 
 _MIN_PROBABILITY = 1e-7  # a log-loss is clipped there: one sure mistake must not outweigh all else
@@ -56,16 +56,14 @@ def evaluate(labels: Integers, prediction: Floats) -> Evaluation:
     )
 
 
-def _auc(positive: NDArray[np.bool_], prediction: Floats) -> float:
+def _auc(positive: Booleans, prediction: Floats) -> float:
     """Return P(a positive's prediction > a negative's) + ½ P(equal), by midranks (Mann & Whitney 1947)."""
-    _, index, count = np.unique(prediction, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2)[index]
     positives = int(positive.sum())
-    above = ranks[positive].sum() - positives * (positives + 1) / 2
+    above = rankdata(prediction)[positive].sum() - positives * (positives + 1) / 2
     return float(above / (positives * (len(positive) - positives)))
 
 
-def _average_precision(positive: NDArray[np.bool_], prediction: Floats) -> float:
+def _average_precision(positive: Booleans, prediction: Floats) -> float:
     """Return Σ (R_k − R_{k−1})·P_k over the distinct thresholds, falling: the area under the precision steps."""
     order = np.argsort(-prediction, kind="stable")
     hits = np.cumsum(positive[order])

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from importance.arrays import Floats, Integers
+from importance.arrays import Floats, Integers, Vectors
 from importance.estimators import BACKWARD, Estimator, Forward
 from trainer.model import Output, losses, positive_probability
 from trainer.tokens import Batch, Encoded
@@ -26,11 +26,13 @@ MICRO_BATCH = 128
 class Pass:
     """The outputs of a model for n samples: ``prediction`` P(label = 1) [n], and ``importance`` [n] by estimator.
 
-    Straight from the network: what is not finite there is not finite here.
+    ``hidden`` [n, H] are the inputs of the last layer, where they were asked for. Straight from the network: what is
+    not finite there is not finite here.
     """
 
     prediction: Floats
     importance: dict[str, Floats]
+    hidden: Vectors | None = None
 
     def repaired(self) -> tuple["Pass", NDArray[np.bool_]]:
         """Replace non-finite values by ½ and 0 (the floor of the weight); also return which samples [n] had any.
@@ -44,7 +46,8 @@ class Pass:
         for scores in self.importance.values():
             bad = bad | ~np.isfinite(scores)
         importance = {name: np.where(np.isfinite(scores), scores, 0.0) for name, scores in self.importance.items()}
-        return Pass(prediction, importance), bad
+        hidden = None if self.hidden is None else np.nan_to_num(self.hidden, posinf=0.0, neginf=0.0)
+        return Pass(prediction, importance, hidden), bad
 
 
 def run(
@@ -54,20 +57,35 @@ def run(
     estimators: Sequence[Estimator] = (),
     micro_batch: int = MICRO_BATCH,
     autocast: bool = False,
+    keep_hidden: bool = False,
 ) -> Pass:
     """Compute predictions and scores in the order given; computed in batches of like length.
 
     ``labels`` [n] are needed by estimators that declare it. ``uniform`` and the like cost nothing here. With
     ``autocast`` the network computes in bfloat16 where that is safe; the estimators compute in float32 all the same.
+    ``keep_hidden`` returns the hidden vectors too.
     """
     prediction = np.empty(len(encoded))
+    hidden: list[Vectors] = []
+    order: list[Integers] = []
     importance = {estimator.name: np.empty(len(encoded)) for estimator in estimators}
     needs = frozenset().union(*(estimator.needs for estimator in estimators))
     for rows, seen in passes(model, encoded, labels, needs, micro_batch, autocast):
         prediction[rows] = positive_probability(seen.logits.detach()).cpu().numpy()
         for estimator in estimators:
             importance[estimator.name][rows] = estimator(seen).cpu().numpy()
-    return Pass(prediction, importance)
+        if keep_hidden:
+            hidden.append(seen.inputs.detach().cpu().numpy())
+            order.append(rows)
+    return Pass(prediction, importance, _in_order(order, hidden) if hidden else None)
+
+
+def _in_order(rows: Sequence[Integers], parts: Sequence[Vectors]) -> Vectors:
+    """Put the vectors of each batch at the rows that it held."""
+    vectors = np.concatenate(parts)
+    ordered = np.empty_like(vectors)
+    ordered[np.concatenate(rows)] = vectors
+    return ordered
 
 
 def provided(model: Model) -> frozenset[str]:

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from importance import estimators
 from importance import sample as outcomes
-from importance.arrays import Floats
+from importance.arrays import Floats, Vectors
 from importance.errors import Unavailable
 from importance.estimators import Estimator
 from importance.mixture import Mixture
 from importance.sample import Outcome, Sample
 from importance.scale import TOP_FRACTION, Scale, complete
-from importance.scores import BASELINE, REFERENCE, SERVING, Predictions, Scores
+from importance.scores import BASELINE, REFERENCE, SERVING, Embeddings, Predictions, Scores
 from trainer import version_directory as versions
 from trainer.forward import MICRO_BATCH, Pass, provided, run
 from trainer.tokens import Encoded
@@ -49,13 +49,14 @@ class Served:
 class ScoringConfig:
     """How importance is computed: the mixture, the top fraction, and whether networks may compute in bfloat16.
 
-    Samples are labelled 1 from ``positive_from`` on.
+    Samples are labelled 1 from ``positive_from`` on. ``embeddings``: scores carry hidden vectors, to watch their drift.
     """
 
     mixture: Mixture
     top_fraction: float = TOP_FRACTION
     autocast: bool = False
     positive_from: Outcome = Outcome.CLICK
+    embeddings: bool = False
 
 
 class Scorer:
@@ -129,15 +130,19 @@ class Scorer:
             if served is None:
                 raise Unavailable("no model is served yet: run weir models init")
             encoded = served.model.tokens.encode(samples)
-            seen, bad = self._run(served, encoded, self._labels(samples), served.able)
+            keep_hidden = self._config.embeddings
+            seen, bad = self._run(served, encoded, self._labels(samples), served.able, keep_hidden)
             predictions = {SERVING: Predictions(served.version, seen.prediction)}
+            hidden = {SERVING: seen.hidden}
             for predictor, other in compared.items():
                 shown = seen
                 if other.version != served.version:  # else the same version: no second pass
                     same_tokens = other.model.tokens.definition == served.model.tokens.definition
-                    shown, worse = self._run(other, encoded if same_tokens else other.model.tokens.encode(samples))
+                    theirs = encoded if same_tokens else other.model.tokens.encode(samples)
+                    shown, worse = self._run(other, theirs, keep_hidden=keep_hidden)
                     bad |= worse
                 predictions[predictor] = Predictions(other.version, shown.prediction)
+                hidden[predictor] = shown.hidden
             predictions[REFERENCE] = Predictions("", _references(samples))
         mixture, scale = self._config.mixture, served.scale
         columns = complete(mixture, seen.importance, len(samples))
@@ -150,6 +155,7 @@ class Scorer:
             predictions=predictions,
             known=_known(samples, compared.get(BASELINE, served).model.known_items),
             non_finite=int(bad.sum()),
+            embeddings=_embeddings(predictions, hidden),
         )
 
     def estimate(self, samples: Sequence[Sample], chosen: Sequence[Estimator] = ()) -> tuple[str, Pass]:
@@ -170,8 +176,10 @@ class Scorer:
         encoded: Encoded,
         labels: NDArray[np.int64] | None = None,
         chosen: Sequence[Estimator] = (),
+        keep_hidden: bool = False,
     ) -> tuple[Pass, NDArray[np.bool_]]:
-        return run(served.model, encoded, labels, chosen, self._micro_batch, self._config.autocast).repaired()
+        autocast = self._config.autocast
+        return run(served.model, encoded, labels, chosen, self._micro_batch, autocast, keep_hidden).repaired()
 
     def _in_memory(self, version: str) -> Served | None:
         held = (candidate for candidate in (self._previous, *self._compared.values()) if candidate is not None)
@@ -196,6 +204,13 @@ class Scorer:
 def _known(samples: Sequence[Sample], items: frozenset[str]) -> NDArray[np.bool_]:
     """Return whether the first model's data had the item [n]."""
     return np.fromiter((sample.item in items for sample in samples), np.bool_, len(samples))
+
+
+def _embeddings(predictions: Mapping[str, Predictions], hidden: Mapping[str, Vectors | None]) -> Embeddings | None:
+    """Those of the first version, which a promotion does not change; else of the serving one."""
+    predictor = BASELINE if BASELINE in hidden else SERVING
+    values = hidden[predictor]
+    return None if values is None else Embeddings(predictions[predictor].version, values)
 
 
 def _references(samples: Sequence[Sample]) -> Floats:

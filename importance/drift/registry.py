@@ -13,6 +13,7 @@ from importance.drift.label_shift import LabelShift
 from importance.drift.mmd import Mmd
 from importance.drift.page_hinkley import PageHinkley
 from importance.drift.psi import Psi
+from importance.drift.sketch_key import ALL
 from importance.sample import Outcome
 
 _EDGES = 95  # of the histograms: 96 bins, from which ten groups are made
@@ -68,9 +69,9 @@ class Monitor:
         parameters = msgspec.json.encode([self.test, self.feature, self.detector, self.source.feature])
         return blake2b(parameters, digest_size=8).hexdigest()
 
-    def seed(self, block: int) -> int:
+    def seed(self, block: int, segment: str = ALL) -> int:
         """The seed of the permutations at a block of that number: the same in every process."""
-        text = f"{self.test}/{self.feature}/{block}"
+        text = f"{self.test}/{self.feature}/{block}" + ("" if segment == ALL else f"/{segment}")
         return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
 
 

@@ -89,13 +89,13 @@ class TwoSample(ABC):
 
     def update(self, state: TwoSampleState, block: Block, seed: int) -> tuple[TwoSampleState, Verdict | None]:
         """Add a block; compare where it completes a stride."""
-        after, due = self._advance(state, block)
+        after, due = self.advance(state, block)
         if not due:
             return after, None
         verdict = self._compare(after, seed)
         return (self.start() if verdict.alarm else after), verdict
 
-    def _advance(self, state: TwoSampleState, block: Block) -> tuple[TwoSampleState, bool]:
+    def advance(self, state: TwoSampleState, block: Block) -> tuple[TwoSampleState, bool]:
         """The state with the block in its reference or window; and whether they are now to be compared."""
         if state.reference and len(state.reference[0][1]) != block.sums.nbytes:
             dimensions = len(state.reference[0][1]) // block.sums.itemsize

@@ -7,6 +7,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from importance.drift.block import Block
+from importance.drift.sketch_key import SketchKey
 from importance.flush import Flush
 from importance.partition_progress import Progress
 from importance.quality import CountKey, Counts
@@ -79,6 +81,8 @@ class Owner:
         quality: Mapping[CountKey, Counts] | None = None,
         *,
         stay: bool = False,
+        sketches: Mapping[SketchKey, Block] | None = None,
+        event_time_ms: int | None = None,
     ) -> Flush:
         """The flush that would store these next; by the thresholds as they are now."""
         thresholds = self.buffer.thresholds()
@@ -88,11 +92,12 @@ class Owner:
             partition=self.partition,
             epoch=self.epoch,
             old_next=self.next,
-            progress=Progress(to, 1_000 * to, 0, 0),
+            progress=Progress(to, 1_000 * to if event_time_ms is None else event_time_ms, 0, 0),
             offers=asked,
             corrections=corrections,
             quality=quality or {},
-            samples=len(offers),
+            samples=len(offers) or int(bool(sketches)),
+            sketches=sketches or {},
         )
 
     def flush(
@@ -100,9 +105,12 @@ class Owner:
         offers: Sequence[Offer] = (),
         corrections: Sequence[Correction] = (),
         quality: Mapping[CountKey, Counts] | None = None,
+        *,
+        sketches: Mapping[SketchKey, Block] | None = None,
+        event_time_ms: int | None = None,
     ) -> Flush:
         """Store them; returns what was stored."""
-        flush = self.prepare(offers, corrections, quality)
+        flush = self.prepare(offers, corrections, quality, sketches=sketches, event_time_ms=event_time_ms)
         self.buffer.persist(flush)
         self.next = flush.progress.next
         return flush

@@ -9,7 +9,8 @@ class LearningState:
     """What triggers decide by. Times in seconds since the epoch; ``last_started`` is None before the first run.
 
     ``samples``: decided ever; ``samples_at_last``: when the last run started; ``trainable``: in the buffer and allowed
-    to train, counted up to the number that is needed; ``asked``: an operator's request waits.
+    to train, counted up to the number that is needed; ``asked``: an operator's request waits; ``alarmed``: when drift
+    was last found, None before the first alarm.
     """
 
     samples: int
@@ -19,6 +20,7 @@ class LearningState:
     last_ended: float | None
     asked: bool
     frozen: bool
+    alarmed: float | None = None
 
     @property
     def fresh(self) -> int:

@@ -6,18 +6,23 @@ from dataclasses import dataclass
 from importance.errors import InvalidInput
 from trainer.triggers.amount import Amount
 from trainer.triggers.base import Due, LearningState, Trigger
+from trainer.triggers.drift import Drift
 from trainer.triggers.operator import Operator
 from trainer.triggers.time import Time
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerPolicy:
-    """The triggers' parameters, a common cool-down, and ``min_samples`` in the buffer that may train."""
+    """The triggers' parameters, a common cool-down, and ``min_samples`` in the buffer that may train.
+
+    ``on_drift``: an alarm of drift is a trigger too.
+    """
 
     after_samples: int
     after_seconds: float
     cooldown_seconds: float
     min_samples: int
+    on_drift: bool = False
 
     def __post_init__(self) -> None:
         """Raise InvalidInput for a trigger that always fires, or a negative cool-down."""
@@ -31,7 +36,8 @@ class TriggerPolicy:
     @property
     def triggers(self) -> Sequence[Trigger]:
         """Return the triggers in the order of their tests: the first that fires is recorded with the run."""
-        return (Operator(), Amount(self.after_samples), Time(self.after_seconds))
+        drift = (Drift(),) if self.on_drift else ()
+        return (Operator(), *drift, Amount(self.after_samples), Time(self.after_seconds))
 
     def cooldown_left(self, state: LearningState, now: float) -> float:
         """Return seconds of the cool-down that are left."""
@@ -56,11 +62,13 @@ def training_due(state: LearningState, policy: TriggerPolicy, now: float) -> Due
         "samples": state.samples,
         "fresh": state.fresh,
         "waited_seconds": state.seconds_since_start(now),
+        "alarmed": state.alarmed,
         "policy": {
             "after_samples": policy.after_samples,
             "after_seconds": policy.after_seconds,
             "cooldown_seconds": policy.cooldown_seconds,
             "least_samples": policy.min_samples,  # the name in the records of earlier runs
+            "on_drift": policy.on_drift,
         },
     }
     return Due(fired.name, inputs)

@@ -8,6 +8,7 @@ from importance.sample import Sample
 from monitoring.metrics import HttpMetrics
 from storage.audit import Audit
 from storage.buffer_reader import BufferReader
+from storage.drift import Drift
 from storage.registry import Registry
 from weir.api.access import Access
 from weir.api.limits import Limits
@@ -36,6 +37,7 @@ class ApiContext:
     registry: Registry
     operations: Operations
     reader: BufferReader
+    drift: Drift
     estimates: Callable[[], Estimates]
     snapshot: Callable[[], Snapshot]
     score: Score

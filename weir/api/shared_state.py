@@ -6,8 +6,9 @@ from importance import quality
 from importance.errors import Unavailable
 from importance.quality import Counts
 from importance.scores import REFERENCE
-from monitoring.metrics import SharedState, Stratum
+from monitoring.metrics import DriftTest, SharedState, Stratum
 from storage.buffer_reader import BufferReader
+from storage.drift import Drift
 from storage.heartbeats import Heartbeats
 from storage.quality import Quality, Series
 from storage.registry import MOVES, Kind, Registry
@@ -20,6 +21,7 @@ def shared_state(
     reader: BufferReader,
     counts: Quality,
     heartbeats: Heartbeats,
+    drift: Drift,
     served: Callable[[], str | None] | None = None,
 ) -> SharedState | None:
     """Read the shared state; None while Postgres is unavailable.
@@ -30,6 +32,7 @@ def shared_state(
         stats, active, move, recent = reader.stats(), registry.active(), registry.last_entry(MOVES), counts.recent()
         frozen, rollbacks = registry.frozen(), registry.count(Kind.ROLLBACK)
         processes = service.live_processes(heartbeats.all())
+        tests, evaluated_ms = drift.states(), drift.evaluated_ms()
     except Unavailable:
         return None
     return SharedState(
@@ -42,6 +45,8 @@ def shared_state(
         recent=predictor_quality(recent),
         rollbacks={"done": rollbacks},
         processes=processes,
+        drift=[DriftTest(x.test, x.feature, x.segment, x.statistic, x.threshold, x.alarms) for x in tests],
+        drift_evaluated_seconds=None if evaluated_ms is None else evaluated_ms / 1_000,
     )
 
 

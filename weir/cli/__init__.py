@@ -20,6 +20,7 @@ from weir.cli import (
     buffer,
     check,
     dead_letters,
+    drift,
     migrate,
     models,
     partitions,
@@ -82,6 +83,7 @@ def create_app() -> typer.Typer:
     app.add_typer(models.app, name="models")
     app.add_typer(train.app, name="train")
     app.add_typer(buffer.app, name="buffer")
+    app.add_typer(drift.app, name="drift")
     app.add_typer(dead_letters.app, name="dead-letters")
     app.add_typer(partitions.app, name="partitions")
     app.add_typer(tokens.app, name="tokens")

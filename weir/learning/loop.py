@@ -19,6 +19,7 @@ from storage.requests import Requests
 from storage.runs import LEARNED, Run, RunResult, Runs
 from trainer.device import choose
 from trainer.triggers import Due, LearningState, Waits, training_due, waits
+from weir.learning.drift_watch import DriftWatch
 from weir.learning.records import NOTHING_LEARNED, Outcome, RunInputs, run_inputs
 from weir.learning.store_health import StoreHealth
 from weir.learning.training import Training
@@ -66,6 +67,7 @@ class LearningLoop:
             device=choose(settings.device),
             stop=stop,
         )
+        self._drift = DriftWatch(settings, engine)
         self._poll_succeeded = False
         self._leads = False  # whether it has the right to train, also during a poll
         self._waits: Waits | None = None
@@ -92,19 +94,20 @@ class LearningLoop:
 
     def _train_if_due(self) -> None:
         takes_files = self._store.takes_files()  # also while no run is due: readiness follows the store
+        alarmed = self._drift.poll()  # also while training is frozen
         active = self._registry.active()
         if active is None:
             return
         last, learned = self._runs.last(), self._runs.last(LEARNED)
         before = RunInputs.of(learned) if learned else NOTHING_LEARNED
         failed = last is not None and last.result not in LEARNED
-        state, policy = self._state(active, last, before), training.trigger(self._settings, failed)
+        state, policy = self._state(active, last, before, alarmed), training.trigger(self._settings, failed)
         self._waits = waits(state, policy, time())
         due = training_due(state, policy, time())
         if due is not None and takes_files:  # otherwise its result could not be stored
             self._train(active, due, before.watermark)
 
-    def _state(self, active: Active, last: Run | None, before: RunInputs) -> LearningState:
+    def _state(self, active: Active, last: Run | None, before: RunInputs, alarmed: float | None) -> LearningState:
         return LearningState(
             samples=samples_decided(self._engine),
             samples_at_last=before.samples,
@@ -113,6 +116,7 @@ class LearningLoop:
             last_ended=last.ended.timestamp() if last and last.ended else None,
             asked=self._requests.waits(),
             frozen=active.frozen,
+            alarmed=alarmed,
         )
 
     def _train(self, active: Active, due: Due, watermark: int) -> None:

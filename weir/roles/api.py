@@ -14,6 +14,7 @@ from monitoring.metrics import DependencyMetrics, HttpMetrics, SharedStateCollec
 from storage.artifacts import Artifacts
 from storage.audit import Audit, Via
 from storage.buffer_reader import BufferReader
+from storage.drift import Drift
 from storage.engine import Engine
 from storage.heartbeats import Heartbeats
 from storage.quality import Quality
@@ -39,6 +40,7 @@ from weir.roles.serving import Serving
 from weir.roles.watching import Watch, watch_kafka, watched_storage
 from weir.settings import Settings
 from weir.settings.connection import kafka_connection
+from weir.settings.drift import drift_reader
 from weir.settings.topics import Measured, measured, named_topics
 from weir.status import service
 from weir.status.snapshot import Snapshots
@@ -93,6 +95,7 @@ class _Resources:
     engine: Engine
     registry: Registry
     reader: BufferReader
+    drift: Drift
     artifacts: Artifacts
     serving: Serving
     other_roles: _OtherRoles
@@ -112,16 +115,17 @@ def _open(settings: Settings) -> _Resources:
     artifacts = Artifacts(settings.artifacts_url)
     serving = Serving(settings, registry, artifacts)
     reporting.model = serving.state
-    heartbeats = Heartbeats(engine)
+    heartbeats, drift = Heartbeats(engine), drift_reader(settings, engine)
     metrics.register(
         SharedStateCollector(
-            lambda: shared_state(registry, reader, quality, heartbeats, lambda: serving.scorer.version)
+            lambda: shared_state(registry, reader, quality, heartbeats, drift, lambda: serving.scorer.version)
         )
     )
     return _Resources(
         engine=engine,
         registry=registry,
         reader=reader,
+        drift=drift,
         artifacts=artifacts,
         serving=serving,
         other_roles=_OtherRoles(settings, engine),
@@ -163,6 +167,7 @@ def _context(settings: Settings, resources: _Resources) -> ApiContext:
             engine, resources.artifacts, _log.warning, Via.HTTP, announcing(settings, registry, kafka)
         ),
         reader=resources.reader,
+        drift=resources.drift,
         estimates=lambda: estimates(settings, engine),
         snapshot=lambda: snapshots.take(topic()),
         score=score,

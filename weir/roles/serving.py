@@ -63,6 +63,7 @@ class Serving:
                 settings.top_fraction,
                 settings.score_precision == "bfloat16",
                 values.positive_from(settings),
+                settings.drift == "on",
             ),
             choose(settings.device),
             settings.score_batch,

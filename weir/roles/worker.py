@@ -43,6 +43,7 @@ from weir.roles.serving import Serving
 from weir.roles.watching import watched_storage
 from weir.settings import Settings, values
 from weir.settings.connection import kafka_connection
+from weir.settings.drift import drift_sketch
 from weir.settings.topics import named_topics
 
 _log = logs.logger(__name__)
@@ -121,7 +122,9 @@ def effects(
     def admitted(samples: Sequence[Sample], scores: Scores) -> Sequence[Offer]:
         return admit(samples, scores, admission, buffer.thresholds())
 
-    return Effects(claim, score, admitted, count, buffer.persist, report, progresses.acknowledged)
+    return Effects(
+        claim, score, admitted, count, buffer.persist, report, progresses.acknowledged, sketch=drift_sketch(settings)
+    )
 
 
 def _rescore_outdated(settings: Settings, engine: Engine, serving: Serving) -> bool:

@@ -3,6 +3,7 @@
 from weir.settings.sections.addresses import Addresses
 from weir.settings.sections.api import Api
 from weir.settings.sections.buffer import Buffer
+from weir.settings.sections.drift import Drift
 from weir.settings.sections.gate import Gate
 from weir.settings.sections.importance import Importance
 from weir.settings.sections.join import Join
@@ -14,5 +15,5 @@ from weir.settings.sections.training import Training
 
 
 # Fields are shown, and defaults computed, from the last base class to the first.
-class Settings(Process, Gate, Training, Model, Importance, Buffer, Join, Kafka, Monitoring, Api, Addresses):
+class Settings(Process, Gate, Training, Model, Importance, Buffer, Join, Kafka, Drift, Monitoring, Api, Addresses):
     """All settings. Frozen; not used outside ``weir``."""

@@ -28,4 +28,5 @@ def trigger(settings: Settings, after_failure: bool = False) -> TriggerPolicy:
         after_seconds=settings.train_after_seconds,
         cooldown_seconds=max(settings.train_cooldown_seconds, settings.retry_limit_seconds if after_failure else 0.0),
         min_samples=settings.train_least_samples,
+        on_drift=settings.train_on_drift == "on",
     )

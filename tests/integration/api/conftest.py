@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from importance.drift.block import Block
+from importance.drift.evaluation import Evaluation
+from importance.drift.sketch_key import ALL, SketchKey
 from importance.flush import Flush
 from importance.partition_progress import Progress
 from importance.quality import tally
@@ -28,6 +31,7 @@ from storage.artifacts import Artifacts
 from storage.audit import Audit, Author, Via
 from storage.buffer import Buffer
 from storage.buffer_reader import BufferReader
+from storage.drift import Drift
 from storage.engine import create_engine
 from storage.heartbeats import Heartbeats
 from storage.migrate import upgrade
@@ -35,6 +39,7 @@ from storage.progress import Progresses
 from storage.quality import Quality
 from storage.registry import Entry, Registry
 from storage.tokens import Role, Tokens
+from tests.support.storage import CAPACITIES, TOPIC, Owner
 from weir.api.access import Access
 from weir.api.app import create_api
 from weir.api.certificate import Certificate
@@ -77,7 +82,10 @@ class World:
         registry = new_registry()
         reader = BufferReader(self.engine)
         quality, heartbeats = Quality(self.engine), Heartbeats(self.engine)
-        registry.register(SharedStateCollector(partial(shared_state, self.registry, reader, quality, heartbeats)))
+        drift = self.drift = Drift(self.engine, block_ms=3_600_000, horizon_ms=0)
+        registry.register(
+            SharedStateCollector(partial(shared_state, self.registry, reader, quality, heartbeats, drift))
+        )
         self.tokens = Tokens(self.engine)
         self.access = Access(self.tokens, exposed=exposed, failures=failures)
         self.context = context = ApiContext(
@@ -86,6 +94,7 @@ class World:
             registry=self.registry,
             operations=Operations(self.engine, self.artifacts, self.warnings.append, Via.HTTP, self.announced.append),
             reader=reader,
+            drift=drift,
             estimates=partial(estimates, Settings(), self.engine),
             snapshot=partial(Snapshots(self.engine).take, self.topic),
             score=self.score,
@@ -164,6 +173,12 @@ class World:
         buffer.persist(Flush(0, assignment.epoch, 0, done, offers, (), counts, count))
         buffer.trim()
         return samples
+
+    def drifted(self, evaluation: Evaluation) -> None:
+        """Let the stream be evaluated for drift up to 3 o'clock, with this result."""
+        sums = {SketchKey(0, 3_600_000, "", "click_rate", ALL): Block(1, np.zeros(1))}
+        Owner(self.engine, Buffer(self.engine, CAPACITIES, TOPIC)).flush(sketches=sums, event_time_ms=3 * 3_600_000)
+        self.drift.evaluate(lambda *_: evaluation)
 
     def problem(self, answer: httpx.Response, status: int) -> dict[str, Any]:
         """The answer's problem details, which must be well formed and of that status."""

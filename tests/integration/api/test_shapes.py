@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from importance.drift.evaluation import Alarm, DriftState, Evaluation
 from storage.heartbeats import Assigned, Heartbeats, Model, Process, Report
 
 from .conftest import World
@@ -70,6 +71,32 @@ def test_an_api_stays_ready_when_another_role_is_gone_and_says_which(world: Worl
 def test_a_threshold_is_null_until_something_was_turned_away(world: World) -> None:
     world.fill(count=2, capacity=1000)
     assert [stratum["threshold"] for stratum in world.http.get("/v1/buffer").json()["strata"]] == [None] * 4
+
+
+def test_drift_is_described_by_test_with_the_latest_alarms(world: World) -> None:
+    assert world.http.get("/v1/drift").json() == {"evaluated": None, "tests": [], "alarms": []}
+    seen = DriftState("psi", "price", "all", "f", "", b"", 0.4, 0.3, 0.001, checked_ms=3_600_000, alarms=1)
+    waiting = DriftState("adwin", "loss", "country=France", "f", "v2")
+    alarm = Alarm(3_600_000, "psi", "price", "all", "", 0.4, 0.3, 0.001)
+    world.drifted(Evaluation([seen, waiting], [alarm]))
+    body = world.http.get("/v1/drift", params={"limit": 5}).json()
+    assert body["evaluated"] == "1970-01-01T03:00:00Z"
+    assert body["tests"] == [
+        {
+            "test": "adwin", "feature": "loss", "segment": "country=France", "version": "v2", "statistic": None,
+            "threshold": None, "p_value": None, "checked": None, "alarms": 0,
+        },
+        {
+            "test": "psi", "feature": "price", "segment": "all", "version": "", "statistic": 0.4, "threshold": 0.3,
+            "p_value": 0.001, "checked": "1970-01-01T01:00:00Z", "alarms": 1,
+        },
+    ]  # fmt: skip
+    (found,) = body["alarms"]
+    assert (found["block"], found["test"], found["feature"]) == ("1970-01-01T01:00:00Z", "psi", "price")
+    assert set(found) == {
+        "id", "time", "block", "test", "feature", "segment", "version", "statistic", "threshold", "p_value",
+    }  # fmt: skip
+    assert 'weir_drift_alarms_total{feature="price",segment="all",test="psi"} 1.0' in world.http.get("/metrics").text
 
 
 def test_a_sample_is_explained(world: World) -> None:
@@ -215,7 +242,7 @@ def test_the_interface_describes_itself(world: World) -> None:
         "GET /v1/models/{version}", "POST /v1/models/{version}/promote", "POST /v1/models/rollback",
         "POST /v1/training/freeze", "POST /v1/training/unfreeze", "POST /v1/training/run", "GET /v1/buffer",
         "GET /v1/samples", "GET /v1/samples/{id}", "GET /v1/stream", "GET /v1/status", "GET /v1/models/log",
-        "GET /v1/audit",
+        "GET /v1/audit", "GET /v1/drift",
     }  # fmt: skip
     assert world.http.get("/docs").status_code == 200
 

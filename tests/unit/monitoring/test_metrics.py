@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from monitoring.metrics import (
     DependencyMetrics,
+    DriftTest,
     HttpMetrics,
     SharedState,
     SharedStateCollector,
@@ -27,6 +28,7 @@ weir_buffer_effective_sample_size weir_buffer_offers_total{decision} weir_traini
 weir_training_seconds weir_model_info{version} weir_model_activated_timestamp_seconds
 weir_model_quality{metric,predictor,version,slice} weir_rollbacks_total{result} weir_rollback_seconds
 weir_training_frozen weir_dead_letters_total{reason}
+weir_drift_statistic{test,feature,segment} weir_drift_threshold{test,feature,segment}
 """
 
 STATE = SharedState(
@@ -39,6 +41,11 @@ STATE = SharedState(
     recent={("auc", "baseline", "all"): 0.8},
     rollbacks={"done": 2},
     processes={"worker": 2, "trainer": 0},
+    drift=(
+        DriftTest("psi", "price", "all", 0.4, 0.3, 2),
+        DriftTest("adwin", "loss", "country=France", None, None, 0),
+    ),
+    drift_evaluated_seconds=1_600_000_000.0,
 )
 
 
@@ -85,6 +92,12 @@ def test_the_shared_state_is_exported_as_it_is_read() -> None:
     assert 'weir_predictor_quality{metric="auc",predictor="baseline",slice="all"} 0.8' in lines
     assert 'weir_rollbacks_total{result="done"} 2.0' in lines
     assert "weir_training_frozen 1.0" in lines
+    assert 'weir_drift_statistic{feature="price",segment="all",test="psi"} 0.4' in lines
+    assert 'weir_drift_threshold{feature="price",segment="all",test="psi"} 0.3' in lines
+    assert 'weir_drift_alarms_total{feature="price",segment="all",test="psi"} 2.0' in lines
+    assert 'weir_drift_alarms_total{feature="loss",segment="country=France",test="adwin"} 0.0' in lines
+    assert not any(line.startswith("weir_drift_statistic{") and "loss" in line for line in lines)  # no check yet
+    assert "weir_drift_evaluated_timestamp_seconds 1.6e+09" in lines
     assert {'weir_processes{role="worker"} 2.0', 'weir_processes{role="trainer"} 0.0'} <= set(lines)
 
 

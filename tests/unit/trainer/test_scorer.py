@@ -55,6 +55,25 @@ def test_scores_come_in_the_order_of_the_samples(scorer: Scorer, first: Path, sa
         assert scores.prediction[row] == pytest.approx(alone, abs=1e-5)
 
 
+def test_embeddings_are_the_baselines_in_the_order_of_the_samples_and_only_on_request(
+    scorer: Scorer, first: Path, tmp_path: Path, samples: list[Sample]
+) -> None:
+    assert scorer.score(samples[:2]).embeddings is None
+    watching = Scorer(ScoringConfig(parse("uniform"), embeddings=True), CPU)
+    watching.swap("2", damaged(first, tmp_path / "2", 0.5))
+    alone = watching.score(samples[:300]).embeddings
+    watching.compare(BASELINE, "1", first)
+    compared = watching.score(samples[:300]).embeddings
+    assert alone is not None
+    assert compared is not None
+    assert (alone.version, compared.version) == ("2", "1")
+    model = versions.load(first)
+    for row in (0, 17, 299):
+        one = run(model, model.tokens.encode([samples[row]]), keep_hidden=True).hidden
+        assert one is not None
+        assert compared.values[row] == pytest.approx(one[0], abs=1e-5)
+
+
 def test_scores_name_version_estimator_mean_and_threshold(scorer: Scorer, first: Path, samples: list[Sample]) -> None:
     scores = scorer.score(samples[:3])
     assert (scores.model, scores.predictions[BASELINE].version, scores.estimator) == ("1", "1", "last_layer_norm")

@@ -1,7 +1,7 @@
 """Training: when a fine-tune starts, and how it goes."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,9 @@ class Training(Buffer):
         default=86_400.0,
         gt=0,
         description="a fine-tune starts when so long has passed since the last one started, if there is anything new",
+    )
+    train_on_drift: Literal["on", "off"] = Field(
+        default="on", description="a fine-tune starts after an alarm of drift, if there is anything new"
     )
     train_cooldown_seconds: Seconds = Field(default=5.0, description="least time between two fine-tunes")
     train_least_samples: Count = Field(

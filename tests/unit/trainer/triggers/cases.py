@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from trainer.triggers import Amount, LearningState, Operator, Time, Trigger
+from trainer.triggers import Amount, Drift, LearningState, Operator, Time, Trigger
 
 QUIET = LearningState(
     samples=5_000, samples_at_last=5_000, trainable=500, last_started=90.0, last_ended=100.0, asked=False, frozen=False
@@ -22,5 +22,6 @@ class Case:
 CASES = (
     Case(Amount(1_000), replace(QUIET, samples=6_000)),
     Case(Time(600), replace(QUIET, samples=5_001), now=690.0),
+    Case(Drift(), replace(QUIET, samples=5_001, alarmed=95.0)),
     Case(Operator(), replace(QUIET, asked=True)),
 )

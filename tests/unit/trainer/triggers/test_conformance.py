@@ -11,7 +11,7 @@ every_trigger = pytest.mark.parametrize("case", CASES, ids=lambda case: case.tri
 
 
 def test_every_trigger_of_the_policy_is_tested_here_and_has_a_name_of_its_own() -> None:
-    policy = TriggerPolicy(after_samples=1, after_seconds=1, cooldown_seconds=0, min_samples=0)
+    policy = TriggerPolicy(after_samples=1, after_seconds=1, cooldown_seconds=0, min_samples=0, on_drift=True)
     names = [trigger.name for trigger in policy.triggers]
     assert sorted(names) == sorted({case.trigger.name for case in CASES})
     assert all(name.isidentifier() and name.islower() for name in names)

@@ -64,6 +64,7 @@ def test_a_decision_carries_its_inputs() -> None:
     assert due.inputs["waited_seconds"] == 110.0
     assert due.inputs["policy"] == {
         "after_samples": 1_000, "after_seconds": 600, "cooldown_seconds": 10, "least_samples": 100,
+        "on_drift": False,
     }  # fmt: skip
 
 

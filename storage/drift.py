@@ -1,0 +1,239 @@
+"""What detectors of drift see of the stream, where they are, and the alarms that they gave.
+
+The sums of a block are written by the owner of their partition alone, in the transaction that stores its samples. An
+evaluation reads each block once, in order, when nothing can be added to it any more, and then deletes it: what is
+kept of the past is in the states of the detectors.
+"""
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from importance.drift.block import Block
+from importance.drift.evaluation import Alarm, DriftState, Evaluation, MergedBlocks
+from importance.flush import Flush
+from importance.partition_progress import BEGINNING_OF_TIME_MS
+from storage import audit, tables
+from storage.audit import Action, Author
+from storage.engine import transaction
+
+_STORED = np.dtype("<f8")
+
+_READ = sa.text("""
+    SELECT block_ms, version, sums FROM drift_blocks
+    JOIN unnest(CAST(:blocks_ms AS bigint[]), CAST(:versions AS text[])) AS wanted (block_ms, version)
+    USING (block_ms, version)
+    WHERE topic_id = :topic AND partition = :partition
+""")
+_WRITE = sa.text("""
+    INSERT INTO drift_blocks (topic_id, partition, block_ms, version, sums)
+    SELECT :topic, :partition, * FROM unnest(
+        CAST(:blocks_ms AS bigint[]), CAST(:versions AS text[]), CAST(:sums AS bytea[])
+    )
+    ON CONFLICT (topic_id, partition, block_ms, version) DO UPDATE SET sums = excluded.sums
+""")
+
+Row = tuple[int, str]
+"""Start of a block in event time, and version."""
+
+Sums = dict[tuple[str, str], Block]
+"""By feature and segment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The rows that a flush wrote, valid while `next` is where that flush put it."""
+
+    next: int
+    rows: dict[Row, Sums]
+
+
+def add(connection: sa.Connection, topic_id: UUID, flush: Flush, before: Held | None) -> Held:
+    """Add a flush's sums to the rows of its partition, in the transaction that holds the progress row.
+
+    ``before`` is what this worker wrote last; what it does not cover (all of it after an assignment) is read.
+    """
+    known = before.rows if before is not None and before.next == flush.old_next else {}
+    if not flush.sketches:
+        return Held(flush.progress.next, known)
+    total: dict[Row, Sums] = {}
+    for key, block in flush.sketches.items():
+        total.setdefault((key.block_ms, key.version), {})[key.feature, key.segment] = block
+    missing = [row for row in total if row not in known]
+    stored = _read(connection, topic_id, flush.partition, missing) if missing else {}
+    for row, sums in total.items():
+        for key_, block in known.get(row, stored.get(row, {})).items():
+            sums[key_] = sums[key_] + block if key_ in sums else block
+    names = {"topic": topic_id, "partition": flush.partition}
+    connection.execute(_WRITE, names | _columns(list(total)) | {"sums": [_packed(sums) for sums in total.values()]})
+    return Held(flush.progress.next, total)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An alarm as it was recorded; ``time`` is the database's."""
+
+    id: int
+    time: datetime
+    alarm: Alarm
+
+
+Evaluate = Callable[[Sequence[DriftState], MergedBlocks], Evaluation]
+
+
+class Drift:
+    """The blocks of all partitions, the states of the tests and their alarms.
+
+    ``block_ms`` is the length of a block, ``horizon_ms`` how far behind the event time of its partition an impression
+    may lie: a block is complete when every partition has passed its end by so much. A partition more than
+    ``patience_blocks`` behind the furthest is not waited for.
+    """
+
+    def __init__(self, engine: sa.Engine, block_ms: int, horizon_ms: int, patience_blocks: int = 24) -> None:
+        self._engine = engine
+        self._block_ms = block_ms
+        self._horizon_ms = horizon_ms
+        self._patience_ms = patience_blocks * block_ms
+
+    def evaluate(self, evaluate: Evaluate) -> Sequence[Alarm]:
+        """Give the complete blocks to ``evaluate``, store what it returns, and delete them: all of it or nothing.
+
+        Of several processes one evaluates at a time, each block once.
+        """
+        cursor, row = tables.drift_cursor, tables.drift_blocks
+        with transaction(self._engine) as connection:
+            complete_ms = self._complete(connection)
+            if complete_ms is None or connection.scalar(sa.select(sa.func.min(row.c.block_ms))) is None:
+                return ()
+            evaluated_ms = connection.scalar(sa.select(cursor.c.evaluated_ms).with_for_update())
+            if evaluated_ms is not None and complete_ms <= evaluated_ms:
+                return ()
+            blocks = self._blocks(connection, evaluated_ms, complete_ms)
+            if blocks:
+                evaluation = evaluate(_states(connection), blocks)
+                _store(connection, evaluation)
+            connection.execute(sa.update(cursor).values(evaluated_ms=complete_ms))
+            connection.execute(sa.delete(row).where(row.c.block_ms < complete_ms))
+        return evaluation.alarms if blocks else ()
+
+    def states(self) -> list[DriftState]:
+        """Every test that has seen a block, in order of feature and segment."""
+        with transaction(self._engine) as connection:
+            return _states(connection)
+
+    def evaluated_ms(self) -> int | None:
+        """The event time up to which blocks are evaluated; None before the first."""
+        with transaction(self._engine) as connection:
+            value = connection.scalar(sa.select(tables.drift_cursor.c.evaluated_ms))
+        return None if value is None else int(value)
+
+    def alarms(self, limit: int = 100) -> list[Recorded]:
+        """The latest alarms, newest first."""
+        row = tables.drift_alarms
+        with transaction(self._engine) as connection:
+            found = connection.execute(sa.select(row).order_by(row.c.id.desc()).limit(limit)).all()
+        return [_alarm(each) for each in found]
+
+    def last_alarm(self) -> datetime | None:
+        """When the latest alarm was recorded, by the database's clock; None before the first."""
+        with transaction(self._engine) as connection:
+            latest: datetime | None = connection.scalar(sa.select(sa.func.max(tables.drift_alarms.c.time)))
+        return latest
+
+    def restart(self, author: Author, feature: str | None = None) -> int:
+        """Forget the references of a feature, or of all, so that what comes next is theirs; return how many tests.
+
+        The numbers of alarms stay. Recorded in the audit log.
+        """
+        row = tables.drift_states
+        chosen = sa.true() if feature is None else row.c.feature == feature
+        nothing = {"state": b"", "statistic": None, "threshold": None, "p_value": None, "checked_ms": None}
+        with transaction(self._engine) as connection:
+            connection.execute(sa.select(tables.drift_cursor).with_for_update())
+            count = connection.execute(sa.update(row).where(chosen).values(nothing)).rowcount
+            if count:
+                audit.record(connection, author, Action.RESTART_DRIFT, feature or "", {"tests": count})
+        return count
+
+    def _complete(self, connection: sa.Connection) -> int | None:
+        """The start of the first block that may still grow; None before any partition has an event time."""
+        row = tables.progress
+        found = connection.scalars(
+            sa.select(row.c.event_time_ms).where(row.c.event_time_ms > BEGINNING_OF_TIME_MS, row.c.samples > 0)
+        ).all()
+        if not found:
+            return None
+        earliest = min(time_ms for time_ms in found if time_ms >= max(found) - self._patience_ms)
+        return int(earliest - self._horizon_ms) // self._block_ms * self._block_ms
+
+    def _blocks(self, connection: sa.Connection, from_ms: int | None, to_ms: int) -> MergedBlocks:
+        row = tables.drift_blocks
+        wanted = sa.select(row).where(row.c.block_ms < to_ms).order_by(row.c.block_ms, row.c.version)
+        if from_ms is not None:  # what is older was sent too late to be evaluated in its turn
+            wanted = wanted.where(row.c.block_ms >= from_ms)
+        merged: dict[int, dict[str, dict[tuple[str, str], Block]]] = {}
+        # Sums of floats depend on their order, and which partition is which must not matter to what is found.
+        for found in connection.execute(wanted.order_by(row.c.topic_id, row.c.partition)):
+            sums = merged.setdefault(found.block_ms, {}).setdefault(found.version, {})
+            for key, block in _unpacked(found.sums).items():
+                sums[key] = sums[key] + block if key in sums else block
+        return merged
+
+
+def _store(connection: sa.Connection, evaluation: Evaluation) -> None:
+    if evaluation.states:
+        row = tables.drift_states
+        write = insert(row)
+        keys = {"test", "feature", "segment"}
+        write = write.on_conflict_do_update(
+            index_elements=sorted(keys),
+            set_={column.name: write.excluded[column.name] for column in row.c if column.name not in keys},
+        )
+        connection.execute(write, [_fields(state) for state in evaluation.states])
+    if evaluation.alarms:
+        values = [{"time": sa.func.now(), **_fields(alarm)} for alarm in evaluation.alarms]
+        connection.execute(sa.insert(tables.drift_alarms).values(values))
+
+
+def _states(connection: sa.Connection) -> list[DriftState]:
+    row = tables.drift_states
+    found = connection.execute(sa.select(row).order_by(row.c.feature, row.c.segment, row.c.test))
+    return [DriftState(**each._mapping) for each in found]
+
+
+def _alarm(row: sa.Row[tuple[object, ...]]) -> Recorded:
+    fields = dict(row._mapping)
+    return Recorded(fields.pop("id"), fields.pop("time"), Alarm(**fields))
+
+
+def _fields(value: DriftState | Alarm) -> dict[str, object]:
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
+def _read(connection: sa.Connection, topic_id: UUID, partition: int, rows: list[Row]) -> dict[Row, Sums]:
+    names = {"topic": topic_id, "partition": partition} | _columns(rows)
+    return {(found.block_ms, found.version): _unpacked(found.sums) for found in connection.execute(_READ, names)}
+
+
+def _columns(rows: list[Row]) -> dict[str, object]:
+    return {"blocks_ms": [block_ms for block_ms, _ in rows], "versions": [version for _, version in rows]}
+
+
+def _packed(sums: Sums) -> bytes:
+    plain = [(*key, block.count, block.sums.astype(_STORED).tobytes()) for key, block in sums.items()]
+    return zlib.compress(msgspec.msgpack.encode(plain), level=1)
+
+
+def _unpacked(stored: bytes) -> Sums:
+    plain = msgspec.msgpack.decode(zlib.decompress(stored), type=list[tuple[str, str, int, bytes]])
+    return {
+        (feature, segment): Block(count, np.frombuffer(sums, _STORED).astype(np.float64))
+        for feature, segment, count, sums in plain
+    }
