@@ -27,6 +27,7 @@ PREFIX = "weir_"  # by which scanners of repositories and logs recognise a leake
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _BYTES = 32
 _USED_SECONDS = 60.0  # the time of the last use is this exact
+_ENDED_RECENTLY = timedelta(days=30)
 
 
 class Role(StrEnum):
@@ -128,9 +129,16 @@ class Tokens:
         return [_token(each) for each in found]
 
     def by_digest(self) -> dict[bytes, Token]:
-        """Return every token that was ever created by its `digest`, those that are not live any more included."""
+        """Return by its `digest` each token that is live, or was so in the last 30 days, and the newest in any case.
+
+        So the result is empty only where no token was ever created, and does not grow with those of years.
+        """
+        row, recent = tables.tokens, self.now() - _ENDED_RECENTLY
+        is_recent = sa.func.coalesce(sa.func.least(row.c.revoked, row.c.expires), self.now()) > recent
+        newest = sa.select(sa.func.max(row.c.id)).scalar_subquery()
         with transaction(self._engine) as connection:
-            return {bytes(each.hash): _token(each) for each in connection.execute(sa.select(tables.tokens))}
+            found = connection.execute(sa.select(row).where(is_recent | (row.c.id == newest)))
+            return {bytes(each.hash): _token(each) for each in found}
 
     def used(self, ids: Sequence[int]) -> None:
         """Record that tokens are used now; no more than once a minute for each, however often it is called."""

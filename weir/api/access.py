@@ -112,7 +112,7 @@ class TokenStore(Protocol):
     """Where tokens are: see `storage.tokens.Tokens`."""
 
     def by_digest(self) -> Mapping[bytes, Token]:
-        """Return every token that was ever created by its digest."""
+        """Return tokens by their digest; none only where none was ever created."""
         ...
 
     def used(self, ids: Sequence[int]) -> None:

@@ -99,6 +99,26 @@ def test_of_several_that_create_the_same_name_at_once_one_succeeds(connect: Call
     assert len(Audit(engines[0]).entries(limit=9)) == 1
 
 
+def test_tokens_that_ended_long_ago_are_not_read_and_the_newest_is_in_any_case(tokens: Tokens, clock: Clock) -> None:
+    tokens.create("short", Role.VIEWER, DAY, ANN)
+    tokens.create("revoked", Role.VIEWER, None, ANN)
+    tokens.revoke("revoked", ANN)
+    tokens.create("endless", Role.VIEWER, None, ANN)
+    tokens.create("last", Role.VIEWER, DAY, ANN)
+
+    def names() -> set[str]:
+        return {token.name for token in tokens.by_digest().values()}
+
+    assert names() == {"short", "revoked", "endless", "last"}
+    clock.seconds += 86_400 * 30
+    assert names() == {"short", "endless", "last"}
+    clock.seconds += 86_400
+    assert names() == {"endless", "last"}
+    tokens.revoke("endless", ANN)
+    clock.seconds += 86_400 * 31
+    assert names() == {"last"}
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "-a", "ä", "a" * 65, "a\n", "a\0"])
 def test_a_name_is_a_short_word(tokens: Tokens, name: str) -> None:
     with pytest.raises(InvalidInput, match="the name of the token is"):
