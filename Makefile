@@ -5,12 +5,14 @@ UV_VERSION := 0.13.9
 PYTHONS    := python3 python3.13 python3.12 python3.11
 BIN        := .venv/bin
 PYTEST     := $(BIN)/python -m pytest
+# Detectors that report each checksum and each made-up password of a test; the others know the forms of real secrets.
+GUESSES    := KeywordDetector HexHighEntropyString Base64HighEntropyString BasicAuthDetector
 PACKAGES   := importance datasets stream trainer storage monitoring experiments weir
 
 # Else each of the many interpreters that the tests start would compile every library again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run unit test test-chart check bench soak
+.PHONY: help setup run unit test test-chart check audit bench soak
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -33,11 +35,15 @@ test: setup ## every test but the soak, two files at a time (options by ARGS="-k
 test-chart: setup ## install, upgrade and roll back the Helm chart on a real API server, which it builds (needs Go)
 	@$(BIN)/python helm/rehearsal.py
 
-check: setup ## lint, format, types, layers
+check: setup ## lint, format, types, layers, secrets
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@git ls-files -z -- ':!uv.lock' | xargs -0 -n 150 -P 4 $(BIN)/detect-secrets-hook $(GUESSES:%=--disable-plugin %)
+
+audit: setup ## known vulnerabilities of the packages in uv.lock, by osv.dev, which must be reachable
+	@uv=$$(command -v uv || echo .tools/uv/bin/uv); $$uv audit --frozen --preview-features audit
 
 bench: setup ## every benchmark, each prints one table
 	@for file in benchmarks/[a-z]*.py; do \
