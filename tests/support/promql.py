@@ -16,11 +16,6 @@ _OTHERS = {
     "process_resident_memory_bytes": set[str](),
     "process_open_fds": set[str](),
     "ALERTS": {"alertname", "alertstate", "severity"},
-    # Of the drift detectors, whose names are fixed before they are exported:
-    "weir_drift_statistic": {"test", "feature", "segment"},
-    "weir_drift_threshold": {"test", "feature", "segment"},
-    "weir_drift_alarms_total": {"test", "feature", "segment"},
-    "weir_drift_evaluated_timestamp_seconds": set[str](),
 }
 _SELECTED = re.compile(r"((?:\bcluster:|\b)weir_[\w:]+|\bprocess_\w+|\bALERTS\b)(?:\{([^}]*)\})?")
 _GROUPED = re.compile(r"\b(?:by|on|without|ignoring|group_left|group_right)\s*\(([^)]*)\)")
