@@ -19,6 +19,7 @@ SEGMENTED = ("loss", "click_rate", "prediction", "outcome")
 """The features that are also summed by segment."""
 
 _OUTCOMES = outcome_table()
+_MAX_RELATIVE = 1e6  # a version whose mean importance is all but 0 must not end its worker
 
 
 def sketch(
@@ -68,7 +69,8 @@ def _values(
     """Yield each feature: its name, the version that has a part in it, which samples have it, and all their values."""
     everywhere = np.ones(len(samples), dtype=bool)
     label = np.asarray(labels, dtype=np.int64)
-    relative = scores.importance / (scores.mean_importance or 1.0)
+    with np.errstate(over="ignore"):
+        relative = np.minimum(scores.importance / (scores.mean_importance or 1.0), _MAX_RELATIVE)
     yield "click_rate", "", everywhere, label.astype(np.float64)
     yield "outcome", "", everywhere, [_OUTCOMES[sample.actions] for sample in samples]
     yield "text_length", "", everywhere, np.fromiter((len(sample.text) for sample in samples), float, len(samples))

@@ -112,6 +112,12 @@ def test_some_features_are_summed_by_segment_too() -> None:
         assert np.array_equal(sum(part.sums for part in parts), total(found, feature).sums)
 
 
+def test_a_mean_importance_of_all_but_zero_gives_finite_sums() -> None:
+    tiny = Scores(np.array([1.0, 0.0]), "loss", "v2", mean_importance=5e-324)
+    found = sketch(SAMPLES[:2], LABELS[:2], tiny, HOUR_MS)
+    assert total(found, "mean_importance").sums.tolist() == [1e6]
+
+
 def test_nothing_adds_nothing_and_a_missing_label_is_refused() -> None:
     assert sketch([], [], Scores.uniform(0), HOUR_MS) == {}
     with pytest.raises(InvalidInput, match="2 samples, 1 labels and 2 scores"):
