@@ -12,8 +12,6 @@ from typing import Final
 from importance.events import MAX_AHEAD_MS
 from importance.partition_progress import BEGINNING_OF_TIME_MS, Ceiling, Progress
 
-"""How far past the wall clock a record may move event time."""
-
 STEP_MS: Final = 10_000
 """The wall clock is read in steps of so much, so that what is stored of an hour is a few hundred steps at most."""
 

@@ -303,7 +303,9 @@ def _families(state: SharedState) -> Iterator[Metric]:
 def _drift_families(state: SharedState) -> Iterator[Metric]:
     labels = ["test", "feature", "segment"]
     statistic = GaugeMetricFamily("weir_drift_statistic", "statistic of the last check of a test", labels=labels)
-    threshold = GaugeMetricFamily("weir_drift_threshold", "value above which this statistic is an alarm", labels=labels)
+    threshold = GaugeMetricFamily(
+        "weir_drift_threshold", "value that this statistic exceeds at an alarm", labels=labels
+    )
     alarms = CounterMetricFamily("weir_drift_alarms", "alarms of a test", labels=labels)
     for test in state.drift:
         names = [test.test, test.feature, test.segment]

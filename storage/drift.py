@@ -24,6 +24,12 @@ from storage import audit, tables
 from storage.audit import Action, Author
 from storage.engine import transaction
 
+BLOCKS_AT_ONCE = 12
+"""Blocks that one evaluation takes at most: it computes for seconds, in a transaction that must not idle for 60."""
+
+IDLE_SECONDS = 600
+"""A partition whose progress has not moved for so long has no samples: a dead owner is replaced within a minute."""
+
 _STORED = np.dtype("<f8")
 
 _READ = sa.text("""
@@ -49,8 +55,12 @@ Sums = dict[tuple[str, str], Block]
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The rows that a flush wrote, valid while `next` is where that flush put it."""
+    """The rows that a flush wrote, valid in its epoch while `next` is where that flush put it.
 
+    In a later epoch the same `next` may be another worker's: a COMMIT that failed leaves what never was.
+    """
+
+    epoch: int
     next: int
     rows: dict[Row, Sums]
 
@@ -60,9 +70,10 @@ def add(connection: sa.Connection, topic_id: UUID, flush: Flush, before: Held | 
 
     ``before`` is what this worker wrote last; what it does not cover (all of it after an assignment) is read.
     """
-    known = before.rows if before is not None and before.next == flush.old_next else {}
+    valid = before is not None and (before.epoch, before.next) == (flush.epoch, flush.old_next)
+    known = before.rows if before is not None and valid else {}
     if not flush.sketches:
-        return Held(flush.progress.next, known)
+        return Held(flush.epoch, flush.progress.next, known)
     total: dict[Row, Sums] = {}
     for key, block in flush.sketches.items():
         total.setdefault((key.block_ms, key.version), {})[key.feature, key.segment] = block
@@ -73,7 +84,7 @@ def add(connection: sa.Connection, topic_id: UUID, flush: Flush, before: Held | 
             sums[key_] = sums[key_] + block if key_ in sums else block
     names = {"topic": topic_id, "partition": flush.partition}
     connection.execute(_WRITE, names | _columns(list(total)) | {"sums": [_packed(sums) for sums in total.values()]})
-    return Held(flush.progress.next, total)
+    return Held(flush.epoch, flush.progress.next, total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,41 +103,49 @@ class Drift:
     """The blocks of all partitions, the states of the tests and their alarms.
 
     ``block_ms`` is the length of a block, ``horizon_ms`` how far behind the event time of its partition an impression
-    may lie: a block is complete when every partition has passed its end by so much. A partition more than
-    ``patience_blocks`` behind the furthest is not waited for.
+    may lie: a block is complete when every partition has passed its end by so much. A partition whose progress has not
+    moved for `IDLE_SECONDS` is not waited for.
     """
 
-    def __init__(self, engine: sa.Engine, block_ms: int, horizon_ms: int, patience_blocks: int = 24) -> None:
+    def __init__(self, engine: sa.Engine, block_ms: int, horizon_ms: int) -> None:
         self._engine = engine
         self._block_ms = block_ms
         self._horizon_ms = horizon_ms
-        self._patience_ms = patience_blocks * block_ms
 
-    def evaluate(self, evaluate: Evaluate) -> Sequence[Alarm]:
-        """Give the complete blocks to ``evaluate``, store what it returns, and delete them: all of it or nothing.
+    def evaluate(self, evaluate: Evaluate) -> Sequence[Alarm] | None:
+        """Give the next complete blocks to ``evaluate``, store what it returns, and delete them: all of it or nothing.
 
-        Of several processes one evaluates at a time, each block once.
+        Of several processes one evaluates at a time, each block once. Returns the alarms; None when no block was
+        complete. At most `BLOCKS_AT_ONCE` are given, because a transaction is open meanwhile: call it until None.
         """
         cursor, row = tables.drift_cursor, tables.drift_blocks
         with transaction(self._engine) as connection:
             complete_ms = self._complete(connection)
-            if complete_ms is None or connection.scalar(sa.select(sa.func.min(row.c.block_ms))) is None:
-                return ()
+            if complete_ms is None:
+                return None
             evaluated_ms = connection.scalar(sa.select(cursor.c.evaluated_ms).with_for_update())
             if evaluated_ms is not None and complete_ms <= evaluated_ms:
-                return ()
-            blocks = self._blocks(connection, evaluated_ms, complete_ms)
-            if blocks:
-                evaluation = evaluate(_states(connection), blocks)
-                _store(connection, evaluation)
+                return None
+            # What is older than what was evaluated was sent too late for its turn.
+            next_blocks = (
+                sa.select(row.c.block_ms).distinct().where(row.c.block_ms < complete_ms).order_by(row.c.block_ms)
+            )
+            if evaluated_ms is not None:
+                next_blocks = next_blocks.where(row.c.block_ms >= evaluated_ms)
+            found = connection.scalars(next_blocks.limit(BLOCKS_AT_ONCE)).all()
+            if len(found) == BLOCKS_AT_ONCE:
+                complete_ms = found[-1] + self._block_ms
+            before = _states(connection)
+            evaluation = evaluate(before, self._blocks(connection, found))
+            _store(connection, evaluation, before)
             connection.execute(sa.update(cursor).values(evaluated_ms=complete_ms))
             connection.execute(sa.delete(row).where(row.c.block_ms < complete_ms))
-        return evaluation.alarms if blocks else ()
+        return evaluation.alarms if found else None
 
     def states(self) -> list[DriftState]:
-        """Every test that has seen a block, in order of feature and segment."""
+        """Every test that has seen a block, in order of feature and segment; without the states of the detectors."""
         with transaction(self._engine) as connection:
-            return _states(connection)
+            return _states(connection, encoded=False)
 
     def evaluated_ms(self) -> int | None:
         """The event time up to which blocks are evaluated; None before the first."""
@@ -150,7 +169,8 @@ class Drift:
     def restart(self, author: Author, feature: str | None = None) -> int:
         """Forget the references of a feature, or of all, so that what comes next is theirs; return how many tests.
 
-        The numbers of alarms stay. Recorded in the audit log.
+        The numbers of alarms stay. A restart of all also forgets up to where the stream was evaluated, which may lie in
+        the future of a topic that was made again. Recorded in the audit log.
         """
         row = tables.drift_states
         chosen = sa.true() if feature is None else row.c.feature == feature
@@ -158,37 +178,40 @@ class Drift:
         with transaction(self._engine) as connection:
             connection.execute(sa.select(tables.drift_cursor).with_for_update())
             count = connection.execute(sa.update(row).where(chosen).values(nothing)).rowcount
+            if feature is None:
+                connection.execute(sa.update(tables.drift_cursor).values(evaluated_ms=None))
             if count:
                 audit.record(connection, author, Action.RESTART_DRIFT, feature or "", {"tests": count})
         return count
 
     def _complete(self, connection: sa.Connection) -> int | None:
-        """The start of the first block that may still grow; None before any partition has an event time."""
-        row = tables.progress
-        found = connection.scalars(
-            sa.select(row.c.event_time_ms).where(row.c.event_time_ms > BEGINNING_OF_TIME_MS, row.c.samples > 0)
-        ).all()
-        if not found:
+        """The start of the first block that may still grow; None while that is not known, and without any block."""
+        row, block = tables.progress, tables.drift_blocks
+        moving = row.c.moved > sa.func.now() - sa.text(f"interval '{IDLE_SECONDS} seconds'")
+        of_topics = row.c.topic_id.in_(sa.select(block.c.topic_id).distinct())
+        found = connection.execute(sa.select(row.c.event_time_ms, moving.label("moving")).where(of_topics)).all()
+        times = [BEGINNING_OF_TIME_MS if each.event_time_ms is None else each.event_time_ms for each in found]
+        waited = [time_ms for time_ms, each in zip(times, found, strict=True) if each.moving]
+        earliest = min(waited) if waited else max(times, default=BEGINNING_OF_TIME_MS)
+        if earliest == BEGINNING_OF_TIME_MS:
             return None
-        earliest = min(time_ms for time_ms in found if time_ms >= max(found) - self._patience_ms)
         return int(earliest - self._horizon_ms) // self._block_ms * self._block_ms
 
-    def _blocks(self, connection: sa.Connection, from_ms: int | None, to_ms: int) -> MergedBlocks:
+    def _blocks(self, connection: sa.Connection, starts: Sequence[int]) -> MergedBlocks:
         row = tables.drift_blocks
-        wanted = sa.select(row).where(row.c.block_ms < to_ms).order_by(row.c.block_ms, row.c.version)
-        if from_ms is not None:  # what is older was sent too late to be evaluated in its turn
-            wanted = wanted.where(row.c.block_ms >= from_ms)
+        wanted = sa.select(row).where(row.c.block_ms.in_(starts)).order_by(row.c.block_ms, row.c.version)
         merged: dict[int, dict[str, dict[tuple[str, str], Block]]] = {}
-        # Sums of floats depend on their order, and which partition is which must not matter to what is found.
-        for found in connection.execute(wanted.order_by(row.c.topic_id, row.c.partition)):
+        for found in connection.execute(wanted):
             sums = merged.setdefault(found.block_ms, {}).setdefault(found.version, {})
             for key, block in _unpacked(found.sums).items():
                 sums[key] = sums[key] + block if key in sums else block
         return merged
 
 
-def _store(connection: sa.Connection, evaluation: Evaluation) -> None:
-    if evaluation.states:
+def _store(connection: sa.Connection, evaluation: Evaluation, before: Sequence[DriftState]) -> None:
+    known = set(before)
+    changed = [state for state in evaluation.states if state not in known]
+    if changed:
         row = tables.drift_states
         write = insert(row)
         keys = {"test", "feature", "segment"}
@@ -196,15 +219,16 @@ def _store(connection: sa.Connection, evaluation: Evaluation) -> None:
             index_elements=sorted(keys),
             set_={column.name: write.excluded[column.name] for column in row.c if column.name not in keys},
         )
-        connection.execute(write, [_fields(state) for state in evaluation.states])
+        connection.execute(write, [_fields(state) for state in changed])
     if evaluation.alarms:
         values = [{"time": sa.func.now(), **_fields(alarm)} for alarm in evaluation.alarms]
         connection.execute(sa.insert(tables.drift_alarms).values(values))
 
 
-def _states(connection: sa.Connection) -> list[DriftState]:
+def _states(connection: sa.Connection, encoded: bool = True) -> list[DriftState]:
     row = tables.drift_states
-    found = connection.execute(sa.select(row).order_by(row.c.feature, row.c.segment, row.c.test))
+    columns = [column for column in row.c if encoded or column is not row.c.state]
+    found = connection.execute(sa.select(*columns).order_by(row.c.feature, row.c.segment, row.c.test))
     return [DriftState(**each._mapping) for each in found]
 
 

@@ -149,7 +149,8 @@ def reported(engine: sa.Engine) -> Iterator[None]:
                 "ALTER DATABASE ... OWNER TO ...;"
             ) from error
         # Besides lost connections: locks not had in time, deadlocks, a server that starts, stops or is full.
-        if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
+        lost = psycopg.OperationalError | psycopg.InterfaceError | errors.IdleInTransactionSessionTimeout
+        if isinstance(cause, lost):
             line = _first_line(cause)
             if remedy := recipe(line, engine.url.username, engine.url.database):
                 raise Unavailable(f"{address_of(engine)} refuses: {line}; {remedy}") from error

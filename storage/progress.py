@@ -123,6 +123,8 @@ class Progresses:
                 raise Conflict(f"partition {position.partition} was claimed or has moved meanwhile: read it again")
             before = {"next": position.progress.next, "event_time_ms": position.progress.event_time_ms}
             audit.record(connection, author, Action.RESET, str(position.partition), before)
+            # Event time may have been in the future: what comes next lies before what was evaluated for drift.
+            connection.execute(sa.update(tables.drift_cursor).values(evaluated_ms=None))
 
     def acknowledged(self) -> dict[int, int]:
         """Return partition → the offset at which reading resumes, of all that anything was stored for."""
@@ -140,7 +142,12 @@ def advance(connection: sa.Connection, topic_id: UUID, flush: Flush) -> bool:
     moved = connection.execute(
         sa.update(row)
         .where(ours, row.c.epoch == flush.epoch, sa.func.coalesce(row.c.next, flush.old_next) == flush.old_next)
-        .values(**_columns(to), samples=row.c.samples + flush.samples, backend_pid=sa.func.pg_backend_pid())
+        .values(
+            **_columns(to),
+            samples=row.c.samples + flush.samples,
+            backend_pid=sa.func.pg_backend_pid(),
+            moved=sa.func.now(),
+        )
     )
     if moved.rowcount:
         return True

@@ -50,8 +50,12 @@ _WEEK_STATES = sa.text("""
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The arrays that a flush wrote, valid while `next` is where that flush put it."""
+    """The arrays that a flush wrote, valid in its epoch while `next` is where that flush put it.
 
+    In a later epoch the same `next` may be another worker's: a COMMIT that failed leaves what never was.
+    """
+
+    epoch: int
     next: int
     counts: dict[CountKey, Counts]
 
@@ -61,9 +65,10 @@ def add(connection: sa.Connection, topic_id: UUID, flush: Flush, before: Held | 
 
     ``before`` is what this worker wrote last; what it does not cover (all of it after an assignment) is read.
     """
-    known = before.counts if before is not None and before.next == flush.old_next else {}
+    valid = before is not None and (before.epoch, before.next) == (flush.epoch, flush.old_next)
+    known = before.counts if before is not None and valid else {}
     if not flush.quality:
-        return Held(flush.progress.next, known)
+        return Held(flush.epoch, flush.progress.next, known)
     missing = [key for key in flush.quality if key not in known]
     stored = _read(connection, topic_id, flush.partition, missing) if missing else {}
     total = {
@@ -76,7 +81,7 @@ def add(connection: sa.Connection, topic_id: UUID, flush: Flush, before: Held | 
     blocks = [int(key.span.removeprefix(_BLOCK)) for key in missing if key.span.startswith(_BLOCK)]
     if blocks:  # a new block: an older one has expired
         connection.execute(_FORGET, names | {"block": max(blocks) - BLOCKS_KEPT})
-    return Held(flush.progress.next, total)
+    return Held(flush.epoch, flush.progress.next, total)
 
 
 class Series(NamedTuple):

@@ -24,6 +24,7 @@ progress = sa.Table(
     sa.Column("read", sa.BigInteger, nullable=False, server_default="0"),  # what lies below is counted already
     # (offset, highest event time allowed from there on), flat
     sa.Column("ceilings", pg.ARRAY(sa.BigInteger), nullable=False, server_default="{}"),
+    sa.Column("moved", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
 )
 
 strata = sa.Table(

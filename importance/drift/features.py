@@ -7,7 +7,7 @@ float64: they do not depend on how samples were divided over batches and partiti
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import log
+from math import exp, log
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -68,7 +68,8 @@ class Histogram:
     @classmethod
     def logarithmic(cls, low: float, high: float, edges: int) -> Self:
         """Edges from ``low`` to ``high``, each the same multiple of the one before."""
-        return cls(tuple(np.geomspace(low, high, edges).tolist()))
+        step = log(high / low) / (edges - 1)
+        return cls(tuple(_rounded(low * exp(step * index)) for index in range(edges)))
 
     @classmethod
     def log_odds(cls, high: float, edges: int) -> Self:
@@ -77,7 +78,8 @@ class Histogram:
         Of equal width in p, the few bins near 0 would hold all predictions of a rare click.
         """
         bound = log(high / (1 - high))
-        return cls(tuple((1 / (1 + np.exp(-np.linspace(-bound, bound, edges)))).tolist()))
+        odds = (bound * (2 * index / (edges - 1) - 1) for index in range(edges))
+        return cls(tuple(_rounded(1 / (1 + exp(-each))) for each in odds))
 
     @property
     def dimensions(self) -> int:
@@ -150,6 +152,11 @@ class RandomFourier:
         weights, phase = _random_features(vectors.shape[1], self.dimensions, self.seed)
         rows = (2 / self.dimensions) ** 0.5 * np.cos(unit @ weights / self.bandwidth + phase)
         return _add(_on_steps(rows), block)
+
+
+def _rounded(edge: float) -> float:
+    """The edge to twelve digits: the last ones differ between processors, and edges are compared and hashed."""
+    return float(f"{edge:.12g}")
 
 
 @lru_cache(maxsize=8)

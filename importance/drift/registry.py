@@ -70,7 +70,7 @@ class Monitor:
         return blake2b(parameters, digest_size=8).hexdigest()
 
     def seed(self, block: int, segment: str = ALL) -> int:
-        """The seed of the permutations at a block of that number: the same in every process."""
+        """Return the seed of the permutations at a block, given by its start: the same in every process."""
         text = f"{self.test}/{self.feature}/{block}" + ("" if segment == ALL else f"/{segment}")
         return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
 

@@ -67,8 +67,10 @@ def offer(
 class Owner:
     """A worker that owns one partition: claims it, and flushes one batch after the other."""
 
-    def __init__(self, engine: sa.Engine, buffer: Buffer, partition: int = 0, generation: int = 1) -> None:
-        assignment = Progresses(engine, TOPIC).claim(partition, generation)
+    def __init__(
+        self, engine: sa.Engine, buffer: Buffer, partition: int = 0, generation: int = 1, topic: UUID = TOPIC
+    ) -> None:
+        assignment = Progresses(engine, topic).claim(partition, generation)
         self.buffer = buffer
         self.partition = partition
         self.epoch = assignment.epoch

@@ -10,7 +10,7 @@ class LearningState:
 
     ``samples``: decided ever; ``samples_at_last``: when the last run started; ``trainable``: in the buffer and allowed
     to train, counted up to the number that is needed; ``asked``: an operator's request waits; ``alarmed``: when drift
-    was last found, None before the first alarm.
+    was last found, None before the first alarm; ``last_learned``: when the last run started that was carried through.
     """
 
     samples: int
@@ -21,6 +21,7 @@ class LearningState:
     asked: bool
     frozen: bool
     alarmed: float | None = None
+    last_learned: float | None = None
 
     @property
     def fresh(self) -> int:

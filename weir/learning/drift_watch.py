@@ -4,6 +4,7 @@ from functools import partial
 from time import monotonic
 
 from importance.drift.evaluation import evaluate
+from importance.errors import Unavailable
 from storage.engine import Engine
 from weir.process import logs
 from weir.settings import Settings
@@ -11,10 +12,14 @@ from weir.settings.drift import drift_monitors, drift_reader
 
 _log = logs.logger(__name__)
 _POLL_SECONDS = 2.0  # a block is an hour of event time by default; a fast replay fills one within seconds
+_RETRY_SECONDS = 300.0
 
 
 class DriftWatch:
-    """Evaluates what is complete, at most every two seconds; any number of processes may do so, each block once."""
+    """Evaluates what is complete, at most every two seconds; any number of processes may do so, each block once.
+
+    What cannot be evaluated is logged and tried again minutes later: it must not keep the trainer from training.
+    """
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self._drift = drift_reader(settings, engine)
@@ -24,17 +29,29 @@ class DriftWatch:
         self._alarmed: float | None = None
 
     def poll(self) -> float | None:
-        """Evaluate, log the alarms, and return when the last one was recorded; None before the first.
+        """Evaluate some blocks, log the alarms, and return when the last one was recorded; None before the first.
 
         Raises Unavailable.
         """
         if self._on and monotonic() >= self._next:
-            for alarm in self._drift.evaluate(self._evaluate):
-                _log.warning(
-                    "drift", test=alarm.test, feature=alarm.feature, segment=alarm.segment, version=alarm.version,
-                    statistic=round(alarm.statistic, 6), threshold=round(alarm.threshold, 6), block_ms=alarm.block_ms,
-                )  # fmt: skip
-            last = self._drift.last_alarm()
-            self._alarmed = None if last is None else last.timestamp()
-            self._next = monotonic() + _POLL_SECONDS
+            try:
+                pause = self._evaluate_some()
+            except Unavailable:
+                raise
+            except Exception:  # of any kind: a row that cannot be read, a test that fails on it
+                _log.exception("drift is not evaluated", retry_seconds=_RETRY_SECONDS)
+                pause = _RETRY_SECONDS
+            self._next = monotonic() + pause
         return self._alarmed
+
+    def _evaluate_some(self) -> float:
+        """Evaluate what one transaction takes; return the seconds until the next attempt, 0 where more may be due."""
+        alarms = self._drift.evaluate(self._evaluate)
+        for alarm in alarms or ():
+            _log.warning(
+                "drift", test=alarm.test, feature=alarm.feature, segment=alarm.segment, version=alarm.version,
+                statistic=round(alarm.statistic, 6), threshold=round(alarm.threshold, 6), block_ms=alarm.block_ms,
+            )  # fmt: skip
+        last = self._drift.last_alarm()
+        self._alarmed = None if last is None else last.timestamp()
+        return _POLL_SECONDS if alarms is None else 0.0

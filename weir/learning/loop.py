@@ -101,13 +101,15 @@ class LearningLoop:
         last, learned = self._runs.last(), self._runs.last(LEARNED)
         before = RunInputs.of(learned) if learned else NOTHING_LEARNED
         failed = last is not None and last.result not in LEARNED
-        state, policy = self._state(active, last, before, alarmed), training.trigger(self._settings, failed)
+        state, policy = self._state(active, last, learned, before, alarmed), training.trigger(self._settings, failed)
         self._waits = waits(state, policy, time())
         due = training_due(state, policy, time())
         if due is not None and takes_files:  # otherwise its result could not be stored
             self._train(active, due, before.watermark)
 
-    def _state(self, active: Active, last: Run | None, before: RunInputs, alarmed: float | None) -> LearningState:
+    def _state(
+        self, active: Active, last: Run | None, learned: Run | None, before: RunInputs, alarmed: float | None
+    ) -> LearningState:
         return LearningState(
             samples=samples_decided(self._engine),
             samples_at_last=before.samples,
@@ -117,6 +119,7 @@ class LearningLoop:
             asked=self._requests.waits(),
             frozen=active.frozen,
             alarmed=alarmed,
+            last_learned=learned.started.timestamp() if learned else None,
         )
 
     def _train(self, active: Active, due: Due, watermark: int) -> None:

@@ -20,10 +20,10 @@ class Drift(Section):
         default=3600.0, ge=1, le=604_800, description="event time that is summed in one block: what a test sees at once"
     )
     drift_reference_blocks: int = Field(
-        default=168, ge=8, le=10_000, description="blocks that are the reference, the first after a restart of the test"
+        default=168, ge=8, le=1_000, description="blocks that are the reference, the first after a restart of the test"
     )
     drift_window_blocks: int = Field(
-        default=24, ge=2, le=10_000, description="latest blocks that are compared with the reference"
+        default=24, ge=2, le=1_000, description="latest blocks that are compared with the reference"
     )
     drift_expected_run_seconds: Seconds = Field(
         default=90 * 86_400.0,

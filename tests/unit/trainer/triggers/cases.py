@@ -22,6 +22,6 @@ class Case:
 CASES = (
     Case(Amount(1_000), replace(QUIET, samples=6_000)),
     Case(Time(600), replace(QUIET, samples=5_001), now=690.0),
-    Case(Drift(), replace(QUIET, samples=5_001, alarmed=95.0)),
+    Case(Drift(), replace(QUIET, samples=5_001, alarmed=95.0, last_learned=90.0)),
     Case(Operator(), replace(QUIET, asked=True)),
 )
