@@ -49,13 +49,18 @@
 {{ toYaml $settings }}
 {{- end -}}
 
-{{/* Argument: dict "root" $ "role" NAME. Empty values are left out: an empty variable counts as not set. */}}
+{{/* Argument: dict "root" $ "role" NAME. A role's own value goes before the shared one, also where it is empty. Empty
+values are left out: an empty variable counts as not set. YAML reads on and off as booleans; every switch of Weir accepts
+on and off. */}}
 {{- define "weir.environment" -}}
 {{- $values := .root.Values -}}
 {{- $own := ternary (get $values (default "" .role)) dict (not (empty .role)) -}}
-{{- $settings := merge (include "weir.derived" . | fromYaml) (default dict $own.config) $values.config -}}
+{{- $settings := mergeOverwrite (deepCopy $values.config) (deepCopy (default dict $own.config)) (include "weir.derived" . | fromYaml) -}}
 {{- range $name := keys $settings | sortAlpha }}
 {{- $value := get $settings $name }}
+{{- if kindIs "bool" $value }}
+{{- $value = ternary "on" "off" $value }}
+{{- end }}
 {{- if not (and (kindIs "string" $value) (empty $value)) }}
 - name: {{ $name }}
   value: {{ ternary (printf "%v" (int64 $value)) (toString $value) (and (kindIs "float64" $value) (eq (floor $value) (float64 $value))) | quote }}

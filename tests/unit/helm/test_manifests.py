@@ -234,8 +234,73 @@ def test_numbers_of_config_are_written_in_full() -> None:
     given = environment(dict(pods("everything"))["weir-importance-worker"])
     assert given["WEIR_BUFFER_CAPACITY"] == "200000"
     assert given["WEIR_HALF_LIFE_SECONDS"] == "604800.5"
-    assert given["WEIR_GRADIENT_FALLBACK"] == "true"
+    assert given["WEIR_GRADIENT_FALLBACK"] == "on"
     assert given["WEIR_THREADS"] == "2"
+
+
+def configured(shared: str, own: str) -> dict[str, str]:
+    """The variables of a worker where ``config`` and ``worker.config`` are these lines of YAML."""
+    given = {"config": yaml.safe_load(shared), "worker": {"config": yaml.safe_load(own)}}
+    deployment, _ = yaml.safe_load_all(render(values("minimal") | given)["weir/templates/worker.yaml"])
+    return environment(deployment["spec"]["template"]["spec"])
+
+
+@pytest.mark.parametrize(
+    ("shared", "own", "expected"),
+    [
+        ("{WEIR_DRIFT: on}", "{WEIR_DRIFT: off}", "off"),
+        ("{WEIR_DRIFT: off}", "{WEIR_DRIFT: on}", "on"),
+        ("{WEIR_TRAIN_STEPS: 5}", "{WEIR_TRAIN_STEPS: 0}", "0"),
+        ("{WEIR_FIELDS: user=u}", "{WEIR_FIELDS: ''}", None),
+    ],
+)
+def test_a_role_s_own_value_wins_also_where_it_is_empty(shared: str, own: str, expected: str | None) -> None:
+    (name,) = yaml.safe_load(own)
+    assert configured(shared, own).get(name) == expected
+
+
+def test_switches_are_written_as_every_setting_accepts_them() -> None:
+    given = configured("{WEIR_DRIFT: off, WEIR_TRAIN_ON_DRIFT: true}", "{WEIR_GRADIENT_FALLBACK: true}")
+    switches = {name: given[name] for name in ("WEIR_DRIFT", "WEIR_TRAIN_ON_DRIFT", "WEIR_GRADIENT_FALLBACK")}
+    assert switches == {"WEIR_DRIFT": "off", "WEIR_TRAIN_ON_DRIFT": "on", "WEIR_GRADIENT_FALLBACK": "on"}
+    fields = {name.removeprefix("WEIR_").lower(): value for name, value in switches.items()}
+    accepted = Settings.model_validate(fields)
+    assert (accepted.drift, accepted.train_on_drift, accepted.gradient_fallback) == ("off", "on", True)
+
+
+SOURCE = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "one"}}}
+
+
+@pytest.mark.parametrize(
+    ("policy", "sources"),
+    [
+        ({}, None),
+        ({"apiFrom": [SOURCE]}, None),
+        ({"metricsFrom": [SOURCE]}, None),
+        ({"apiFrom": [SOURCE], "metricsFrom": [{"podSelector": {}}]}, [SOURCE, {"podSelector": {}}]),
+    ],
+    ids=["none", "api", "metrics", "both"],
+)
+def test_an_empty_list_of_sources_lets_all_reach_the_api(policy: Object, sources: list[Object] | None) -> None:
+    given = values("minimal") | {"api": {"expose": True, "plaintext": True}, "networkPolicy": policy}
+    policies = yaml.safe_load_all(render(given)["weir/templates/networkpolicies.yaml"])
+    (api,) = [each for each in policies if each["metadata"]["name"] == "weir-api"]
+    (rule,) = api["spec"]["ingress"]
+    assert rule.get("from") == sources
+
+
+@pytest.mark.parametrize(
+    ("ingress", "line"),
+    [
+        ({}, "https://weir.example"),
+        ({"tlsSecret": ""}, "http://weir.example"),
+    ],
+)
+def test_the_notes_name_an_address_that_answers(ingress: Object, line: str) -> None:
+    given = values("everything")
+    notes = render(given | {"ingress": given["ingress"] | ingress})["weir/templates/NOTES.txt"]
+    assert f"{line} takes a token" in notes
+    assert "/docs" not in notes
 
 
 def test_the_dashboards_are_those_of_the_repository() -> None:

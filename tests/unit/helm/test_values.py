@@ -65,6 +65,7 @@ def merged(old: Any, new: Any) -> Any:
             "metrics.monitor.token.existingSecret is empty",
         ),
         ({"api": {"config": {"WEIR_API_HOST": "::"}}}, "api.config.WEIR_API_HOST is decided by api: remove it"),
+        ({"metrics": {"rules": {"enabled": True}}}, "metrics.rules.enabled needs api.expose"),
         ({"ingress": {"enabled": True}}, "ingress.enabled needs api.expose and ingress.hosts"),
     ],
     ids=str,
