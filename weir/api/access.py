@@ -24,6 +24,7 @@ KEPT_SECONDS = 3.0
 _USED_SECONDS = 60.0  # between two records that a token is used
 _WINDOW_SECONDS = 60.0
 _MAX_ADDRESSES = 10_000
+_HIDDEN = "the tokens cannot be read now: try again; the log of the api has the reason"  # who asks is not known yet
 
 # Who may call a route by the role that it is declared with. A scorer reads nothing, a viewer scores nothing.
 PERMITTED = {
@@ -105,7 +106,8 @@ def _client(address: str) -> str:
         found = ip_address(address)
     except ValueError:
         return address
-    return str(ip_network((found, 64), strict=False)) if found.version == 6 else address
+    client = getattr(found, "ipv4_mapped", None) or found  # as a socket of both versions names one of IPv4
+    return str(ip_network((client, 64), strict=False)) if client.version == 6 else str(client)
 
 
 class TokenStore(Protocol):
@@ -135,7 +137,7 @@ class Access:
         self, tokens: TokenStore, *, exposed: bool, failures: int = 10, clock: Callable[[], float] = monotonic
     ) -> None:
         self._tokens = tokens
-        self._exposed = exposed
+        self.exposed = exposed
         self._failures = Failures(failures, clock)
         self._clock = clock
         self._known: Mapping[bytes, Token] | None = None
@@ -181,7 +183,7 @@ class Access:
 
     def _is_open(self) -> bool:
         """Return whether no token was ever created. One that was revoked or has expired opens nothing."""
-        return not self._exposed and self._known is not None and not self._known
+        return not self.exposed and self._known is not None and not self._known
 
     def _find(self, hashed: bytes) -> Token | None:
         """Look a token up by its hash: the time that takes depends on nothing that a client could approach."""
@@ -191,21 +193,30 @@ class Access:
         return token.is_live(self._tokens.now())
 
     async def _read(self, kept_seconds: float) -> None:
-        """Read the tokens, unless a reading started within ``kept_seconds`` before this call. One at a time."""
+        """Read the tokens, unless a reading started within ``kept_seconds`` before this call. One at a time.
+
+        While they are read again, requests use those of before; while they are read first, there are none to use.
+        """
         wanted = self._clock() - kept_seconds
-        if self._asked <= wanted:
+        if self._asked <= wanted or self._is_first():
             async with self._asking:
-                if self._asked <= wanted:  # else another request has read them while this one waited
+                if self._asked <= wanted or self._is_first():  # else another request has read them meanwhile
                     await self._read_now()
         if self._trouble is not None and not self._is_open():
-            raise Unavailable(self._trouble)
+            raise Unavailable(_HIDDEN if self.exposed else self._trouble)
+
+    def _is_first(self) -> bool:
+        return self._known is None and self._trouble is None
 
     async def _read_now(self) -> None:
-        self._asked = self._clock()
+        before, self._asked = self._asked, self._clock()
         try:
             self._known = await run_in_threadpool(self._tokens.by_digest)
         except Unavailable as error:
             self._trouble = str(error)
+        except BaseException:  # cancelled, as at the end of a stream: the next request reads
+            self._asked = before
+            raise
         else:
             self._trouble = None
 

@@ -28,8 +28,9 @@ Predict = Callable[[Sequence[Sample]], tuple[str, Sequence[float]]]
 class ApiContext:
     """What the routes need.
 
-    ``not_ready`` returns the reasons why requests cannot be served now, ``degraded`` what the rest of the service
-    lacks. ``render_metrics`` returns the text of /metrics and its content type. ``closing`` ends endless responses.
+    ``not_ready`` returns what requests cannot be served without now, each with the reason, ``degraded`` what the rest
+    of the service lacks. ``render_metrics`` returns the text of /metrics and its content type. ``closing`` ends endless
+    responses.
     """
 
     access: Access
@@ -42,7 +43,7 @@ class ApiContext:
     snapshot: Callable[[], Snapshot]
     score: Score
     predict: Predict
-    not_ready: Callable[[], Sequence[str]]
+    not_ready: Callable[[], Mapping[str, str]]
     degraded: Callable[[], Sequence[str]]
     status: Callable[[], Status]
     render_metrics: Callable[[], tuple[bytes, str]]

@@ -36,6 +36,8 @@ class _Protocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY:
+            self.transport.close()  # its request is answered: nothing reads the rest of the body, or waits for it
         if self.conn.their_state is h11.IDLE:
             self._wait()
         else:

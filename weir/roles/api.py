@@ -172,7 +172,7 @@ def _context(settings: Settings, resources: _Resources) -> ApiContext:
         snapshot=lambda: snapshots.take(topic()),
         score=score,
         predict=predict,
-        not_ready=resources.reporting.reasons,
+        not_ready=resources.reporting.unavailable,
         degraded=lambda: resources.other_roles.degraded,
         status=lambda: service.take(engine, offsets(), remedy(settings)),
         render_metrics=resources.render_metrics,

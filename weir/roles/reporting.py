@@ -41,10 +41,14 @@ class Reporting:
         self._changing = Lock()
         self._partitions: set[int] = set()
 
+    def unavailable(self) -> dict[str, str]:
+        """Return what the role cannot work without now, each with the reason; empty when it can."""
+        with self._changing:
+            return {name: next(iter(reasons.values())) for name, reasons in self._unavailable.items() if reasons}
+
     def reasons(self) -> list[str]:
         """Return why the role cannot work now; empty when it can."""
-        with self._changing:
-            return [next(iter(reasons.values())) for reasons in self._unavailable.values() if reasons]
+        return [f"{name}: {reason}" for name, reason in self.unavailable().items()]
 
     def started(self) -> None:
         """Record that the role has all that it needs, and works from now on."""
@@ -108,7 +112,7 @@ class Reporting:
             if available:
                 reasons.pop(witness, None)
             else:
-                reasons[witness] = f"{dependency}: {reason}"
+                reasons[witness] = reason
             still = bool(reasons)
             self._dependencies.set(dependency, not still)
         if known and not still:

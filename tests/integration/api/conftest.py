@@ -77,7 +77,7 @@ class World:
         self.artifacts = Artifacts(f"memory://{self.topic}")
         self.announced: list[Entry] = []
         self.warnings: list[str] = []
-        self.reasons: list[str] = []
+        self.reasons: dict[str, str] = {}
         self.degraded: list[str] = []
         registry = new_registry()
         reader = BufferReader(self.engine)

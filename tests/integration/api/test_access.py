@@ -132,6 +132,18 @@ def test_without_a_live_token_only_the_probes_are_answered(
     assert expected[caller] in problem["detail"]
 
 
+def test_readiness_shows_no_more_than_names_where_anyone_may_ask(exposed: World) -> None:
+    exposed.reasons = {"storage": 'no password for user "weir" at db.internal'}
+    exposed.degraded.append("the worker 7 of host-3 is gone")
+    try:
+        answer = exposed.http.get("/readyz")
+    finally:
+        exposed.reasons = {}
+        exposed.degraded.clear()
+    assert answer.status_code == 503
+    assert answer.json() == {"ready": False, "reasons": ["storage"], "degraded": []}
+
+
 def test_an_unknown_path_shows_nothing_without_a_token(exposed: World, headers: dict[str, dict[str, str]]) -> None:
     exposed.problem(exposed.http.get("/v1/nothing"), 401)
     exposed.problem(exposed.http.get("/v1/nothing", headers=headers["viewer"]), 404)

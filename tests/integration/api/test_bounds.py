@@ -46,6 +46,14 @@ def answer_of(connection: socket.socket) -> bytes:
     return b"".join(iter(lambda: connection.recv(65_536), b""))
 
 
+def first_answer_of(connection: socket.socket) -> bytes:
+    """One answer with a JSON object, after which the connection stays open."""
+    found = b""
+    while not found.endswith(b"}") and (part := connection.recv(65_536)):  # headers and body may come apart
+        found += part
+    return found
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -86,10 +94,7 @@ def test_a_client_that_does_not_finish_its_headers_is_sent_away(postgres: Any, s
     with served(postgres, Limits(header_seconds=0.2)) as world, connection(world) as slow:
         if again:
             slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            first = b""
-            while not first.endswith(b"}") and (part := slow.recv(65_536)):  # headers and body may come apart
-                first += part
-            assert first.startswith(b"HTTP/1.1 200 ")
+            assert first_answer_of(slow).startswith(b"HTTP/1.1 200 ")
             start = start or b"G"  # a connection without a byte more is uvicorn's to close, without an answer
         slow.sendall(start)
         answer = answer_of(slow)
@@ -104,6 +109,18 @@ def test_a_client_that_does_not_finish_its_body_is_sent_away(postgres: Any) -> N
         answer = answer_of(slow)
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"WEIR_API_BODY_SECONDS" in answer
+
+
+@pytest.mark.parametrize("length", [b"Transfer-Encoding: chunked", b"Content-Length: 100"])
+@pytest.mark.parametrize("path", [b"/healthz", b"/v1/models"])
+def test_a_client_that_does_not_finish_a_body_after_its_answer_is_sent_away(
+    unchanged: World, path: bytes, length: bytes
+) -> None:
+    with connection(unchanged) as slow:
+        slow.sendall(b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s\r\n\r\n" % (path, length))
+        assert first_answer_of(slow).startswith(b"HTTP/1.1 200 ")
+        slow.sendall(b"1\r\nx\r\n")
+        assert answer_of(slow) == b""
 
 
 def test_large_bodies_beyond_the_bound_are_refused_for_now_and_small_ones_are_not(postgres: Any) -> None:

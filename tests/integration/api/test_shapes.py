@@ -201,7 +201,7 @@ def test_an_item_that_is_given_twice_is_ranked_twice(world: World) -> None:
 def test_health_is_distinguished_from_readiness(world: World) -> None:
     assert world.http.get("/healthz").json() == {"status": "alive"}
     assert world.http.get("/readyz").json() == {"ready": True, "reasons": [], "degraded": []}
-    world.reasons = ["storage: connection refused"]
+    world.reasons = {"storage": "connection refused"}
     answer = world.http.get("/readyz")
     assert (answer.status_code, answer.json()["reasons"]) == (503, ["storage: connection refused"])
     assert world.http.get("/healthz").status_code == 200

@@ -78,6 +78,8 @@ def test_off_loopback_it_is_closed_without_a_token_and_stays_so_when_the_last_is
 
         assert [status(given) for given in (None, "weir_wrong", secret)] == [401, 401, 200]
         assert httpx.get(f"{url}/healthz", timeout=60).status_code == 200
+        reasons = set(httpx.get(f"{url}/readyz", timeout=60).json()["reasons"])
+        assert {"model"} <= reasons <= {"model", "kafka", "storage"}
         shown = subprocess.run(["ps", "axeww"], capture_output=True, text=True, check=True).stdout
         assert secret not in shown
         tokens.revoke("ci", ANN)

@@ -16,7 +16,11 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether the role can work, and why not. ``degraded``: what the rest of the service lacks; it stays ready."""
+    """Whether the role can work, and why not. ``degraded``: what the rest of the service lacks; it stays ready.
+
+    Off loopback anyone may ask: ``reasons`` are then the names of what is not ready, without addresses and users of
+    databases, and ``degraded`` is empty.
+    """
 
     ready: bool
     reasons: list[str]
@@ -35,10 +39,13 @@ def add(routers: Routers, context: ApiContext) -> None:
     @routers.open.get("/readyz", tags=["probes"], responses={503: {"model": Readiness, "description": "Not ready"}})
     async def readyz(response: Response) -> Readiness:
         """200 when requests can be served, else 503 with the reasons; ``degraded`` names other roles that are gone."""
-        reasons = list(context.not_ready())
-        if reasons:
+        missing = context.not_ready()
+        if missing:
             response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-        return Readiness(ready=not reasons, reasons=reasons, degraded=list(context.degraded()))
+        if context.access.exposed:
+            return Readiness(ready=not missing, reasons=list(missing))
+        reasons = [f"{name}: {reason}" for name, reason in missing.items()]
+        return Readiness(ready=not missing, reasons=reasons, degraded=list(context.degraded()))
 
     @routers.viewer.get("/metrics", tags=["probes"], response_class=Response)
     def metrics() -> Response:

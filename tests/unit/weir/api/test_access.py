@@ -1,8 +1,10 @@
 """What is kept of tokens for how long, without a database: the store and the clock are a test's own."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from threading import Event
 
 import pytest
 
@@ -23,9 +25,14 @@ class Store:
     queries: int = 0
     uses: list[int] = field(default_factory=list)
     unavailable: bool = False
+    asked: Event = field(default_factory=Event)
+    let_go: Event | None = None
 
     def by_digest(self) -> dict[bytes, Token]:
         self.queries += 1
+        self.asked.set()
+        if self.let_go is not None:
+            self.let_go.wait()
         if self.unavailable:
             raise Unavailable("Postgres does not answer")
         return dict(self.tokens)
@@ -63,6 +70,30 @@ async def test_tokens_are_read_once_for_many_requests_until_they_are_too_old() -
     world.seconds = KEPT_SECONDS
     await asyncio.gather(*(world.ask() for _ in range(20)))
     assert world.store.queries == 2
+
+
+async def test_the_first_requests_wait_for_the_first_reading() -> None:
+    world, before_tokens = with_ci(), World()
+    assert set(await asyncio.gather(*(world.ask() for _ in range(20)))) == {Caller("ci", Role.SCORER, CI)}
+    assert set(await asyncio.gather(*(before_tokens.ask(None) for _ in range(20)))) == {ANYONE}
+    assert (world.store.queries, before_tokens.store.queries) == (1, 1)
+
+
+async def test_a_reading_that_is_cancelled_is_made_by_the_next_request() -> None:
+    world = with_ci()
+    await world.ask()
+    world.seconds = KEPT_SECONDS
+    world.store.tokens[digest("weir_ci")] = replace(CI, revoked=NOW)
+    world.store.asked.clear()
+    world.store.let_go = Event()
+    left = asyncio.create_task(world.ask())
+    await asyncio.to_thread(world.store.asked.wait)
+    left.cancel()
+    with suppress(asyncio.CancelledError):
+        await left
+    world.store.let_go.set()
+    with pytest.raises(Unauthorized, match="the token ci was revoked"):
+        await world.ask()
 
 
 async def test_a_revocation_acts_within_five_seconds() -> None:
@@ -128,6 +159,12 @@ async def test_without_postgres_an_open_interface_stays_open_and_an_unknown_stat
         await World(Store(unavailable=True)).ask(None)
 
 
+async def test_off_loopback_the_error_of_postgres_is_shown_to_nobody() -> None:
+    with pytest.raises(Unavailable) as caught:
+        await World(Store(unavailable=True), exposed=True).ask(None)
+    assert str(caught.value) == "the tokens cannot be read now: try again; the log of the api has the reason"
+
+
 async def test_a_use_is_recorded_once_a_minute() -> None:
     world = with_ci()
     for seconds in (0.0, 1.0, 59.0, 60.0, 61.0):
@@ -150,6 +187,13 @@ async def test_failures_of_an_address_block_its_wrong_tokens_only() -> None:
     world.seconds = 60.0
     with pytest.raises(Unauthorized):
         await world.ask("Bearer weir_wrong")
+
+
+def test_addresses_of_ipv4_are_clients_of_their_own_on_a_socket_of_both_versions() -> None:
+    failures = Failures(1, clock=lambda: 0.0)
+    assert failures.add("::ffff:10.0.0.1") is None
+    assert failures.add("::ffff:10.0.0.2") is None
+    assert failures.add("10.0.0.1") == 60.0
 
 
 def test_memory_of_failures_is_bounded() -> None:
