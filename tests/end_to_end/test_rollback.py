@@ -11,7 +11,7 @@ from storage.registry import Registry, State
 from storage.runs import Runs
 from tests.support.eager import DUE_SAMPLES, eager
 from tests.support.feeder import Feeder
-from tests.support.role import running, until
+from tests.support.role import running, until_alive
 from tests.support.rollback import Watch, bare_load_seconds, promote, register
 from tests.support.service import Service
 
@@ -45,7 +45,7 @@ def test_a_rollback_wins_over_a_fine_tune_under_way_and_the_freeze_holds_until_i
         Feeder(service.kafka, service.topic, per_second=50),
         running("trainer", service.home, eager(service)) as trainer,
     ):
-        wait = partial(until, roles=[trainer])
+        wait = partial(until_alive, roles=[trainer])
         wait("samples to train on", lambda: samples_decided(service.engine) > 300)
         promote(service, register(service, seed=2))
         registry.unfreeze(actor="test", reason="learn")
