@@ -13,11 +13,13 @@ from sqlalchemy.dialects.postgresql import insert
 
 from importance.errors import Unavailable
 from importance.flush import Flush
+from importance.quality import CountKey, Counts
 from importance.sample import Correction, Outcome, Rating, label_table, later
 from importance.scores import Offer
 from importance.thresholds import AdmissionThresholds, Threshold
 from storage import drift, progress, quality, staging, tables
 from storage.engine import session, transaction
+from storage.held import Held
 from storage.lock import Right, share, try_for, wait_for
 
 # Sorted by id, so that two workers with the same ids wait for each other instead of locking each other out. An id that
@@ -210,8 +212,8 @@ class Buffer:
         self._thresholds: AdmissionThresholds | None = None
         self._preparing = Lock()
         self._untrimmed: set[int] = set()
-        self._counts: dict[int, quality.Held] = {}
-        self._sketches: dict[int, drift.Held] = {}
+        self._counts: dict[int, Held[CountKey, Counts]] = {}
+        self._sketches: dict[int, Held[drift.Row, drift.Sums]] = {}
 
     def thresholds(self) -> AdmissionThresholds:
         """Return the thresholds as last seen: at the start, and after each flush and trim."""

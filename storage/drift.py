@@ -23,6 +23,7 @@ from importance.partition_progress import BEGINNING_OF_TIME_MS
 from storage import audit, tables
 from storage.audit import Action, Author
 from storage.engine import transaction
+from storage.held import Held, rows_before
 
 BLOCKS_AT_ONCE = 12
 """Blocks that one evaluation takes at most: it computes for seconds, in a transaction that must not idle for 60."""
@@ -53,38 +54,25 @@ Sums = dict[tuple[str, str], Block]
 """By feature and segment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """The rows that a flush wrote, valid in its epoch while `next` is where that flush put it.
-
-    In a later epoch the same `next` may be another worker's: a COMMIT that failed leaves what never was.
-    """
-
-    epoch: int
-    next: int
-    rows: dict[Row, Sums]
-
-
-def add(connection: sa.Connection, topic_id: UUID, flush: Flush, before: Held | None) -> Held:
+def add(connection: sa.Connection, topic_id: UUID, flush: Flush, before: Held[Row, Sums] | None) -> Held[Row, Sums]:
     """Add a flush's sums to the rows of its partition, in the transaction that holds the progress row.
 
     ``before`` is what this worker wrote last; what it does not cover (all of it after an assignment) is read.
     """
-    valid = before is not None and (before.epoch, before.next) == (flush.epoch, flush.old_next)
-    known = before.rows if before is not None and valid else {}
+    known = rows_before(flush, before)
     if not flush.sketches:
-        return Held(flush.epoch, flush.progress.next, known)
+        return Held.after(flush, known)
     total: dict[Row, Sums] = {}
     for key, block in flush.sketches.items():
         total.setdefault((key.block_ms, key.version), {})[key.feature, key.segment] = block
     missing = [row for row in total if row not in known]
     stored = _read(connection, topic_id, flush.partition, missing) if missing else {}
     for row, sums in total.items():
-        for key_, block in known.get(row, stored.get(row, {})).items():
-            sums[key_] = sums[key_] + block if key_ in sums else block
+        for of, block in known.get(row, stored.get(row, {})).items():
+            sums[of] = sums[of] + block if of in sums else block
     names = {"topic": topic_id, "partition": flush.partition}
     connection.execute(_WRITE, names | _columns(list(total)) | {"sums": [_packed(sums) for sums in total.values()]})
-    return Held(flush.epoch, flush.progress.next, total)
+    return Held.after(flush, total)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ Shared rows would be fought over by all workers, and deadlock. What the counts m
 
 import zlib
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from importance.flush import Flush
 from importance.quality import BINS, CountKey, Counts, empty_counts
 from storage import tables
 from storage.engine import transaction
+from storage.held import Held, rows_before
 
 BLOCKS_KEPT = 10  # by partition: the last ten thousand offsets
 _STORED = np.dtype("<u4")  # half the bytes of what is counted in; four thousand million predictions fit a bin
@@ -48,27 +48,16 @@ _WEEK_STATES = sa.text("""
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """The arrays that a flush wrote, valid in its epoch while `next` is where that flush put it.
-
-    In a later epoch the same `next` may be another worker's: a COMMIT that failed leaves what never was.
-    """
-
-    epoch: int
-    next: int
-    counts: dict[CountKey, Counts]
-
-
-def add(connection: sa.Connection, topic_id: UUID, flush: Flush, before: Held | None) -> Held:
+def add(
+    connection: sa.Connection, topic_id: UUID, flush: Flush, before: Held[CountKey, Counts] | None
+) -> Held[CountKey, Counts]:
     """Add a flush's counts to the rows of its partition, in the transaction that holds the progress row.
 
     ``before`` is what this worker wrote last; what it does not cover (all of it after an assignment) is read.
     """
-    valid = before is not None and (before.epoch, before.next) == (flush.epoch, flush.old_next)
-    known = before.counts if before is not None and valid else {}
+    known = rows_before(flush, before)
     if not flush.quality:
-        return Held(flush.epoch, flush.progress.next, known)
+        return Held.after(flush, known)
     missing = [key for key in flush.quality if key not in known]
     stored = _read(connection, topic_id, flush.partition, missing) if missing else {}
     total = {
@@ -81,7 +70,7 @@ def add(connection: sa.Connection, topic_id: UUID, flush: Flush, before: Held | 
     blocks = [int(key.span.removeprefix(_BLOCK)) for key in missing if key.span.startswith(_BLOCK)]
     if blocks:  # a new block: an older one has expired
         connection.execute(_FORGET, names | {"block": max(blocks) - BLOCKS_KEPT})
-    return Held(flush.epoch, flush.progress.next, total)
+    return Held.after(flush, total)
 
 
 class Series(NamedTuple):
