@@ -42,12 +42,21 @@ class Caller:
     role: Role
     token: Token | None = None
 
-    def may(self, needed: Role) -> bool:
-        """Return whether a route that is declared with ``needed`` may be called."""
-        return self.role in PERMITTED[needed]
+    def require(self, needed: Role) -> None:
+        """Raise Forbidden unless a route that is declared with ``needed`` may be called."""
+        if self.role not in PERMITTED[needed]:
+            raise Forbidden(self, needed)
 
 
 ANYONE = Caller("http", Role.OPERATOR)  # on loopback, before the first token
+
+
+class Forbidden(WeirError):
+    """A caller whose role does not permit a route that needs the role ``needed``."""
+
+    def __init__(self, caller: Caller, needed: Role) -> None:
+        super().__init__(f"this needs the role {needed}, and the token {caller.name} has the role {caller.role}")
+        self.needed = needed
 
 
 class Unauthorized(WeirError):

@@ -25,11 +25,12 @@ def create_api(context: ApiContext) -> FastAPI:
         openapi_url=None,  # routes of ours serve the description, as they need a role
         responses={"default": problems.DOCUMENTED},
     )
-    for router in create_routers(context).by_role.values():
+    routers = create_routers(context)
+    for router in routers.by_role.values():
         app.include_router(router)
     problems.install(app)
     app.add_middleware(guard.BoundedBody, limits=context.limits, held=Allowance(context.limits.bodies_bytes))
-    app.add_middleware(guard.Authenticated, access=context.access)
+    app.add_middleware(guard.Authenticated, access=context.access, routers=routers)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=context.limits.origins,

@@ -15,10 +15,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from importance.errors import Unavailable, WeirError
-from weir.api.access import Access, TooManyFailures, Unauthorized
+from weir.api.access import Access, Caller, Forbidden, TooManyFailures, Unauthorized
 from weir.api.limits import Allowance, Limits
 from weir.api.outline import SMALL_BYTES
-from weir.api.permissions import CALLER
+from weir.api.permissions import CALLER, Routers
 from weir.api.problems import problem, shorten
 from weir.settings import is_loopback
 
@@ -70,12 +70,13 @@ class KnownHosts:
 class Authenticated:
     """Finds out who asks, before a body is read: 401 without a valid token, 429 after too many wrong ones.
 
-    ``/healthz`` and ``/readyz`` are answered to all. The role that a route needs is checked at the route.
+    403 where the role of the token does not permit the route. ``/healthz`` and ``/readyz`` are answered to all.
     """
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, routers: Routers) -> None:
         self._app = app
         self._access = access
+        self._routers = routers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its caller, or refuse it."""
@@ -86,11 +87,20 @@ class Authenticated:
         authorization = None if header is None else header.decode("latin-1")
         address = scope["client"][0] if scope["client"] else ""
         try:
-            scope[CALLER] = await self._access.caller(authorization, address)
-        except (Unauthorized, TooManyFailures, Unavailable) as error:
+            scope[CALLER] = caller = await self._access.caller(authorization, address)
+            self._require_role(caller, scope)
+        except (Unauthorized, Forbidden, TooManyFailures, Unavailable) as error:
             await _refused(error, scope["method"])(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+    def _require_role(self, caller: Caller, scope: Scope) -> None:
+        """Raise Forbidden unless the caller may call the route, which the refusal is then counted for."""
+        if (found := self._routers.match(scope)) is None:
+            return  # answered by 404 or 405
+        scope["route"], needed = found
+        if needed is not None:
+            caller.require(needed)
 
 
 def _refused(error: WeirError, method: str) -> Response:
@@ -101,6 +111,9 @@ def _refused(error: WeirError, method: str) -> Response:
             invalid = ', error="invalid_token"' if error.presented else ""
             headers["WWW-Authenticate"] = f'Bearer realm="weir"{invalid}'
             return problem(HTTPStatus.UNAUTHORIZED, str(error), headers=headers)
+        case Forbidden():
+            headers["WWW-Authenticate"] = f'Bearer realm="weir", error="insufficient_scope", scope="{error.needed}"'
+            return problem(HTTPStatus.FORBIDDEN, str(error), headers=headers)
         case TooManyFailures():
             headers["Retry-After"] = str(error.retry_seconds)
             return problem(HTTPStatus.TOO_MANY_REQUESTS, str(error), headers=headers)

@@ -1,11 +1,12 @@
 """The role that each route needs, by the router that it is declared at; and the name of the caller in a route."""
 
-from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Security, status
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import APIRouter, Depends, Request, Security
+from fastapi.security import HTTPBearer
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
 
 from storage.tokens import Role
 from weir.api.access import Caller
@@ -14,7 +15,7 @@ from weir.api.outline import outlined_route
 CALLER = "weir.caller"
 """The key of the scope of a request where `guard.Authenticated` leaves its `Caller`."""
 
-# Only declares the scheme in the description: who asks is found out before a body is read.
+# Only declares the scheme in the description: `guard` refuses callers before a body is read.
 _BEARER = HTTPBearer(
     auto_error=False,
     scheme_name="token",
@@ -29,8 +30,7 @@ class Routers:
         route_class = outlined_route(ThreadPoolExecutor(1, "weir-parse"))
         self.open = APIRouter(route_class=route_class)
         self.viewer, self.scorer, self.operator = (
-            APIRouter(route_class=route_class, dependencies=[Depends(_permit(role))])
-            for role in (Role.VIEWER, Role.SCORER, Role.OPERATOR)
+            APIRouter(route_class=route_class, dependencies=[Security(_BEARER)]) for _ in range(3)
         )
 
     @property
@@ -38,22 +38,13 @@ class Routers:
         """The routers by the role that is needed; None: none is."""
         return {None: self.open, Role.VIEWER: self.viewer, Role.SCORER: self.scorer, Role.OPERATOR: self.operator}
 
-
-def _permit(needed: Role) -> Callable[..., Coroutine[Any, Any, None]]:
-    """Return a dependency that refuses callers whose role does not permit a route that needs ``needed``."""
-
-    async def permit(
-        request: Request, _declared: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
-    ) -> None:
-        caller: Caller = request.scope[CALLER]
-        if not caller.may(needed):
-            raise HTTPException(
-                status.HTTP_403_FORBIDDEN,
-                f"this needs the role {needed}, and the token {caller.name} has the role {caller.role}",
-                {"WWW-Authenticate": f'Bearer realm="weir", error="insufficient_scope", scope="{needed}"'},
-            )
-
-    return permit
+    def match(self, scope: Scope) -> tuple[BaseRoute, Role | None] | None:
+        """Return the route that answers a request, and the role that it needs; None where no route does."""
+        for role, router in self.by_role.items():
+            for route in router.routes:
+                if route.matches(scope)[0] is Match.FULL:
+                    return route, role
+        return None
 
 
 async def _caller(request: Request) -> Caller:

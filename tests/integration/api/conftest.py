@@ -1,12 +1,14 @@
 """The interface over a real Postgres, asked over real HTTP."""
 
+import socket
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import fsspec
@@ -195,6 +197,18 @@ class World:
         self.http.close()
         self._serving.close()
         self.engine.dispose()
+
+
+@contextmanager
+def connection(world: World) -> Iterator[socket.socket]:
+    url = urlsplit(world.server.url)
+    with socket.create_connection((url.hostname or "", url.port or 0), timeout=60) as opened:
+        yield opened
+
+
+def answer_of(connection: socket.socket) -> bytes:
+    """All that comes until the server closes."""
+    return b"".join(iter(lambda: connection.recv(65_536), b""))
 
 
 @pytest.fixture

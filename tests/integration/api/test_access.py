@@ -18,7 +18,7 @@ from weir.api.permissions import Routers
 from weir.api.routes import create_routers
 from weir.process import logs
 
-from .conftest import World
+from .conftest import World, answer_of, connection
 
 SAMPLE = {"query": "q", "text": "t", "label": 1}
 BODIES: dict[str, object] = {
@@ -130,6 +130,21 @@ def test_without_a_live_token_only_the_probes_are_answered(
     assert answer.headers["www-authenticate"].startswith('Bearer realm="weir"')
     expected = {"none": "it needs a token", "revoked": "revoked was revoked", "expired": "expired has expired"}
     assert expected[caller] in problem["detail"]
+
+
+@pytest.mark.parametrize(("caller", "status"), [("viewer", 403), ("revoked", 401)])
+def test_who_may_not_score_is_refused_before_the_body_is_read(
+    exposed: World, headers: dict[str, dict[str, str]], caller: str, status: int
+) -> None:
+    with connection(exposed) as waiting:
+        waiting.sendall(
+            b"POST /v1/score HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 1000000\r\nAuthorization: %s\r\n\r\n" % headers[caller]["Authorization"].encode()
+        )
+        assert answer_of(waiting).startswith(b"HTTP/1.1 %d " % status)
+    route = {401: "other", 403: "/v1/score"}[status]
+    counted = f'weir_http_requests_total{{method="POST",route="{route}",status="{status}"}}'
+    assert counted in exposed.context.render_metrics()[0].decode()
 
 
 def test_readiness_shows_no_more_than_names_where_anyone_may_ask(exposed: World) -> None:

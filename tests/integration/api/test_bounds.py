@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event, Semaphore
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -18,7 +17,7 @@ from weir.api.routes.scoring import MAX_ITEMS
 from weir.api.routes.status import MAX_ASKING
 from weir.status.service import Status
 
-from .conftest import World
+from .conftest import World, answer_of, connection
 
 LARGEST_ANSWER_BYTES = 8_192
 LARGE = MAX_BODY_BYTES - 100
@@ -32,18 +31,6 @@ def served(postgres: Any, limits: Limits) -> Iterator[World]:
         yield world
     finally:
         world.close()
-
-
-@contextmanager
-def connection(world: World) -> Iterator[socket.socket]:
-    url = urlsplit(world.server.url)
-    with socket.create_connection((url.hostname or "", url.port or 0), timeout=60) as opened:
-        yield opened
-
-
-def answer_of(connection: socket.socket) -> bytes:
-    """All that comes until the server closes."""
-    return b"".join(iter(lambda: connection.recv(65_536), b""))
 
 
 def first_answer_of(connection: socket.socket) -> bytes:
