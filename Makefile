@@ -12,7 +12,7 @@ PACKAGES   := importance datasets stream trainer storage monitoring experiments 
 # Else each of the many interpreters that the tests start would compile every library again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run unit test test-chart check audit bench soak
+.PHONY: help setup run unit test test-chart test-dashboards check audit bench soak
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -34,6 +34,11 @@ test: setup ## every test but the soak, two files at a time (options by ARGS="-k
 
 test-chart: setup ## install, upgrade and roll back the Helm chart on a real API server, which it builds (needs Go)
 	@$(BIN)/python helm/rehearsal.py
+
+test-dashboards: ## check the Grafana dashboards against the types that Grafana publishes (needs Node)
+	@command -v npm >/dev/null || { echo "npm is missing: install Node.js 20 or newer," \
+	  "e.g. with 'apt-get install nodejs npm' or 'brew install node'" >&2; exit 1; }
+	@cd tests/grafana && npm ci --silent --ignore-scripts --no-audit --no-fund && npm test --silent
 
 check: setup ## lint, format, types, layers, secrets
 	@$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.builders import dashboard, prometheus
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DashboardLinkType,
@@ -69,11 +69,7 @@ def _values(label: str, series: str) -> dashboard.QueryVariable:
 
 
 def _annotation(name: str, color: str, expression: str) -> dashboard.AnnotationQuery:
+    target = prometheus.Dataquery().ref_id(name).expr(in_cluster(expression)).legend_format(name)
     return (
-        dashboard.AnnotationQuery()
-        .name(name)
-        .datasource(SOURCE)
-        .enable(True)
-        .icon_color(color)
-        .expr(in_cluster(expression))
+        dashboard.AnnotationQuery().name(name).datasource(SOURCE).enable(True).icon_color(color).target(target)  # type: ignore[arg-type]  # the SDK knows the targets of Grafana's own annotations alone
     )

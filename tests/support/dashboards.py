@@ -28,7 +28,7 @@ def queries() -> dict[str, str]:
     found = {f"{name} {target['refId']}": target["expr"] for name, panel in panels() for target in panel["targets"]}
     for dashboard in dashboards():
         for annotation in dashboard["annotations"]["list"]:
-            found[f"{dashboard['title']} / {annotation['name']}"] = annotation["expr"]
+            found[f"{dashboard['title']} / {annotation['name']}"] = annotation["target"]["expr"]
     for variable, value in _VARIABLES.items():
         found = {name: query.replace(variable, value) for name, query in found.items()}
     return found

@@ -35,7 +35,19 @@ def link(directory: Path, *names: str) -> str:
 
 def test_make_lists_its_targets(bare: Path) -> None:
     listed = [line.split()[1] for line in make(bare).stdout.splitlines()]
-    assert listed == ["help", "setup", "run", "unit", "test", "test-chart", "check", "audit", "bench", "soak"]
+    assert listed == [
+        "help",
+        "setup",
+        "run",
+        "unit",
+        "test",
+        "test-chart",
+        "test-dashboards",
+        "check",
+        "audit",
+        "bench",
+        "soak",
+    ]
 
 
 def test_set_up_without_python_is_reported_in_one_line(bare: Path, tmp_path: Path) -> None:

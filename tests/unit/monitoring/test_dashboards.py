@@ -1,6 +1,8 @@
 """The committed dashboards are those that the builder makes, and show metrics that exist."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,7 @@ from monitoring.dashboards.files import DIRECTORY, texts
 from tests.support.dashboards import dashboards, panels, queries
 from tests.support.promql import ROOT, documented, unknown
 
+UNITS = set((Path(__file__).parent / "grafana_units.txt").read_text().splitlines())
 PANELS = dict(panels())
 QUERIES = queries()
 
@@ -21,16 +24,17 @@ def test_the_committed_files_are_what_the_builder_makes() -> None:
 def test_a_panel_has_a_title_a_unit_a_description_and_queries(name: str) -> None:
     panel = PANELS[name]
     assert panel["title"]
-    assert panel["fieldConfig"]["defaults"]["unit"]
+    assert panel["fieldConfig"]["defaults"]["unit"] in UNITS
     assert panel["description"].endswith(".")
     assert panel["targets"]
     assert all(target["expr"] and target["legendFormat"] for target in panel["targets"])
 
 
 @pytest.mark.parametrize("dashboard", dashboards(), ids=lambda dashboard: dashboard["uid"])
-def test_the_panels_of_a_dashboard_have_names_of_their_own_and_do_not_overlap(dashboard: dict) -> None:
-    titles = [panel["title"] for panel in dashboard["panels"]]
-    assert len(set(titles)) == len(titles)
+def test_the_panels_of_a_dashboard_have_ids_and_names_of_their_own_and_do_not_overlap(dashboard: dict) -> None:
+    for identity in ("id", "title"):
+        own = [panel[identity] for panel in dashboard["panels"]]
+        assert len(set(own)) == len(own)
     cells = [
         (x, y)
         for panel in dashboard["panels"]
@@ -46,8 +50,11 @@ def test_a_dashboard_chooses_source_and_cluster_and_marks_promotions_and_rollbac
     names = [variable["name"] for variable in dashboard["templating"]["list"]]
     assert names == ["datasource", "cluster", *(["version"] if dashboard["uid"] == "weir-models" else [])]
     assert [annotation["name"] for annotation in dashboard["annotations"]["list"]] == ["Promotions", "Rollbacks"]
-    used = {panel["datasource"]["uid"] for panel in dashboard["panels"] if panel["type"] != "row"}
-    assert used == {"$datasource"}
+    used = set(re.findall(r"\$\{?(\w+)", json.dumps(dashboard))) - {"__rate_interval", "__all"}
+    assert used == set(names)
+    queried = [*dashboard["templating"]["list"][1:], *dashboard["annotations"]["list"]]
+    queried += [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    assert {each["datasource"]["uid"] for each in queried} == {"$datasource"}
 
 
 @pytest.mark.parametrize("name", QUERIES)
