@@ -33,7 +33,7 @@ from importance.sample import Sample, label
 from trainer import version_directory as versions
 from trainer.cycle import predict
 from trainer.device import use_threads
-from trainer.finetune import TrainingRows, fine_tune
+from trainer.tuning import TrainingRows, fine_tune
 from trainer.version_directory import Model
 from weir.settings import Settings, read, training, values
 

@@ -17,8 +17,8 @@ from importance.arrays import Floats, Integers
 from importance.estimators import Estimator, Forward
 from importance.estimators.gradient_norm import GradientNorm
 from importance.estimators.state import State
-from trainer.finetune import Optimisation
 from trainer.model import losses, positive_probability
+from trainer.tuning import Optimisation
 
 WIDTH = 128
 SCORED_AT_ONCE = 2_048

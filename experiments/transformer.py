@@ -17,9 +17,9 @@ from importance.estimators import Estimator
 from importance.sample import Sample
 from trainer import forward
 from trainer.bootstrap import FirstTraining, train_tokenizer
-from trainer.finetune import Optimisation, TrainingBatches, train
 from trainer.model import InteractionModel, Shape
 from trainer.tokens import Encoded, Tokens
+from trainer.tuning import Optimisation, TrainingBatches, train
 from trainer.version_directory import INTERACTION, Card, Model
 
 _DROPOUT_SEEDS = 100_000  # each round of learning takes one; a run has far fewer

@@ -2,6 +2,6 @@
 
 In reading order: ``tokens`` text to token ids, ``model`` the networks, ``version_directory`` a version on disk,
 ``validation`` whether it can compute, ``scorer`` what a worker calls, ``bootstrap`` the first version (``minilm`` a
-base of it), ``finetune`` the next one, ``triggers`` when, ``evaluation`` and ``gate`` whether, ``cycle`` one fine-tune
+base of it), ``tuning`` the next one, ``triggers`` when, ``evaluation`` and ``gate`` whether, ``cycle`` one fine-tune
 from rows to decision.
 """

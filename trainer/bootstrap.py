@@ -17,11 +17,11 @@ from importance.errors import BadArtifact, InvalidInput, WeirError
 from importance.sample import Sample
 from trainer import minilm
 from trainer import version_directory as versions
-from trainer.finetune import Optimisation, Progress, TrainingBatches, train
 from trainer.labelled import Labelled
 from trainer.memory import update_state
 from trainer.model import InteractionModel, PairClassifier, Shape
 from trainer.tokens import MAX_TOKENS, Tokens, item_text
+from trainer.tuning import Optimisation, Progress, TrainingBatches, train
 from trainer.validation import validate
 from trainer.version_directory import INTERACTION, PAIR, Card, Model
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from importance.sample import Sample
 from trainer import version_directory as versions
 from trainer.evaluation import Evaluation, evaluate
-from trainer.finetune import FineTuning, TrainingRows, Tuned, fine_tune
 from trainer.forward import run
 from trainer.gate import Decision, GatePolicy, decide
 from trainer.labelled import Labelled
 from trainer.memory import update_state, weights_of
+from trainer.tuning import FineTuning, TrainingRows, Tuned, fine_tune
 from trainer.version_directory import Model
 
 

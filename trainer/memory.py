@@ -17,10 +17,10 @@ from importance.errors import InvalidInput
 from importance.estimators import BACKWARD, Estimator, Forward, State
 from importance.estimators.memory import choose_centres, count_forgotten, fit_holdout, validation_gradient
 from importance.mixture import GUARD
-from trainer.finetune import Tuned
 from trainer.forward import passes, provided, run
 from trainer.labelled import Labelled
 from trainer.tokens import Encoded
+from trainer.tuning import Tuned
 from trainer.version_directory import Model, Weights
 
 MEASURED = 2_000

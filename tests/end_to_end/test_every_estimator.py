@@ -28,9 +28,9 @@ from tests.support.waiting import until
 from trainer import version_directory as versions
 from trainer.bootstrap import FirstTraining, train_first
 from trainer.device import use_threads
-from trainer.finetune import FineTuning, TrainingRows, fine_tune
 from trainer.labelled import Labelled
 from trainer.memory import update_state, weights_of
+from trainer.tuning import FineTuning, TrainingRows, fine_tune
 from weir.settings import Settings
 
 MIXED = "0.5*rho+entropy"

@@ -18,9 +18,9 @@ from trainer.bootstrap import FirstTraining, from_pretrained, train_first
 from trainer.cycle import predict
 from trainer.device import choose, use_threads
 from trainer.evaluation import evaluate
-from trainer.finetune import Optimisation
 from trainer.labelled import Labelled
 from trainer.memory import mean_importance
+from trainer.tuning import Optimisation
 from weir.operations import Operations
 from weir.process.actor import this_user
 from weir.process.scratch import scratch

@@ -17,9 +17,9 @@ from storage.runs import LEARNED, RunResult, Runs
 from trainer import version_directory as versions
 from trainer.cycle import Candidate, Held, Start, learn
 from trainer.device import Device
-from trainer.finetune import TrainingRows
 from trainer.labelled import Labelled
 from trainer.memory import mean_importance
+from trainer.tuning import TrainingRows
 from weir.learning.base_version import RejectedCandidate, base_version
 from weir.learning.records import Outcome, RunInputs, candidate_metrics, gate_difference
 from weir.learning.store_health import StoreHealth

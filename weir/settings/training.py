@@ -1,8 +1,8 @@
 """Convert settings into the policies of training. Separate from `values`, because it loads torch."""
 
-from trainer.finetune import FineTuning, Optimisation
 from trainer.gate import GatePolicy
 from trainer.triggers import TriggerPolicy
+from trainer.tuning import FineTuning, Optimisation
 from weir.settings import Settings
 from weir.settings.values import train_after_samples
 

@@ -9,9 +9,9 @@ import pytest
 from importance.sample import Sample
 from trainer import version_directory as versions
 from trainer.cycle import Held, Start, learn, predict
-from trainer.finetune import FineTuning, Optimisation, TrainingRows
 from trainer.gate import GatePolicy
 from trainer.labelled import Labelled
+from trainer.tuning import FineTuning, Optimisation, TrainingRows
 from trainer.version_directory import Model
 
 from .conftest import labels_of, shop

@@ -19,11 +19,11 @@ from importance.mixture import GUARD
 from importance.sample import Sample
 from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
-from trainer.finetune import FineTuning, Optimisation, TrainingRows, fine_tune
 from trainer.forward import passes, run, wearing
 from trainer.labelled import Labelled
 from trainer.memory import update_state, weights_of
 from trainer.model import losses
+from trainer.tuning import FineTuning, Optimisation, TrainingRows, fine_tune
 from trainer.version_directory import Model
 
 from .conftest import ARCHITECTURES, hugging_face_directory, labels_of

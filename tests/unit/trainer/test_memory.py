@@ -15,11 +15,11 @@ from importance.scale import Scale
 from trainer import memory
 from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
-from trainer.finetune import FineTuning, Optimisation, TrainingRows, fine_tune
 from trainer.forward import passes, run
 from trainer.labelled import Labelled
 from trainer.model import losses
 from trainer.scorer import Scorer, ScoringConfig
+from trainer.tuning import FineTuning, Optimisation, TrainingRows, fine_tune
 from trainer.version_directory import Model
 
 from .conftest import ARCHITECTURES, deberta, hugging_face_directory, labels_of, shop

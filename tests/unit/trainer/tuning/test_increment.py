@@ -6,34 +6,17 @@ from threading import Event
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from importance.errors import InvalidInput
 from importance.sample import Sample
+from tests.unit.trainer.conftest import ARCHITECTURES, hugging_face_directory
+from tests.unit.trainer.tuning.cases import SMALL, parameters, rows_of, same
 from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
 from trainer.evaluation import evaluate
-from trainer.finetune import FineTuning, Optimisation, TrainingRows, fine_tune, mixed_batches
 from trainer.forward import run
+from trainer.tuning import FineTuning, Optimisation, fine_tune
 from trainer.version_directory import Model
-
-from .conftest import ARCHITECTURES, hugging_face_directory
-
-SMALL = FineTuning(steps=4, optimisation=Optimisation(batch_size=16))
-
-
-def rows_of(samples: list[Sample], labels: np.ndarray, weights: np.ndarray | None = None) -> TrainingRows:
-    fresh = np.arange(len(samples)) >= len(samples) // 2
-    return TrainingRows(samples, labels, np.ones(len(samples)) if weights is None else weights, fresh)
-
-
-def parameters(model: Model) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in model.network.state_dict().items()}
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_the_same_seed_gives_the_same_model_and_another_one_does_not(
@@ -169,50 +152,6 @@ def test_a_fine_tune_ends_between_two_steps_when_it_is_reported_to(
     assert (tuned.steps, tuned.finished) == (1, False)
 
 
-@given(
-    fresh=st.lists(st.booleans(), min_size=1, max_size=60),
-    steps=st.integers(1, 5),
-    size=st.integers(1, 20),
-    share=st.sampled_from([0.0, 0.25, 0.5, 1.0]),
-    seed=st.integers(0, 9),
-)
-def test_a_batch_is_mixed_as_asked_and_no_row_comes_back_before_its_part_is_used_up(
-    fresh: list[bool], steps: int, size: int, share: float, seed: int
-) -> None:
-    mask = np.array(fresh)
-    tuning = FineTuning(steps, share, Optimisation(batch_size=size))
-    batches = list(mixed_batches(mask, tuning, np.random.default_rng(seed)))
-    assert [len(batch) for batch in batches] == [size] * steps
-    drawn = np.concatenate(batches)
-    if mask.any() and not mask.all():
-        assert all(int(mask[batch].sum()) == round(size * share) for batch in batches)
-    for part in (mask, ~mask):
-        counts = np.bincount(drawn[part[drawn]], minlength=len(mask))[part]
-        if len(counts):
-            assert counts.max() - counts.min() <= 1
-
-
 def test_an_empty_buffer_is_refused(first: Path) -> None:
     with pytest.raises(InvalidInput, match="nothing to train on"):
         fine_tune(versions.load(first), rows_of([], np.empty(0, np.int64)), SMALL, 1)
-
-
-def test_rows_of_different_length_are_refused(samples: list[Sample], labels: np.ndarray) -> None:
-    with pytest.raises(InvalidInput, match="one length"):
-        TrainingRows(samples, labels[1:], np.ones(len(samples)), np.ones(len(samples), bool))
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        lambda: FineTuning(steps=0),
-        lambda: FineTuning(fresh_share=1.5),
-        lambda: FineTuning(fresh_share=float("nan")),
-        lambda: Optimisation(batch_size=0),
-        lambda: Optimisation(learning_rate=float("nan")),
-        lambda: Optimisation(clip_norm=0.0),
-    ],
-)
-def test_settings_that_cannot_train_are_refused(wrong) -> None:
-    with pytest.raises(InvalidInput):
-        wrong()

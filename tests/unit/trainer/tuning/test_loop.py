@@ -1,0 +1,71 @@
+"""Steps, and the state between two of them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from importance.errors import InvalidInput
+from importance.sample import Sample
+from tests.unit.trainer.conftest import ARCHITECTURES, hugging_face_directory
+from tests.unit.trainer.tuning.cases import SMALL, parameters, rows_of, same
+from trainer import version_directory as versions
+from trainer.bootstrap import from_pretrained
+from trainer.tuning import LoopState, TrainingLoop
+from trainer.tuning.increment import prepared
+
+
+@pytest.mark.parametrize("architecture", [None, "bert"])
+def test_steps_split_by_a_state_are_the_same_steps(
+    architecture: str | None, first: Path, samples: list[Sample], labels: np.ndarray, tmp_path: Path
+) -> None:
+    """The networks have dropout, the state goes through a file, and the second loop starts from the version again."""
+    directory = first
+    if architecture is not None:
+        source = hugging_face_directory(tmp_path / "source", ARCHITECTURES[architecture](1))
+        directory = from_pretrained(str(source), tmp_path / "version")
+    whole, begun, continued = (loop_of(directory, samples, labels) for _ in range(3))
+    for _ in range(5):
+        whole.step()
+    begun.step()
+    begun.step()
+    state = stored(begun.state(), tmp_path)
+    begun.step()  # what happens after a state was taken does not change it
+    torch.rand(3)
+    continued.restore(state)
+    while not continued.finished:
+        continued.step()
+    expected, result = whole.result(), continued.result()
+    assert same(parameters(expected.model), parameters(result.model))
+    assert expected.model.moments is not None
+    assert result.model.moments is not None
+    assert same(expected.model.moments, result.model.moments)
+    assert (expected.steps, expected.loss, expected.finished) == (result.steps, result.loss, result.finished)
+    np.testing.assert_array_equal(expected.met, result.met)
+    np.testing.assert_array_equal(expected.right, result.right)
+
+
+@pytest.mark.parametrize("wrong", ["steps", "weights"])
+def test_a_state_of_another_fine_tune_is_refused(
+    wrong: str, first: Path, samples: list[Sample], labels: np.ndarray
+) -> None:
+    loop = loop_of(first, samples, labels)
+    change = {"steps": 6, "weights": {"final.bias": torch.zeros(1)}}[wrong]
+    with pytest.raises(InvalidInput, match="start the fine-tune again"):
+        loop.restore(replace(loop.state(), **{wrong: change}))
+
+
+def loop_of(directory: Path, samples: list[Sample], labels: np.ndarray) -> TrainingLoop:
+    model, tuning = versions.load(directory, with_moments=True), replace(SMALL, steps=5)
+    return TrainingLoop(model, prepared(model, rows_of(samples, labels), tuning, 1), tuning.optimisation, 1)
+
+
+def stored(state: LoopState, directory: Path) -> LoopState:
+    """Write the tensors of a state and read them again."""
+    parts = {"weights": state.weights, "moments": state.moments, "random": state.random}
+    for name, tensors in parts.items():
+        save_file(tensors, directory / f"{name}.safetensors")
+    return replace(state, **{name: load_file(directory / f"{name}.safetensors") for name in parts})

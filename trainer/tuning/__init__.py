@@ -1,0 +1,26 @@
+"""How the next version learns: one fine-tune, from rows to a tuned model. Knows nothing of files, buffers or gates.
+
+In reading order: ``optimisation`` the parameters, ``rows`` what may be learned from, ``batches`` the rows of each step,
+``moments`` the optimizer, ``loop`` the steps, with a state that can be taken between any two of them, ``increment`` a
+fine-tune of some steps.
+"""
+
+from trainer.tuning.batches import TrainingBatches, mixed_batches
+from trainer.tuning.increment import Progress, fine_tune, train
+from trainer.tuning.loop import LoopState, TrainingLoop, Tuned
+from trainer.tuning.optimisation import FineTuning, Optimisation
+from trainer.tuning.rows import TrainingRows
+
+__all__ = [
+    "FineTuning",
+    "LoopState",
+    "Optimisation",
+    "Progress",
+    "TrainingBatches",
+    "TrainingLoop",
+    "TrainingRows",
+    "Tuned",
+    "fine_tune",
+    "mixed_batches",
+    "train",
+]

@@ -1,0 +1,60 @@
+"""A fine-tune: draw the batches, encode their samples once, and take the steps until they are done or it must stop."""
+
+from collections.abc import Callable
+from threading import Event
+
+import numpy as np
+
+from importance.errors import InvalidInput
+from trainer.tuning.batches import TrainingBatches, mixed_batches
+from trainer.tuning.loop import TrainingLoop, Tuned
+from trainer.tuning.optimisation import FineTuning, Optimisation
+from trainer.tuning.rows import TrainingRows
+from trainer.version_directory import Model
+
+Progress = Callable[[int, int, float], None]
+"""Called after each step with the steps done, the steps in all, and the step's mean loss in nats."""
+
+
+def fine_tune(
+    model: Model,
+    rows: TrainingRows,
+    tuning: FineTuning,
+    seed: int,
+    progress: Progress | None = None,
+    stop: Event | None = None,
+) -> Tuned:
+    """Train ``model``, in place, on ``rows``: half fresh and half older, each drawn uniformly without replacement.
+
+    The same seed, model and rows give the same weights. The seed must not depend on keys of the buffer's draw.
+    """
+    data = prepared(model, rows, tuning, seed)
+    return train(model, data, tuning.optimisation, seed, progress, stop)
+
+
+def prepared(model: Model, rows: TrainingRows, tuning: FineTuning, seed: int) -> TrainingBatches:
+    """Return the batches of a fine-tune, drawn by ``seed``, with the samples that they use encoded."""
+    if not len(rows.samples):
+        raise InvalidInput("there is nothing to train on: the buffer holds no training rows")
+    batches = list(mixed_batches(rows.fresh, tuning, np.random.default_rng(seed)))
+    used, positions = np.unique(np.concatenate(batches), return_inverse=True)
+    encoded = model.tokens.encode([rows.samples[row] for row in used])
+    split = np.split(positions, np.cumsum([len(batch) for batch in batches])[:-1])
+    return TrainingBatches(encoded, rows.labels[used], rows.weights[used], split)
+
+
+def train(
+    model: Model,
+    data: TrainingBatches,
+    optimisation: Optimisation,
+    seed: int,
+    progress: Progress | None = None,
+    stop: Event | None = None,
+) -> Tuned:
+    """Take one step for each batch, in place of the model; ``stop`` ends it between two steps."""
+    loop = TrainingLoop(model, data, optimisation, seed)
+    while not loop.finished and not (stop is not None and stop.is_set()):
+        loss = loop.step()
+        if progress is not None:
+            progress(loop.steps, len(data.batches), loss)
+    return loop.result()

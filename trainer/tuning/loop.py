@@ -1,0 +1,179 @@
+"""The steps of a fine-tune, with a state that can be taken between any two of them and put into another loop.
+
+Knows neither where the rows come from nor where a state is kept.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from importance.errors import InvalidInput
+from trainer.model import losses, positive_probability
+from trainer.tuning.batches import Indices, TrainingBatches
+from trainer.tuning.moments import moments_of, put_moments
+from trainer.tuning.optimisation import LEARNING_RATES, Optimisation
+from trainer.version_directory import Model, Weights
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LoopState:
+    """All that a loop's next steps depend on besides its arguments: tensors by name and two numbers, all copies.
+
+    ``steps`` done, the sum ``loss`` of their means in nats, ``right`` [m] whether the model was, on each row met.
+    ``random`` is the state of torch's generator by device type.
+    """
+
+    steps: int
+    loss: float
+    right: Tensor
+    weights: Weights
+    moments: Weights
+    random: dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Tuned:
+    """The model after ``steps``; ``finished`` is False when it was stopped before the last one.
+
+    ``loss`` is the weighted mean over all steps, in nats, of each batch before the step it caused. ``met`` are the
+    (query, item) numbers [m] of all batches' rows, in order, and ``right`` [m] whether the model was, on each.
+    """
+
+    model: Model
+    steps: int
+    loss: float
+    finished: bool
+    met: Indices
+    right: NDArray[np.bool_]
+
+
+@dataclass(eq=False, slots=True)
+class TrainingLoop:
+    """One AdamW step for each batch, on the weighted loss, in place of the model; dropout comes from ``seed``.
+
+    The same arguments, and the same calls of `step`, give the same weights; so does any split of them over two loops
+    by `state` and `restore`. What others draw from torch's generators does not matter, and theirs stay as they were.
+    """
+
+    model: Model
+    data: TrainingBatches
+    optimisation: Optimisation
+    seed: int
+    steps: int = field(default=0, init=False)
+    _loss: float = field(default=0.0, init=False)
+    _right: list[Tensor] = field(default_factory=list, init=False)
+    _random: dict[str, Tensor] = field(init=False)
+    _optimizer: torch.optim.AdamW = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the optimizer, which continues with the model's moments where it has them."""
+        network = self.model.network
+        network.requires_grad_(True)
+        network.train()
+        self._optimizer = torch.optim.AdamW(
+            network.parameters(),
+            lr=self.optimisation.learning_rate or LEARNING_RATES[self.model.card.kind],
+            weight_decay=self.optimisation.weight_decay,
+        )
+        put_moments(network, self._optimizer, self.model.moments or {})
+        with _forked(self.model.device):
+            torch.manual_seed(self.seed)
+            self._random = _random_state(self.model.device)
+
+    @property
+    def finished(self) -> bool:
+        """Return whether every batch has had its step."""
+        return self.steps == len(self.data.batches)
+
+    def step(self) -> float:
+        """Learn from the next batch; return its mean loss in nats, before the step."""
+        network, device, rows = self.model.network, self.model.device, self.data.batches[self.steps]
+        labels = torch.from_numpy(self.data.labels[rows]).to(device)
+        weights = torch.from_numpy(self.data.weights[rows]).float().to(device)
+        with _forked(device):
+            _put_random_state(device, self._random)
+            output = network(self.data.encoded.batch(rows).to(device))
+            loss: Tensor = (losses(output.logits, labels) * weights).mean()
+            self._optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            self._random = _random_state(device)
+        nn.utils.clip_grad_norm_(network.parameters(), self.optimisation.clip_norm)
+        self._optimizer.step()
+        self._right.append((positive_probability(output.logits.detach()) >= 0.5) == labels.bool())
+        self._loss, self.steps = self._loss + loss.item(), self.steps + 1
+        return loss.item()
+
+    def state(self) -> LoopState:
+        """Return a copy of all that changes from step to step."""
+        network = self.model.network
+        return LoopState(
+            self.steps,
+            self._loss,
+            self._answers(),
+            _copied({name: parameter.detach() for name, parameter in network.named_parameters()}),
+            _copied(moments_of(network, self._optimizer)),
+            dict(self._random),
+        )
+
+    def restore(self, state: LoopState) -> None:
+        """Continue from a state of a loop with the same arguments; `InvalidInput` when it is of another network."""
+        network, steps = self.model.network, len(self.data.batches)
+        own = dict(network.named_parameters())
+        if {name: weight.shape for name, weight in state.weights.items()} != {
+            name: parameter.shape for name, parameter in own.items()
+        }:
+            raise InvalidInput("the training state holds weights of another network; start the fine-tune again")
+        if not 0 <= state.steps <= steps:
+            raise InvalidInput(f"the training state is at step {state.steps} of {steps}; start the fine-tune again")
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(state.weights[name])
+        self._optimizer.state.clear()
+        put_moments(network, self._optimizer, state.moments)
+        self._right = [state.right.to(self.model.device)]
+        self.steps, self._loss, self._random = state.steps, state.loss, dict(state.random)
+
+    def result(self) -> Tuned:
+        """Return the model as it is now, ready to predict, with its moments."""
+        network = self.model.network
+        self._optimizer.zero_grad()
+        network.eval()
+        rows = np.concatenate([*self.data.batches[: self.steps], np.empty(0, np.int64)])
+        return Tuned(
+            replace(self.model, moments=moments_of(network, self._optimizer)),
+            self.steps,
+            self._loss / max(self.steps, 1),
+            self.finished,
+            self.data.encoded.pairs(rows),
+            self._answers().numpy(),
+        )
+
+    def _answers(self) -> Tensor:
+        return torch.cat([*self._right, torch.empty(0, dtype=torch.bool, device=self.model.device)]).cpu()
+
+
+@contextmanager
+def _forked(device: torch.device) -> Iterator[None]:
+    """Leave the generators of this process as they are, whatever is drawn inside."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+
+
+def _random_state(device: torch.device) -> dict[str, Tensor]:
+    cuda = {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
+    return {"cpu": torch.get_rng_state()} | cuda
+
+
+def _put_random_state(device: torch.device, state: dict[str, Tensor]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
+def _copied(tensors: Weights) -> Weights:
+    return {name: tensor.clone() for name, tensor in tensors.items()}

@@ -1,0 +1,49 @@
+"""The parameters of a fine-tune: how many steps, on which mixture, and how a step is made."""
+
+from dataclasses import dataclass, field
+
+from importance.errors import InvalidInput
+from trainer.version_directory import INTERACTION, PAIR
+
+LEARNING_RATES = {INTERACTION: 1e-3, PAIR: 1e-4}
+"""By kind of network: one that was trained before forgets at the rate that the built-in one needs.
+
+MiniLM on 3,000 samples of a shop's history, 47 steps: AUC .511 and one answer for all at 1e-3, .637 at 1e-4.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Optimisation:
+    """How a step is made: AdamW over batches of ``batch_size``, gradients clipped to ``clip_norm``.
+
+    Without a ``learning_rate`` it is the network's of `LEARNING_RATES`.
+    """
+
+    batch_size: int = 64
+    learning_rate: float | None = None
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot train."""
+        if self.batch_size < 1:
+            raise InvalidInput(f"batch size is {self.batch_size}; it must be at least 1")
+        for name, value in (("learning_rate", self.learning_rate), ("clip_norm", self.clip_norm)):
+            if value is not None and not value > 0:
+                raise InvalidInput(f"{name} is {value}; it must be above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuning:
+    """An increment: ``steps`` batches, of which ``fresh_share`` is newer than the last watermark and the rest older."""
+
+    steps: int = 32
+    fresh_share: float = 0.5
+    optimisation: Optimisation = field(default_factory=Optimisation)
+
+    def __post_init__(self) -> None:
+        """Refuse an increment that is none."""
+        if self.steps < 1:
+            raise InvalidInput(f"steps is {self.steps}; it must be at least 1")
+        if not 0 <= self.fresh_share <= 1:
+            raise InvalidInput(f"fresh share is {self.fresh_share}; it must be from 0 to 1")
