@@ -23,6 +23,7 @@ class Via(StrEnum):
     CLI = "cli"
     HTTP = "http"
     TRAINER = "trainer"
+    WORKER = "worker"
     UP = "up"
 
 
@@ -46,8 +47,8 @@ class Action(StrEnum):
 class Author:
     """Who makes a change, by which way, and why.
 
-    ``actor`` is a user of a shell, the name of a token, or the trainer; it may be the same word in each of these, so it
-    identifies only together with ``via``.
+    ``actor`` is a user of a shell, the name of a token, a worker or the trainer; it may be the same word in each,
+    so it identifies only together with ``via``.
     """
 
     actor: str

@@ -94,8 +94,8 @@ class Rescoring:
     """Computes the keys of the buffer again, by ``policy`` and ``score``.
 
     ``scoring_configs`` describe what the new keys are made with, for every stratum that the buffer is to have. A
-    process that ends on the way leaves each stratum either unchanged or done. With ``author`` each change is recorded
-    in the audit log; a worker has none, as it only follows its settings.
+    process that ends on the way leaves each stratum either unchanged or done. Each change is recorded in the audit log,
+    as made by ``author``.
     """
 
     def __init__(
@@ -104,8 +104,8 @@ class Rescoring:
         policy: AdmissionPolicy,
         scoring_configs: Mapping[str, str],
         score: Score,
+        author: Author,
         on_progress: Progress | None = None,
-        author: Author | None = None,
     ) -> None:
         self._engine = engine
         self._policy = policy
@@ -166,8 +166,7 @@ class Rescoring:
         config = None if stratum is None else self._config_of(stratum)
         scored = int(connection.scalar(_REPLACE, {"stratum": stratum, "config": config}) or 0)
         buffer.trim(connection)
-        if self._author is not None:
-            audit.record(connection, self._author, Action.RESCORE, target, {"rows": scored})
+        audit.record(connection, self._author, Action.RESCORE, target, {"rows": scored})
         return scored
 
     def _dissolve(self, name: str) -> None:

@@ -16,7 +16,7 @@ from storage.buffer import Buffer
 from storage.buffer_reader import BufferReader
 from storage.engine import create_engine, transaction
 from storage.rescoring import Rescoring
-from tests.support.storage import TOPIC, Owner
+from tests.support.storage import TOPIC, WORKER, Owner
 
 WRITERS = 3
 FRANCE = "country=France"
@@ -131,4 +131,4 @@ class InPostgres:
         return buffer.thresholds(), dict(zip(drawn.ids, zip(*columns, strict=True), strict=True))
 
     def _rescoring(self, score: Score) -> Rescoring:
-        return Rescoring(self.engines[0], POLICY, dict.fromkeys(self.capacities, ""), score)
+        return Rescoring(self.engines[0], POLICY, dict.fromkeys(self.capacities, ""), score, WORKER)

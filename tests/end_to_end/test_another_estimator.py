@@ -123,6 +123,11 @@ def test_another_estimator_needs_no_migration_and_never_meets_the_first(
     assert {rule.split(",")[0] for rules in by_stratum("rule").values() for rule in rules} == {"entropy"}
     assert found("SELECT DISTINCT epoch FROM buffer_strata WHERE stratum IN ('positive', 'negative')") == [(1,)]
 
+    entries = weir("audit")
+    assert {(x["actor"], x["via"], x["target"]) for x in entries if x["action"] == "buffer.rescore"} == {
+        ("worker", "worker", POSITIVE),
+        ("worker", "worker", NEGATIVE),
+    }
     again = weir("buffer", "rescore", "--scored-by", "v1")
     assert again["version"] == "v1"
     assert again["rows"]["scored by v1"] > 0

@@ -15,10 +15,12 @@ from importance.quality import CountKey, Counts
 from importance.sample import Action, Correction, Rating, Sample, label
 from importance.scores import Offer
 from importance.strata import NEGATIVE, POSITIVE
+from storage.audit import Author, Via
 from storage.buffer import Buffer
 from storage.progress import Progresses
 
 TOPIC = UUID("6f1f6f0a-7a53-4b6c-9a3f-2f3a0c1d9e11")
+WORKER = Author("worker", Via.WORKER)
 CAPACITIES = {"holdout": 2, "uniform": 2, "positive": 3, "negative": 3}
 
 

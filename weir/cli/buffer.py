@@ -91,7 +91,7 @@ def rescore(
         with closing(Progress(sys.stderr)) as progress:
             author = Author(actor or this_user(), Via.CLI, reason)
             shown = partial(progress.show, "scoring again")
-            again = rescoring(settings, engine, serving.scorer.score, shown, author)
+            again = rescoring(settings, engine, serving.scorer.score, author, shown)
             scored = again.everything() if scored_by is None else {f"scored by {scored_by}": again.rows_of(scored_by)}
     if as_json:
         print_json({"version": serving.scorer.version, "rows": scored})

@@ -45,12 +45,12 @@ def rescoring(
     settings: Settings,
     engine: Engine,
     score: Score,
+    author: Author,
     on_progress: Progress | None = None,
-    author: Author | None = None,
 ) -> Rescoring:
     """Return what makes the keys of the buffer again by these settings."""
     configs = values.scoring_configs(settings)
-    return Rescoring(engine, values.admission(settings), configs, score, on_progress, author)
+    return Rescoring(engine, values.admission(settings), configs, score, author, on_progress)
 
 
 def announcing(settings: Settings, registry: Registry, kafka: Watch) -> Announce:

@@ -17,6 +17,7 @@ from importance.strata import POSITIVE
 from monitoring.exporter import Exporter
 from monitoring.metrics import DependencyMetrics, WorkerMetrics, new_registry
 from storage.artifacts import Artifacts
+from storage.audit import Author, Via
 from storage.buffer import Buffer
 from storage.engine import Engine
 from storage.progress import Progresses
@@ -47,6 +48,7 @@ from weir.settings.drift import drift_sketch
 from weir.settings.topics import named_topics
 
 _log = logs.logger(__name__)
+_AUTHOR = Author("worker", Via.WORKER, "its keys had other settings")
 _TOPIC_POLL_SECONDS = 10.0  # how often the id of the topic is compared with that at the start
 _STOP_POLL_SECONDS = 0.1  # how soon a signal, which sets a thread's event, is seen by the event loop
 
@@ -129,7 +131,7 @@ def effects(
 
 def _rescore_outdated(settings: Settings, engine: Engine, serving: Serving) -> bool:
     """Score rows again whose keys have other settings, before anything is offered; return True."""
-    scored = rescoring(settings, engine, serving.scorer.score).bring()
+    scored = rescoring(settings, engine, serving.scorer.score, _AUTHOR).bring()
     if scored:
         by = values.scoring_configs(settings)[POSITIVE]
         _log.info("buffer scored again: its keys had other settings", rows=scored, by=by)

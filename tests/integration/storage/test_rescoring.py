@@ -13,11 +13,11 @@ from importance.sample import Sample
 from importance.scores import Offer, Scores
 from importance.strata import NEGATIVE, POSITIVE, STRATA, StrataPolicy
 from storage import migrate
-from storage.audit import Audit, Author, Via
+from storage.audit import Audit
 from storage.buffer import Buffer
 from storage.buffer_reader import BufferReader
 from storage.rescoring import PAGE, Rescoring
-from tests.support.storage import TOPIC, Owner, offer, rows
+from tests.support.storage import TOPIC, WORKER, Owner, offer, rows
 
 POLICY = AdmissionPolicy(StrataPolicy("salt"), "salt")
 CAPACITY = dict.fromkeys(STRATA, 8)
@@ -81,7 +81,7 @@ def test_another_estimator_is_refused_in_one_line_that_names_the_command_and_not
 def test_after_scoring_again_a_stratum_knows_one_estimator_and_plain_strata_are_left_alone(engine: sa.Engine) -> None:
     first = owner(engine)
     first.flush(offered(first.buffer, 0, 100, scoring("loss")))
-    rescoring = Rescoring(engine, POLICY, configs("entropy"), scoring("entropy"))
+    rescoring = Rescoring(engine, POLICY, configs("entropy"), scoring("entropy"), WORKER)
     assert rescoring.due() == [NEGATIVE, POSITIVE]
     assert rescoring.bring() == {NEGATIVE: 8, POSITIVE: 8}
     assert (rescoring.due(), rescoring.bring()) == ([], {})
@@ -94,25 +94,25 @@ def test_after_scoring_again_a_stratum_knows_one_estimator_and_plain_strata_are_
     assert epochs == {"holdout": 0, "uniform": 0, POSITIVE: 1, NEGATIVE: 1}
 
 
-def test_scoring_again_is_in_the_audit_log_where_it_has_an_author(engine: sa.Engine) -> None:
+def test_scoring_again_is_in_the_audit_log(engine: sa.Engine) -> None:
     first = owner(engine)
     first.flush(offered(first.buffer, 0, 100, scoring("loss")))
-    Rescoring(engine, POLICY, configs("entropy"), scoring("entropy")).bring()
-    assert Audit(engine).entries(limit=9) == []
-    Rescoring(engine, POLICY, configs("loss"), scoring("loss"), author=Author("ann", Via.CLI)).bring()
+    assert Rescoring(engine, POLICY, configs("loss"), scoring("loss"), WORKER).bring() == {}
+    assert Audit(engine).entries(limit=9) == []  # nothing was due
+    Rescoring(engine, POLICY, configs("entropy"), scoring("entropy"), WORKER).bring()
     entries = Audit(engine).entries(limit=9)
-    assert [(x.action, x.target, x.details) for x in entries] == [
-        ("buffer.rescore", POSITIVE, {"rows": 8}),
-        ("buffer.rescore", NEGATIVE, {"rows": 8}),
+    assert [(x.actor, x.via, x.action, x.target, x.details) for x in entries] == [
+        ("worker", "worker", "buffer.rescore", POSITIVE, {"rows": 8}),
+        ("worker", "worker", "buffer.rescore", NEGATIVE, {"rows": 8}),
     ]
 
 
 def test_another_half_life_or_floor_is_another_rule(engine: sa.Engine) -> None:
     owner(engine).buffer.thresholds()
     slow = AdmissionPolicy(POLICY.strata, "salt", half_life_seconds=60.0)
-    assert Rescoring(engine, slow, configs("loss", slow), scoring("loss")).due() == sorted(STRATA)
+    assert Rescoring(engine, slow, configs("loss", slow), scoring("loss"), WORKER).due() == sorted(STRATA)
     high = AdmissionPolicy(POLICY.strata, "salt", floor=0.5)
-    assert Rescoring(engine, high, configs("loss", high), scoring("loss")).due() == [NEGATIVE, POSITIVE]
+    assert Rescoring(engine, high, configs("loss", high), scoring("loss"), WORKER).due() == [NEGATIVE, POSITIVE]
 
 
 def test_keys_of_before_rules_were_told_are_made_again(connect: Callable[[], sa.Engine]) -> None:
@@ -121,7 +121,7 @@ def test_keys_of_before_rules_were_told_are_made_again(connect: Callable[[], sa.
     with engine.begin() as connection:
         connection.execute(sa.text("INSERT INTO buffer_strata (stratum, capacity) VALUES ('negative', 3)"))
     migrate.upgrade(engine)
-    assert Rescoring(engine, POLICY, configs("loss"), scoring("loss")).bring() == {NEGATIVE: 0}
+    assert Rescoring(engine, POLICY, configs("loss"), scoring("loss"), WORKER).bring() == {NEGATIVE: 0}
     assert owner(engine).buffer.thresholds()[NEGATIVE].epoch == 1
 
 
@@ -132,13 +132,13 @@ def test_a_worker_of_the_old_rule_cannot_store_what_it_has_on_its_way_until_it_i
     worker.flush(offered(worker.buffer, 0, 40, scoring("loss")))
     late = worker.prepare(offered(worker.buffer, 40, 40, scoring("loss")))
     assert late.offers
-    Rescoring(engine, POLICY, configs("entropy"), scoring("entropy")).bring()
+    Rescoring(engine, POLICY, configs("entropy"), scoring("entropy"), WORKER).bring()
     before = rows(engine, "SELECT id FROM buffer_keys ORDER BY id")
     with pytest.raises(Unavailable, match="rescore"):
         worker.buffer.persist(late)
     assert rows(engine, "SELECT id FROM buffer_keys ORDER BY id") == before
     assert rows(engine, "SELECT next FROM progress") == [(late.old_next,)]
-    Rescoring(engine, POLICY, configs("loss"), scoring("loss")).bring()
+    Rescoring(engine, POLICY, configs("loss"), scoring("loss"), WORKER).bring()
     worker.buffer.persist(late)
     assert rows(engine, "SELECT next FROM progress") == [(late.progress.next,)]
     assert rows(engine, "SELECT count(*) > 0 FROM buffer_keys WHERE m < 0") == [(True,)]
@@ -159,7 +159,7 @@ def test_rows_that_come_while_the_others_are_scored_are_scored_too(
         calls.append(len(given))
         return again(given)
 
-    Rescoring(engine, POLICY, configs("loss"), score).stratum(NEGATIVE)
+    Rescoring(engine, POLICY, configs("loss"), score, WORKER).stratum(NEGATIVE)
     models = rows(
         engine, "SELECT DISTINCT model FROM buffer_samples JOIN buffer_keys USING (id) WHERE stratum = 'negative'"
     )
@@ -179,9 +179,12 @@ def test_a_process_that_ends_on_the_way_leaves_the_stratum_as_it_was(engine: sa.
         raise Unavailable("the model is away")
 
     with pytest.raises(Unavailable, match="the model is away"):
-        Rescoring(engine, POLICY, configs("entropy"), fails).bring()
+        Rescoring(engine, POLICY, configs("entropy"), fails, WORKER).bring()
     assert (rows(engine, state), rows(engine, "SELECT * FROM buffer_strata ORDER BY 1")) == before
-    assert Rescoring(engine, POLICY, configs("entropy"), scoring("entropy")).bring() == {NEGATIVE: 8, POSITIVE: 8}
+    assert Rescoring(engine, POLICY, configs("entropy"), scoring("entropy"), WORKER).bring() == {
+        NEGATIVE: 8,
+        POSITIVE: 8,
+    }
 
 
 def test_more_rows_than_a_page_are_all_scored_and_told(engine: sa.Engine) -> None:
@@ -189,7 +192,7 @@ def test_more_rows_than_a_page_are_all_scored_and_told(engine: sa.Engine) -> Non
     worker = Owner(engine, Buffer(engine, capacity, TOPIC, scoring_configs=configs("loss")))
     worker.flush(offered(worker.buffer, 0, 6 * PAGE, scoring("loss")))
     told: list[int] = []
-    rescoring = Rescoring(engine, POLICY, configs("entropy"), scoring("entropy"), told.append)
+    rescoring = Rescoring(engine, POLICY, configs("entropy"), scoring("entropy"), WORKER, told.append)
     scored = rescoring.stratum(NEGATIVE)
     assert scored == rows(engine, "SELECT count(*) FROM buffer_keys WHERE stratum = 'negative'")[0][0]
     assert told == [PAGE, 2 * PAGE, scored]
@@ -201,7 +204,7 @@ def test_several_processes_that_start_at_once_score_again_once(
 ) -> None:
     worker = owner(engine)
     worker.flush(offered(worker.buffer, 0, 200, scoring("loss")))
-    several = [Rescoring(connect(), POLICY, configs("entropy"), scoring("entropy")) for _ in range(3)]
+    several = [Rescoring(connect(), POLICY, configs("entropy"), scoring("entropy"), WORKER) for _ in range(3)]
     with ThreadPoolExecutor(len(several)) as threads:
         list(threads.map(Rescoring.bring, several))
     assert rows(engine, "SELECT DISTINCT epoch FROM buffer_strata WHERE stratum IN ('positive', 'negative')") == [(1,)]
@@ -219,10 +222,10 @@ def test_two_processes_with_different_rules_do_not_undo_each_other_for_ever(
     def score(given: Sequence[Sample]) -> Scores:
         calls.append(len(given))
         if len(calls) <= 6:
-            Rescoring(connect(), POLICY, configs("loss"), scoring("loss")).bring()
+            Rescoring(connect(), POLICY, configs("loss"), scoring("loss"), WORKER).bring()
         return scoring("entropy")(given)
 
-    first = Rescoring(engine, POLICY, configs("entropy"), score)
+    first = Rescoring(engine, POLICY, configs("entropy"), score, WORKER)
     assert first.bring() == {NEGATIVE: 8, POSITIVE: 8}
     assert len(calls) == 2
     assert first.due() == [NEGATIVE]
@@ -243,7 +246,8 @@ def test_workers_store_on_while_the_buffer_is_scored_again_and_again(
         done = [threads.submit(work, number) for number in range(3)]
         again = threads.submit(
             lambda: [
-                Rescoring(engine, POLICY, configs("loss"), scoring("loss", f"v{n}")).stratum(NEGATIVE) for n in range(5)
+                Rescoring(engine, POLICY, configs("loss"), scoring("loss", f"v{n}"), WORKER).stratum(NEGATIVE)
+                for n in range(5)
             ]
         )
         for each in [*done, again]:
@@ -261,7 +265,7 @@ def test_what_one_version_scored_is_scored_again_alone(engine: sa.Engine) -> Non
     worker.flush(offered(worker.buffer, 0, 10, scoring("loss", "good")))
     worker.flush(offered(worker.buffer, 10, 10, scoring("loss", "bad")))
     bad = rows(engine, "SELECT count(*) FROM buffer_samples WHERE model = 'bad'")
-    rescoring = Rescoring(engine, POLICY, configs("loss"), scoring("loss", "v2"))
+    rescoring = Rescoring(engine, POLICY, configs("loss"), scoring("loss", "v2"), WORKER)
     assert [(rescoring.rows_of("bad"),)] == bad
     assert {str(model) for (model,) in rows(engine, "SELECT DISTINCT model FROM buffer_samples")} <= {"good", "v2"}
     assert rows(engine, "SELECT DISTINCT epoch FROM buffer_strata") == [(0,)]
@@ -281,7 +285,7 @@ def test_rows_of_a_version_that_come_while_its_others_are_scored_are_scored_too(
         calls.append(len(given))
         return again(given)
 
-    Rescoring(engine, POLICY, configs("loss"), score).rows_of("bad")
+    Rescoring(engine, POLICY, configs("loss"), score, WORKER).rows_of("bad")
     assert rows(engine, "SELECT DISTINCT model FROM buffer_samples") == [("v2",)]
     assert consistent(engine)
 
@@ -290,7 +294,7 @@ def test_single_rows_cannot_be_scored_by_another_rule_than_their_stratum(engine:
     worker = owner(engine)
     worker.flush(offered(worker.buffer, 0, 10, scoring("loss")))
     with pytest.raises(Conflict, match="score the whole buffer again first"):
-        Rescoring(engine, POLICY, configs("entropy"), scoring("entropy")).rows_of("v1")
+        Rescoring(engine, POLICY, configs("entropy"), scoring("entropy"), WORKER).rows_of("v1")
 
 
 def test_a_stratum_that_is_not_wanted_any_more_is_merged_and_the_counts_stay_right(engine: sa.Engine) -> None:
@@ -303,7 +307,7 @@ def test_a_stratum_that_is_not_wanted_any_more_is_merged_and_the_counts_stay_rig
     worker.flush(offered(worker.buffer, 0, 100, scoring("loss")))
     with pytest.raises(Unavailable, match="stratum country=France"):
         owner(engine, partition=1).buffer.thresholds()
-    assert Rescoring(engine, POLICY, configs("loss"), scoring("loss")).bring() == {}
+    assert Rescoring(engine, POLICY, configs("loss"), scoring("loss"), WORKER).bring() == {}
     after = owner(engine, partition=1)
     after.buffer.trim()
     assert consistent(engine)

@@ -14,7 +14,7 @@ from storage.buffer import Buffer
 from storage.buffer_reader import BufferReader
 from storage.lock import Right, try_for
 from storage.rescoring import Rescoring
-from tests.support.storage import TOPIC, Owner, held, offer, rows
+from tests.support.storage import TOPIC, WORKER, Owner, held, offer, rows
 
 PLACES = dict.fromkeys(STRATA, 10)
 BOUND = dict.fromkeys(STRATA, 2)
@@ -88,7 +88,7 @@ def test_scored_again_rows_keep_the_chance_that_the_bound_left_them(engine: sa.E
 
     policy, owner = AdmissionPolicy(StrataPolicy("salt"), "salt"), Owner(engine, bounded(engine))
     owner.flush([*loud(0, 6), *quiet(3)])
-    Rescoring(engine, policy, dict.fromkeys(STRATA, ""), score).stratum(NEGATIVE)
+    Rescoring(engine, policy, dict.fromkeys(STRATA, ""), score, WORKER).stratum(NEGATIVE)
     assert stored_by_subject(engine) == {}
     drawn = dict(zip((draw := BufferReader(engine).draw()).ids, draw.probability.tolist(), strict=True))
     assert drawn["bot-4"] == drawn["bot-5"] == pytest.approx(exp(-3.0))

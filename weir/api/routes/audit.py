@@ -16,7 +16,7 @@ MAX_ENTRIES = 500  # of one page
 
 
 class AuditEntry(BaseModel):
-    """One change. ``via``: cli, http, trainer or up; over HTTP ``actor`` is the name of the token."""
+    """One change. ``via``: cli, http, trainer, worker or up; over HTTP ``actor`` is the name of the token."""
 
     id: int
     time: datetime
