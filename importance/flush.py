@@ -16,7 +16,8 @@ from importance.scores import Offer
 class Flush:
     """The effects of deciding the offsets from ``old_next`` to ``progress.next`` of one partition.
 
-    ``epoch`` is that of the assignment. ``samples`` were decided; of their ``offers`` only those kept are written.
+    ``epoch`` is that of the assignment. ``samples`` were decided, of importance ``mass`` (`Scores.mass`); of their
+    ``offers`` only those kept are written.
     ``quality`` holds what this flush adds to each array of counts, ``sketches`` what it adds to the sums that drift is
     detected by. Storing the same flush twice changes nothing.
     """
@@ -30,6 +31,7 @@ class Flush:
     quality: Mapping[CountKey, Counts] = field(default_factory=dict)
     samples: int = 0
     sketches: Mapping[SketchKey, Block] = field(default_factory=dict)
+    mass: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse a flush that equals its repetition: `next` alone shows whether it was stored."""

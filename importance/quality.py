@@ -163,6 +163,24 @@ def auc(counts: Counts) -> float:
     return float(positives @ (below + negatives / 2) / pairs) if pairs else float("nan")
 
 
+def auc_error(counts: Counts) -> float:
+    """Return the standard error of `auc`, for independent samples; NaN where a class is missing.
+
+    σ² = (A(1 − A) + (n₁ − 1)(A/(2 − A) − A²) + (n₀ − 1)(2A²/(1 + A) − A²)) / (n₀n₁): Hanley & McNeil 1982.
+
+    >>> counts = empty_counts(); counts[0, 100:200] = 1; counts[1, 150:250] = 1
+    >>> round(auc_error(counts), 4)
+    0.0252
+    """
+    negatives, positives = counts.sum(axis=1).tolist()
+    if not negatives or not positives:
+        return float("nan")
+    area = auc(counts)
+    of_positives = (positives - 1) * (area / (2 - area) - area**2)
+    of_negatives = (negatives - 1) * (2 * area**2 / (1 + area) - area**2)
+    return float(np.sqrt((area * (1 - area) + of_positives + of_negatives) / (negatives * positives)))
+
+
 def log_loss(counts: Counts) -> float:
     """Return the mean −ln P(label), in nats, with every prediction moved to the centre of its bin; NaN of nothing."""
     total = counts.sum()

@@ -81,6 +81,15 @@ class Scores:
         serving = self.predictions.get(SERVING)
         return None if serving is None else serving.values
 
+    @property
+    def mass(self) -> float:
+        """Return Σ s / mean(s): how many average samples these are worth; their number where the mean is not known.
+
+        >>> Scores(np.array([0.5, 1.5, 4.0]), "loss", "v1", mean_importance=2.0).mass
+        3.0
+        """
+        return float(self.importance.sum() / self.mean_importance) if self.mean_importance else float(len(self))
+
     def __len__(self) -> int:
         return len(self.importance)
 

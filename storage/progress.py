@@ -145,6 +145,7 @@ def advance(connection: sa.Connection, topic_id: UUID, flush: Flush) -> bool:
         .values(
             **_columns(to),
             samples=row.c.samples + flush.samples,
+            importance_mass=row.c.importance_mass + flush.mass,
             backend_pid=sa.func.pg_backend_pid(),
             moved=sa.func.now(),
         )
@@ -161,10 +162,21 @@ def advance(connection: sa.Connection, topic_id: UUID, flush: Flush) -> bool:
     )
 
 
-def samples_decided(engine: sa.Engine) -> int:
-    """Return how many samples were ever decided, over all topics and partitions."""
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was ever decided, over all topics and partitions: ``samples``, and their importance ``mass``."""
+
+    samples: int
+    mass: float
+
+
+def decided(engine: sa.Engine) -> Decided:
+    """Return what was ever decided."""
+    row = tables.progress
+    sums = (sa.func.coalesce(sa.func.sum(of), 0) for of in (row.c.samples, row.c.importance_mass))
     with transaction(engine) as connection:
-        return int(connection.scalar(sa.select(sa.func.coalesce(sa.func.sum(tables.progress.c.samples), 0))) or 0)
+        samples, mass = connection.execute(sa.select(*sums)).one()
+    return Decided(int(samples), float(mass))
 
 
 def _wait_briefly(connection: sa.Connection) -> None:

@@ -21,6 +21,7 @@ progress = sa.Table(
     sa.Column("acknowledged", sa.BigInteger),
     sa.Column("acknowledged_event_time_ms", sa.BigInteger),
     sa.Column("samples", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("importance_mass", pg.DOUBLE_PRECISION, nullable=False, server_default="0"),
     sa.Column("read", sa.BigInteger, nullable=False, server_default="0"),  # what lies below is counted already
     # (offset, highest event time allowed from there on), flat
     sa.Column("ceilings", pg.ARRAY(sa.BigInteger), nullable=False, server_default="{}"),
@@ -170,6 +171,18 @@ training_runs = sa.Table(
     sa.Column("candidate", sa.Text, sa.ForeignKey("model_versions.version")),
     sa.Column("asked_by", sa.Text),  # NULL where no operator did
     sa.Column("asked_why", sa.Text),
+)
+
+# What the trainer decided at a poll, and by what: bounded, see `storage.training_decisions`.
+training_decisions = sa.Table(
+    "training_decisions",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("time", pg.DOUBLE_PRECISION, nullable=False),  # of the trainer's clock, which its runs are dated by
+    sa.Column("trigger", sa.Text),  # NULL where none fired
+    sa.Column("held_back", sa.Text),  # NULL where nothing did
+    sa.Column("state", pg.JSON, nullable=False),
+    sa.Column("policy", pg.JSON, nullable=False),
 )
 
 # At most one row: an operator's request for a training that no run has fulfilled yet.

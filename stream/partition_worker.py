@@ -106,11 +106,12 @@ class Batch:
 
 @dataclass
 class ScoredBatch:
-    """The offers, quality counts, sums for drift and scorer calls of a batch's samples."""
+    """The offers, quality counts, sums for drift, importance mass and scorer calls of a batch's samples."""
 
     offers: list[Offer] = field(default_factory=list)
     quality: dict[CountKey, Counts] = field(default_factory=dict)
     sketches: dict[SketchKey, Block] = field(default_factory=dict)
+    mass: float = 0.0
     calls: list[Scored] = field(default_factory=list)
 
 
@@ -282,6 +283,7 @@ class PartitionWorker:
                 quality=scored.quality,
                 samples=len(decisions.samples),
                 sketches=scored.sketches,
+                mass=scored.mass,
             )
             await self._until_done(STORAGE, partial(self._threads.store, self._effects.persist, flush))
         if report_empty or scored.offers or corrections:
@@ -326,6 +328,7 @@ class PartitionWorker:
         offers = self._effects.admit(samples, scores)
         quality = self._effects.tally(samples, scores)
         scored.offers.extend(offers)
+        scored.mass += scores.mass
         scored.calls.append(Scored(len(samples), seconds, scores.non_finite))
         for key, counts in quality.items():
             known = scored.quality.get(key)

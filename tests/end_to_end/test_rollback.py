@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from storage.progress import samples_decided
+from storage.progress import decided
 from storage.registry import Registry, State
 from storage.runs import Runs
 from tests.support.eager import DUE_SAMPLES, eager
@@ -46,7 +46,7 @@ def test_a_rollback_wins_over_a_fine_tune_under_way_and_the_freeze_holds_until_i
         running("trainer", service.home, eager(service)) as trainer,
     ):
         wait = partial(until_alive, roles=[trainer])
-        wait("samples to train on", lambda: samples_decided(service.engine) > 300)
+        wait("samples to train on", lambda: decided(service.engine).samples > 300)
         promote(service, register(service, seed=2))
         registry.unfreeze(actor="test", reason="learn")
         wait("a fine-tune", lambda: any(run.ended is None for run in runs.latest()))
@@ -57,8 +57,8 @@ def test_a_rollback_wins_over_a_fine_tune_under_way_and_the_freeze_holds_until_i
         assert run.candidate is not None
         assert registry.version(run.candidate).state is State.REJECTED
 
-        begun = samples_decided(service.engine)
-        wait("far more than is due", lambda: samples_decided(service.engine) > begun + 10 * DUE_SAMPLES)
+        begun = decided(service.engine).samples
+        wait("far more than is due", lambda: decided(service.engine).samples > begun + 10 * DUE_SAMPLES)
         assert registry.log()[-1] == back
         assert runs.latest() == [run]
         service.weir("models", "unfreeze", "--reason", "mended")

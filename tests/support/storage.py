@@ -87,6 +87,7 @@ class Owner:
         stay: bool = False,
         sketches: Mapping[SketchKey, Block] | None = None,
         event_time_ms: int | None = None,
+        mass: float | None = None,
     ) -> Flush:
         """The flush that would store these next; by the thresholds as they are now."""
         thresholds = self.buffer.thresholds()
@@ -102,6 +103,7 @@ class Owner:
             quality=quality or {},
             samples=len(offers) or int(bool(sketches)),
             sketches=sketches or {},
+            mass=len(offers) if mass is None else mass,
         )
 
     def flush(
@@ -112,9 +114,10 @@ class Owner:
         *,
         sketches: Mapping[SketchKey, Block] | None = None,
         event_time_ms: int | None = None,
+        mass: float | None = None,
     ) -> Flush:
         """Store them; returns what was stored."""
-        flush = self.prepare(offers, corrections, quality, sketches=sketches, event_time_ms=event_time_ms)
+        flush = self.prepare(offers, corrections, quality, sketches=sketches, event_time_ms=event_time_ms, mass=mass)
         self.buffer.persist(flush)
         self.next = flush.progress.next
         return flush

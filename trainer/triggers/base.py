@@ -5,12 +5,29 @@ from typing import ClassVar, Protocol
 
 
 @dataclass(frozen=True, slots=True)
+class RecentQuality:
+    """How well the active version predicted the latest samples: their ``auc``, its standard ``error``, and ``samples``.
+
+    ``reference`` is its AUC on the holdout when it was evaluated.
+    """
+
+    auc: float
+    error: float
+    samples: int
+    reference: float
+
+
+@dataclass(frozen=True, slots=True)
 class LearningState:
     """What triggers decide by. Times in seconds since the epoch; ``last_started`` is None before the first run.
 
     ``samples``: decided ever; ``samples_at_last``: when the last run started; ``trainable``: in the buffer and allowed
     to train, counted up to the number that is needed; ``asked``: an operator's request waits; ``alarmed``: when drift
     was last found, None before the first alarm; ``last_learned``: when the last run started that was carried through.
+
+    ``mass``: of importance decided ever, in samples of average importance (`importance.scores.Scores.mass`);
+    ``mass_at_last``: when the last run started; ``waited``: ∫ new mass dt since then, in average samples times seconds;
+    ``run_seconds``: how long a run is expected to take, None before the first; ``recent``: None while it is not known.
     """
 
     samples: int
@@ -22,6 +39,16 @@ class LearningState:
     frozen: bool
     alarmed: float | None = None
     last_learned: float | None = None
+    mass: float = 0.0
+    mass_at_last: float = 0.0
+    waited: float = 0.0
+    run_seconds: float | None = None
+    recent: RecentQuality | None = None
+
+    @property
+    def fresh_mass(self) -> float:
+        """Return the importance mass decided since the last run started."""
+        return self.mass - self.mass_at_last
 
     @property
     def fresh(self) -> int:

@@ -1,7 +1,9 @@
 """The learning loop: acquire the right to train when it is free, and start a training run when a trigger fires."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from functools import partial
+from statistics import median
 from threading import Event
 from time import monotonic, time
 from typing import Any
@@ -13,13 +15,17 @@ from storage.audit import Via
 from storage.buffer_reader import BufferReader
 from storage.engine import Engine
 from storage.lock import TrainerLock
-from storage.progress import samples_decided
+from storage.progress import decided
 from storage.registry import Active, Registry
 from storage.requests import Requests
 from storage.runs import LEARNED, Run, RunResult, Runs
+from storage.training_decisions import TrainingDecisions
 from trainer.device import choose
-from trainer.triggers import Due, LearningState, Waits, training_due, waits
+from trainer.triggers import Due, LearningState, Waits, held_back, training_due, waits
+from weir.learning.decisions import STORE as ARTIFACT_STORE
+from weir.learning.decisions import DecisionLog
 from weir.learning.drift_watch import DriftWatch
+from weir.learning.performance_watch import PerformanceWatch
 from weir.learning.records import NOTHING_LEARNED, Outcome, RunInputs, run_inputs
 from weir.learning.store_health import StoreHealth
 from weir.learning.training import Training
@@ -30,6 +36,7 @@ from weir.settings import Settings, training
 
 _log = logs.logger(__name__)
 STORE = "artifacts"
+_RUNS_TIMED = 5  # the median of their times is what the next run is expected to take
 
 
 class LearningLoop:
@@ -68,6 +75,8 @@ class LearningLoop:
             stop=stop,
         )
         self._drift = DriftWatch(settings, engine)
+        self._performance = None if settings.train_on_drop is None else PerformanceWatch(engine, self._registry)
+        self._decisions: DecisionLog | None = None  # while it has the right to train
         self._poll_succeeded = False
         self._leads = False  # whether it has the right to train, also during a poll
         self._waits: Waits | None = None
@@ -83,35 +92,44 @@ class LearningLoop:
         succeeded, self._poll_succeeded = self._poll_succeeded, False  # a failed poll may leave a run without an end
         self._leads = self._lock.acquire()
         if not self._leads:
-            self._waits = None
+            self._waits = self._decisions = None
             return True
         if not succeeded:
             _log.info("this trainer has the right to train")
             self._runs.abandon()
-        self._train_if_due()
+        if self._decisions is None or not succeeded:
+            self._decisions = DecisionLog(TrainingDecisions(self._engine))
+        self._train_if_due(self._decisions)
         self._poll_succeeded = True
         return True
 
-    def _train_if_due(self) -> None:
+    def _train_if_due(self, decisions: DecisionLog) -> None:
         takes_files = self._store.takes_files()  # also while no run is due: readiness follows the store
         alarmed = self._drift.poll()  # also while training is frozen
         active = self._registry.active()
         if active is None:
             return
-        last, learned = self._runs.last(), self._runs.last(LEARNED)
-        before = RunInputs.of(learned) if learned else NOTHING_LEARNED
+        last, learned = self._runs.last(), self._runs.latest(_RUNS_TIMED, LEARNED)
+        before = RunInputs.of(learned[0]) if learned else NOTHING_LEARNED
         failed = last is not None and last.result not in LEARNED
-        state, policy = self._state(active, last, learned, before, alarmed), training.trigger(self._settings, failed)
-        self._waits = waits(state, policy, time())
-        due = training_due(state, policy, time())
-        if due is not None and takes_files:  # otherwise its result could not be stored
+        policy, now = training.trigger(self._settings, failed), time()
+        state = self._state(active, last, learned, before, alarmed)
+        state = replace(state, waited=decisions.waited(state.last_learned, now))
+        self._waits = waits(state, policy, now)
+        due, held = training_due(state, policy, now), held_back(state, policy, now)
+        if due is not None and not takes_files:
+            decisions.add(state, policy, None, ARTIFACT_STORE, now)
+            return
+        decisions.add(state, policy, due.trigger if due else None, held, now)
+        if due is not None:
             self._train(active, due, before.watermark)
 
     def _state(
-        self, active: Active, last: Run | None, learned: Run | None, before: RunInputs, alarmed: float | None
+        self, active: Active, last: Run | None, learned: Sequence[Run], before: RunInputs, alarmed: float | None
     ) -> LearningState:
+        found = decided(self._engine)
         return LearningState(
-            samples=samples_decided(self._engine),
+            samples=found.samples,
             samples_at_last=before.samples,
             trainable=self._reader.trainable(at_most=self._settings.train_least_samples),
             last_started=last.started.timestamp() if last else None,
@@ -119,7 +137,11 @@ class LearningLoop:
             asked=self._requests.waits(),
             frozen=active.frozen,
             alarmed=alarmed,
-            last_learned=learned.started.timestamp() if learned else None,
+            last_learned=learned[0].started.timestamp() if learned else None,
+            mass=found.mass,
+            mass_at_last=before.mass,
+            run_seconds=median(map(_seconds, learned)) if learned else None,
+            recent=None if self._performance is None else self._performance.poll(active),
         )
 
     def _train(self, active: Active, due: Due, watermark: int) -> None:
@@ -150,3 +172,9 @@ class LearningLoop:
             self._reporting.progress()
         else:
             self._reporting.failed(f"run {run} {outcome.result}: {outcome.reason}")
+
+
+def _seconds(run: Run) -> float:
+    """Return how long a run that has ended took."""
+    assert run.ended is not None
+    return (run.ended - run.started).total_seconds()

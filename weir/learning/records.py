@@ -14,19 +14,23 @@ from trainer.triggers import Due
 class RunInputs:
     """The inputs of a run.
 
-    ``samples``: decided by then; ``watermark``: the last position of the buffer that it read; ``sequence``: the
-    promotion log's last entry, None where the record lacks it.
+    ``samples``: decided by then, of importance ``mass``; ``watermark``: the last position of the buffer that it read;
+    ``sequence``: the promotion log's last entry, None where the record lacks it.
     """
 
     samples: int
     watermark: int
     sequence: int | None
+    mass: float = 0.0
 
     @classmethod
     def of(cls, run: Run) -> Self:
         """Read the record of a run."""
         sequence = run.inputs.get("sequence")
-        return cls(int(run.inputs["samples"]), int(run.inputs["cut"]), None if sequence is None else int(sequence))
+        mass = float(run.inputs.get("mass", 0.0))  # 0 as well when the column was added to what is decided
+        return cls(
+            int(run.inputs["samples"]), int(run.inputs["cut"]), None if sequence is None else int(sequence), mass
+        )
 
 
 NOTHING_LEARNED = RunInputs(samples=0, watermark=0, sequence=None)

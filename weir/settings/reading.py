@@ -1,6 +1,7 @@
 """Read the settings of this process, and show each with its value and its source."""
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -21,13 +22,16 @@ Source = Literal["default", "environment", ".env"]
 VARIABLES = frozenset(variable(name) for name in Settings.model_fields)
 
 
-def read() -> Settings:
-    """Return the settings of this process; raise ``InvalidInput`` with one line that names all problems."""
-    given = _given()
-    problems = [_unknown(name) for name in sorted(given) if name not in VARIABLES]
+def read(instead: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings of this process; raise ``InvalidInput`` with one line that names all problems.
+
+    ``instead`` holds values by variable that replace those of the environment.
+    """
+    replaced = dict(instead or {})
+    problems = [_unknown(name) for name in sorted({*_given(), *replaced}) if name not in VARIABLES]
     settings = None
     try:
-        settings = Settings()
+        settings = Settings(**{_field(name): value for name, value in replaced.items()})  # type: ignore[arg-type]  # validated there
     except ValidationError as error:
         problems += [_problem(detail) for detail in error.errors() if detail["type"] != "default_factory_not_called"]
     if settings is None or problems:
@@ -104,8 +108,12 @@ def _given() -> dict[str, Source]:
     return found
 
 
+def _field(name: str) -> str:
+    return name.removeprefix(PREFIX).lower()
+
+
 def _unknown(name: str) -> str:
-    close = get_close_matches(name.removeprefix(PREFIX).lower(), Settings.model_fields, n=1)
+    close = get_close_matches(_field(name), Settings.model_fields, n=1)
     hint = f"did you mean {variable(close[0])}?" if close else "unset it; docs/settings.md lists them all"
     return f"{name} is not a setting of Weir: {hint}"
 

@@ -29,4 +29,7 @@ def trigger(settings: Settings, after_failure: bool = False) -> TriggerPolicy:
         cooldown_seconds=max(settings.train_cooldown_seconds, settings.retry_limit_seconds if after_failure else 0.0),
         min_samples=settings.train_least_samples,
         on_drift=settings.train_on_drift == "on",
+        after_mass=settings.train_after_mass,
+        drop=settings.train_on_drop,
+        cost_rate=settings.train_cost_rate,
     )

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
@@ -19,15 +20,19 @@ from importance.strata import STRATA
 from monitoring.metrics import DependencyMetrics, TrainerMetrics, WorkerMetrics, new_registry
 from storage.buffer import Buffer
 from storage.lock import TrainerLock
-from storage.registry import Entry
+from storage.registry import Entry, Registry
 from storage.requests import Requests
 from storage.runs import LEARNED, RunResult, Runs
+from storage.training_decisions import TrainingDecisions
 from tests.conftest import TestPostgres
 from tests.integration.roles.test_serving import World
 from tests.support.storage import TOPIC, Owner, end_holders_of_advisory_locks, offer
 from tests.support.waiting import until
+from trainer.triggers.simulation import simulate
+from weir.learning.decisions import decided, ran
 from weir.learning.loop import LearningLoop
 from weir.roles.reporting import Reporting
+from weir.settings.training import trigger
 
 
 class Refusing(LocalFileSystem):
@@ -73,7 +78,8 @@ class TrainerWorld(World):
             )
             for number in range(80)
         ]
-        Owner(self.engine, Buffer(self.engine, dict.fromkeys(STRATA, 100), TOPIC)).flush(offers)
+        self.owner = Owner(self.engine, Buffer(self.engine, dict.fromkeys(STRATA, 100), TOPIC))
+        self.owner.flush(offers)
         self.reporting = Reporting(WorkerMetrics(new_registry()), DependencyMetrics(new_registry(), ()))
         self.announced: list[Entry] = []
         self.trainer = self.new_trainer(self.lock, TrainerMetrics(self.metrics))
@@ -243,3 +249,63 @@ def test_a_trainer_that_lost_its_right_takes_it_again(world: TrainerWorld) -> No
     except Unavailable:
         world.trainer.poll()
     assert world.lock.held()
+
+
+def test_the_policy_that_was_live_gives_the_live_runs_when_it_is_simulated(
+    postgres: TestPostgres, tmp_path: Path
+) -> None:
+    world = TrainerWorld(postgres.database(), tmp_path, train_after_samples=100, train_after_mass=150.0)
+    decisions, owner = TrainingDecisions(world.engine), world.owner
+    policies = partial(trigger, world.settings)
+    poll = world.trainer.poll
+    poll()  # 80 samples of mass 80: nothing fires
+    owner.flush([offer(f"j{number}", 1.0, "negative") for number in range(60)])
+    poll()  # 140 samples
+    world.requests.ask("ann")
+    poll()
+    owner.flush([offer(f"k{number}", 1.0, "negative") for number in range(20)], mass=200.0)
+    poll()
+    other = world.new_trainer(world.lock, TrainerMetrics(new_registry()))  # one that takes over continues the record
+    owner.flush([offer(f"l{number}", 1.0, "negative") for number in range(150)])
+    other.poll()
+    recorded = decisions.latest(100)[::-1]
+    live = [(each.time, each.trigger) for each in recorded if each.trigger]
+    assert [trigger for _, trigger in live] == ["amount", "operator", "mass", "amount"]
+    ended = [ran(run) for run in world.runs.latest(100)[::-1]]
+    found = list(simulate([decided(each) for each in recorded], ended, policies))
+    assert [(each.time, each.trigger) for each in found] == live
+    assert [each.seconds for each in found] == [each.ended - each.started for each in ended]
+    rarely = partial(trigger, world.settings.model_copy(update={"train_after_samples": 150, "train_after_mass": None}))
+    assert [each.trigger for each in simulate([decided(each) for each in recorded], ended, rarely)] == [
+        "operator", "amount",
+    ]  # fmt: skip
+    world.lock.release()
+    world.engine.dispose()
+
+
+def test_decisions_are_recorded_when_they_change_and_not_at_every_poll(world: TrainerWorld) -> None:
+    for _ in range(3):
+        world.trainer.poll()
+    operations = Registry(world.engine)
+    operations.freeze(actor="ann", reason="a sale")
+    for _ in range(3):
+        world.trainer.poll()
+    operations.unfreeze(actor="ann", reason="over")
+    world.trainer.poll()
+    assert [each.held_back for each in TrainingDecisions(world.engine).latest(100)] == [None, "frozen", None]
+
+
+def test_a_run_that_could_not_be_stored_is_held_back_by_name(postgres: TestPostgres, tmp_path: Path) -> None:
+    Refusing.refuses = False
+    world = TrainerWorld(postgres.database(), tmp_path, artifacts_url=f"refusing://{tmp_path}/store")
+    Refusing.refuses = True
+    try:
+        world.requests.ask("ann")
+        world.trainer.poll()  # fails to store
+        world.pass_cooldown()
+        world.trainer.poll()
+        assert TrainingDecisions(world.engine).latest(1)[0].held_back == "artifact store"
+    finally:
+        Refusing.refuses = False
+        world.lock.release()
+        world.engine.dispose()

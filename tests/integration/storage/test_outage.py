@@ -13,7 +13,7 @@ from storage import migrate
 from storage.buffer import Buffer
 from storage.buffer_reader import BufferReader
 from storage.engine import create_engine, transaction
-from storage.progress import samples_decided
+from storage.progress import decided
 from storage.staging import stage
 from tests.conftest import TestPostgres
 from tests.support.storage import CAPACITIES, TOPIC, Owner, held, offer, rows
@@ -33,7 +33,7 @@ def test_a_killed_database_comes_back_with_all_that_was_stored(own_postgres: Tes
     owner.buffer.persist(flush)
     assert set(held(engine)) == {"a", "b"}
     assert BufferReader(engine).explain("a").label == 1
-    assert samples_decided(engine) == 2
+    assert decided(engine).samples == 2
     engine.dispose()
 
 

@@ -14,7 +14,7 @@ from importance.sample import Action, Correction
 from storage.audit import Author, Via
 from storage.buffer import Buffer
 from storage.engine import transaction
-from storage.progress import Progresses, advance, samples_decided
+from storage.progress import Progresses, advance, decided
 from tests.support.storage import CAPACITIES, TOPIC, Owner, held, offer, rows
 
 ANN = Author("ann", Via.CLI)
@@ -65,7 +65,7 @@ def test_a_worker_that_lost_its_partition_stores_nothing(engine: sa.Engine, buff
     assert set(held(engine)) == {"a"}
     assert rows(engine, "SELECT actions FROM buffer_samples") == [(0,)]
     heir.flush([offer("b", 2.0)])
-    assert samples_decided(engine) == 2
+    assert decided(engine).samples == 2
 
 
 def test_a_flush_of_what_another_decided_is_not_stored(engine: sa.Engine, buffer: Buffer) -> None:
@@ -88,7 +88,7 @@ def test_a_flush_repeated_after_an_unclear_commit_is_stored_once(engine: sa.Engi
     before = rows(engine, "SELECT * FROM buffer_intake"), rows(engine, "SELECT xmin FROM buffer_keys")
     buffer.persist(flush)
     assert (rows(engine, "SELECT * FROM buffer_intake"), rows(engine, "SELECT xmin FROM buffer_keys")) == before
-    assert samples_decided(engine) == 2
+    assert decided(engine).samples == 2
 
 
 def test_a_zombie_whose_corrections_move_nothing_is_told(engine: sa.Engine, buffer: Buffer) -> None:

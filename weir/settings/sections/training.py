@@ -23,6 +23,26 @@ class Training(Buffer):
     train_on_drift: Literal["on", "off"] = Field(
         default="on", description="a fine-tune starts after an alarm of drift, if there is anything new"
     )
+    train_after_mass: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e12,
+        description="importance of new samples that starts a fine-tune, in samples of average importance; empty: off",
+    )
+    train_on_drop: float | None = Field(
+        default=None,
+        ge=0,
+        le=0.5,
+        description="a fine-tune starts when the AUC over the latest samples lies so far below that on the holdout at "
+        "the version's evaluation; empty: off",
+    )
+    train_cost_rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e12,
+        description="a fine-tune starts when waiting has cost more than it: a second of training is worth so many "
+        "samples of average importance that wait for a second; empty: off",
+    )
     train_cooldown_seconds: Seconds = Field(default=5.0, description="least time between two fine-tunes")
     train_least_samples: Count = Field(
         default_factory=lambda known: max(1, min(MIN_SAMPLES, _capacity(known) // 2)),

@@ -11,7 +11,10 @@ every_trigger = pytest.mark.parametrize("case", CASES, ids=lambda case: case.tri
 
 
 def test_every_trigger_of_the_policy_is_tested_here_and_has_a_name_of_its_own() -> None:
-    policy = TriggerPolicy(after_samples=1, after_seconds=1, cooldown_seconds=0, min_samples=0, on_drift=True)
+    policy = TriggerPolicy(
+        after_samples=1, after_seconds=1, cooldown_seconds=0, min_samples=0, on_drift=True, after_mass=1, drop=0.1,
+        cost_rate=1,
+    )  # fmt: skip
     names = [trigger.name for trigger in policy.triggers]
     assert sorted(names) == sorted({case.trigger.name for case in CASES})
     assert all(name.isidentifier() and name.islower() for name in names)
@@ -21,7 +24,10 @@ def test_every_trigger_of_the_policy_is_tested_here_and_has_a_name_of_its_own() 
 def test_it_fires_in_its_state_and_goes_on_until_a_run_starts(case: Case) -> None:
     assert case.trigger.fires(case.firing, case.now)
     assert case.trigger.fires(case.firing, case.now + 1e9)
-    started = replace(case.firing, samples_at_last=case.firing.samples, last_started=case.now, asked=False)
+    started = replace(
+        case.firing, samples_at_last=case.firing.samples, mass_at_last=case.firing.mass, last_started=case.now,
+        asked=False,
+    )  # fmt: skip
     assert not case.trigger.fires(started, case.now)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from importance.errors import InvalidInput
 from tests.unit.trainer.triggers.cases import QUIET
-from trainer.triggers import TriggerPolicy, training_due
+from trainer.triggers import TriggerPolicy, held_back, training_due
 
 POLICY = TriggerPolicy(after_samples=1_000, after_seconds=600, cooldown_seconds=10, min_samples=100)
 
@@ -64,8 +64,9 @@ def test_a_decision_carries_its_inputs() -> None:
     assert due.inputs["waited_seconds"] == 110.0
     assert due.inputs["policy"] == {
         "after_samples": 1_000, "after_seconds": 600, "cooldown_seconds": 10, "least_samples": 100,
-        "on_drift": False,
+        "on_drift": False, "after_mass": None, "drop": None, "cost_rate": None,
     }  # fmt: skip
+    assert due.inputs["mass"] == 5_200.0
 
 
 @pytest.mark.parametrize(
@@ -76,8 +77,27 @@ def test_a_decision_carries_its_inputs() -> None:
         {"after_seconds": float("nan")},
         {"cooldown_seconds": -1.0},
         {"cooldown_seconds": float("nan")},
+        {"after_mass": 0.0},
+        {"after_mass": float("nan")},
+        {"drop": -0.01},
+        {"drop": 1.0},
+        {"cost_rate": 0.0},
+        {"cost_rate": float("nan")},
     ],
 )
 def test_a_policy_that_always_or_never_fires_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InvalidInput):
         replace(POLICY, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("changes", "now", "expected"),
+    [
+        ({"frozen": True, "trainable": 0}, 105.0, "frozen"),
+        ({"trainable": 99}, 105.0, "few samples"),
+        ({}, 109.9, "cool-down"),
+        ({}, 110.0, None),
+    ],
+)
+def test_what_holds_every_trigger_back_has_a_name(changes: dict[str, object], now: float, expected: str | None) -> None:
+    assert held_back(replace(QUIET, **changes), POLICY, now) == expected

@@ -47,7 +47,8 @@ def test_every_command_of_the_contract_exists() -> None:
     assert set(COMMANDS) == {
         "up", "worker", "trainer", "api", "migrate", "topics", "check", "status", "settings", "replay",
         "models init", "models list", "models show", "models promote", "models rollback", "models freeze",
-        "models unfreeze", "models log", "train runs", "train run",
+        "models unfreeze", "models log", "train runs", "train run", "train decisions",
+        "train simulate",
         "buffer stats", "buffer explain", "buffer rescore", "buffer export", "dead-letters list",
         "dead-letters redrive", "benchmark importance", "score", "partitions list", "partitions reset",
         "audit", "tokens create", "tokens list", "tokens revoke", "drift show", "drift alarms", "drift restart",
