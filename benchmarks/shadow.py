@@ -33,12 +33,14 @@ Evidence = Callable[[Integers, Integers], Floats]
 
 def superiority(wins: Integers, losses: Integers) -> Floats:
     """Return ln E of superiority, less what decides."""
-    return log_superiority(wins, losses) - LOG_DECISIVE
+    evidence: Floats = log_superiority(wins, losses) - LOG_DECISIVE
+    return evidence
 
 
 def non_inferiority(wins: Integers, losses: Integers) -> Floats:
     """Return ln E of non-inferiority by the margin, less what decides."""
-    return log_non_inferiority(wins, losses, _steps(wins) - wins - losses, MARGIN) - LOG_DECISIVE
+    evidence: Floats = log_non_inferiority(wins, losses, _steps(wins) - wins - losses, MARGIN) - LOG_DECISIVE
+    return evidence
 
 
 def naive(wins: Integers, losses: Integers) -> Floats:
