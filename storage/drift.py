@@ -2,7 +2,8 @@
 
 The sums of a block are written by the owner of their partition alone, in the transaction that stores its samples. An
 evaluation reads each block once, in order, when nothing can be added to it any more, and then deletes it: what is
-kept of the past is in the states of the detectors.
+kept of the past is in the states of the detectors. Rows that a release with other features wrote are neither added to
+nor read: they are written over, or counted and deleted.
 """
 
 import zlib
@@ -18,6 +19,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from importance.drift.block import Block
 from importance.drift.evaluation import Alarm, DriftState, Evaluation, MergedBlocks
+from importance.drift.registry import LAYOUT
 from importance.flush import Flush
 from importance.partition_progress import BEGINNING_OF_TIME_MS
 from storage import audit, tables
@@ -37,14 +39,14 @@ _READ = sa.text("""
     SELECT block_ms, version, sums FROM drift_blocks
     JOIN unnest(CAST(:blocks_ms AS bigint[]), CAST(:versions AS text[])) AS wanted (block_ms, version)
     USING (block_ms, version)
-    WHERE topic_id = :topic AND partition = :partition
+    WHERE topic_id = :topic AND partition = :partition AND layout = :layout
 """)
 _WRITE = sa.text("""
-    INSERT INTO drift_blocks (topic_id, partition, block_ms, version, sums)
-    SELECT :topic, :partition, * FROM unnest(
+    INSERT INTO drift_blocks (topic_id, partition, layout, block_ms, version, sums)
+    SELECT :topic, :partition, :layout, * FROM unnest(
         CAST(:blocks_ms AS bigint[]), CAST(:versions AS text[]), CAST(:sums AS bytea[])
     )
-    ON CONFLICT (topic_id, partition, block_ms, version) DO UPDATE SET sums = excluded.sums
+    ON CONFLICT (topic_id, partition, block_ms, version) DO UPDATE SET sums = excluded.sums, layout = excluded.layout
 """)
 
 Row = tuple[int, str]
@@ -70,7 +72,7 @@ def add(connection: sa.Connection, topic_id: UUID, flush: Flush, before: Held[Ro
     for row, sums in total.items():
         for of, block in known.get(row, stored.get(row, {})).items():
             sums[of] = sums[of] + block if of in sums else block
-    names = {"topic": topic_id, "partition": flush.partition}
+    names = {"topic": topic_id, "partition": flush.partition, "layout": LAYOUT}
     connection.execute(_WRITE, names | _columns(list(total)) | {"sums": [_packed(sums) for sums in total.values()]})
     return Held.after(flush, total)
 
@@ -82,6 +84,14 @@ class Recorded:
     id: int
     time: datetime
     alarm: Alarm
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """The alarms of an evaluation; ``skipped_rows`` of its blocks were summed by a release with other features."""
+
+    alarms: Sequence[Alarm]
+    skipped_rows: int
 
 
 Evaluate = Callable[[Sequence[DriftState], MergedBlocks], Evaluation]
@@ -100,11 +110,11 @@ class Drift:
         self._block_ms = block_ms
         self._horizon_ms = horizon_ms
 
-    def evaluate(self, evaluate: Evaluate) -> Sequence[Alarm] | None:
+    def evaluate(self, evaluate: Evaluate) -> Evaluated | None:
         """Give the next complete blocks to ``evaluate``, store what it returns, and delete them: all of it or nothing.
 
-        Of several processes one evaluates at a time, each block once. Returns the alarms; None when no block was
-        complete. At most `BLOCKS_AT_ONCE` are given, because a transaction is open meanwhile: call it until None.
+        Of several processes one evaluates at a time, each block once. Returns None when no block was complete. At most
+        `BLOCKS_AT_ONCE` are given, because a transaction is open meanwhile: call it until None.
         """
         cursor, row = tables.drift_cursor, tables.drift_blocks
         with transaction(self._engine) as connection:
@@ -124,11 +134,12 @@ class Drift:
             if len(found) == BLOCKS_AT_ONCE:
                 complete_ms = found[-1] + self._block_ms
             before = _states(connection)
-            evaluation = evaluate(before, self._blocks(connection, found))
+            blocks, skipped_rows = self._blocks(connection, found)
+            evaluation = evaluate(before, blocks)
             _store(connection, evaluation, before)
             connection.execute(sa.update(cursor).values(evaluated_ms=complete_ms))
             connection.execute(sa.delete(row).where(row.c.block_ms < complete_ms))
-        return evaluation.alarms if found else None
+        return Evaluated(evaluation.alarms, skipped_rows) if found else None
 
     def states(self) -> list[DriftState]:
         """Every test that has seen a block, in order of feature and segment; without the states of the detectors."""
@@ -185,15 +196,20 @@ class Drift:
             return None
         return int(earliest - self._horizon_ms) // self._block_ms * self._block_ms
 
-    def _blocks(self, connection: sa.Connection, starts: Sequence[int]) -> MergedBlocks:
+    def _blocks(self, connection: sa.Connection, starts: Sequence[int]) -> tuple[MergedBlocks, int]:
+        """The blocks, and the number of rows of another layout, which are left out."""
         row = tables.drift_blocks
         wanted = sa.select(row).where(row.c.block_ms.in_(starts)).order_by(row.c.block_ms, row.c.version)
         merged: dict[int, dict[str, dict[tuple[str, str], Block]]] = {}
+        skipped_rows = 0
         for found in connection.execute(wanted):
+            if found.layout != LAYOUT:
+                skipped_rows += 1
+                continue
             sums = merged.setdefault(found.block_ms, {}).setdefault(found.version, {})
             for key, block in _unpacked(found.sums).items():
                 sums[key] = sums[key] + block if key in sums else block
-        return merged
+        return merged, skipped_rows
 
 
 def _store(connection: sa.Connection, evaluation: Evaluation, before: Sequence[DriftState]) -> None:
@@ -230,7 +246,7 @@ def _fields(value: DriftState | Alarm) -> dict[str, object]:
 
 
 def _read(connection: sa.Connection, topic_id: UUID, partition: int, rows: list[Row]) -> dict[Row, Sums]:
-    names = {"topic": topic_id, "partition": partition} | _columns(rows)
+    names = {"topic": topic_id, "partition": partition, "layout": LAYOUT} | _columns(rows)
     return {(found.block_ms, found.version): _unpacked(found.sums) for found in connection.execute(_READ, names)}
 
 

@@ -251,6 +251,7 @@ drift_blocks = sa.Table(
     sa.Column("block_ms", sa.BigInteger, primary_key=True),
     sa.Column("version", sa.Text, primary_key=True),  # empty for what no model version has a part in
     sa.Column("sums", sa.LargeBinary, nullable=False),
+    sa.Column("layout", sa.Text, nullable=False, server_default=""),
     sa.Index("drift_blocks_by_time", "block_ms"),
 )
 

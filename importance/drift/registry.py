@@ -1,5 +1,6 @@
 """Which features are watched, by which test: all names that label the metrics of drift."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from typing import Any, Final
@@ -46,6 +47,23 @@ SOURCES: Final[dict[str, Source]] = {
 """By name, which is the label ``feature`` of the metrics; one name has one way to be summed."""
 
 
+def _digest(parameters: object) -> str:
+    return blake2b(msgspec.json.encode(parameters), digest_size=8).hexdigest()
+
+
+def layout(sources: Mapping[str, Source]) -> str:
+    """Sixteen digits that change with any feature's name, kind or parameter: sums of two layouts must not be added.
+
+    >>> layout({"x": Source(Mean(), per_version=True)}) == layout({"x": Source(Categories(), per_version=True)})
+    False
+    """
+    return _digest({name: (type(source.feature).__name__, source.feature) for name, source in sources.items()})
+
+
+LAYOUT: Final = layout(SOURCES)
+"""Of the sums that this release makes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Monitor:
     """One test on one feature."""
@@ -66,8 +84,7 @@ class Monitor:
     @property
     def fingerprint(self) -> str:
         """Sixteen digits that change with any parameter: a state belongs to the configuration that made it."""
-        parameters = msgspec.json.encode([self.test, self.feature, self.detector, self.source.feature])
-        return blake2b(parameters, digest_size=8).hexdigest()
+        return _digest([self.test, self.feature, self.detector, self.source.feature])
 
     def seed(self, block: int, segment: str = ALL) -> int:
         """Return the seed of the permutations at a block, given by its start: the same in every process."""

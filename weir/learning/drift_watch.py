@@ -46,12 +46,14 @@ class DriftWatch:
 
     def _evaluate_some(self) -> float:
         """Evaluate what one transaction takes; return the seconds until the next attempt, 0 where more may be due."""
-        alarms = self._drift.evaluate(self._evaluate)
-        for alarm in alarms or ():
+        evaluated = self._drift.evaluate(self._evaluate)
+        if evaluated is not None and evaluated.skipped_rows:
+            _log.warning("drift sums of another release skipped", rows=evaluated.skipped_rows)
+        for alarm in evaluated.alarms if evaluated is not None else ():
             _log.warning(
                 "drift", test=alarm.test, feature=alarm.feature, segment=alarm.segment, version=alarm.version,
                 statistic=round(alarm.statistic, 6), threshold=round(alarm.threshold, 6), block_ms=alarm.block_ms,
             )  # fmt: skip
         last = self._drift.last_alarm()
         self._alarmed = None if last is None else last.timestamp()
-        return _POLL_SECONDS if alarms is None else 0.0
+        return _POLL_SECONDS if evaluated is None else 0.0

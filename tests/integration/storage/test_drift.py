@@ -195,6 +195,23 @@ def test_what_comes_too_late_for_its_block_is_left_out(engine: sa.Engine, buffer
     assert rows(engine, "SELECT count(*) FROM drift_blocks") == [(0,)]
 
 
+def test_sums_of_a_release_with_other_features_are_written_over_or_skipped(
+    engine: sa.Engine, buffer: Buffer, drift: Drift
+) -> None:
+    older, other = Owner(engine, buffer), Owner(engine, buffer, partition=1)
+    older.flush(sketches={key(1): block(5, 5.0)})
+    other.flush(sketches={key(1, 1): block(7, 7.0)}, event_time_ms=9 * HOUR_MS)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE drift_blocks SET layout = 'of another release', sums = 'unreadable'"))
+    heir = Owner(engine, Buffer(engine, CAPACITIES, TOPIC))
+    heir.flush(sketches={key(1): block(2, 2.0)}, event_time_ms=9 * HOUR_MS)
+    assert blocks_of(drift)[HOUR_MS][""]["text_length", ALL].count == 2
+    evaluated = drift.evaluate(of())
+    assert evaluated is not None
+    assert evaluated.skipped_rows == 1
+    assert rows(engine, "SELECT count(*) FROM drift_blocks") == [(0,)]
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_workers_and_restarts_change_neither_states_nor_alarms(
     engine: sa.Engine, buffer: Buffer, drift: Drift, seed: int

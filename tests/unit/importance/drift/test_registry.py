@@ -1,7 +1,8 @@
 """The names that label metrics, and what belongs to a configuration."""
 
 from importance.drift.detector import Detector
-from importance.drift.registry import SOURCES, Monitor, Spans, monitors
+from importance.drift.features import Categories, Mean, RandomFourier
+from importance.drift.registry import SOURCES, Monitor, Source, Spans, layout, monitors
 
 SPANS = Spans(10_000)
 
@@ -36,3 +37,16 @@ def test_a_seed_belongs_to_one_test_of_one_feature_at_one_block() -> None:
     seeds = {monitor.seed(block) for monitor in monitors(SPANS) for block in range(100)}
     assert len(seeds) == 1_000
     assert monitors(SPANS)[0].seed(3) == 13_129_417_031_431_118_050
+
+
+def test_the_layout_of_sums_changes_with_every_name_dimension_and_seed() -> None:
+    sources = [
+        {"x": Source(RandomFourier(), per_version=False)},
+        {"y": Source(RandomFourier(), per_version=False)},
+        {"x": Source(RandomFourier(dimensions=32), per_version=False)},
+        {"x": Source(RandomFourier(seed=1), per_version=False)},
+        {"x": Source(Mean(), per_version=False)},
+        {"x": Source(Categories(), per_version=False), "y": Source(Mean(), per_version=False)},
+    ]
+    assert len({layout(each) for each in sources}) == len(sources)
+    assert layout(sources[0]) == layout({"x": Source(RandomFourier(), per_version=True)})

@@ -1,12 +1,14 @@
 """The evaluation of drift next to training: it never keeps the trainer from training."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from structlog.testing import capture_logs
 
 from importance.drift.evaluation import Alarm
 from importance.errors import InvalidInput, Unavailable
+from storage.drift import Evaluated
 from weir.learning import drift_watch
 from weir.learning.drift_watch import DriftWatch
 from weir.settings import Settings
@@ -18,11 +20,11 @@ TIME = datetime(2026, 1, 1, tzinfo=UTC)
 class Table:
     """What `Drift` gives: the results of its evaluations, one after the other, exceptions raised."""
 
-    def __init__(self, *results: Sequence[Alarm] | Exception | None) -> None:
+    def __init__(self, *results: Evaluated | Exception | None) -> None:
         self.results = list(results)
         self.given = 0
 
-    def evaluate(self, _evaluate: object) -> Sequence[Alarm] | None:
+    def evaluate(self, _evaluate: object) -> Evaluated | None:
         self.given += 1
         result = self.results.pop(0)
         if isinstance(result, Exception):
@@ -52,13 +54,21 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., DriftWatch]:
 def test_a_backlog_is_evaluated_without_a_pause_and_then_every_two_seconds(
     clock: list[float], watch: Callable[..., DriftWatch]
 ) -> None:
-    table = Table([ALARM], [], None, None)
+    table = Table(Evaluated([ALARM], 0), Evaluated([], 0), None, None)
     watched = watch(table)
     assert [watched.poll() for _ in range(4)] == [TIME.timestamp()] * 4
     assert table.given == 3
     clock[0] = 2.0
     watched.poll()
     assert table.given == 4
+
+
+def test_rows_that_were_skipped_are_logged_once(clock: list[float], watch: Callable[..., DriftWatch]) -> None:
+    watched = watch(Table(Evaluated([], 3), Evaluated([], 0), None))
+    with capture_logs() as logged:
+        for _ in range(3):
+            watched.poll()
+    assert logged == [{"event": "drift sums of another release skipped", "rows": 3, "log_level": "warning"}]
 
 
 def test_what_cannot_be_evaluated_is_tried_again_later_and_training_goes_on(
