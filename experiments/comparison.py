@@ -82,17 +82,3 @@ class Bootstrap:
             return Difference(Interval(mean, low, high), 1.0, seeds)
         tail = min(int((draws <= 0).sum()), int((draws >= 0).sum()))
         return Difference(Interval(mean, low, high), min(1.0, 2 * (tail + 1) / (len(draws) + 1)), seeds)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values: the k-th smallest times (m − k + 1), never below a smaller one's, at most 1 (Holm 1979).
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    order = np.argsort(p_values, kind="stable")
-    factors = len(p_values) - np.arange(len(p_values))
-    adjusted = np.minimum(np.maximum.accumulate(np.asarray(p_values)[order] * factors), 1.0)
-    result = np.empty(len(p_values))
-    result[order] = adjusted
-    return [float(value) for value in result]

@@ -12,13 +12,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.comparison import Bootstrap, Difference, RunMetric, accuracy_metric, auc_metric, holm
+from experiments.comparison import Bootstrap, Difference, RunMetric, accuracy_metric, auc_metric
 from experiments.examples import Examples
 from experiments.grid import paid_ratio
 from experiments.noise import Noise, NoiseKind
 from experiments.policies import RS2, UNIFORM, policy
 from experiments.stage import size
-from importance.evidence import Interval
+from importance.evidence import Interval, holm
 
 Metric = Literal["auc", "accuracy"]
 Matching = Literal["steps", "compute"]

@@ -1,10 +1,11 @@
 """Paired tests of whether one model is better than another on the same events, for the gate.
 
-DeLong's test for the difference of two AUCs, the exact test of McNemar for two accuracies, and a bootstrap by group
-for everything else. Numpy arrays in, frozen results out; randomness is passed in.
+DeLong's test for the difference of two AUCs, the exact test of McNemar for two accuracies, a bootstrap by group for
+everything else, and Holm's adjustment of several p-values. Numpy arrays in, frozen results out; randomness is passed
+in.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
@@ -42,6 +43,15 @@ class PairedAuc:
     def upper(self, level: float = 0.05) -> float:
         """Return the one-sided upper bound."""
         return self.difference - _quantile(level) * self.standard_error
+
+    def p_below(self, bound: float) -> float:
+        """Return the one-sided p-value of the null hypothesis that the true difference is ``bound`` or more.
+
+        >>> round(PairedAuc(0.78, 0.81, standard_error=0.01).p_below(-0.01), 4)
+        0.0228
+        """
+        gap = self.difference - bound
+        return NormalDist().cdf(gap / self.standard_error) if self.standard_error > 0 else float(gap >= 0)
 
 
 def _quantile(level: float) -> float:
@@ -145,3 +155,17 @@ def mcnemar(only_candidate_right: int, only_serving_right: int) -> float:
             f"counts of events are {only_candidate_right} and {only_serving_right}; they cannot be below 0"
         )
     return float(binomtest(smaller, n).pvalue) if n else 1.0
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values: the k-th smallest times (m − k + 1), never below a smaller one's, at most 1 (Holm 1979).
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    order = np.argsort(p_values, kind="stable")
+    factors = len(p_values) - np.arange(len(p_values))
+    adjusted = np.minimum(np.maximum.accumulate(np.asarray(p_values)[order] * factors), 1.0)
+    result = np.empty(len(p_values))
+    result[order] = adjusted
+    return [float(value) for value in result]

@@ -3,24 +3,19 @@
 A function of its arguments: rows in, a candidate and a decision out. Reads and writes nothing else.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from importance.sample import Sample
 from trainer import version_directory as versions
-from trainer.evaluation import Evaluation, evaluate
-from trainer.forward import run
-from trainer.gate import Decision, GatePolicy, decide
+from trainer.evaluation import Evaluation
+from trainer.gate import Decision, GatePolicy
+from trainer.judging import judge
 from trainer.labelled import Labelled
 from trainer.memory import update_state, weights_of
 from trainer.tuning import FineTuning, TrainingRows, Tuned, fine_tune
-from trainer.version_directory import Model
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -66,25 +61,11 @@ def learn(
     device: torch.device | None = None,
 ) -> Candidate:
     """Fine-tune the base and judge the result against the serving version."""
-    holdout = held.holdout
     serving = versions.load(start.serving, device)
     base = versions.load(start.base, device, with_moments=True, with_auxiliary=True)
     before = weights_of(base)
     tuned = fine_tune(base, rows, tuning, seed, stop=stop)
     if tuned.finished:
         tuned = replace(tuned, model=update_state(tuned, before, held.uniform))
-    shown, candidate = predict(serving, holdout.samples), predict(tuned.model, holdout.samples)
-    numbers = {subject: number for number, subject in enumerate({sample.subject for sample in holdout.samples})}
-    subjects = np.array([numbers[sample.subject] for sample in holdout.samples], dtype=np.int64)
-    decision = decide(holdout.labels, candidate, shown, subjects, gate)
-    both = len(set(holdout.labels.tolist())) == 2
-    return Candidate(
-        tuned=tuned,
-        decision=decision,
-        evaluation=evaluate(holdout.labels, candidate) if both else None,
-    )
-
-
-def predict(model: Model, samples: Sequence[Sample]) -> NDArray[np.float64]:
-    """Return P(label = 1) [n], in order."""
-    return run(model, model.tokens.encode(samples)).prediction if len(samples) else np.empty(0)
+    judged = judge(held.holdout, tuned.model, serving, gate, seed)
+    return Candidate(tuned, judged.decision, judged.evaluation)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from importance.arrays import Floats, Integers, Vectors
 from importance.estimators import BACKWARD, Estimator, Forward
+from importance.sample import Sample
 from trainer.model import Output, losses, positive_probability
 from trainer.tokens import Batch, Encoded
 from trainer.version_directory import Model, Weights
@@ -177,3 +178,8 @@ def wearing(model: Model, weights: Weights) -> Iterator[None]:
     finally:
         for name, parameter in model.network.named_parameters():
             parameter.data = own[name]
+
+
+def predict(model: Model, samples: Sequence[Sample]) -> Floats:
+    """Return P(label = 1) [n] of samples, in order."""
+    return run(model, model.tokens.encode(samples)).prediction if len(samples) else np.empty(0)

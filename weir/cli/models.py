@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -138,6 +138,9 @@ def show(version: VersionName, as_json: AsJson = False) -> None:
         print_json({**asdict(found), "log": log})
         return
     print_facts(_facts(found, parent))
+    if found.metrics.get("checks"):
+        typer.echo()
+        _print_checks(found.metrics["checks"])
     typer.echo()
     _print_log(log)
 
@@ -148,13 +151,23 @@ def _facts(version: "Version", parent: "Version | None") -> Iterator[tuple[str, 
     note = " (rejected, but on average good enough to go on from)" if parent and parent.state == "rejected" else ""
     yield "parent", version.parent and f"{version.parent}{note}"
     yield "created", f"{version.created:%Y-%m-%d %H:%M:%S}Z"
-    yield from version.metrics.items()
+    yield from ((name, value) for name, value in version.metrics.items() if name != "checks")
     for name, value in version.statistics.items():
         if isinstance(value, Mapping):
             yield from ((f"{name.replace('_', ' ')}, {key}", each) for key, each in value.items())
         else:
             yield name, value
     yield from (("artifact", version.artifact), ("sha256", version.sha256))
+
+
+def _print_checks(checks: "Iterable[Mapping[str, Any]]") -> None:
+    print_columns(
+        ("check", "passed", "on failure", "result"),
+        [
+            (x["name"], "yes" if x["passed"] else "no", "refuses" if x["vetoes"] else "notes", x["reason"])
+            for x in checks
+        ],
+    )
 
 
 @app.command()

@@ -15,9 +15,9 @@ from storage.artifacts import Artifacts
 from storage.registry import Entry, Registry
 from trainer import version_directory as versions
 from trainer.bootstrap import FirstTraining, from_pretrained, train_first
-from trainer.cycle import predict
 from trainer.device import choose, use_threads
 from trainer.evaluation import evaluate
+from trainer.forward import predict
 from trainer.labelled import Labelled
 from trainer.memory import mean_importance
 from trainer.tuning import Optimisation

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any, Self
 
 from importance.finite import finite_or_none
 from storage.runs import Run, RunResult
 from trainer.cycle import Candidate
+from trainer.gate import OVERALL
 from trainer.triggers import Due
 
 
@@ -57,10 +59,16 @@ def candidate_metrics(candidate: Candidate) -> dict[str, object]:
         "gate": candidate.decision.reason,
         "difference": finite_or_none(difference),
         "training_loss": candidate.tuned.loss,
+        "checks": [check.stored() for check in candidate.decision.checks],
         **(asdict(candidate.evaluation) if candidate.evaluation else {}),
     }
 
 
 def gate_difference(metrics: Mapping[str, Any]) -> float:
-    """Return by how much a candidate's AUC exceeded that of the serving version; 0 where that is unknown."""
+    """Return by how much a candidate's AUC exceeded that of the serving version; 0 where that is unknown.
+
+    −∞ where another check than the overall one refused it: what it learned is not continued from.
+    """
+    if any(check["vetoes"] and not check["passed"] and check["name"] != OVERALL for check in metrics.get("checks", ())):
+        return -inf
     return float(metrics.get("difference") or 0.0)

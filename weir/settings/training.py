@@ -18,7 +18,14 @@ def tuning(settings: Settings) -> FineTuning:
 
 def gate(settings: Settings) -> GatePolicy:
     """Return when a candidate may be promoted."""
-    return GatePolicy(settings.gate_margin, settings.gate_alpha, settings.gate_least_samples)
+    return GatePolicy(
+        margin=settings.gate_margin,
+        alpha=settings.gate_alpha,
+        min_samples=settings.gate_least_samples,
+        attribute=settings.segment_attribute or "category",
+        max_size_ratio=settings.gate_size_ratio,
+        max_latency_ratio=settings.gate_latency_ratio,
+    )
 
 
 def trigger(settings: Settings, after_failure: bool = False) -> TriggerPolicy:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from experiments.comparison import Bootstrap, RunMetric, accuracy_metric, auc_metric, holm
+from experiments.comparison import Bootstrap, RunMetric, accuracy_metric, auc_metric
 
 RANDOM = np.random.default_rng(11)
 GROUPS = np.repeat(np.arange(300), 3)
@@ -49,9 +49,3 @@ def test_a_policy_is_not_better_than_itself_and_a_single_seed_proves_nothing() -
     worse = [auc_metric(LABELS, 1 - PREDICTION, GROUPS)] * 5
     assert draws.difference(ours, worse).p_value < 0.01
     assert draws.difference(ours[:1], worse[:1]).p_value == 1.0
-
-
-def test_holm_adjusts_as_published() -> None:
-    assert holm([0.01, 0.02, 0.9, 0.005]) == [0.03, 0.04, 0.9, 0.02]
-    assert holm([0.6, 0.7]) == [1.0, 1.0]
-    assert holm([]) == []

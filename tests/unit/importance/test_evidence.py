@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from importance.errors import InvalidInput
-from importance.evidence import PairedAuc, mcnemar, paired_auc, paired_bootstrap
+from importance.evidence import PairedAuc, holm, mcnemar, paired_auc, paired_bootstrap
 
 
 def scored(seed: int, count: int, gain: float = 0.0, decimals: int = 9) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -174,3 +174,9 @@ def test_a_draw_without_a_figure_is_left_out() -> None:
         np.arange(3), np.random.default_rng(0), repeats=200,
     )  # fmt: skip
     assert (interval.estimate, interval.low, interval.high) == (1.0, 1.0, 1.0)
+
+
+def test_holm_adjusts_as_published() -> None:
+    assert holm([0.01, 0.02, 0.9, 0.005]) == [0.03, 0.04, 0.9, 0.02]
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []

@@ -8,7 +8,8 @@ import pytest
 
 from importance.sample import Sample
 from trainer import version_directory as versions
-from trainer.cycle import Held, Start, learn, predict
+from trainer.cycle import Held, Start, learn
+from trainer.forward import predict
 from trainer.gate import GatePolicy
 from trainer.labelled import Labelled
 from trainer.tuning import FineTuning, Optimisation, TrainingRows
@@ -46,6 +47,20 @@ def test_a_candidate_that_learned_lies_is_rejected(first: Path, samples: list[Sa
     tuning = FineTuning(steps=100, optimisation=TUNING.optimisation)
     candidate = learn(Start(first, first), rows_of(samples, 1 - labels), held_out(), tuning, GATE, seed=1)
     assert not candidate.decision.promote
+
+
+def test_a_candidate_of_shuffled_labels_is_refused_and_its_checks_show_why(
+    first: Path, samples: list[Sample], labels: np.ndarray
+) -> None:
+    poisoned = np.random.default_rng(0).permutation(labels)
+    tuning = FineTuning(steps=100, optimisation=TUNING.optimisation)
+    candidate = learn(Start(first, first), rows_of(samples, poisoned), held_out(), tuning, GATE, seed=1)
+    assert not candidate.decision.promote
+    checks = {check.name: check for check in candidate.decision.checks}
+    assert checks["overall"].refuses
+    assert checks["surface=recommendation"].refuses
+    assert not checks["accuracy (McNemar)"].passed
+    assert checks["size in bytes"].passed
 
 
 def test_the_candidate_goes_on_from_the_base_and_is_judged_against_the_serving_version(

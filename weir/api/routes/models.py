@@ -83,12 +83,12 @@ def add(routers: Routers, context: ApiContext) -> None:
 
     @routers.viewer.get("/v1/models", tags=["models"])
     def models() -> Models:
-        """The active version, whether training is frozen, and all versions."""
+        """The active version, whether training is frozen, and all versions, without the checks of the gate."""
         active = registry.active()
         return Models(
             active=active.version if active else None,
             frozen=registry.frozen(),
-            versions=[_described(version) for version in registry.versions()],
+            versions=[_listed(version) for version in registry.versions()],
         )
 
     @routers.viewer.get("/v1/models/log", tags=["models"])
@@ -119,6 +119,12 @@ def add(routers: Routers, context: ApiContext) -> None:
         frozen = registry.frozen()  # read before: once the change is made, no error may hide it
         entry = context.operations.promote(version, actor=actor, reason=request.reason)
         return _serving(entry, frozen)
+
+
+def _listed(version: Version) -> ModelVersion:
+    """Return a version without the gate's checks, which are too long for a list."""
+    described = _described(version)
+    return described.model_copy(update={"metrics": {k: v for k, v in described.metrics.items() if k != "checks"}})
 
 
 def _described(version: Version) -> ModelVersion:

@@ -21,6 +21,18 @@ class Gate(Buffer):
         le=1_000_000_000,
         description="holdout samples the test needs at least; default: 200, or half of their places if that is less",
     )
+    gate_size_ratio: float = Field(
+        default=2.0,
+        ge=0,
+        le=1000,
+        description="times as large as the serving model that a candidate may be; 0: any size",
+    )
+    gate_latency_ratio: float = Field(
+        default=0.0,
+        ge=0,
+        le=1000,
+        description="times as slow as the serving model that a candidate may be; 0: not measured, as it is noisy",
+    )
 
     def _disagreements(self) -> Iterator[str]:
         yield from super()._disagreements()
