@@ -12,7 +12,7 @@ PACKAGES   := importance datasets stream trainer storage monitoring experiments 
 # Else each of the many interpreters that the tests start would compile every library again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run unit test test-chart test-dashboards check audit bench soak
+.PHONY: help setup run unit test test-chart test-dashboards pictures check audit bench soak
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -39,6 +39,9 @@ test-dashboards: ## check the Grafana dashboards against the types that Grafana 
 	@command -v npm >/dev/null || { echo "npm is missing: install Node.js 20 or newer," \
 	  "e.g. with 'apt-get install nodejs npm' or 'brew install node'" >&2; exit 1; }
 	@cd tests/grafana && npm ci --silent --ignore-scripts --no-audit --no-fund && npm test --silent
+
+pictures: setup ## draw the Grafana dashboards from a scripted run, into docs/pictures/dashboards; eight minutes
+	@PICTURES=docs/pictures/dashboards $(PYTEST) -m soak --timeout=0 $(ARGS) tests/end_to_end/test_monitoring.py
 
 check: setup ## lint, format, types, layers, secrets
 	@$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 Seconds and ratios, never milliseconds or percent; no ids as labels, but for model versions, of which there are few.
 A worker counts what it does, a trainer what it does; a metric of shared state (buffer, models, quality) is exported
-by the role api alone, so that sums over roles are right.
+by each replica of the role api with the same values, so it is aggregated by max, never by sum.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -3,14 +3,17 @@
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from monitoring.dashboards.page import page
-from monitoring.dashboards.panels import distribution, lines, quantiles
+from monitoring.dashboards.panels import LOGARITHMIC, distribution, lines, quantiles
 
 
 def build() -> Dashboard:
     """Return the dashboard."""
     importance = [
         distribution("Importance", "short", "Raw importance of the samples that were scored.", "weir_importance"),
-        lines("Importance quantiles", "short", "The same by quantile.", *quantiles("weir_importance", 0.1, 0.5, 0.9)),
+        lines(
+            "Importance quantiles", "short", "The same by quantile.",
+            *quantiles("weir_importance", 0.1, 0.5, 0.9), floor=None,
+        ).scale_distribution(LOGARITHMIC),
         lines(
             "Non-finite scores", "cps", "Samples per second whose score was not finite; the floor replaced it.",
             ("sum(rate(weir_scores_non_finite_total[$__rate_interval]))", "samples"),
@@ -39,7 +42,7 @@ def build() -> Dashboard:
         lines(
             "Fill", "percentunit", "Samples of each stratum by its capacity.",
             ("max by (stratum) (weir_buffer_items) / max by (stratum) (weir_buffer_capacity)", "{{stratum}}"),
-        ),
+        ).max(1),
         lines(
             "Largest share of one subject", "percentunit", "Bounded by WEIR_SUBJECT_SHARE.",
             ("max by (stratum) (weir_buffer_largest_subject_share)", "{{stratum}}"),

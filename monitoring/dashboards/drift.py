@@ -4,7 +4,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from monitoring.dashboards import models, stream
 from monitoring.dashboards.page import page
-from monitoring.dashboards.panels import lines, number
+from monitoring.dashboards.panels import LOGARITHMIC, lines, number
 
 _SERIES = "{{test}} {{feature}} {{segment}}"
 
@@ -19,21 +19,24 @@ def build() -> Dashboard:
         number(
             "Alarms today", "short", "Alarms of all tests in the last 24 hours.",
             ("sum(max by (test, feature, segment) (increase(weir_drift_alarms_total[24h])))", "alarms"),
-        ),
+            colors={0: "green", 0.5: "orange"},
+        ).decimals(0),
     ]  # fmt: skip
     tests = [
         lines(
             "Statistic over threshold", "none", "Statistic of each test by its threshold: above 1 it has drifted.",
             ("max by (test, feature, segment) (weir_drift_statistic / weir_drift_threshold)", _SERIES),
+            bound=1,
         ),
         lines(
             "Statistic", "none", "Statistic of each test.",
-            ("max by (test, feature, segment) (weir_drift_statistic)", _SERIES),
-        ),
+            ("max by (test, feature, segment) (weir_drift_statistic)", _SERIES), floor=None,
+        ).scale_distribution(LOGARITHMIC),
         lines(
             "Alarms", "short", "Alarms in the last hour, by test, feature and segment.",
+            ("sum(max by (test, feature, segment) (increase(weir_drift_alarms_total[1h])))", "all"),
             ("max by (test, feature, segment) (increase(weir_drift_alarms_total[1h])) > 0", _SERIES),
-        ),
+        ).decimals(0),
     ]  # fmt: skip
     followed = [
         models.auc(),

@@ -6,10 +6,10 @@ from grafana_foundation_sdk.builders.timeseries import Panel as Lines
 from grafana_foundation_sdk.models.common import BigValueTextMode
 
 from monitoring.dashboards.page import page
-from monitoring.dashboards.panels import distribution, lines, number, quantiles
+from monitoring.dashboards.panels import COLUMNS, lines, number, quantiles
 
 _METRICS = (
-    ("auc", "AUC", "percentunit"),
+    ("auc", "AUC", "none"),
     ("log_loss", "Log-loss", "short"),
     ("calibration_error", "Calibration error", "percentunit"),
 )
@@ -27,7 +27,7 @@ def build() -> Dashboard:
         ),
         number(
             "Live trainers", "short", "One of them trains, the others stand by.",
-            ('max(weir_processes{role="trainer"})', "trainers"),
+            ('max(weir_processes{role="trainer"})', "trainers"), colors={0: "red", 1: "green"},
         ),
         number(
             "Recent versions", "short", "Versions that predicted some of the recent samples.",
@@ -35,12 +35,13 @@ def build() -> Dashboard:
         ),
     ]  # fmt: skip
     quality = [auc(), auc_gain(), *(_quality(metric, title, unit) for metric, title, unit in _METRICS[1:])]
+    quality = [panel.span(COLUMNS // 4) for panel in quality]
     versions = [_quality_by_version(metric, title, unit) for metric, title, unit in _METRICS]
     training = [
         training_runs(),
         lines(
-            "Training time", "s", "A fine-tune from draw to gate.",
-            *quantiles("weir_training_seconds", 0.5, 0.99),
+            "Training time", "s", "A fine-tune from draw to gate, of those of the last hour.",
+            *quantiles("weir_training_seconds", 0.5, 0.99, window="1h"),
         ),
         lines(
             "Samples in training", "short", "Samples of the buffer that the last fine-tune drew from.",
@@ -50,24 +51,25 @@ def build() -> Dashboard:
             "Effective sample size in training", "percentunit",
             "Of the samples in training; a low ratio is a noisy loss.",
             ("min(weir_training_effective_sample_size / (weir_training_rows > 0))", "ratio"),
-        ),
+        ).max(1),
         lines(
             "Clipped weight", "percentunit", "Share of the total training weight removed by its upper bound, a bias.",
             ("max(weir_training_clipped_ratio)", "clipped"),
-        ),
+        ).axis_soft_max(0.01),
         lines(
             "Weight bound", "short", "Upper bound of a training weight, in multiples of the mean.",
             ("max(weir_training_weight_clip)", "bound"),
         ),
     ]  # fmt: skip
     rollback = [
-        distribution(
-            "Time to roll back", "s", "From a rollback's entry in the log to each worker's swap.",
-            "weir_rollback_seconds",
+        lines(
+            "Time to roll back", "s", "From a rollback's entry in the log to each worker's swap, of the last hour.",
+            *quantiles("weir_rollback_seconds", 0.5, 0.99, window="1h"),
         ),
         lines(
             "Burn rate", "none", "Spending of the error budget of rollbacks, by window; 1 lasts exactly.",
             ('cluster:weir_objective:burn_rate{objective="rollback"}', "{{window}} {{cluster}}"),
+            bound=1,
         ),
     ]  # fmt: skip
     return page(
@@ -97,7 +99,7 @@ def training_frozen() -> Number:
     """Return the panel of the freeze."""
     return number(
         "Training frozen", "bool_yes_no", "A rollback freezes training until an operator resumes it.",
-        ("max(weir_training_frozen)", "frozen"),
+        ("max(weir_training_frozen)", "frozen"), colors={0: "green", 1: "orange"},
     )  # fmt: skip
 
 
@@ -109,9 +111,9 @@ def auc() -> Lines:
 def auc_gain() -> Lines:
     """Return the panel of what learning gained."""
     return lines(
-        "AUC gain", "percentunit", "What the serving model gains over the first version; below 0 it is worse.",
+        "AUC gain", "none", "What the serving model gains over the first version; below 0 it is worse.",
         ("cluster:weir_auc_gain:difference", "gain {{cluster}}"),
-    )  # fmt: skip
+    ).decimals(3)  # fmt: skip
 
 
 def training_runs() -> Lines:
@@ -119,13 +121,14 @@ def training_runs() -> Lines:
     return lines(
         "Training runs", "short", "Fine-tunes that ended in the last hour, by result.",
         ("sum by (result) (increase(weir_training_runs_total[1h]))", "{{result}}"),
-    )  # fmt: skip
+    ).decimals(0)  # fmt: skip
 
 
 def _quality(metric: str, title: str, unit: str) -> Lines:
     return lines(
         title, unit, "Prequential, of each predictor on the same recent samples.",
         (f'max by (predictor, slice) (weir_predictor_quality{{metric="{metric}"}})', "{{predictor}} {{slice}}"),
+        floor=None,
     )  # fmt: skip
 
 
@@ -134,4 +137,5 @@ def _quality_by_version(metric: str, title: str, unit: str) -> Lines:
         f"{title} by version", unit, "Of the versions chosen above, on the recent samples that each predicted.",
         (f'max by (predictor, version) (weir_model_quality{{metric="{metric}",slice="all",version=~"$version"}})',
          "{{predictor}} {{version}}"),
+        floor=None,
     )  # fmt: skip

@@ -6,21 +6,26 @@ from monitoring.dashboards import models, stream
 from monitoring.dashboards.page import page
 from monitoring.dashboards.panels import lines, number, quantiles
 
+_CLIENTS = '{route!~"/metrics|/healthz|/readyz"}'
+_ANSWERED = '{route!~"/metrics|/healthz|/readyz|/v1/stream"}'
+
 
 def build() -> Dashboard:
     """Return the dashboard."""
     state = [
         number(
             "Firing alerts", "short", "Alerts of Weir that fire now; the runbook has a section for each.",
-            ('count(ALERTS{alertname=~"Weir.+",alertstate="firing"}) or vector(0)', "alerts"),
+            ('count by (alertname) (ALERTS{alertname=~"Weir.+",alertstate="firing"})'
+             ' or on () label_replace(vector(0), "alertname", "none", "", "")', "{{alertname}}"),
+            colors={0: "green", 1: "red"},
         ),
         number(
             "Live processes", "short", "Processes of each role that sent a heartbeat in the last 20 s.",
-            ("max by (role) (weir_processes)", "{{role}}"),
+            ("max by (role) (weir_processes)", "{{role}}"), colors={0: "red", 1: "green"},
         ),
         number(
             "Dependencies", "bool_yes_no", "Whether each dependency answers every process.",
-            ("min by (dependency) (weir_dependency_up)", "{{dependency}}"),
+            ("min by (dependency) (weir_dependency_up)", "{{dependency}}"), colors={0: "red", 1: "green"},
         ),
         models.active_version(),
         models.time_since_activation(),
@@ -42,14 +47,15 @@ def build() -> Dashboard:
         lines(
             "Burn rate", "none", "Spending of the error budget of each latency objective; 1 lasts exactly.",
             ('cluster:weir_objective:burn_rate{window="1h"}', "{{objective}} {{cluster}}"),
+            bound=1,
         ),
         lines(
-            "HTTP requests", "reqps", "Requests answered per second, by status.",
-            ("sum by (status) (rate(weir_http_requests_total[$__rate_interval]))", "{{status}}"),
+            "HTTP requests", "reqps", "Requests answered per second, by status; probes and scrapes are left out.",
+            (f"sum by (status) (rate(weir_http_requests_total{_CLIENTS}[$__rate_interval]))", "{{status}}"),
         ),
         lines(
-            "HTTP time", "s", "From a request's headers to the end of its answer, listeners included.",
-            *quantiles("weir_http_request_seconds", 0.5, 0.99),
+            "HTTP time", "s", "From a request's headers to the end of its answer; listeners are left out as well.",
+            *quantiles("weir_http_request_seconds", 0.5, 0.99, selector=_ANSWERED),
         ),
     ]  # fmt: skip
     return page(

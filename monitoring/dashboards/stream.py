@@ -4,7 +4,9 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.builders.timeseries import Panel as Lines
 
 from monitoring.dashboards.page import page
-from monitoring.dashboards.panels import distribution, lines, quantiles
+from monitoring.dashboards.panels import distribution, lines, quantiles, states
+
+_PROCESS = "{{job}} {{instance}}"
 
 
 def build() -> Dashboard:
@@ -12,6 +14,7 @@ def build() -> Dashboard:
     reading = [
         lines(
             "Events by outcome", "cps", "Events read per second, by type and outcome.",
+            ("sum(rate(weir_events_total[$__rate_interval]))", "all"),
             ("sum by (type, outcome) (rate(weir_events_total[$__rate_interval])) > 0", "{{type}} {{outcome}}"),
         ),
         lines(
@@ -61,28 +64,30 @@ def build() -> Dashboard:
     troubles = [
         lines(
             "Dead letters", "cps", "Messages per second that are not valid events, by reason.",
+            ("sum(rate(weir_dead_letters_total[$__rate_interval]))", "all"),
             ("sum by (reason) (rate(weir_dead_letters_total[$__rate_interval])) > 0", "{{reason}}"),
         ),
-        lines(
-            "Dependencies", "bool_yes_no", "Whether a dependency answers each process.",
-            ("min by (dependency, instance) (weir_dependency_up)", "{{dependency}} {{instance}}"),
+        states(
+            "Dependencies", "Whether a dependency answers each process.",
+            ("min by (dependency, job, instance) (weir_dependency_up)", f"{{{{dependency}}}} {_PROCESS}"),
         ),
         lines(
             "Burn rate", "none", "Spending of the error budget of scoring and commit, by window; 1 lasts exactly.",
             ('cluster:weir_objective:burn_rate{objective=~"scoring|commit"}', "{{objective}} {{window}} {{cluster}}"),
+            bound=1,
         ),
     ]  # fmt: skip
     ours = "and on (job, instance) weir_dependency_up"
     processes = [
         lines(
             "CPU", "short", "Cores that each process uses.",
-            (f"rate(process_cpu_seconds_total[$__rate_interval]) {ours}", "{{instance}}"),
+            (f"rate(process_cpu_seconds_total[$__rate_interval]) {ours}", _PROCESS),
         ),
         lines(
             "Memory", "bytes", "Resident memory of each process.",
-            (f"process_resident_memory_bytes {ours}", "{{instance}}"),
+            (f"process_resident_memory_bytes {ours}", _PROCESS),
         ),
-        lines("Open files", "short", "Open files of each process.", (f"process_open_fds {ours}", "{{instance}}")),
+        lines("Open files", "short", "Open files of each process.", (f"process_open_fds {ours}", _PROCESS)),
     ]  # fmt: skip
     return page(
         "stream", "Stream", "What workers read, wait for, score and commit.",

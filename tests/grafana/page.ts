@@ -7,6 +7,7 @@ import type {
 } from "@grafana/schema";
 import type * as heatmap from "./node_modules/@grafana/schema/dist/types/raw/composable/heatmap/panelcfg/x/HeatmapPanelCfg_types.gen.d.ts";
 import type * as stat from "./node_modules/@grafana/schema/dist/types/raw/composable/stat/panelcfg/x/StatPanelCfg_types.gen.d.ts";
+import type * as statetimeline from "./node_modules/@grafana/schema/dist/types/raw/composable/statetimeline/panelcfg/x/StateTimelinePanelCfg_types.gen.d.ts";
 import type * as timeseries from "./node_modules/@grafana/schema/dist/types/raw/composable/timeseries/panelcfg/x/TimeSeriesPanelCfg_types.gen.d.ts";
 
 /** A query of Grafana's Prometheus plug-in, whose types are in no package that is small. */
@@ -34,6 +35,7 @@ type AnyPanel =
   | RowPanel
   | Drawn<"timeseries", timeseries.Options, timeseries.FieldConfig>
   | Drawn<"stat", stat.Options, never>
+  | Drawn<"state-timeline", statetimeline.Options, statetimeline.FieldConfig>
   | Drawn<"heatmap", heatmap.Options, heatmap.FieldConfig>;
 
 /** The members of enumerations as JSON has them: their values. */

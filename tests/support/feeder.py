@@ -14,13 +14,19 @@ from tests.support.traffic import START_MS, Record, action, impression
 STEP_MS = 2_000  # event time between two visits: a window of a minute closes after thirty more
 
 
-def visits(first: int, count: int) -> Iterator[Record]:
-    """Visits number ``first`` and on: an impression each, and four in ten a click. The last thirty stay open."""
+def visits(
+    first: int, count: int, start_ms: int = START_MS, step_ms: int = STEP_MS, click_share: float = 0.4,
+    taste: float = 0,
+) -> Iterator[Record]:  # fmt: skip
+    """Visits number ``first`` and on: an impression each, and a share of them a click. The last thirty stay open.
+
+    ``taste`` is how much more than this share the items of an even number are clicked, and others less.
+    """
     for number in range(first, first + count):
-        rng, at = random.Random(number), START_MS + number * STEP_MS
+        rng, at = random.Random(number), start_ms + number * step_ms
         subject, name = f"subject-{rng.randrange(500)}", f"visit-{number}"
         events = [impression(name, at, subject, rng)]
-        if rng.random() < 0.4:
+        if rng.random() < click_share * (1 + taste * (-1) ** int(str(events[0]["item"])[-1])):
             events.append(action(f"{name}-click", "click", at + 500, subject, name, rng))
         for event in events:
             yield Record(subject.encode(), json.dumps(event).encode(), at)
@@ -30,9 +36,16 @@ _PATIENCE_MS = 600_000  # longer than a broker is ever away here: what is sent a
 
 
 class Feeder:
-    """Sends visits to ``topic`` from a thread of its own for the length of a ``with`` block, or until ended."""
+    """Sends visits to ``topic`` from a thread of its own for the length of a ``with`` block, or until ended.
 
-    def __init__(self, kafka: str, topic: str, per_second: int) -> None:
+    ``click_share`` and ``taste`` may be changed meanwhile.
+    """
+
+    def __init__(
+        self, kafka: str, topic: str, per_second: int, start_ms: int = START_MS, step_ms: int = STEP_MS
+    ) -> None:
+        self.click_share, self.taste = 0.4, 0.0
+        self._start_ms, self._step_ms = start_ms, step_ms
         self._kafka, self._topic, self._per_second = kafka, topic, per_second
         self._visits = 0
         self._stop = Event()
@@ -45,7 +58,8 @@ class Feeder:
         )  # fmt: skip
         at_once = self._per_second // 10
         while not self._stop.wait(0.1):
-            for key, value, at in visits(self._visits, at_once):
+            now = (self._start_ms, self._step_ms, self.click_share, self.taste)
+            for key, value, at in visits(self._visits, at_once, *now):
                 producer.send(self._topic, value, key, timestamp_ms=at)
             self._visits += at_once
         producer.close()

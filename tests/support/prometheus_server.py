@@ -1,6 +1,6 @@
 """A Prometheus that scrapes the metrics endpoints of a test's roles and evaluates the rules."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,16 @@ CLUSTER = "test"
 
 
 class PrometheusServer(Child):
-    """``prometheus`` in ``home``, scraping ``urls`` every second; skips the test where there is no Prometheus."""
+    """``prometheus`` in ``home``, scraping the addresses of each job every second; skips the test without one."""
 
-    def __init__(self, home: Path, urls: Sequence[str]) -> None:
-        targets = [url.removeprefix("http://") for url in urls]
+    def __init__(self, home: Path, jobs: Mapping[str, Sequence[str]]) -> None:
         configuration = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(file) for file in sorted(RULES.glob("*.yaml"))],
             "scrape_configs": [
-                {"job_name": "weir", "static_configs": [{"targets": targets, "labels": {"cluster": CLUSTER}}]}
+                {"job_name": job, "static_configs": [{"targets": targets, "labels": {"cluster": CLUSTER}}]}
+                for job, urls in jobs.items()
+                for targets in [[url.removeprefix("http://") for url in urls]]
             ],
         }
         home.mkdir()

@@ -43,6 +43,7 @@ def test_make_lists_its_targets(bare: Path) -> None:
         "test",
         "test-chart",
         "test-dashboards",
+        "pictures",
         "check",
         "audit",
         "bench",

@@ -87,7 +87,8 @@ def test_prometheus_takes_its_configuration_and_scrapes_every_role() -> None:
     promtool("check", "config", "--syntax-only", file)
     text = file.read_text()
     port = SERVICES["worker"]["environment"]["WEIR_METRICS_PORT"]
-    assert f"names: [worker, trainer], type: A, port: {port}" in text
+    assert f"names: [worker], type: A, port: {port}" in text
+    assert f"names: [trainer], type: A, port: {port}" in text
     assert f"names: [api], type: A, port: {Settings.model_fields['api_port'].default}" in text
     assert SERVICES["prometheus"]["secrets"] == ["prometheus-token"]
     assert "/run/secrets/prometheus-token" in text

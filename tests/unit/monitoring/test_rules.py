@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.dashboards import queries
 from tests.support.promql import ROOT, RULES, rules, unknown
 
 ALERTS = {rule["alert"]: rule for rule in rules("alert")}
@@ -72,6 +73,16 @@ def test_promtool_lets_each_alert_fire_and_keeps_it_silent(alert: str) -> None:
 @pytest.mark.parametrize("rule", rules("alert") + rules("record"), ids=lambda rule: rule.get("alert") or rule["record"])
 def test_every_metric_and_label_in_a_rule_exists(rule: dict[str, Any]) -> None:
     assert unknown(rule["expr"]) == []
+
+
+def test_nothing_adds_up_what_each_replica_of_the_api_exports_alike() -> None:
+    table = (ROOT / "docs" / "metrics.md").read_text()
+    shared = set(re.findall(r"^\| `(weir_\w+)[^|]*\| \w+ \| api \|", table, re.MULTILINE))
+    shared -= {"weir_http_requests_total", "weir_http_request_seconds"}
+    assert len(shared) > 10
+    queried = [rule["expr"] for rule in rules("alert") + rules("record")] + list(queries().values())
+    added = re.compile(r"\b(?:sum|avg)(?: by \([^)]*\))? ?\((?:(?:rate|increase)\()?(weir_\w+)")
+    assert {name for query in queried for name in added.findall(query)} & shared == set()
 
 
 def test_a_metric_or_label_that_does_not_exist_is_found() -> None:
