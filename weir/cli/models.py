@@ -41,6 +41,9 @@ def init(
     positive: PositiveOption = None,
     delimiter: DelimiterOption = None,
     untrained: Annotated[bool, typer.Option("--untrained", help="Take WEIR_MODEL over without training it.")] = False,
+    if_missing: Annotated[
+        bool, typer.Option("--if-missing", help="Where a version is active already, print it and change nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make the first version: the built-in model trained on history or a file, or the one that WEIR_MODEL names."""
@@ -52,6 +55,8 @@ def init(
     if data is None:
         _refuse_alone({"--column": column, "--positive": positive, "--delimiter": delimiter})
     layout = read_layout(column, TRAINING_COLUMNS, positive, delimiter)
+    if if_missing and _print_active(as_json):
+        return
     with closing(Progress(sys.stderr)) as progress, ExitStack() as ending:
         # Before the services and the heavy libraries, so that an invalid file is reported at once.
         own = None if data is None else training_samples(data, layout, progress.show)
@@ -68,6 +73,17 @@ def init(
             tables.settings, tables.registry, operations, None if untrained else read_history, progress.show
         )
     _print_entry(entry, f"{entry.to_version} serves", as_json)
+
+
+def _print_active(as_json: bool) -> bool:
+    """Print the entry that activated the active version; False where there is none."""
+    from storage.registry import MOVES
+
+    with opened() as tables:
+        entry = tables.registry.last_entry(MOVES)
+    if entry is not None:
+        _print_entry(entry, f"{entry.to_version} is active already", as_json)
+    return entry is not None
 
 
 @app.command("list")

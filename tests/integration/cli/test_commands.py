@@ -188,13 +188,16 @@ def test_the_first_version_learns_from_a_file_of_ones_own(weir: Weir, database: 
         "weir: pairs.csv has no column 'label'; it has customer, search, title, bought: name it, e.g. with --column "
         "label=customer\n"
     )
-    done = weir(*words, "--column", "query=search", "--column", "subject=customer", "--json")
+    done = weir(*words, "--column", "query=search", "--column", "subject=customer", "--if-missing", "--json")
     assert done.status == 0, done.err
     made = weir("models", "show", json.loads(done.out)["to_version"], "--json").data
     held = sum(60 * 9 / 60 for customer in range(60) if is_held(f"customer-{customer}"))
     assert made["metrics"]["samples"] == held > 0
     assert made["metrics"]["auc"] > 0.9
     assert weir(*words).err.splitlines()[-1].startswith("weir: there is a model already")
+    Path("pairs.csv").unlink()
+    assert weir(*words, "--if-missing", "--json").data == json.loads(done.out)
+    assert weir("models", "init", "--if-missing").out == "v1 is active already (entry 1 of the log)\n"
 
 
 def is_held(subject: str) -> bool:

@@ -182,7 +182,7 @@ def test_every_selector_and_port_meets_a_pod(name: str) -> None:
 def test_jobs_run_before_the_roles_in_their_order_and_with_an_account_of_their_own(name: str) -> None:
     jobs = sorted(of_kind(name, "Job").values(), key=_hook_weight)
     commands = [job["spec"]["template"]["spec"]["containers"][0]["args"] for job in jobs]
-    expected = [["migrate"], ["topics"], ["models", "init"]]
+    expected = [["migrate"], ["topics"], ["models", "init", "--if-missing"]]
     assert commands == (expected if values(name).get("jobs", {}).get("firstVersion", True) else expected[:2])
     accounts = of_kind(name, "ServiceAccount")
     for job in jobs:
