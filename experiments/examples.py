@@ -35,7 +35,8 @@ class Examples:
     ``queries``: the texts of each example's context, none for text classification; their vectors are averaged.
     ``labels`` [n] in {0, 1}; ``relevance`` [n], graded, for NDCG; ``slates`` [n], which were ranked together;
     ``groups`` [n], the query or subject (examples of one are not independent); ``folds`` [n] of `Fold`.
-    A stream is evaluated on its pool, on each example before training on it.
+    A stream is evaluated on its pool, on each example before training on it; ``times_ms`` [n] are its event times,
+    where they are known.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Examples:
     groups: Integers
     folds: Integers
     is_stream: bool = False
+    times_ms: Integers | None = None
 
     def __post_init__(self) -> None:
         """Refuse columns that cannot be trained or evaluated on."""

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from experiments.examples import Examples
 from experiments.learner import BATCH, STATE_NEEDS, snapshot
-from importance.arrays import Floats, Integers
+from importance.arrays import Floats, Integers, Vectors
 from importance.estimators import Estimator, Forward
 from importance.estimators.gradient_norm import GradientNorm
 from importance.estimators.state import State
@@ -87,6 +87,21 @@ class HeadLearner:
                 for at in range(0, len(rows), SCORED_AT_ONCE)
             ]
         return torch.cat(parts).double().numpy()
+
+    def hidden(self, rows: Integers) -> Vectors:
+        """Return the input [n, H] of the last layer."""
+        self._network.eval()
+        with torch.inference_mode():
+            parts = [
+                self._network(self._vectors[torch.from_numpy(rows[at : at + SCORED_AT_ONCE])])[1]
+                for at in range(0, len(rows), SCORED_AT_ONCE)
+            ]
+        return torch.cat(parts).numpy()
+
+    def last_layer(self) -> Floats:
+        """Return the last layer [H + 1], bias last."""
+        final = self._network.final
+        return torch.cat([final.weight[0], final.bias]).detach().double().numpy()
 
     def update_state(self, rows: Integers, labels: Integers, needs: frozenset[str]) -> None:
         """Compute the state that `score` reads from now on."""

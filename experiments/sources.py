@@ -92,6 +92,7 @@ def shop_stream(name: str, data_dir: Path | None, home: Path, progress: OnProgre
         _codes([event.subject for event in shown]),
         np.select([before & held, before], [Fold.HOLDOUT, Fold.HISTORY], Fold.POOL).astype(np.int64),
         is_stream=True,
+        times_ms=np.asarray([event.time_ms for event in shown], np.int64),
     )
 
 

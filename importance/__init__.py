@@ -10,6 +10,7 @@ In reading order:
 - ``flush`` what a worker stores at once; ``quality`` how good predictions were, from counts
 - ``estimates`` of the stream from the buffer, ``stream_comparison`` with the true values
 - ``drift`` whether the stream has changed, from sums that add up over partitions
+- ``race`` which policy of selection would learn more, live; ``control_arm`` whether selection helps at all
 - ``arrays`` and ``callbacks`` names of types
 - ``weights`` how much a buffered row counts in training; ``evidence`` whether one model is better than another
 """

@@ -1,0 +1,127 @@
+"""The track: each block of scored samples judges the heads of all policies, and then they learn from it.
+
+State is in memory only, and bounded: K heads, and the samples that wait for a batch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from importance.arrays import Floats, Integers, Vectors
+from importance.hashing import uniforms
+from importance.race.heads import Heads
+from importance.race.policy import Policy
+from importance.race.standing import Standing
+from importance.selection import proportional
+
+BUDGET: Final = 0.25
+"""The share of the stream that a policy may learn from, on average."""
+
+MEMORY: Final = 8_000
+"""Samples that a version is taken to have learned from: what a buffer of the default capacity has for training."""
+
+BATCH: Final = 250
+"""Samples of a Newton step: one costs as much as judging some hundred samples."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Seen:
+    """What scoring saw of n samples: the hidden vectors [n, H] of ``version``, and scores [n] by estimator.
+
+    ``last_layer`` [H + 1] is the version's own, bias last, that of a single logit; ``means`` are those of the scores
+    when the version was evaluated.
+    """
+
+    version: str
+    last_layer: Floats
+    hidden: Vectors
+    scores: Mapping[str, Floats]
+    means: Mapping[str, float]
+
+    def weights(self, policies: Sequence[Policy]) -> Floats:
+        """Return the weight w [n, K] with which each policy would keep each sample; 1 where nothing was measured."""
+        ones = np.ones(len(self.hidden))
+        return np.stack(
+            [
+                proportional(self.scores.get(each.estimator, ones), self.means.get(each.estimator, 0.0), each.floor)
+                for each in policies
+            ],
+            axis=1,
+        )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Block:
+    """n samples in the order of the stream: ``subjects`` [n] as numbers, ``labels`` [n], ``times_ms`` [n].
+
+    ``draws`` [n] in (0, 1) decide what each policy learns from: a hash of the ids for this purpose alone.
+    """
+
+    subjects: Integers
+    labels: Integers
+    times_ms: Integers
+    draws: Floats
+    seen: Seen
+
+
+def race_draws(ids: Sequence[str], salt: str) -> Floats:
+    """Return the draws of a block, independent of who is in the buffer."""
+    return uniforms(ids, salt, "race")
+
+
+class Track:
+    """The heads of the policies over one model version at a time; a new version starts new heads.
+
+    A policy learns from a sample with probability q = min(1, `BUDGET`·w), and then with loss weight `BUDGET` / q, so
+    that all estimate the same loss. All use the same draw, which makes their difference one of policy alone.
+    """
+
+    def __init__(self, policies: Sequence[Policy]) -> None:
+        self.policies = tuple(policies)
+        self._half_lives = np.array([each.half_life_seconds or np.inf for each in policies])
+        self._version: str | None = None
+        self._heads: Heads | None = None
+        self._waiting: list[tuple[Block, Floats]] = []
+
+    def restart(self) -> None:
+        """Forget the heads: what comes next may have been learned from already."""
+        self._version = self._heads = None
+        self._waiting = []
+
+    def observe(self, block: Block) -> Standing:
+        """Judge the heads by a block, then let them learn from it; return the results, one for each subject."""
+        if not len(block.labels):
+            return Standing.nothing(len(self.policies))
+        if self._heads is None or self._version != block.seen.version:
+            self._version, self._waiting = block.seen.version, []
+            self._heads = Heads(block.seen.last_layer, self._half_lives, MEMORY * BUDGET)
+        found = Standing.of(_by_subject(block, self._heads.predict(block.seen.hidden.astype(np.float64))))
+        self._waiting.append((block, self._loss_weights(block)))
+        if sum(len(waiting.labels) for waiting, _ in self._waiting) >= BATCH:
+            self._learn(self._heads)
+        return found
+
+    def _loss_weights(self, block: Block) -> Floats:
+        chance = np.minimum(1.0, BUDGET * block.seen.weights(self.policies))
+        return np.where(block.draws[:, None] < chance, BUDGET / chance, 0.0)
+
+    def _learn(self, heads: Heads) -> None:
+        blocks = [block for block, _ in self._waiting]
+        heads.learn(
+            np.concatenate([block.seen.hidden for block in blocks]).astype(np.float64),
+            np.concatenate([block.labels for block in blocks]).astype(np.float64),
+            np.concatenate([weights for _, weights in self._waiting]),
+            max(float(block.times_ms.max()) for block in blocks) / 1_000,
+        )
+        self._waiting = []
+
+
+def _by_subject(block: Block, predicted: Floats) -> Floats:
+    """Return the mean Brier score [S, K] of each subject's samples, by predictions [n, K]."""
+    _, subject, counts = np.unique(block.subjects, return_inverse=True, return_counts=True)
+    total = np.zeros((len(counts), predicted.shape[1]))
+    np.add.at(total, subject, (predicted - block.labels[:, None]) ** 2)
+    means: Floats = total / counts[:, None]
+    return means
