@@ -20,7 +20,8 @@ from importance.race.track import Block, Seen
 from importance.selection import proportional
 from importance.thresholds import inclusion_probabilities
 from importance.weights import training_weights
-from trainer.finetune import FineTuning, mixed_batches
+from trainer.tuning import FineTuning
+from trainer.tuning.batches import mixed_batches
 
 ROUND = 1_500
 """Samples between two fine-tunes, as `WEIR_TRAIN_AFTER_SAMPLES` has it."""
