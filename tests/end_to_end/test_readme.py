@@ -99,7 +99,7 @@ def test_a_reader_takes_weir_to_servers_of_the_house_with_another_model_and_adds
     reader.types("weir topics")
     folder = hugging_face_directory(reader.home / "bert")
     said = reader.types("weir models init", "--untrained", WEIR_MODEL=str(folder))
-    assert said == "v1 serves (entry 1 of the log)\n"
+    assert said == "v1 is active (entry 1 of the log)\n"
     assert all(f"`weir {role}`" in README for role in ("worker", "trainer", "api"))
     with ExitStack() as stack:
         roles = [

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from experiments.examples import Examples
     from weir.settings import Settings
 
-app = typer.Typer(help="What importance is worth, measured.", no_args_is_help=True)
+app = typer.Typer(help="Measure selection by importance against uniform sampling.", no_args_is_help=True)
 
 GridOption = Annotated[str, typer.Option(metavar="GRID", help="quick, full, or a TOML file.")]
 DataOption = Annotated[
@@ -32,7 +32,7 @@ TrackOption = Annotated[
 
 @app.callback()
 def _group() -> None:
-    """What importance is worth, measured."""
+    """Measure selection by importance against uniform sampling."""
 
 
 @app.command("importance")

@@ -72,7 +72,7 @@ def init(
         entry = make_first(
             tables.settings, tables.registry, operations, None if untrained else read_history, progress.show
         )
-    _print_entry(entry, f"{entry.to_version} serves", as_json)
+    _print_entry(entry, f"{entry.to_version} is active", as_json)
 
 
 def _print_active(as_json: bool) -> bool:
@@ -88,7 +88,7 @@ def _print_active(as_json: bool) -> bool:
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List all versions, oldest first, with state and quality then; the active one serves."""
+    """List all versions, oldest first, with state and quality then, and the active one."""
     with opened() as tables:
         active, versions = tables.registry.active(), tables.registry.versions()
         frozen = tables.registry.frozen()
@@ -193,7 +193,7 @@ def promote(
     """Activate a version, whatever the gate decided."""
     with opened() as tables:
         entry = tables.operations().promote(version, actor=actor or this_user(), reason=reason)
-    _print_entry(entry, f"{entry.to_version} serves", as_json)
+    _print_entry(entry, f"{entry.to_version} is active", as_json)
 
 
 @app.command()
@@ -203,10 +203,10 @@ def rollback(
     actor: Who = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let an earlier version serve again and freeze training. Repeated, it walks further back."""
+    """Activate an earlier version again and freeze training. Repeated, it walks further back."""
     with opened() as tables:
         entry = tables.operations().rollback(to, actor=actor or this_user(), reason=reason)
-    _print_entry(entry, f"{entry.to_version} serves again; training is frozen until weir models unfreeze", as_json)
+    _print_entry(entry, f"{entry.to_version} is active again; training is frozen until weir models unfreeze", as_json)
 
 
 @app.command()

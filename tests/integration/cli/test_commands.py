@@ -162,7 +162,7 @@ def test_models_are_listed_promoted_rolled_back_and_frozen(weir: Weir, registry:
         "v3", "v2", "ann", "clicks fell",
     )  # fmt: skip
     done = weir("models", "rollback", "--to", "v1", "--reason", "still")
-    assert "v1 serves again; training is frozen" in done.out
+    assert "v1 is active again; training is frozen" in done.out
     assert done.err == ""
     assert weir("models", "freeze").status == 1
     assert "training goes on" in weir("models", "unfreeze").out
@@ -241,7 +241,7 @@ def test_a_change_that_nobody_could_be_told_of_holds_all_the_same(weir: Weir, re
     register(registry, "v1", "v2")
     done = weir("models", "rollback", "--reason", "x")
     assert done.status == 0
-    assert "v1 serves again" in done.out
+    assert "v1 is active again" in done.out
     assert done.err == "weir: not announced (no Kafka is known); workers see it within 2 s by themselves\n"
 
 

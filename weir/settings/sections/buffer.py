@@ -20,7 +20,7 @@ class Buffer(Section):
         default=10_000, ge=4, le=1_000_000_000, description="samples the buffer holds, over all strata"
     )
     subject_share: float = Field(
-        default=0.03, gt=0, le=1, description="most of a stratum's places that one subject may take; 1: no bound"
+        default=0.03, gt=0, le=1, description="share of a stratum's capacity that one subject may fill; 1: no bound"
     )
     half_life_seconds: float = Field(
         default=14 * 86_400.0,

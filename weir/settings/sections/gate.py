@@ -19,7 +19,7 @@ class Gate(Buffer):
         default_factory=lambda known: max(4, min(MIN_SAMPLES, _capacity(known) // 2)),
         ge=4,
         le=1_000_000_000,
-        description="holdout samples the test needs at least; default: 200, or half of their places if that is less",
+        description="holdout samples the test needs at least; default: 200, or half of their capacity if that is less",
     )
     gate_size_ratio: float = Field(
         default=2.0,

@@ -24,14 +24,14 @@ class Importance(Section):
 
     estimator: EstimatorText = Field(
         default="last_layer_norm",
-        description="what a sample is worth: one estimator, or a sum like rho+entropy or 0.5*entropy+0.5*novelty",
+        description="what computes importance: one estimator, or a sum like rho+entropy or 0.5*entropy+0.5*novelty",
     )
     noise_guard: Literal["none", "holdout"] = Field(
         default="none",
-        description="holdout: worth is multiplied by what a last layer fitted to plain samples thinks of the label",
+        description="holdout: importance times what a last layer fitted to unweighted samples predicts of the label",
     )
     selection: Literal["proportional", "top_fraction"] = Field(
-        default="proportional", description="how worth becomes a weight; top_fraction is biased on purpose"
+        default="proportional", description="how importance becomes a weight; top_fraction is biased on purpose"
     )
     top_fraction: float = Field(default=0.1, gt=0, le=1, description="the share of samples that top_fraction admits")
     selection_floor: float = Field(

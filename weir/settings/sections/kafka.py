@@ -73,7 +73,7 @@ class Kafka(Addresses):
     topic_prefix: str = Field(
         default="",
         pattern=r"^[A-Za-z0-9._-]{0,100}$",
-        description="put before the name of every topic that no setting names",
+        description="put before the name of every topic that no setting names: up to 100 of A-Z a-z 0-9 . _ -",
     )
     topic_interactions: TopicName = Field(
         default_factory=lambda known: known["topic_prefix"] + "interactions",
@@ -93,7 +93,9 @@ class Kafka(Addresses):
     )
     replication: int = Field(default=1, ge=1, le=9, description="replicas of a topic when it is made")
     consumer_group: str = Field(
-        default="weir", pattern=r"^[A-Za-z0-9._-]{1,200}$", description="consumer group of the workers"
+        default="weir",
+        pattern=r"^[A-Za-z0-9._-]{1,200}$",
+        description="consumer group of the workers: up to 200 of A-Z a-z 0-9 . _ -",
     )
     importance_payload: Literal["on", "off"] = Field(
         default="on", description="whether records of the topic importance carry query, text and attributes"

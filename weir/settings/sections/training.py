@@ -47,13 +47,13 @@ class Training(Buffer):
     train_least_samples: Count = Field(
         default_factory=lambda known: max(1, min(MIN_SAMPLES, _capacity(known) // 2)),
         description="samples that may train which the buffer must hold before any fine-tune; "
-        "default: 200, or half of their places if that is less",
+        "default: 200, or half of their capacity if that is less",
     )
     train_steps: int = Field(default=32, ge=1, le=1_000_000, description="optimizer steps of a fine-tune")
     train_batch: int = Field(default=64, ge=1, le=65_536, description="samples of one step")
     train_fresh_share: Share = Field(
         default=0.5,
-        description="share of a batch from samples newer than the last cut; the rest is replay from the buffer",
+        description="share of a batch from samples newer than the last watermark; the rest is replay from the buffer",
     )
     learning_rate: float | None = Field(
         default=None,

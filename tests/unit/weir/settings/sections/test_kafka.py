@@ -20,7 +20,7 @@ SCRAM = SASL | {"WEIR_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512"}
         ("WEIR_TOPIC_DEAD", "..", "which Kafka refuses"),
         ("WEIR_TOPIC_MODELS", "importance", "like WEIR_TOPIC_IMPORTANCE, 'importance': each topic needs a name"),
         ("WEIR_TOPIC_MODELS", "interactions_dead", "like WEIR_TOPIC_DEAD, 'interactions.dead'"),
-        ("WEIR_TOPIC_PREFIX", "a/", "WEIR_TOPIC_PREFIX is 'a/'"),
+        ("WEIR_TOPIC_PREFIX", "a/", "up to 100 of A-Z a-z 0-9 . _ -"),
         ("WEIR_KAFKA_SECURITY_PROTOCOL", "TLS", "'PLAINTEXT', 'SSL'"),
         ("WEIR_KAFKA_SECURITY_PROTOCOL", "SSL", "WEIR_KAFKA_BOOTSTRAP is not set"),
         ("WEIR_KAFKA_SASL_MECHANISM", "PLAIN", "nothing uses it: it belongs to SASL"),
