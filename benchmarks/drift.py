@@ -1,131 +1,39 @@
-"""How often the drift detectors report nothing but noise, and how long they take to report a known shift.
+"""How often the drift detectors report nothing but noise, how long they take to report a known shift, and on which days
+they report one in a shop's stream.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/drift.py > benchmarks/results/drift.md
+    python benchmarks/drift.py --parts dates --data online_retail
 
-All streams are drawn here, from fixed seeds, in blocks of 100 samples; river's detectors read the same samples one by
-one. Alarms are the same on every machine, up to the last digits of floating point. One thread of BLAS: on a busy
-machine several wait for each other, and their waiting is counted.
+All streams but the shop's are drawn from fixed seeds, in blocks of 100 samples; river's detectors read the same
+samples one by one. Alarms are the same on every machine, up to the last digits of floating point. One thread of BLAS:
+on a busy machine several wait for each other, and their waiting is counted.
 """
 
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 from time import process_time
 from typing import Any
 
 import numpy as np
+from scipy.stats import chi2
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import _report as report
+from benchmarks._drift_streams import SAMPLES, SHIFTS, STATIONARY, Stream
+from datasets import NAMES as DATA_SETS
+from datasets import complete_journey
 from importance.arrays import Floats, Integers
 from importance.drift.block import Block
 from importance.drift.registry import SOURCES, Monitor, Spans, monitors
-from importance.sample import Outcome
 
-SAMPLES = 100
-"""In one block."""
 SPANS = Spans(expected_run_blocks=10_000)
 BEFORE, AFTER = 200, 300
 """Blocks before a shift, and those in which it must be found."""
-WIDTH = 384
-_CATEGORIES = 40
-_OUTCOMES = tuple(Outcome)
-
-
-@dataclass(frozen=True)
-class Stream:
-    """Parameters of the samples, at their stationary values; ``block_spread`` makes blocks differ (log scale)."""
-
-    importance: float = 1.0
-    click_rate: float = 0.05
-    mix: float = 0.0
-    text_length: float = 60.0
-    turn: float = 0.0
-    block_spread: float = 0.0
-
-    def draw(self, feature: str, random: np.random.Generator, blocks: int) -> Iterator[Any]:
-        """The values of ``blocks`` blocks in order, a hundred blocks at a time."""
-        for start in range(0, blocks, 100):
-            spread = random.standard_normal(min(100, blocks - start))
-            level = np.exp(self.block_spread * np.repeat(spread, SAMPLES))
-            yield _DRAWS[feature](self, random, level)
-
-    def clicked(self, random: np.random.Generator, level: Floats) -> Floats:
-        """The label of each sample."""
-        return (random.random(len(level)) < self.click_rate * level).astype(np.float64)
-
-
-def _loss(stream: Stream, random: np.random.Generator, level: Floats) -> Floats:
-    """Of a model that predicts the stationary rate for all."""
-    clicked = stream.clicked(random, level)
-    return -np.log(np.where(clicked == 1, STATIONARY.click_rate, 1 - STATIONARY.click_rate))
-
-
-def _categories(stream: Stream, random: np.random.Generator, level: Floats) -> list[str]:
-    """Of shares by Zipf's law."""
-    weights = 1 / np.arange(1, _CATEGORIES + 1)
-    weights[3] *= 1 + stream.mix
-    return [f"category {index}" for index in random.choice(_CATEGORIES, len(level), p=weights / weights.sum())]
-
-
-def _scores(stream: Stream, random: np.random.Generator, level: Floats) -> Floats:
-    """Lognormal."""
-    return stream.importance * level * random.lognormal(-0.5, 1, len(level))
-
-
-def _lengths(stream: Stream, random: np.random.Generator, level: Floats) -> Floats:
-    """Whole numbers, about lognormal."""
-    return np.ceil(stream.text_length * level * random.lognormal(0, 0.5, len(level)))
-
-
-def _prices(_: Stream, random: np.random.Generator, level: Floats) -> Floats:
-    """Lognormal."""
-    return level * random.lognormal(2.5, 1, len(level))
-
-
-def _predictions(stream: Stream, random: np.random.Generator, level: Floats) -> Floats:
-    """Of a model that is calibrated, and unsure."""
-    return random.beta(2, 2 / (stream.click_rate * level) - 2)
-
-
-def _embeddings(stream: Stream, random: np.random.Generator, level: Floats) -> Floats:
-    """Around a direction, at about 45° from it."""
-    centre = np.zeros(WIDTH)
-    centre[:2] = np.cos(stream.turn), np.sin(stream.turn)
-    return centre + random.standard_normal((len(level), WIDTH)) / WIDTH**0.5
-
-
-def _outcomes(stream: Stream, random: np.random.Generator, level: Floats) -> list[str]:
-    """None, or one of the three that make a label, in fixed proportions."""
-    which = random.choice([3, 4, 5], len(level), p=[0.7, 0.2, 0.1])
-    return [_OUTCOMES[index] for index in np.where(stream.clicked(random, level) == 1, which, 0)]
-
-
-_Draw = Callable[[Stream, np.random.Generator, Floats], Any]
-_DRAWS: dict[str, _Draw] = {
-    "loss": _loss,
-    "click_rate": Stream.clicked,
-    "mean_importance": _scores,
-    "importance": _scores,
-    "prediction": _predictions,
-    "text_length": _lengths,
-    "price": _prices,
-    "category": _categories,
-    "embedding": _embeddings,
-    "outcome": _outcomes,
-}
-STATIONARY = Stream()
-SHIFTS: dict[str, tuple[Stream, tuple[str, ...]]] = {
-    "mean score × 1.25": (replace(STATIONARY, importance=1.25), ("mean_importance", "importance")),
-    "label rate 5 % → 7.5 %": (replace(STATIONARY, click_rate=0.075), ("click_rate", "loss", "outcome", "prediction")),
-    "a category's share 6 % → 11 %": (replace(STATIONARY, mix=1.0), ("category",)),
-    "text length × 1.25": (replace(STATIONARY, text_length=75.0), ("text_length",)),
-    "embedding direction by 15°": (replace(STATIONARY, turn=np.pi / 12), ("embedding",)),
-}
 
 
 def summed(feature: str, parts: Iterable[Any]) -> list[Block]:
@@ -175,9 +83,10 @@ def seeded(feature: str, run: int) -> np.random.Generator:
 
 
 def false_alarms(runs: int, samples: int, stream: Stream = STATIONARY) -> list[tuple[object, ...]]:
-    """Alarms on stationary samples, by run, and CPU time of the detector a block."""
+    """Alarms on stationary samples: by run, in all with an interval, as many as the setting allows; and CPU time."""
     rows: list[tuple[object, ...]] = []
-    count = samples // SAMPLES
+    count, total = samples // SAMPLES, 0
+    allowed = runs * count / SPANS.expected_run_blocks
     for monitor in monitors(SPANS):
         feature, found, spent = monitor.feature, [], 0.0
         for run in range(runs):
@@ -185,7 +94,10 @@ def false_alarms(runs: int, samples: int, stream: Stream = STATIONARY) -> list[t
             started = process_time()
             found.append(len(alarms(monitor, blocks)))
             spent += process_time() - started
-        rows.append((f"{monitor.test} on {feature}", *_counts(found), f"{1e3 * spent / (runs * count):.2f}"))
+        total += sum(found)
+        name = f"{monitor.test} on {feature}"
+        rows.append((name, *_counts(found), f"{allowed:g}", f"{1e3 * spent / (runs * count):.2f}"))
+    rows.append(("all monitors", "", total, _interval(total), f"{len(rows) * allowed:g}", ""))
     for name, make in rivals().items():
         for feature in RIVALS_READ:
             found, spent = [], 0.0
@@ -194,12 +106,20 @@ def false_alarms(runs: int, samples: int, stream: Stream = STATIONARY) -> list[t
                 started = process_time()
                 found.append(len(river_alarms(make, values)))
                 spent += process_time() - started
-            rows.append((f"{name} on {feature}", *_counts(found), f"{1e3 * spent / (runs * count):.2f}"))
+            rows.append((f"{name} on {feature}", *_counts(found), "", f"{1e3 * spent / (runs * count):.2f}"))
     return rows
 
 
-def _counts(found: list[int]) -> tuple[str, str]:
-    return f"{median(found):g} ({min(found)}–{max(found)})", str(sum(found))
+def _counts(found: list[int]) -> tuple[object, ...]:
+    total = sum(found)
+    return f"{median(found):g} ({min(found)}–{max(found)})", total, _interval(total)
+
+
+def _interval(count: int, level: float = 0.95) -> str:
+    """The exact interval of a Poisson mean, by one count (Garwood 1936)."""
+    tail = (1 - level) / 2
+    low = chi2.ppf(tail, 2 * count) / 2 if count else 0.0
+    return f"{low:.1f}–{chi2.isf(tail, 2 * count + 2) / 2:.1f}"
 
 
 def delays(runs: int) -> list[tuple[object, ...]]:
@@ -261,32 +181,76 @@ def _merged(feature: str, values: Any, partition: Integers, order: Integers) -> 
     return [added[block] for block in sorted(added)]
 
 
-def main() -> None:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=1, help="draws of a stationary stream")
-    parser.add_argument("--samples", type=int, default=200_000, help="in each of them")
-    parser.add_argument("--shifts", type=int, default=10, help="draws of a stream with a shift")
-    options = parser.parse_args()
-    print("# Drift: false alarms and delays\n")
-    print(
-        "`OPENBLAS_NUM_THREADS=1 python benchmarks/drift.py "
-        + " ".join(f"--{name} {value}" for name, value in vars(options).items())
-        + "`\n"
-    )
-    print(report.conditions("numpy", "scipy", "river") + "\n")
-    spans = ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in asdict(SPANS).items())
-    print(f"Blocks of {SAMPLES} samples; {spans}. river's detectors at their defaults, on single samples.\n")
-    columns = ("detector", "a run: median (range)", "in all", "CPU ms a block")
-    title = f"Alarms on {options.samples:,} stationary samples, {options.runs} runs"
-    print(report.table(title, columns, false_alarms(options.runs, options.samples)), flush=True)
-    title = "The same where the level of each block varies by 10 %, as hours of a day do"
+def print_stationary(options: argparse.Namespace) -> None:
+    """Print the alarms on samples that do not drift."""
+    columns = ("detector", "a run: median (range)", "in all", "95 % interval", "expected, at most", "CPU ms a block")
     uneven = replace(STATIONARY, block_spread=0.1)
-    print(report.table(title, columns, false_alarms(options.runs, options.samples, uneven)), flush=True)
+    for stream, kind in ((STATIONARY, "alike"), (uneven, "whose level varies by 10 %, as hours of a day do")):
+        rows = false_alarms(options.runs, options.samples, stream)
+        title = f"Alarms on {options.runs} × {options.samples:,} stationary samples, in blocks {kind}"
+        print(report.table(title, columns, rows), flush=True)
+
+
+def print_shifts(options: argparse.Namespace) -> None:
+    """Print the delays."""
     title = f"Samples from a shift to its alarm, {options.shifts} runs, {BEFORE * SAMPLES:,} samples before it"
     columns = ("shift", "detector", "delay: median (range)", "found", "runs with an alarm before")
     print(report.table(title, columns, delays(options.shifts)), flush=True)
-    print(report.table("Four partitions merged, and one", ("feature", "blocks", "sums"), partitions()))
+
+
+def print_partitions(_: argparse.Namespace) -> None:
+    """Print whether the sums of partitions add up."""
+    print(report.table("Four partitions merged, and one", ("feature", "blocks", "sums"), partitions()), flush=True)
+
+
+def print_dates(options: argparse.Namespace) -> None:
+    """Print the days of the alarms over a shop's stream."""
+    from benchmarks import _drift_dates as shops  # loads torch
+    from weir.settings import read
+    from weir.settings.drift import drift_monitors
+
+    hourly = read()
+    daily = hourly.model_copy(update=dict(zip(_DRIFT, (86_400.0, 28, 7), strict=True)))
+    samples, hours = shops.samples_and_blocks(options.data, hourly)
+    days, tests = shops.by_day(hours), drift_monitors(hourly)
+    rows = zip(
+        (f"{monitor.test} on {monitor.feature}" for monitor in tests),
+        shops.alarm_days(tests, hours),
+        shops.alarm_days(drift_monitors(daily), days),
+        strict=True,
+    )
+    hour, day = (
+        f"{len(blocks):,} blocks; expected at most {len(blocks) / run:.1f} a monitor"
+        for blocks, run in (
+            (hours, hourly.drift_expected_run_seconds / 3_600),
+            (days, daily.drift_expected_run_seconds / 86_400),
+        )
+    )
+    columns = ("monitor", f"by hours ({hour})", f"by days ({day})")
+    title = f"Alarms over {options.data}, {samples:,} samples"
+    print(report.table(title, columns, rows), flush=True)
+
+
+_DRIFT = ("drift_block_seconds", "drift_reference_blocks", "drift_window_blocks")
+PARTS = {"stationary": print_stationary, "shifts": print_shifts, "partitions": print_partitions, "dates": print_dates}
+
+
+def main() -> None:
+    """Print the tables of the chosen parts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="default: all of them")
+    parser.add_argument("--runs", type=int, default=5, help="draws of a stationary stream")
+    parser.add_argument("--samples", type=int, default=200_000, help="in each of them")
+    parser.add_argument("--shifts", type=int, default=10, help="draws of a stream with a shift")
+    parser.add_argument("--data", choices=DATA_SETS, default=complete_journey.NAME, help="the shop of the dates")
+    options = parser.parse_args()
+    print(f"# Drift: {', '.join(options.parts)}\n")
+    print(f"`python benchmarks/drift.py {' '.join(sys.argv[1:])}`\n")
+    print(report.conditions("numpy", "scipy", "river") + "\n")
+    spans = ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in asdict(SPANS).items())
+    print(f"Blocks of {SAMPLES} samples; {spans}. river's detectors at their defaults, on single samples.\n")
+    for part in options.parts:
+        PARTS[part](options)
 
 
 if __name__ == "__main__":
