@@ -138,6 +138,9 @@ class TrainerMetrics:
             "weir_training_clipped_ratio", "fraction of the total training weight removed by this bound, a bias",
             registry=registry,
         )  # fmt: skip
+        self.quarantined_rows = Gauge(
+            "weir_quarantined_rows", "samples of the buffer scored by versions in quarantine", registry=registry
+        )
 
 
 class HttpMetrics:

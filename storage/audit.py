@@ -34,6 +34,7 @@ class Action(StrEnum):
     ROLLBACK = "models.rollback"
     FREEZE = "training.freeze"
     UNFREEZE = "training.unfreeze"
+    LIFT = "models.lift"
     TRAIN = "training.run"
     RESCORE = "buffer.rescore"
     RESET = "partitions.reset"

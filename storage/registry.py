@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from importance.errors import Conflict, NotFound
-from storage import audit, tables
+from storage import audit, quarantine, tables
 from storage.audit import Action, Author, Via
 from storage.engine import transaction
 from storage.lock import TrainerLock
@@ -247,7 +247,8 @@ class Registry:
 
         A trainer gives the ``expected_sequence`` of the log that its fine-tune started with, and its ``lock``: Conflict
         when the log has grown since (a rollback in between wins) or training is frozen, Unavailable when the lock is
-        lost. An operator gives None: the change is made now, frozen or not.
+        lost; Conflict too when the version descends from one in quarantine. An operator gives None: the change is made
+        now, frozen or not, and lifts the quarantine of the version and its ancestors.
         """
         with self._changing(lock) as change:
             found = change.version(version)
@@ -261,23 +262,31 @@ class Registry:
                     )
                 if found.state is not State.CANDIDATE:
                     raise Conflict(f"version {version} is {found.state}; only a candidate can be promoted by a trainer")
+                if distrusted := change.distrusted(version):
+                    raise Conflict(
+                        f"version {version} descends from {distrusted[0]}, which is in quarantine after a rollback: "
+                        f"run 'weir models lift {distrusted[0]}', or train again from the active version"
+                    )
             if version == change.active:
                 raise Conflict(f"version {version} is active already: nothing was changed")
             if change.active is not None:
                 change.set_state(change.active, State.RETIRED)
             change.set_state(version, State.ACTIVE)
+            change.lift(change.distrusted(version))
             return change.append(Kind.PROMOTE, version, change.frozen, actor, reason)
 
     def rollback(self, to: str | None, *, actor: str, reason: str) -> Entry:
         """Activate an earlier version, by default the previous one, and freeze training.
 
-        Without the freeze the next fine-tune could undo it. Raises Conflict when there is no earlier version.
+        Without the freeze the next fine-tune could undo it. The versions above the target are in quarantine from then
+        on. Raises Conflict when there is no earlier version.
         """
         with self._changing() as change:
             if to is not None:
                 change.version(to)
             log = _log(change.connection)
-            *below, _ = walk_back(log) or [""]
+            stack = walk_back(log) or [""]
+            below = stack[:-1]
             if not below:
                 raise Conflict(f"no version to roll back to: {_nothing_below(log, change.active)}")
             if to is not None and to == change.active:
@@ -290,7 +299,10 @@ class Registry:
             assert change.active is not None
             change.set_state(change.active, State.ROLLED_BACK)
             change.set_state(target, State.ACTIVE)
-            return change.append(Kind.ROLLBACK, target, True, actor, reason)
+            entry = change.append(Kind.ROLLBACK, target, True, actor, reason)
+            above = stack[len(stack) - stack[::-1].index(target) :]
+            quarantine.begin(change.connection, sorted(set(above) - {target}), entry.sequence, entry.time)
+            return entry
 
     def freeze(self, *, actor: str, reason: str) -> Entry:
         """Stop training: no trainer's candidate is promoted until `unfreeze`."""
@@ -329,6 +341,14 @@ class _Change:
 
     def version(self, version: str) -> Version:
         return _known(self.connection, version)
+
+    def distrusted(self, version: str) -> list[str]:
+        """Return what is in quarantine of a version and its ancestors, the nearest first."""
+        return quarantine.ancestors(self.connection, version)
+
+    def lift(self, versions: Sequence[str]) -> None:
+        """End quarantines, as a part of this change."""
+        quarantine.end(self.connection, versions, self.now)
 
     def set_state(self, version: str, state: State) -> None:
         row = tables.versions

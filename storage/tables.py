@@ -173,6 +173,18 @@ training_runs = sa.Table(
     sa.Column("asked_why", sa.Text),
 )
 
+# The versions that a rollback left behind: until `lifted`, they and what descends from them are not promoted.
+quarantine = sa.Table(
+    "model_quarantine",
+    metadata,
+    sa.Column("version", sa.Text, sa.ForeignKey("model_versions.version"), primary_key=True),
+    sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),  # of the promotion log
+    sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("rescored", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("lifted", sa.DateTime(timezone=True)),
+    sa.Index("model_quarantine_standing", "version", unique=True, postgresql_where=sa.text("lifted IS NULL")),
+)
+
 # What the trainer decided at a poll, and by what: bounded, see `storage.training_decisions`.
 training_decisions = sa.Table(
     "training_decisions",

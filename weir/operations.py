@@ -1,4 +1,4 @@
-"""The changes that an operator or a program may make: promote, roll back, freeze, unfreeze, train now.
+"""The changes that an operator or a program may make: promote, roll back, lift, freeze, unfreeze, train now.
 
 Each operation takes an actor and a reason, which the promotion log or the training request keeps, and the audit log
 with the way by which the change was made. The change is made
@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 from importance.errors import BadArtifact, Conflict, InvalidInput, StoreUnavailable, Unavailable
 from storage.artifacts import Artifacts
-from storage.audit import Via
+from storage.audit import Author, Via
 from storage.engine import Engine
 from storage.lock import TrainerLock
+from storage.quarantine import Quarantine
 from storage.registry import Entry, Registry, walk_back
 from storage.requests import Requests
 from stream.announcements import Announcement
@@ -43,6 +44,7 @@ class Operations:
         announce: Announce = lambda _entry: None,
     ) -> None:
         self._registry, self._requests = Registry(engine, via=via), Requests(engine, via=via)
+        self._quarantine, self._via = Quarantine(engine), via
         self._artifacts = artifacts
         self._announce = announce
         self._warn = warn
@@ -89,6 +91,10 @@ class Operations:
         except StoreUnavailable as error:
             self._warn(f"the files of {target} were not read: {error}; each worker takes it once it can fetch them")
         return self._announced(self._registry.rollback(target, actor=actor, reason=reason))
+
+    def lift(self, version: str, *, actor: str, reason: str) -> None:
+        """End the quarantine of a version; NotFound for an unknown version, Conflict where none stands."""
+        self._quarantine.lift(version, Author(actor, self._via, reason))
 
     def freeze(self, *, actor: str, reason: str) -> Entry:
         """Stop training. Not announced: no worker serves another version, and the trainer reads the log itself."""

@@ -57,6 +57,11 @@ def build() -> Dashboard:
             ("max(weir_training_clipped_ratio)", "clipped"),
         ).axis_soft_max(0.01),
         lines(
+            "Scores of rolled back versions", "short",
+            "Samples of the buffer scored by versions in quarantine; the trainer scores them again.",
+            ("max(weir_quarantined_rows)", "samples"),
+        ),
+        lines(
             "Weight bound", "short", "Upper bound of a training weight, in multiples of the mean.",
             ("max(weir_training_weight_clip)", "bound"),
         ),

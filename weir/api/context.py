@@ -9,6 +9,7 @@ from monitoring.metrics import HttpMetrics
 from storage.audit import Audit
 from storage.buffer_reader import BufferReader
 from storage.drift import Drift
+from storage.quarantine import Quarantine
 from storage.registry import Registry
 from weir.api.access import Access
 from weir.api.limits import Limits
@@ -36,6 +37,7 @@ class ApiContext:
     access: Access
     audit: Audit
     registry: Registry
+    quarantine: Quarantine
     operations: Operations
     reader: BufferReader
     drift: Drift

@@ -11,7 +11,8 @@ import typer
 
 from importance.errors import InvalidInput
 from weir.cli.authorship import Who, Why
-from weir.cli.output import AsJson, print_columns, print_facts, print_json
+from weir.cli.models_diff import diff
+from weir.cli.output import AsJson, counted, print_columns, print_facts, print_json
 from weir.cli.reading import ColumnOption, DelimiterOption, PositiveOption
 from weir.cli.up import DEFAULT_REPLAY
 from weir.process.actor import this_user
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from weir.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Model versions: list, promote, roll back, freeze training.")
+
+app.command()(diff)
 
 VersionName = Annotated[str, typer.Argument(metavar="VERSION", help="A version of weir models list.")]
 
@@ -146,17 +149,25 @@ def show(version: VersionName, as_json: AsJson = False) -> None:
     """Show one version: its files, metrics, the gate's decision, and its entries of the log."""
     from dataclasses import asdict
 
+    from storage.quarantine import Quarantine
+
     with opened() as tables:
         found = tables.registry.version(version)
         parent = tables.registry.version(found.parent) if found.parent else None
         log = tables.registry.log(version)
+        quarantined = Quarantine(tables.engine).of(version)
     if as_json:
-        print_json({**asdict(found), "log": log})
+        print_json({**asdict(found), "quarantine": quarantined, "log": log})
         return
     print_facts(_facts(found, parent))
     if found.metrics.get("checks"):
         typer.echo()
         _print_checks(found.metrics["checks"])
+    if quarantined is not None:
+        typer.echo(
+            f"in quarantine since entry {quarantined.sequence} of the log, {quarantined.since:%Y-%m-%d %H:%M:%S}Z, "
+            f"until weir models lift {version}; {counted(quarantined.rescored, 'sample')} scored again"
+        )
     typer.echo()
     _print_log(log)
 
@@ -207,6 +218,17 @@ def rollback(
     with opened() as tables:
         entry = tables.operations().rollback(to, actor=actor or this_user(), reason=reason)
     _print_entry(entry, f"{entry.to_version} is active again; training is frozen until weir models unfreeze", as_json)
+
+
+@app.command()
+def lift(version: VersionName, reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson = False) -> None:
+    """End the quarantine of a version that was rolled back, so that what descends from it may be promoted."""
+    with opened() as tables:
+        tables.operations().lift(version, actor=actor or this_user(), reason=reason)
+    if as_json:
+        print_json({"version": version, "quarantined": False})
+    else:
+        typer.echo(f"version {version} is not in quarantine any more")
 
 
 @app.command()

@@ -26,6 +26,7 @@ from weir.learning.decisions import STORE as ARTIFACT_STORE
 from weir.learning.decisions import DecisionLog
 from weir.learning.drift_watch import DriftWatch
 from weir.learning.performance_watch import PerformanceWatch
+from weir.learning.quarantine_watch import QuarantineWatch
 from weir.learning.records import NOTHING_LEARNED, Outcome, RunInputs, run_inputs
 from weir.learning.store_health import StoreHealth
 from weir.learning.training import Training
@@ -75,6 +76,7 @@ class LearningLoop:
             stop=stop,
         )
         self._drift = DriftWatch(settings, engine)
+        self._quarantine = QuarantineWatch(settings, engine, artifacts, metrics)
         self._performance = None if settings.train_on_drop is None else PerformanceWatch(engine, self._registry)
         self._decisions: DecisionLog | None = None  # while it has the right to train
         self._poll_succeeded = False
@@ -109,6 +111,7 @@ class LearningLoop:
         active = self._registry.active()
         if active is None:
             return
+        self._quarantine.poll()
         last, learned = self._runs.last(), self._runs.latest(_RUNS_TIMED, LEARNED)
         before = RunInputs.of(learned[0]) if learned else NOTHING_LEARNED
         failed = last is not None and last.result not in LEARNED

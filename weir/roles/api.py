@@ -18,6 +18,7 @@ from storage.drift import Drift
 from storage.engine import Engine
 from storage.heartbeats import Heartbeats
 from storage.quality import Quality
+from storage.quarantine import Quarantine
 from storage.registry import Registry
 from storage.tokens import Tokens
 from stream.reports import KAFKA, STORAGE
@@ -163,6 +164,7 @@ def _context(settings: Settings, resources: _Resources) -> ApiContext:
         access=Access(Tokens(engine), exposed=settings.api_is_exposed, failures=settings.api_auth_failures),
         audit=Audit(engine),
         registry=registry,
+        quarantine=Quarantine(engine),
         operations=Operations(
             engine, resources.artifacts, _log.warning, Via.HTTP, announcing(settings, registry, kafka)
         ),

@@ -39,6 +39,7 @@ from storage.heartbeats import Heartbeats
 from storage.migrate import upgrade
 from storage.progress import Progresses
 from storage.quality import Quality
+from storage.quarantine import Quarantine
 from storage.registry import Entry, Registry
 from storage.tokens import Role, Tokens
 from tests.support.storage import CAPACITIES, TOPIC, Owner
@@ -94,6 +95,7 @@ class World:
             access=self.access,
             audit=Audit(self.engine),
             registry=self.registry,
+            quarantine=Quarantine(self.engine),
             operations=Operations(self.engine, self.artifacts, self.warnings.append, Via.HTTP, self.announced.append),
             reader=reader,
             drift=drift,

@@ -38,6 +38,7 @@ NEEDED = {
     "GET /v1/models/log": Role.VIEWER,
     "GET /v1/models/{version}": Role.VIEWER,
     "POST /v1/models/{version}/promote": Role.OPERATOR,
+    "POST /v1/models/{version}/lift": Role.OPERATOR,
     "POST /v1/models/rollback": Role.OPERATOR,
     "POST /v1/training/freeze": Role.OPERATOR,
     "POST /v1/training/unfreeze": Role.OPERATOR,

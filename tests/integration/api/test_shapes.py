@@ -240,6 +240,7 @@ def test_the_interface_describes_itself(world: World) -> None:
     assert routes == {
         "GET /healthz", "GET /readyz", "GET /metrics", "POST /v1/score", "POST /v1/rank", "GET /v1/models",
         "GET /v1/models/{version}", "POST /v1/models/{version}/promote", "POST /v1/models/rollback",
+        "POST /v1/models/{version}/lift",
         "POST /v1/training/freeze", "POST /v1/training/unfreeze", "POST /v1/training/run", "GET /v1/buffer",
         "GET /v1/samples", "GET /v1/samples/{id}", "GET /v1/stream", "GET /v1/status", "GET /v1/models/log",
         "GET /v1/audit", "GET /v1/drift",

@@ -113,7 +113,10 @@ def test_a_rollback_while_a_candidate_is_made_wins(registry: Registry) -> None:
     active = registry.active()
     assert active is not None
     assert active.version == "v1"
-    promote(registry, "v3", active.sequence)
+    with pytest.raises(Conflict, match="v3 descends from v2, which is in quarantine"):
+        promote(registry, "v3", active.sequence)
+    registry.register("v5", "artifact-5", "sha-5", parent="v1")
+    promote(registry, "v5", active.sequence)
 
 
 def test_a_rollback_goes_to_the_version_before_and_freezes(registry: Registry) -> None:

@@ -47,11 +47,19 @@ class PromotionLog(BaseModel):
 
 
 class ModelDetails(ModelVersion):
-    """A version with the location of its files and its entries in the log."""
+    """A version with the location of its files, whether it is in quarantine, and its entries in the log."""
 
     artifact: str
     sha256: str
+    quarantined: bool
     log: list[LogEntry]
+
+
+class Quarantined(BaseModel):
+    """Whether a version is in quarantine now."""
+
+    version: str
+    quarantined: bool
 
 
 class Models(BaseModel):
@@ -105,7 +113,11 @@ def add(routers: Routers, context: ApiContext) -> None:
         """One version, with its files and its entries in the log."""
         found = registry.version(version)
         log = [_entry(entry) for entry in registry.log(version)]
-        return ModelDetails(**_described(found).model_dump(), artifact=found.artifact, sha256=found.sha256, log=log)
+        quarantined = context.quarantine.of(version) is not None
+        return ModelDetails(
+            **_described(found).model_dump(), artifact=found.artifact, sha256=found.sha256, quarantined=quarantined,
+            log=log,
+        )  # fmt: skip
 
     @routers.operator.post("/v1/models/rollback", tags=["models"])
     def rollback(actor: Actor, request: RollbackRequest) -> Serving:
@@ -119,6 +131,12 @@ def add(routers: Routers, context: ApiContext) -> None:
         frozen = registry.frozen()  # read before: once the change is made, no error may hide it
         entry = context.operations.promote(version, actor=actor, reason=request.reason)
         return _serving(entry, frozen)
+
+    @routers.operator.post("/v1/models/{version}/lift", tags=["models"])
+    def lift(version: VersionName, actor: Actor, request: OptionalReason = NO_REASON) -> Quarantined:
+        """End the quarantine of a version that was rolled back; 409 where none stands."""
+        context.operations.lift(version, actor=actor, reason=request.reason)
+        return Quarantined(version=version, quarantined=False)
 
 
 def _listed(version: Version) -> ModelVersion:
