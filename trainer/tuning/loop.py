@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from importance.errors import InvalidInput
 from trainer.model import losses, positive_probability
 from trainer.tuning.batches import Indices, TrainingBatches
-from trainer.tuning.moments import moments_of, put_moments
-from trainer.tuning.optimisation import LEARNING_RATES, Optimisation
+from trainer.tuning.methods import Attached
+from trainer.tuning.moments import moments_of, put_moments, trained
+from trainer.tuning.optimisation import Optimisation
 from trainer.version_directory import Model, Weights
 
 
@@ -25,7 +26,8 @@ class LoopState:
     """All that a loop's next steps depend on besides its arguments: tensors by name and two numbers, all copies.
 
     ``steps`` done, the sum ``loss`` of their means in nats, ``right`` [m] whether the model was, on each row met.
-    ``random`` is the state of torch's generator by device type.
+    ``weights`` are those that are trained, ``method`` what the fine-tuning method keeps besides them, ``random`` the
+    state of torch's generator by device type.
     """
 
     steps: int
@@ -33,6 +35,7 @@ class LoopState:
     right: Tensor
     weights: Weights
     moments: Weights
+    method: Weights
     random: dict[str, Tensor]
 
 
@@ -68,22 +71,23 @@ class TrainingLoop:
     _loss: float = field(default=0.0, init=False)
     _right: list[Tensor] = field(default_factory=list, init=False)
     _random: dict[str, Tensor] = field(init=False)
+    _attached: Attached = field(init=False)
     _optimizer: torch.optim.AdamW = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the optimizer, which continues with the model's moments where it has them."""
+        """Attach the method, and make the optimizer, which continues with the model's moments where it has them."""
         network = self.model.network
-        network.requires_grad_(True)
+        with _forked(self.model.device):
+            torch.manual_seed(self.seed)
+            self._attached = self.optimisation.method.attach(network, len(self.data.batches))
+            self._random = _random_state(self.model.device)
         network.train()
         self._optimizer = torch.optim.AdamW(
-            network.parameters(),
-            lr=self.optimisation.learning_rate or LEARNING_RATES[self.model.card.kind],
+            trained(network).values(),
+            lr=self.optimisation.rate_for(self.model.card.kind),
             weight_decay=self.optimisation.weight_decay,
         )
         put_moments(network, self._optimizer, self.model.moments or {})
-        with _forked(self.model.device):
-            torch.manual_seed(self.seed)
-            self._random = _random_state(self.model.device)
 
     @property
     def finished(self) -> bool:
@@ -99,11 +103,13 @@ class TrainingLoop:
             _put_random_state(device, self._random)
             output = network(self.data.encoded.batch(rows).to(device))
             loss: Tensor = (losses(output.logits, labels) * weights).mean()
+            penalty = self._attached.penalty()
             self._optimizer.zero_grad()
-            torch.autograd.backward(loss)
+            torch.autograd.backward(loss if penalty is None else loss + penalty)
             self._random = _random_state(device)
         nn.utils.clip_grad_norm_(network.parameters(), self.optimisation.clip_norm)
         self._optimizer.step()
+        self._attached.after_step(self.steps)
         self._right.append((positive_probability(output.logits.detach()) >= 0.5) == labels.bool())
         self._loss, self.steps = self._loss + loss.item(), self.steps + 1
         return loss.item()
@@ -115,15 +121,16 @@ class TrainingLoop:
             self.steps,
             self._loss,
             self._answers(),
-            _copied({name: parameter.detach() for name, parameter in network.named_parameters()}),
+            _copied({name: parameter.detach() for name, parameter in trained(network).items()}),
             _copied(moments_of(network, self._optimizer)),
+            self._attached.state(),
             dict(self._random),
         )
 
     def restore(self, state: LoopState) -> None:
         """Continue from a state of a loop with the same arguments; `InvalidInput` when it is of another network."""
         network, steps = self.model.network, len(self.data.batches)
-        own = dict(network.named_parameters())
+        own = trained(network)
         if {name: weight.shape for name, weight in state.weights.items()} != {
             name: parameter.shape for name, parameter in own.items()
         }:
@@ -135,13 +142,15 @@ class TrainingLoop:
                 parameter.copy_(state.weights[name])
         self._optimizer.state.clear()
         put_moments(network, self._optimizer, state.moments)
+        self._attached.restore(state.method)
         self._right = [state.right.to(self.model.device)]
         self.steps, self._loss, self._random = state.steps, state.loss, dict(state.random)
 
     def result(self) -> Tuned:
-        """Return the model as it is now, ready to predict, with its moments."""
+        """End the loop: merge what the method added, and return the model, ready to predict, with its moments."""
         network = self.model.network
         self._optimizer.zero_grad()
+        self._attached.merge()
         network.eval()
         rows = np.concatenate([*self.data.batches[: self.steps], np.empty(0, np.int64)])
         return Tuned(

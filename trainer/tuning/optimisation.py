@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from importance.errors import InvalidInput
+from trainer.tuning.methods import Full, Method
 from trainer.version_directory import INTERACTION, PAIR
 
 LEARNING_RATES = {INTERACTION: 1e-3, PAIR: 1e-4}
@@ -14,15 +15,17 @@ MiniLM on 3,000 samples of a shop's history, 47 steps: AUC .511 and one answer f
 
 @dataclass(frozen=True, slots=True)
 class Optimisation:
-    """How a step is made: AdamW over batches of ``batch_size``, gradients clipped to ``clip_norm``.
+    """How a step is made: AdamW on what ``method`` trains, over batches of ``batch_size``.
 
-    Without a ``learning_rate`` it is the network's of `LEARNING_RATES`.
+    Gradients are clipped to ``clip_norm``. Without a ``learning_rate`` it is the network's of `LEARNING_RATES`, times
+    the method's factor.
     """
 
     batch_size: int = 64
     learning_rate: float | None = None
     weight_decay: float = 0.01
     clip_norm: float = 1.0
+    method: Method = field(default_factory=Full)
 
     def __post_init__(self) -> None:
         """Refuse what cannot train."""
@@ -31,6 +34,10 @@ class Optimisation:
         for name, value in (("learning_rate", self.learning_rate), ("clip_norm", self.clip_norm)):
             if value is not None and not value > 0:
                 raise InvalidInput(f"{name} is {value}; it must be above 0")
+
+    def rate_for(self, kind: str) -> float:
+        """Return the learning rate for a network of that kind."""
+        return self.learning_rate or LEARNING_RATES[kind] * self.method.rate_factor
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from trainer.gate import GatePolicy
 from trainer.triggers import TriggerPolicy
 from trainer.tuning import FineTuning, Optimisation
+from trainer.tuning.methods import method
 from weir.settings import Settings
 from weir.settings.values import train_after_samples
 
@@ -12,7 +13,11 @@ def tuning(settings: Settings) -> FineTuning:
     return FineTuning(
         steps=settings.train_steps,
         fresh_share=settings.train_fresh_share,
-        optimisation=Optimisation(batch_size=settings.train_batch, learning_rate=settings.learning_rate),
+        optimisation=Optimisation(
+            batch_size=settings.train_batch,
+            learning_rate=settings.learning_rate,
+            method=method(settings.train_method, settings.train_rank),
+        ),
     )
 
 

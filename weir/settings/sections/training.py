@@ -55,6 +55,12 @@ class Training(Buffer):
         default=0.5,
         description="share of a batch from samples newer than the last watermark; the rest is replay from the buffer",
     )
+    train_method: Literal["full", "head_only", "lora", "adalora", "adapters"] = Field(
+        default="full", description="what a fine-tune trains: all weights, the head, or the head and few new weights"
+    )
+    train_rank: int = Field(
+        default=8, ge=1, le=1024, description="rank of the new weights of lora, adalora and adapters"
+    )
     learning_rate: float | None = Field(
         default=None,
         gt=0,

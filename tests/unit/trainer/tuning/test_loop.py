@@ -16,22 +16,27 @@ from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
 from trainer.tuning import LoopState, TrainingLoop
 from trainer.tuning.increment import prepared
+from trainer.tuning.methods import METHODS, method
 
 
-@pytest.mark.parametrize("architecture", [None, "bert"])
+@pytest.mark.parametrize(
+    ("architecture", "name"),
+    [("bert", "full"), *((None, name) for name in METHODS)],
+    ids=lambda part: part or "built-in",
+)
 def test_steps_split_by_a_state_are_the_same_steps(
-    architecture: str | None, first: Path, samples: list[Sample], labels: np.ndarray, tmp_path: Path
+    architecture: str | None, name: str, first: Path, samples: list[Sample], labels: np.ndarray, tmp_path: Path
 ) -> None:
     """The networks have dropout, the state goes through a file, and the second loop starts from the version again."""
     directory = first
     if architecture is not None:
         source = hugging_face_directory(tmp_path / "source", ARCHITECTURES[architecture](1))
         directory = from_pretrained(str(source), tmp_path / "version")
-    whole, begun, continued = (loop_of(directory, samples, labels) for _ in range(3))
-    for _ in range(5):
+    whole, begun, continued = (loop_of(directory, samples, labels, name) for _ in range(3))
+    for _ in range(7):
         whole.step()
-    begun.step()
-    begun.step()
+    for _ in range(3):
+        begun.step()
     state = stored(begun.state(), tmp_path)
     begun.step()  # what happens after a state was taken does not change it
     torch.rand(3)
@@ -53,19 +58,23 @@ def test_a_state_of_another_fine_tune_is_refused(
     wrong: str, first: Path, samples: list[Sample], labels: np.ndarray
 ) -> None:
     loop = loop_of(first, samples, labels)
-    change = {"steps": 6, "weights": {"final.bias": torch.zeros(1)}}[wrong]
+    change = {"steps": 8, "weights": {"final.bias": torch.zeros(1)}}[wrong]
     with pytest.raises(InvalidInput, match="start the fine-tune again"):
         loop.restore(replace(loop.state(), **{wrong: change}))
 
 
-def loop_of(directory: Path, samples: list[Sample], labels: np.ndarray) -> TrainingLoop:
-    model, tuning = versions.load(directory, with_moments=True), replace(SMALL, steps=5)
-    return TrainingLoop(model, prepared(model, rows_of(samples, labels), tuning, 1), tuning.optimisation, 1)
+def loop_of(directory: Path, samples: list[Sample], labels: np.ndarray, name: str = "full") -> TrainingLoop:
+    model, optimisation = (
+        versions.load(directory, with_moments=True),
+        replace(SMALL.optimisation, method=method(name, 2)),
+    )
+    data = prepared(model, rows_of(samples, labels), replace(SMALL, steps=7), 1)
+    return TrainingLoop(model, data, optimisation, 1)
 
 
 def stored(state: LoopState, directory: Path) -> LoopState:
     """Write the tensors of a state and read them again."""
-    parts = {"weights": state.weights, "moments": state.moments, "random": state.random}
+    parts = {part: getattr(state, part) for part in ("weights", "moments", "method", "random")}
     for name, tensors in parts.items():
         save_file(tensors, directory / f"{name}.safetensors")
     return replace(state, **{name: load_file(directory / f"{name}.safetensors") for name in parts})

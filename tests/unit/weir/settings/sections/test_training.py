@@ -1,9 +1,13 @@
 """When a fine-tune starts."""
 
+from typing import get_args
+
 import pytest
 
 from tests.support.settings import refusal
+from trainer.tuning.methods import METHODS, LoRA
 from weir import settings
+from weir.settings import Settings, training
 
 
 @pytest.mark.parametrize(
@@ -22,6 +26,18 @@ def test_a_buffer_too_small_to_train_from_is_refused(
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     assert refusal() == line
+
+
+def test_the_methods_of_fine_tuning_are_those_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert get_args(Settings.model_fields["train_method"].annotation) == tuple(METHODS)
+    monkeypatch.setenv("WEIR_TRAIN_METHOD", "lora")
+    monkeypatch.setenv("WEIR_TRAIN_RANK", "2")
+    assert training.tuning(settings.read()).optimisation.method == LoRA(2)
+    monkeypatch.setenv("WEIR_TRAIN_METHOD", "prompt")
+    assert refusal() == (
+        "WEIR_TRAIN_METHOD is 'prompt'; it must be one of 'full', 'head_only', 'lora', 'adalora' or 'adapters': what "
+        "a fine-tune trains: all weights, the head, or the head and few new weights"
+    )
 
 
 def test_a_small_buffer_asks_for_fewer_samples_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,162 @@
+"""What every fine-tuning method promises, on the built-in network and on one of transformers."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from importance.errors import InvalidInput
+from tests.unit.trainer.conftest import ARCHITECTURES, hugging_face_directory, shop
+from trainer import version_directory as versions
+from trainer.bootstrap import FirstTraining, build, from_pretrained
+from trainer.device import use_threads
+from trainer.forward import run
+from trainer.memory import weights_of
+from trainer.tuning import FineTuning, Optimisation, TrainingLoop, TrainingRows, anatomy, fine_tune
+from trainer.tuning.increment import prepared
+from trainer.tuning.methods import METHODS, AdaLoRA, Adapters, LoRA, Method, method
+from trainer.tuning.moments import trained
+from trainer.version_directory import Model
+
+SAMPLES = shop(200)
+FRESH = np.arange(200) >= 100
+
+
+@pytest.fixture(scope="module", params=["built-in", "bert"])
+def version(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained version, whose biases are not 0; to be read only."""
+    use_threads(1)
+    directory = tmp_path_factory.mktemp("tuning")
+    torch.manual_seed(0)
+    if request.param == "built-in":
+        model, scale = build(SAMPLES, FirstTraining(vocabulary=120), seed=0), 0.05
+    else:
+        config = ARCHITECTURES[request.param](1)
+        config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0  # its 16 numbers would drown in noise
+        source = hugging_face_directory(directory / "source", config)
+        model, scale = versions.load(from_pretrained(str(source), directory / "taken")), 0.3
+    random = torch.Generator().manual_seed(3)
+    for parameter in model.network.parameters():
+        parameter.data.add_(scale * torch.randn(parameter.shape, generator=random))
+    return versions.save(model, directory / "version")
+
+
+@pytest.fixture(params=list(METHODS))
+def chosen(request: pytest.FixtureRequest) -> Method:
+    return method(request.param, rank=4)
+
+
+def tuning_by(chosen: Method, steps: int = 6) -> FineTuning:
+    return FineTuning(steps, optimisation=Optimisation(32, 1e-2, method=chosen))
+
+
+@pytest.fixture(scope="module")
+def rows(version: Path) -> TrainingRows:
+    """Labels that a linear layer on the untrained network's vectors can tell: the sign along their main direction."""
+    model = versions.load(version)
+    hidden = run(model, model.tokens.encode(SAMPLES), keep_hidden=True).hidden
+    assert hidden is not None
+    along = np.linalg.svd(hidden - hidden.mean(axis=0), full_matrices=False)[0][:, 0]
+    return TrainingRows(SAMPLES, (along > np.median(along)).astype(np.int64), np.ones(200), FRESH)
+
+
+def may_change(model: Model, chosen: Method) -> set[str]:
+    """Return the names of the plain weights that the method may move."""
+    network = model.network
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    head, layers = {names[id(one)] for one in anatomy.head(network)}, anatomy.linear_layers(network)
+    if isinstance(chosen, LoRA | AdaLoRA):
+        return head | {f"{name}.weight" for name in layers}
+    if isinstance(chosen, Adapters):
+        last = {[name for name in layers if name.startswith(f"{block}.")][-1] for block in anatomy.blocks(network)}
+        return head | {f"{name}.{part}" for name in last for part in ("weight", "bias")}
+    return set(names.values()) if chosen.name == "full" else head
+
+
+def test_only_what_the_method_names_changes(version: Path, rows: TrainingRows, chosen: Method) -> None:
+    model = versions.load(version)
+    before, allowed = weights_of(model), may_change(model, chosen)
+    tuned = fine_tune(model, rows, tuning_by(chosen), seed=1)
+    after = weights_of(tuned.model)
+    assert list(before) == list(after)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == allowed
+
+
+def test_what_is_learnable_is_learned_and_all_is_finite(version: Path, rows: TrainingRows, chosen: Method) -> None:
+    losses: list[float] = []
+    tuned = fine_tune(
+        versions.load(version), rows, tuning_by(chosen, 60), 1, progress=lambda *told: losses.append(told[2])
+    )
+    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+    assert np.isfinite(losses).all()
+    assert all(bool(weight.isfinite().all()) for weight in weights_of(tuned.model).values())
+
+
+def test_the_merged_network_computes_what_the_unmerged_did(version: Path, rows: TrainingRows, chosen: Method) -> None:
+    model, tuning = versions.load(version), tuning_by(chosen)
+    loop = TrainingLoop(model, prepared(model, rows, tuning, 1), tuning.optimisation, 1)
+    while not loop.finished:
+        loop.step()
+    batch = model.tokens.encode(SAMPLES).batch(np.arange(len(SAMPLES)))
+    model.network.eval()
+    with torch.inference_mode():
+        unmerged = model.network(batch).logits
+        merged = loop.result().model.network(batch).logits
+    torch.testing.assert_close(merged, unmerged, rtol=0, atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_weights(version: Path, rows: TrainingRows, chosen: Method) -> None:
+    one, again = (
+        weights_of(fine_tune(versions.load(version), rows, tuning_by(chosen), seed=1).model) for _ in range(2)
+    )
+    assert all(torch.equal(one[name], again[name]) for name in one)
+
+
+def test_one_that_is_stopped_leaves_a_plain_network(version: Path, rows: TrainingRows, chosen: Method) -> None:
+    stop = Event()
+    tuned = fine_tune(versions.load(version), rows, tuning_by(chosen), 1, progress=lambda *_: stop.set(), stop=stop)
+    assert (tuned.steps, tuned.finished) == (1, False)
+    network = tuned.model.network
+    assert list(trained(network)) == list(weights_of(versions.load(version)))
+    assert not any("lora" in name or "layer.layer" in name for name, _ in network.named_modules())
+
+
+def test_nothing_fresh_is_no_obstacle(version: Path, rows: TrainingRows, chosen: Method) -> None:
+    tuned = fine_tune(versions.load(version), replace(rows, fresh=np.zeros(200, bool)), tuning_by(chosen, 2), 1)
+    assert np.isfinite(tuned.loss)
+
+
+def test_a_saved_version_is_plain_and_predicts_the_same_and_has_moments_of_what_was_trained(
+    version: Path, rows: TrainingRows, chosen: Method, tmp_path: Path
+) -> None:
+    tuned = fine_tune(versions.load(version), rows, tuning_by(chosen), seed=1)
+    again = versions.load(versions.save(tuned.model, tmp_path / "v"), with_moments=True)
+    encoded = again.tokens.encode(SAMPLES)
+    np.testing.assert_array_equal(run(again, encoded).prediction, run(tuned.model, encoded).prediction)
+    assert again.moments is not None
+    kept = {name.removesuffix(".exp_avg") for name in again.moments if name.endswith(".exp_avg")}
+    names = {id(parameter): name for name, parameter in again.network.named_parameters()}
+    head = {names[id(one)] for one in anatomy.head(again.network)}
+    assert kept == (set(names.values()) if chosen.name == "full" else head)
+
+
+def test_an_encoder_without_blocks_has_no_adapters(version: Path) -> None:
+    model = versions.load(version)
+    encoder = anatomy.encoder(model.network)
+    for name, module in list(encoder.named_modules()):
+        if isinstance(module, nn.ModuleList):
+            encoder.set_submodule(name, nn.ModuleList())
+    with pytest.raises(InvalidInput, match="choose another fine-tuning method"):
+        Adapters().attach(model.network, 1)
+
+
+@pytest.mark.parametrize("wrong", [lambda: method("prompt"), lambda: LoRA(0), lambda: AdaLoRA(-1), lambda: Adapters(0)])
+def test_an_unknown_method_and_a_rank_of_nothing_are_refused(wrong: Callable[[], Method]) -> None:
+    with pytest.raises(InvalidInput, match=r"must be (one of full|at least 1)"):
+        wrong()
