@@ -85,7 +85,9 @@ def test_only_what_the_method_names_changes(version: Path, rows: TrainingRows, c
     after = weights_of(tuned.model)
     assert list(before) == list(after)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed == allowed
+    assert changed <= allowed
+    if not isinstance(chosen, AdaLoRA):  # which may cut all that it added to a layer
+        assert changed == allowed
 
 
 def test_what_is_learnable_is_learned_and_all_is_finite(version: Path, rows: TrainingRows, chosen: Method) -> None:
