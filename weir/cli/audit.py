@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from weir.cli.models import opened
 from weir.cli.output import AsJson, print_columns, print_json
+from weir.cli.tables import opened
 
 
 def register(app: typer.Typer) -> None:

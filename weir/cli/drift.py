@@ -7,9 +7,9 @@ import typer
 
 from importance.errors import NotFound
 from weir.cli.authorship import Who, Why
-from weir.cli.models import Tables, opened
 from weir.cli.output import AsJson, counted, print_columns, print_json
 from weir.cli.status import show_time
+from weir.cli.tables import Tables, opened
 from weir.process.actor import this_user
 
 if TYPE_CHECKING:

@@ -2,8 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,16 +13,13 @@ from weir.cli.authorship import Who, Why
 from weir.cli.models_diff import diff
 from weir.cli.output import AsJson, counted, print_columns, print_facts, print_json
 from weir.cli.reading import ColumnOption, DelimiterOption, PositiveOption
+from weir.cli.tables import opened
 from weir.cli.up import DEFAULT_REPLAY
 from weir.process.actor import this_user
 
 if TYPE_CHECKING:
     from importance.sample import Sample
-    from storage.engine import Engine
-    from storage.registry import Entry, Registry, Version
-    from storage.runs import Runs
-    from weir.operations import Operations
-    from weir.settings import Settings
+    from storage.registry import Entry, Version
 
 app = typer.Typer(no_args_is_help=True, help="Model versions: list, promote, roll back, freeze training.")
 
@@ -257,51 +253,6 @@ def _refuse_alone(options: Mapping[str, object]) -> None:
     for name, value in options.items():
         if value:
             raise InvalidInput(f"{name} is for a file of your own: name it with --data, or leave {name} out")
-
-
-@dataclass(frozen=True)
-class Tables:
-    """The tables of models and training, and the settings by which they were opened."""
-
-    engine: "Engine"
-    registry: "Registry"
-    runs: "Runs"
-    settings: "Settings"
-
-    def operations(self) -> "Operations":
-        """Return what changes them, warning on standard error. Loads a Kafka client: 0.4 s, spent before the change."""
-        from storage.artifacts import Artifacts
-        from storage.audit import Via
-        from weir.operations import Operations, announcer
-
-        artifacts = Artifacts(self.settings.artifacts_url)
-        announce = announcer(self.settings, self.registry, self._warn_unannounced)
-        return Operations(self.engine, artifacts, _warn, Via.CLI, announce)
-
-    def _warn_unannounced(self, problem: str) -> None:
-        wait = f"workers see it within {self.settings.models_poll_seconds:g} s by themselves"
-        _warn(f"not announced ({problem}); {wait}")
-
-
-@contextmanager
-def opened() -> Iterator[Tables]:
-    """Open the tables of models and training for the length of a block."""
-    from storage.engine import create_engine
-    from storage.registry import Registry
-    from storage.runs import Runs
-    from weir.demo.addresses import located
-    from weir.settings import read
-
-    settings = located(read(), database=True)
-    engine = create_engine(settings.database_url, pool_size=1)
-    try:
-        yield Tables(engine, Registry(engine), Runs(engine), settings)
-    finally:
-        engine.dispose()
-
-
-def _warn(text: str) -> None:
-    print(f"weir: {text}", file=sys.stderr)
 
 
 def _print_entry(entry: "Entry", text: str, as_json: bool) -> None:

@@ -29,7 +29,7 @@ def diff(
     from trainer.difference import prediction_difference, weight_changes
     from trainer.forward import predict
     from trainer.labelled import Labelled
-    from weir.cli.models import opened
+    from weir.cli.tables import opened
     from weir.process.scratch import scratch
 
     with opened() as tables, scratch("diff") as directory:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from weir.cli.authorship import Who, Why
-from weir.cli.models import opened
 from weir.cli.output import AsJson, print_columns, print_facts, print_json
 from weir.cli.status import show_time
+from weir.cli.tables import opened
 from weir.process.actor import this_user
 
 if TYPE_CHECKING:

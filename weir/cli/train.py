@@ -10,8 +10,8 @@ import typer
 
 from importance.errors import InvalidInput
 from weir.cli.authorship import Who, Why
-from weir.cli.models import opened
 from weir.cli.output import AsJson, counted, print_columns, print_json
+from weir.cli.tables import opened
 from weir.process.actor import this_user
 
 if TYPE_CHECKING:
