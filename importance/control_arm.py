@@ -72,7 +72,7 @@ def fallen_back(results: Sequence[Compared]) -> bool:
     """
     active, start = False, 0
     for end in range(1, len(results) + 1):
-        pooled = advantage(results[start:end])
+        pooled = advantage(results[max(start, end - WINDOW) : end])
         if pooled is None or end - start < MIN_RESULTS:
             continue
         if pooled.estimate > 0 if active else pooled.high < 0:

@@ -209,6 +209,7 @@ class DriftTest:
 class SharedState:
     """The metrics of shared state, at one moment. Times in seconds since the epoch.
 
+    ``selection_advantage`` is the pooled difference and the bounds of its interval.
     ``quality`` is by metric, predictor, version and slice; ``recent`` by metric, predictor and slice; ``rollbacks`` by
     result; ``processes`` by role. ``drift_evaluated_seconds`` is in event time.
     """
@@ -224,6 +225,8 @@ class SharedState:
     processes: Mapping[str, int] = field(default_factory=dict)
     drift: Sequence[DriftTest] = ()
     drift_evaluated_seconds: float | None = None
+    selection_advantage: tuple[float, float, float] | None = None
+    selection_fallback: bool = False
 
 
 class SharedStateCollector(Collector):
@@ -301,6 +304,7 @@ def _families(state: SharedState) -> Iterator[Metric]:
     yield processes
 
     yield from _drift_families(state)
+    yield from _selection_families(state)
 
 
 def _drift_families(state: SharedState) -> Iterator[Metric]:
@@ -324,3 +328,17 @@ def _drift_families(state: SharedState) -> Iterator[Metric]:
     if state.drift_evaluated_seconds is not None:
         evaluated.add_metric([], state.drift_evaluated_seconds)
     yield evaluated
+
+
+def _selection_families(state: SharedState) -> Iterator[Metric]:
+    of = "AUC on the holdout of training on selected samples minus that on uniform ones, over the latest control arms"
+    difference = GaugeMetricFamily("weir_selection_advantage", of)
+    low = GaugeMetricFamily("weir_selection_advantage_low", "lower bound of its 95 % interval")
+    high = GaugeMetricFamily("weir_selection_advantage_high", "upper bound of its 95 % interval")
+    if state.selection_advantage is not None:
+        for family, value in zip((difference, low, high), state.selection_advantage, strict=True):
+            family.add_metric([], value)
+    yield from (difference, low, high)
+    yield GaugeMetricFamily(
+        "weir_selection_fallback", "1 while fine-tunes use uniform samples only", value=state.selection_fallback
+    )

@@ -197,6 +197,17 @@ training_decisions = sa.Table(
     sa.Column("policy", pg.JSON, nullable=False),
 )
 
+# A row a run that made both arms; ``difference`` is selected minus uniform.
+control_arm = sa.Table(
+    "control_arm",
+    metadata,
+    sa.Column("run", sa.BigInteger, sa.ForeignKey("training_runs.id"), primary_key=True, autoincrement=False),
+    sa.Column("time", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("difference", pg.DOUBLE_PRECISION, nullable=False),
+    sa.Column("standard_error", pg.DOUBLE_PRECISION, nullable=False),
+    sa.Column("uniform_only", sa.Boolean, nullable=False),  # the candidate was trained on uniform samples
+)
+
 # At most one row: an operator's request for a training that no run has fulfilled yet.
 training_requests = sa.Table(
     "training_requests",

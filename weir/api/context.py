@@ -14,6 +14,7 @@ from storage.registry import Registry
 from weir.api.access import Access
 from weir.api.limits import Limits
 from weir.operations import Operations
+from weir.status.selection import SelectionStatus
 from weir.status.service import Status
 from weir.status.snapshot import Snapshot
 from weir.status.stream_estimates import Estimates
@@ -41,6 +42,7 @@ class ApiContext:
     operations: Operations
     reader: BufferReader
     drift: Drift
+    selection: Callable[[], SelectionStatus]
     estimates: Callable[[], Estimates]
     snapshot: Callable[[], Snapshot]
     score: Score

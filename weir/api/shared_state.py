@@ -1,6 +1,7 @@
 """The metrics of what all roles share, exported by the api: read from Postgres at each scrape."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import astuple
 
 from importance import quality
 from importance.errors import Unavailable
@@ -13,6 +14,7 @@ from storage.heartbeats import Heartbeats
 from storage.quality import Quality, Series
 from storage.registry import MOVES, Kind, Registry
 from weir.status import service
+from weir.status.selection import SelectionStatus
 from weir.status.snapshot import SHOWN_NAMES
 
 
@@ -22,6 +24,7 @@ def shared_state(
     counts: Quality,
     heartbeats: Heartbeats,
     drift: Drift,
+    selection: Callable[[], SelectionStatus],
     served: Callable[[], str | None] | None = None,
 ) -> SharedState | None:
     """Read the shared state; None while Postgres is unavailable.
@@ -33,6 +36,7 @@ def shared_state(
         frozen, rollbacks = registry.frozen(), registry.count(Kind.ROLLBACK)
         processes = service.live_processes(heartbeats.all())
         tests, evaluated_ms = drift.states(), drift.evaluated_ms()
+        chosen = selection()
     except Unavailable:
         return None
     return SharedState(
@@ -47,6 +51,8 @@ def shared_state(
         processes=processes,
         drift=[DriftTest(x.test, x.feature, x.segment, x.statistic, x.threshold, x.alarms) for x in tests],
         drift_evaluated_seconds=None if evaluated_ms is None else evaluated_ms / 1_000,
+        selection_advantage=None if chosen.advantage is None else astuple(chosen.advantage),
+        selection_fallback=chosen.uniform_only,
     )
 
 

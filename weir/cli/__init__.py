@@ -27,6 +27,7 @@ from weir.cli import (
     replay,
     roles,
     score,
+    selection,
     settings,
     status,
     tokens,
@@ -84,6 +85,7 @@ def create_app() -> typer.Typer:
     app.add_typer(train.app, name="train")
     app.add_typer(buffer.app, name="buffer")
     app.add_typer(drift.app, name="drift")
+    app.add_typer(selection.app, name="selection")
     app.add_typer(dead_letters.app, name="dead-letters")
     app.add_typer(partitions.app, name="partitions")
     app.add_typer(tokens.app, name="tokens")

@@ -13,6 +13,7 @@ from monitoring.metrics import TrainerMetrics
 from storage.artifacts import Artifacts
 from storage.audit import Via
 from storage.buffer_reader import BufferReader
+from storage.control_arm import ControlArm
 from storage.engine import Engine
 from storage.lock import TrainerLock
 from storage.progress import decided
@@ -22,6 +23,7 @@ from storage.runs import LEARNED, Run, RunResult, Runs
 from storage.training_decisions import TrainingDecisions
 from trainer.device import choose
 from trainer.triggers import Due, LearningState, Waits, held_back, training_due, waits
+from weir.learning.control import Control
 from weir.learning.decisions import STORE as ARTIFACT_STORE
 from weir.learning.decisions import DecisionLog
 from weir.learning.drift_watch import DriftWatch
@@ -70,6 +72,7 @@ class LearningLoop:
             artifacts=artifacts,
             store=self._store,
             operations=Operations(engine, artifacts, _log.warning, Via.TRAINER, announce),
+            control=Control(settings, self._runs, ControlArm(engine)),
             lock=lock,
             metrics=metrics,
             device=choose(settings.device),

@@ -15,12 +15,14 @@ from storage.lock import TrainerLock
 from storage.registry import Active, Registry
 from storage.runs import LEARNED, RunResult, Runs
 from trainer import version_directory as versions
+from trainer.control_arm import compare_arms
 from trainer.cycle import Candidate, Held, Start, learn
 from trainer.device import Device
 from trainer.labelled import Labelled
 from trainer.memory import mean_importance
 from trainer.tuning import TrainingRows
 from weir.learning.base_version import RejectedCandidate, base_version
+from weir.learning.control import Control
 from weir.learning.records import Outcome, RunInputs, candidate_metrics, gate_difference
 from weir.learning.store_health import StoreHealth
 from weir.operations import Operations
@@ -43,6 +45,7 @@ class Training:
     artifacts: Artifacts
     store: StoreHealth
     operations: Operations
+    control: Control
     lock: TrainerLock
     metrics: TrainerMetrics
     device: Device
@@ -51,13 +54,15 @@ class Training:
     def carry_out(self, active: Active, drawn: Draw, watermark: int, run: int) -> Outcome:
         """Train on the drawn buffer; rows after ``watermark`` are fresh. Raises BadArtifact and StoreUnavailable."""
         holdout, uniform = self.reader.draw((HOLDOUT,)), self.reader.draw((UNIFORM,))
-        weights = training_weights(
-            drawn.probability,
-            drawn.time_ms,
-            values.half_life_seconds(self.settings),
-            exposure(drawn.samples, self.settings.propensity_clip),
-        )
+        arms = self.control.plan(len(uniform))
+        trained, other = (uniform, drawn) if arms.uniform_only else (drawn, uniform)
+        weights = self._weights(trained)
         self._report_weights(weights)
+        tuning, seed, judged = (
+            training.tuning(self.settings),
+            self.settings.seed + run,
+            Labelled(holdout.samples, holdout.label),
+        )
         with scratch("train") as directory:
             serving = self.artifacts.fetch(active.artifact, active.sha256, directory)
             # Before the work whose result could not be stored.
@@ -65,18 +70,36 @@ class Training:
             parent, base = self._base(active, serving, directory)
             candidate = learn(
                 Start(serving, base),
-                # Weights undo the draw over the whole buffer; rows stored after the watermark are fresh.
-                TrainingRows(drawn.samples, drawn.label, weights.values, drawn.stored > watermark),
-                Held(Labelled(holdout.samples, holdout.label), Labelled(uniform.samples, uniform.label)),
-                training.tuning(self.settings),
+                _rows(trained, weights, watermark),
+                Held(judged, Labelled(uniform.samples, uniform.label)),
+                tuning,
                 training.gate(self.settings),
-                self.settings.seed + run,
+                seed,
                 self.stop,
                 self.device,
             )
             if not candidate.tuned.finished:
                 return Outcome(RunResult.INTERRUPTED, "told to stop")
             version = self._register(parent, candidate, directory / "candidate")
+            outcome = self._decide(active, version, candidate)
+            if arms.compares:
+                rows = _rows(other, self._weights(other), watermark)
+                tuned = candidate.tuned.model
+                compared = compare_arms(tuned, base, rows, judged, tuning, seed, self.stop, self.device)
+                self.control.record(run, arms, compared)
+        return outcome
+
+    def _weights(self, drawn: Draw) -> TrainingWeights:
+        """Return the weights that undo a draw, over all its rows."""
+        return training_weights(
+            drawn.probability,
+            drawn.time_ms,
+            values.half_life_seconds(self.settings),
+            exposure(drawn.samples, self.settings.propensity_clip),
+        )
+
+    def _decide(self, active: Active, version: str, candidate: Candidate) -> Outcome:
+        """Promote or reject the candidate as the gate decided."""
         if not candidate.decision.promote:
             self.registry.reject(version)
             return Outcome(RunResult.REJECTED, candidate.decision.reason, version)
@@ -135,3 +158,8 @@ class Training:
             self.registry.reject(version)
             return Outcome(RunResult.SUPERSEDED, str(error), version)
         return Outcome(RunResult.PROMOTED, reason, version)
+
+
+def _rows(drawn: Draw, weights: TrainingWeights, watermark: int) -> TrainingRows:
+    """Return the rows of a draw for training; those stored after the watermark are fresh."""
+    return TrainingRows(drawn.samples, drawn.label, weights.values, drawn.stored > watermark)

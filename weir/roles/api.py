@@ -43,7 +43,8 @@ from weir.settings import Settings
 from weir.settings.connection import kafka_connection
 from weir.settings.drift import drift_reader
 from weir.settings.topics import Measured, measured, named_topics
-from weir.status import service
+from weir.status import selection, service
+from weir.status.selection import SelectionStatus
 from weir.status.snapshot import Snapshots
 from weir.status.stream_estimates import estimates
 
@@ -97,6 +98,7 @@ class _Resources:
     registry: Registry
     reader: BufferReader
     drift: Drift
+    selection: Callable[[], SelectionStatus]
     artifacts: Artifacts
     serving: Serving
     other_roles: _OtherRoles
@@ -117,9 +119,10 @@ def _open(settings: Settings) -> _Resources:
     serving = Serving(settings, registry, artifacts)
     reporting.model = serving.state
     heartbeats, drift = Heartbeats(engine), drift_reader(settings, engine)
+    chosen = selection.reader(settings, engine)
     metrics.register(
         SharedStateCollector(
-            lambda: shared_state(registry, reader, quality, heartbeats, drift, lambda: serving.scorer.version)
+            lambda: shared_state(registry, reader, quality, heartbeats, drift, chosen, lambda: serving.scorer.version)
         )
     )
     return _Resources(
@@ -127,6 +130,7 @@ def _open(settings: Settings) -> _Resources:
         registry=registry,
         reader=reader,
         drift=drift,
+        selection=chosen,
         artifacts=artifacts,
         serving=serving,
         other_roles=_OtherRoles(settings, engine),
@@ -170,6 +174,7 @@ def _context(settings: Settings, resources: _Resources) -> ApiContext:
         ),
         reader=resources.reader,
         drift=resources.drift,
+        selection=resources.selection,
         estimates=lambda: estimates(settings, engine),
         snapshot=lambda: snapshots.take(topic()),
         score=score,

@@ -55,6 +55,7 @@ from weir.operations import Operations
 from weir.settings import Settings
 from weir.settings.topics import Measured
 from weir.status import service
+from weir.status.selection import selection_status
 from weir.status.snapshot import Snapshots
 from weir.status.stream_estimates import estimates
 
@@ -86,8 +87,9 @@ class World:
         reader = BufferReader(self.engine)
         quality, heartbeats = Quality(self.engine), Heartbeats(self.engine)
         drift = self.drift = Drift(self.engine, block_ms=3_600_000, horizon_ms=0)
+        selection = partial(selection_status, self.engine, True)
         registry.register(
-            SharedStateCollector(partial(shared_state, self.registry, reader, quality, heartbeats, drift))
+            SharedStateCollector(partial(shared_state, self.registry, reader, quality, heartbeats, drift, selection))
         )
         self.tokens = Tokens(self.engine)
         self.access = Access(self.tokens, exposed=exposed, failures=failures)
@@ -99,6 +101,7 @@ class World:
             operations=Operations(self.engine, self.artifacts, self.warnings.append, Via.HTTP, self.announced.append),
             reader=reader,
             drift=drift,
+            selection=selection,
             estimates=partial(estimates, Settings(), self.engine),
             snapshot=partial(Snapshots(self.engine).take, self.topic),
             score=self.score,

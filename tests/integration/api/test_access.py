@@ -45,6 +45,7 @@ NEEDED = {
     "POST /v1/training/run": Role.OPERATOR,
     "GET /v1/buffer": Role.VIEWER,
     "GET /v1/drift": Role.VIEWER,
+    "GET /v1/selection": Role.VIEWER,
     "GET /v1/samples": Role.VIEWER,
     "GET /v1/samples/{id:path}": Role.VIEWER,
     "GET /v1/stream": Role.VIEWER,

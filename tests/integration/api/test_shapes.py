@@ -8,8 +8,11 @@ from uuid import uuid4
 
 import pytest
 
+from importance.control_arm import Compared
 from importance.drift.evaluation import Alarm, DriftState, Evaluation
+from storage.control_arm import ControlArm
 from storage.heartbeats import Assigned, Heartbeats, Model, Process, Report
+from storage.runs import Runs
 
 from .conftest import World
 
@@ -220,6 +223,22 @@ def test_the_shared_figures_are_exported(world: World) -> None:
     assert sum(map(float, re.findall(r"^weir_buffer_items\{.*\} (.*)$", answer.text, re.MULTILINE))) == 40
 
 
+def test_selection_shows_the_comparisons_and_whether_it_has_fallen_back(world: World) -> None:
+    empty = {"advantage": None, "uniform_only": False, "results": []}
+    assert world.http.get("/v1/selection").json() == empty
+    runs = Runs(world.engine)
+    for _ in range(3):
+        ControlArm(world.engine).add(runs.start("amount", {}), Compared(-0.02, 0.005), uniform_only=False)
+    body = world.http.get("/v1/selection").json()
+    assert body["uniform_only"]
+    assert body["advantage"] == pytest.approx({"estimate": -0.02, "low": -0.0298, "high": -0.0102}, abs=1e-4)
+    assert [each["difference"] for each in body["results"]] == [-0.02] * 3
+    assert body["results"][0]["run"] > body["results"][2]["run"]
+    metrics = world.http.get("/metrics").text
+    assert "weir_selection_fallback 1.0" in metrics
+    assert "weir_selection_advantage -0.02" in metrics
+
+
 def test_the_live_state_is_sent_and_sent_again_when_it_changes(world: World) -> None:
     world.register("v1")
     with world.http.stream("GET", "/v1/stream") as answer:
@@ -243,7 +262,7 @@ def test_the_interface_describes_itself(world: World) -> None:
         "POST /v1/models/{version}/lift",
         "POST /v1/training/freeze", "POST /v1/training/unfreeze", "POST /v1/training/run", "GET /v1/buffer",
         "GET /v1/samples", "GET /v1/samples/{id}", "GET /v1/stream", "GET /v1/status", "GET /v1/models/log",
-        "GET /v1/audit", "GET /v1/drift",
+        "GET /v1/audit", "GET /v1/drift", "GET /v1/selection",
     }  # fmt: skip
     assert world.http.get("/docs").status_code == 200
 

@@ -14,11 +14,13 @@ import pytest
 import sqlalchemy as sa
 from fsspec.implementations.local import LocalFileSystem
 
+from importance.control_arm import Compared
 from importance.errors import Unavailable
 from importance.sample import Action
 from importance.strata import STRATA
 from monitoring.metrics import DependencyMetrics, TrainerMetrics, WorkerMetrics, new_registry
 from storage.buffer import Buffer
+from storage.control_arm import ControlArm
 from storage.lock import TrainerLock
 from storage.registry import Entry, Registry
 from storage.requests import Requests
@@ -309,3 +311,34 @@ def test_a_run_that_could_not_be_stored_is_held_back_by_name(postgres: TestPostg
         Refusing.refuses = False
         world.lock.release()
         world.engine.dispose()
+
+
+def test_every_second_run_makes_both_arms_and_selection_that_hurts_falls_back_and_returns(
+    postgres: TestPostgres, tmp_path: Path
+) -> None:
+    world = TrainerWorld(postgres.database(), tmp_path, control_every=2)
+    arm = ControlArm(world.engine)
+
+    def train() -> None:
+        world.requests.ask("ann")
+        world.pass_cooldown()
+        world.trainer.poll()
+
+    train()
+    assert not arm.all()
+    train()
+    (made,) = arm.all()
+    assert (made.run, made.uniform_only) == (2, False)
+    for difference in (-0.1, -0.1, -0.1, -0.1):  # as if it had hurt in runs since
+        arm.add(world.runs.start("operator", {}), Compared(difference, 0.001), uniform_only=False)
+    assert world.metrics.get_sample_value("weir_training_rows") == 60
+    train()
+    assert world.metrics.get_sample_value("weir_training_rows") == 20  # the uniform stratum
+    train()
+    assert arm.all()[-1].uniform_only
+    for _ in range(3):
+        arm.add(world.runs.start("operator", {}), Compared(0.1, 0.001), uniform_only=True)
+    train()
+    assert world.metrics.get_sample_value("weir_training_rows") == 60
+    world.lock.release()
+    world.engine.dispose()

@@ -46,6 +46,8 @@ STATE = SharedState(
         DriftTest("adwin", "loss", "country=France", None, None, 0),
     ),
     drift_evaluated_seconds=1_600_000_000.0,
+    selection_advantage=(0.002, -0.001, 0.005),
+    selection_fallback=True,
 )
 
 
@@ -92,6 +94,8 @@ def test_the_shared_state_is_exported_as_it_is_read() -> None:
     assert 'weir_predictor_quality{metric="auc",predictor="baseline",slice="all"} 0.8' in lines
     assert 'weir_rollbacks_total{result="done"} 2.0' in lines
     assert "weir_training_frozen 1.0" in lines
+    assert "weir_selection_advantage_low -0.001" in lines
+    assert "weir_selection_fallback 1.0" in lines
     assert 'weir_drift_statistic{feature="price",segment="all",test="psi"} 0.4' in lines
     assert 'weir_drift_threshold{feature="price",segment="all",test="psi"} 0.3' in lines
     assert 'weir_drift_alarms_total{feature="price",segment="all",test="psi"} 2.0' in lines

@@ -8,6 +8,7 @@ import pytest
 
 from importance.sample import Sample
 from trainer import version_directory as versions
+from trainer.control_arm import compare_arms
 from trainer.cycle import Held, Start, learn
 from trainer.forward import predict
 from trainer.gate import GatePolicy
@@ -97,3 +98,19 @@ def test_a_turn_that_is_reported_to_stop_says_that_it_is_not_finished(
 
 def test_nothing_gives_no_predictions(first: Path) -> None:
     assert len(predict(versions.load(first), [])) == 0
+
+
+def test_the_control_arm_of_wrong_labels_is_worse_and_that_of_the_same_rows_is_equal(
+    first: Path, samples: list[Sample], labels: np.ndarray
+) -> None:
+    tuning = FineTuning(steps=60, optimisation=TUNING.optimisation)
+    rows, holdout = rows_of(samples, labels), held_out().holdout
+    candidate = learn(Start(first, first), rows, held_out(), tuning, GATE, seed=1).tuned.model
+    equal = compare_arms(candidate, first, rows, holdout, tuning, seed=1)
+    better = compare_arms(candidate, first, rows_of(samples, 1 - labels), holdout, tuning, seed=1)
+    assert equal is not None
+    assert equal.difference == 0
+    assert better is not None
+    assert better.difference > 3 * better.standard_error
+    assert compare_arms(candidate, first, rows_of([], labels[:0]), holdout, tuning, seed=1) is None
+    assert compare_arms(candidate, first, rows, Labelled(holdout.samples[:1], labels[:1]), tuning, seed=1) is None

@@ -6,9 +6,21 @@ A file has the shapes of its area and `add`, which adds its routes to the router
 
 from weir.api.context import ApiContext
 from weir.api.permissions import Routers
-from weir.api.routes import audit, buffer, description, drift, models, probes, scoring, status, stream, training
+from weir.api.routes import (
+    audit,
+    buffer,
+    description,
+    drift,
+    models,
+    probes,
+    scoring,
+    selection,
+    status,
+    stream,
+    training,
+)
 
-_AREAS = (probes, description, scoring, models, training, buffer, drift, status, stream, audit)
+_AREAS = (probes, description, scoring, models, training, buffer, drift, selection, status, stream, audit)
 
 
 def create_routers(context: ApiContext) -> Routers:

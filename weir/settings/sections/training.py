@@ -67,6 +67,16 @@ class Training(Buffer):
         le=1,
         description="of AdamW; empty: by the base model, 0.001 for the built-in one and 0.0001 for another",
     )
+    control_every: int = Field(
+        default=4,
+        ge=0,
+        le=1_000_000,
+        description="every so many completed fine-tunes one is also made on uniform samples, to compare; 0: never",
+    )
+    selection_fallback: Literal["on", "off"] = Field(
+        default="on",
+        description="on: fine-tunes use uniform samples only while selection is shown to make the model worse",
+    )
     propensity_clip: float = Field(
         default=1.0,
         ge=1,

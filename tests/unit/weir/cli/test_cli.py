@@ -52,6 +52,7 @@ def test_every_command_of_the_contract_exists() -> None:
         "buffer stats", "buffer explain", "buffer rescore", "buffer export", "dead-letters list",
         "dead-letters redrive", "benchmark importance", "score", "partitions list", "partitions reset",
         "audit", "tokens create", "tokens list", "tokens revoke", "drift show", "drift alarms", "drift restart",
+        "selection show",
     }  # fmt: skip
     assert {"--replay", "--no-replay", "--limit", "--once", "--json", "--fresh", "--speed"} == set(COMMANDS["up"])
     assert {"--to", "--reason", "--actor", "--json"} == set(COMMANDS["models rollback"])

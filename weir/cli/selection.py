@@ -1,0 +1,61 @@
+"""``weir selection``: whether selection helps, and what fine-tunes use."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from weir.cli.models import opened
+from weir.cli.output import AsJson, print_columns, print_json
+from weir.cli.status import show_time
+
+if TYPE_CHECKING:
+    from weir.status.selection import SelectionStatus
+
+app = typer.Typer(no_args_is_help=True, help="Selection of training samples: whether it helps.")
+_SHOWN = 10
+
+
+@app.command()
+def show(as_json: AsJson = False) -> None:
+    """Show by how much training on selected samples is better than on uniform ones, and the latest comparisons."""
+    from weir.status.selection import reader
+
+    with opened() as tables:
+        found = reader(tables.settings, tables.engine)()
+    if as_json:
+        print_json(_fields(found))
+        return
+    if found.advantage is None:
+        typer.echo("no control arm was made yet: see WEIR_CONTROL_EVERY")
+        return
+    pooled = found.advantage
+    typer.echo(
+        f"training on selected samples differs from uniform ones by {pooled.estimate:+.4f} in AUC "
+        f"[{pooled.low:+.4f}, {pooled.high:+.4f}]"
+    )
+    typer.echo(
+        "fine-tunes use "
+        + ("uniform samples only: selection has fallen back" if found.uniform_only else "selected samples")
+    )
+    print_columns(
+        ("run", "time", "difference", "standard error", "candidate"),
+        [
+            (
+                x.run, show_time(x.time), f"{x.compared.difference:+.4f}", f"{x.compared.standard_error:.4f}",
+                "uniform" if x.uniform_only else "selected",
+            )
+            for x in list(reversed(found.results))[:_SHOWN]
+        ],
+    )  # fmt: skip
+
+
+def _fields(found: "SelectionStatus") -> dict[str, object]:
+    return {
+        "advantage": None if found.advantage is None else asdict(found.advantage),
+        "uniform_only": found.uniform_only,
+        "results": [
+            {"run": x.run, "time": x.time, **asdict(x.compared), "uniform_only": x.uniform_only}
+            for x in reversed(found.results)
+        ],
+    }
