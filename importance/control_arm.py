@@ -39,9 +39,9 @@ class Compared:
 def advantage(results: Sequence[Compared]) -> Interval | None:
     """Return the pooled difference with its 95 % interval; None without results.
 
-    Weights are 1/σ². The holdouts of successive runs share most of their rows, so that the errors are not independent:
-    the variance is taken as if all errors from the holdout were the same, or as the differences scatter between runs,
-    whichever is larger.
+    The mean of the latest. Successive holdouts share most of their rows, so that errors are not independent:
+    the interval is as wide as if all errors from the holdout were the same, or as the differences scatter between runs,
+    whichever is wider.
 
     >>> pooled = advantage([Compared(0.01, 0.004), Compared(0.03, 0.004)])
     >>> round(pooled.estimate, 3), round(pooled.low, 3), round(pooled.high, 3)
@@ -52,11 +52,9 @@ def advantage(results: Sequence[Compared]) -> Interval | None:
     latest = results[-WINDOW:]
     difference = np.array([each.difference for each in latest])
     error = np.array([each.standard_error for each in latest])
-    weight = 1 / error**2
-    weight /= weight.sum()
-    mean = float(weight @ difference)
-    between = float(weight**2 @ (difference - mean) ** 2) * len(latest) / max(1, len(latest) - 1)
-    half = _Z * max(float(weight @ error), sqrt(between))
+    mean = float(difference.mean())
+    between = float(difference.std(ddof=1)) / sqrt(len(latest)) if len(latest) > 1 else 0.0
+    half = _Z * max(float(error.mean()), between)
     return Interval(mean, mean - half, mean + half)
 
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from weir.cli.models import opened
 from weir.cli.output import AsJson, print_columns, print_json
 from weir.cli.status import show_time
+from weir.cli.tables import opened
 
 if TYPE_CHECKING:
     from weir.status.selection import SelectionStatus
