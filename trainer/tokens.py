@@ -90,6 +90,10 @@ class Tokens:
         except Exception as error:  # the library raises bare Exception for whatever is wrong with the file
             raise BadArtifact(f"{file} is not a valid tokenizer: {_one_line(error)}") from error
 
+    def copy(self) -> Tokenizer:
+        """Return a copy of the tokenizer itself."""
+        return Tokenizer.from_str(self.definition)
+
     def save(self, file: Path) -> None:
         """Write ``tokenizer.json``."""
         file.write_text(self.definition, encoding="utf-8")

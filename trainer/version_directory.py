@@ -110,7 +110,8 @@ def save(model: Model, directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     if isinstance(model.network, InteractionModel):
         _write_json(directory / _CONFIG, asdict(model.network.shape))
-        save_file(_on_cpu(model.network.state_dict()), directory / _WEIGHTS)
+        # The metadata is what transformers asks for.
+        save_file(_on_cpu(model.network.state_dict()), directory / _WEIGHTS, {"format": "pt"})
     else:
         model.network.network.save_pretrained(directory)
     model.tokens.save(directory / _TOKENIZER)

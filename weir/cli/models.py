@@ -11,6 +11,7 @@ import typer
 from importance.errors import InvalidInput
 from weir.cli.authorship import Who, Why
 from weir.cli.models_diff import diff
+from weir.cli.models_exchange import card, export, import_
 from weir.cli.output import AsJson, counted, print_columns, print_facts, print_json
 from weir.cli.reading import ColumnOption, DelimiterOption, PositiveOption
 from weir.cli.tables import opened
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Model versions: list, promote, roll back, freeze training.")
 
 app.command()(diff)
+app.command()(export)
+app.command("import")(import_)
+app.command()(card)
 
 VersionName = Annotated[str, typer.Argument(metavar="VERSION", help="A version of weir models list.")]
 

@@ -47,7 +47,8 @@ def test_every_command_of_the_contract_exists() -> None:
     assert set(COMMANDS) == {
         "up", "worker", "trainer", "api", "migrate", "topics", "check", "status", "settings", "replay",
         "models init", "models list", "models show", "models promote", "models rollback", "models freeze",
-        "models unfreeze", "models log", "models lift", "models diff", "train runs", "train run", "train decisions",
+        "models unfreeze", "models log", "models lift", "models diff",
+        "models export", "models import", "models card", "train runs", "train run", "train decisions",
         "train simulate",
         "buffer stats", "buffer explain", "buffer rescore", "buffer export", "dead-letters list",
         "dead-letters redrive", "benchmark importance", "score", "partitions list", "partitions reset",
@@ -172,6 +173,7 @@ def test_a_wrong_setting_stops_every_command_before_it_begins(
 ) -> None:
     arguments = {
         "models promote": ["v1"], "models lift": ["v1"], "models diff": ["v1", "v2"],
+        "models export": ["v1", "out"], "models import": ["x"], "models card": ["v1"],
         "models rollback": ["--reason", "x"], "buffer explain": ["x"],
         "buffer export": ["x.csv"],
         "dead-letters redrive": ["--all"], "replay": ["simulation"], "partitions reset": ["0"],

@@ -1,0 +1,98 @@
+"""``weir models export|card|import``: versions as directories of transformers, and back."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from importance.errors import InvalidInput
+from importance.strata import HOLDOUT, UNIFORM
+from storage.artifacts import Artifacts
+from storage.buffer_reader import BufferReader
+from storage.registry import Kind, Registry, Version
+from trainer import version_directory as versions
+from trainer.bootstrap import from_pretrained
+from trainer.device import choose, use_threads
+from trainer.evaluation import evaluate
+from trainer.exchange.card import CardFacts, model_card
+from trainer.exchange.export import export
+from trainer.forward import predict
+from trainer.labelled import Labelled
+from trainer.memory import mean_importance, measured
+from trainer.version_directory import Model
+from weir.process.scratch import scratch
+from weir.settings import Settings
+
+
+def export_version(settings: Settings, registry: Registry, name: str, into: Path) -> None:
+    """Write a version as a directory of transformers; raise InvalidInput where there is something already."""
+    found = registry.version(name)
+    with scratch("export") as directory:
+        model = _fetched(settings, found, directory)
+        export(model, into, _card(registry, found, model))
+
+
+def card_of(settings: Settings, registry: Registry, name: str) -> str:
+    """Return the model card of a version, in Markdown."""
+    found = registry.version(name)
+    with scratch("card") as directory:
+        return _card(registry, found, _fetched(settings, found, directory))
+
+
+def import_version(settings: Settings, registry: Registry, reader: BufferReader, source: str) -> str:
+    """Register a model of transformers, or an exported version, as a candidate; return its name.
+
+    It is judged on the buffer's holdout and measured on the stratum uniform, as far as the buffer has samples of them.
+    Raises BadArtifact and InvalidInput, as `from_pretrained` does, and InvalidInput where there is no first version.
+    """
+    if registry.first_version() is None:
+        raise InvalidInput("there is no first version yet: run 'weir models init', which takes WEIR_MODEL")
+    use_threads(settings.threads)
+    holdout, uniform = reader.draw((HOLDOUT,)), reader.draw((UNIFORM,))
+    with scratch("import") as directory:
+        taken = from_pretrained(
+            source, directory / "taken", settings.seed, gradient_fallback=settings.gradient_fallback
+        )
+        model = measured(versions.load(taken, choose(settings.device)), Labelled(uniform.samples, uniform.label))
+        metrics: dict[str, object] = {"gate": f"imported from {source}: no gate"}
+        if len(set(holdout.label.tolist())) == 2:
+            metrics |= asdict(evaluate(holdout.label, predict(model, holdout.samples)))
+        name = registry.new_version()
+        stored = Artifacts(settings.artifacts_url).save(name, versions.save(model, directory / "version"))
+    registry.register(name, *stored, metrics=metrics, statistics={"mean_importance": mean_importance(model)})
+    return name
+
+
+def _fetched(settings: Settings, version: Version, directory: Path) -> Model:
+    files = Artifacts(settings.artifacts_url).fetch(version.artifact, version.sha256, directory)
+    return versions.load(files)
+
+
+def _card(registry: Registry, version: Version, model: Model) -> str:
+    log = [
+        f"{entry.time:%Y-%m-%d %H:%M:%S} UTC, {entry.kind} by {entry.actor}: {entry.reason}"
+        for entry in registry.log(version.version)
+        if entry.kind in (Kind.PROMOTE, Kind.ROLLBACK)
+    ]
+    facts = CardFacts(
+        version=version.version,
+        kind=model.card.kind,
+        parameters=sum(each.numel() for each in model.network.parameters()),
+        max_tokens=model.card.max_tokens,
+        created=version.created,
+        state=version.state,
+        line=_line(registry, version),
+        metrics=version.metrics,
+        log=log,
+        sha256=version.sha256,
+    )
+    return model_card(facts)
+
+
+def _line(registry: Registry, version: Version) -> list[str]:
+    """Return the ancestors of a version, its parent first."""
+    parents = {each.version: each.parent for each in registry.versions()}
+    line: list[str] = []
+    at = version.parent
+    while at is not None:
+        line.append(at)
+        at = parents[at]
+    return line
