@@ -17,8 +17,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import _report as report
-from importance.arrays import Floats, Integers
+from importance.arrays import Booleans, Floats, Integers
+from importance.sample import Sample
+from importance.scores import MIRROR, SERVING, Predictions, Scores
 from importance.sequential import LOG_DECISIVE, log_non_inferiority, log_superiority
+from importance.shadow import gains, numbers
 
 ALPHA, POWER, MARGIN = 0.05, 0.8, 0.02
 CHUNK = 100
@@ -156,6 +159,54 @@ def clusters(count: int, size: int = 10, correlation: float = 0.3, subjects: int
     ]
 
 
+IMPRESSIONS, CLICK_RATE, SIGNAL = 8, 0.2, 1.0
+"""Of a subject in a session that is decided at once; the signal is that of AUC 0.76."""
+
+
+def events_until_proposed(count: int, sessions: int = 4_000, good: int = 1_000) -> list[tuple[object, ...]]:
+    """Events from the moment a promoted model turns bad until its rollback is proposed, by results of samples."""
+    rows: list[tuple[object, ...]] = []
+    for name, signal in (("of shuffled labels (AUC 0.50)", 0.0), ("with half its signal (AUC 0.64)", SIGNAL / 2)):
+        for share in (1.0, 0.25):
+            signs = [_session_signs(run, sessions, good, signal) for run in range(count)]
+            random = np.random.default_rng(8)
+            found = np.array([_events(each, random.random(sessions) < share, good) for each in signs])
+            rows.append((f"{name}, {share:.0%} of subjects", *_spread(found[found > 0]), f"{(found < 0).mean():.1%}"))
+    return rows
+
+
+def _session_signs(run: int, sessions: int, good: int, signal: float) -> Integers:
+    """The sign of each session: 1 where the version before ordered it better, 2 where it shows one label only."""
+    random = np.random.default_rng([7, run])
+    size = sessions * IMPRESSIONS
+    samples = [
+        Sample(str(i), str(i // IMPRESSIONS), "search", "", "", "", 0, 0, i, int(random.random() < CLICK_RATE))
+        for i in range(size)
+    ]
+    labels = np.array([sample.actions for sample in samples])
+    common = random.normal(size=size)
+    active, before = common + 0.5 * random.normal(size=(2, size))
+    bad = np.arange(size) >= good * IMPRESSIONS
+    scores = Scores(
+        np.ones(size),
+        "uniform",
+        "active",
+        predictions={
+            SERVING: Predictions("active", active + labels * np.where(bad, signal, SIGNAL)),
+            MIRROR: Predictions("before", before + labels * SIGNAL),
+        },
+    )
+    (found,) = gains(samples, labels.tolist(), scores, "salt").values()
+    subjects = [str(number) for number in range(sessions)]
+    return np.array([np.sign(found[n]) if n in found else 2 for n in numbers(subjects, "salt")])
+
+
+def _events(signs: Integers, compared: Booleans, good: int) -> float:
+    """Events after the model turned bad; below 0 for a proposal before that, infinite for none."""
+    wins, losses = np.cumsum(compared & (signs == 1)), np.cumsum(compared & (signs == -1))
+    return (float(first(superiority(wins[None], losses[None]))[0]) - good) * IMPRESSIONS
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -177,6 +228,9 @@ def main() -> None:
     title = f"Results until a rollback is proposed, of a model equal for 500 results, 10 % discordant, {few:,} streams"
     columns = ("then", "median", "90th percentile", "found", "false, before")
     print(report.table(title, columns, mirror(few, 5_000)), flush=True)
+    title = f"Events until a rollback is proposed, sessions of {IMPRESSIONS} impressions, {CLICK_RATE:.0%} clicked"
+    columns = ("the promoted model becomes one", "median", "90th percentile", "found", "false, before")
+    print(report.table(title, columns, events_until_proposed(max(1, options.streams // 100))), flush=True)
     title = "Equal models, events of a subject correlated by 0.3: false promotions of the test of superiority"
     print(report.table(title, ("what counts", "false"), clusters(options.streams)))
 

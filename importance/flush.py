@@ -10,6 +10,7 @@ from importance.partition_progress import Progress
 from importance.quality import CountKey, Counts
 from importance.sample import Correction
 from importance.scores import Offer
+from importance.shadow import Gains
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -19,7 +20,7 @@ class Flush:
     ``epoch`` is that of the assignment. ``samples`` were decided, of importance ``mass`` (`Scores.mass`); of their
     ``offers`` only those kept are written.
     ``quality`` holds what this flush adds to each array of counts, ``sketches`` what it adds to the sums that drift is
-    detected by. Storing the same flush twice changes nothing.
+    detected by, ``gains`` what further models gain by subject. Storing the same flush twice changes nothing.
     """
 
     partition: int
@@ -32,13 +33,14 @@ class Flush:
     samples: int = 0
     sketches: Mapping[SketchKey, Block] = field(default_factory=dict)
     mass: float = 0.0
+    gains: Gains = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a flush that equals its repetition: `next` alone shows whether it was stored."""
         moved = self.progress.next - self.old_next
         if moved < 0:
             raise InvalidInput(f"partition {self.partition} would go back from {self.old_next} to {self.progress.next}")
-        if not moved and (self.samples or self.offers or self.quality or self.sketches):
+        if not moved and (self.samples or self.offers or self.quality or self.sketches or self.gains):
             raise InvalidInput(f"partition {self.partition} decided samples, but stays at offset {self.old_next}")
         if not len(self.offers) <= self.samples <= moved:
             raise InvalidInput(

@@ -12,7 +12,7 @@ import numpy as np
 from importance.arrays import Floats, Integers
 from importance.errors import InvalidInput
 from importance.sample import Sample
-from importance.scores import REFERENCE, SERVING, Scores
+from importance.scores import BASELINE, REFERENCE, SERVING, Scores
 from importance.segments import Segments
 
 BINS = 1_000
@@ -21,6 +21,7 @@ _CENTRES = (np.arange(BINS) + 0.5) / BINS
 _NATS = -np.log(np.stack([1 - _CENTRES, _CENTRES]))  # [2 labels, BINS]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_MS = 86_400_000
+_COUNTED = (SERVING, BASELINE, REFERENCE)  # those of shadow and mirror are compared by subject
 
 Counts = Integers  # [2 labels, BINS]
 
@@ -109,6 +110,8 @@ def tally(samples: Sequence[Sample], labels: Sequence[int], scores: Scores) -> d
         spans = [(_week(week), here & (weeks == week)) for week in np.unique(weeks[here])]
         spans += [(f"block:{block}", here & (blocks == block)) for block in np.unique(blocks[here])]
         for predictor, predictions in scores.predictions.items():
+            if predictor not in _COUNTED:
+                continue
             values = predictions.values
             present = ~np.isnan(values) if predictor == REFERENCE else np.ones(count, dtype=bool)
             cells = row + bin_of(np.where(present, values, 0.0))

@@ -18,13 +18,16 @@ from importance.selection import QuantileThreshold
 SERVING: Final = "serving"
 BASELINE: Final = "frozen"  # the name under which counts have always been stored
 REFERENCE: Final = "reference"
+SHADOW: Final = "shadow"
+MIRROR: Final = "mirror"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Predictions:
     """P(label = 1) of n samples by one predictor; ``version`` is empty where it is not a model version.
 
-    ``values`` is [n]; those of `REFERENCE` are in [0, 1], NaN where a sample brings none.
+    ``values`` is [n]; those of `REFERENCE` are in [0, 1], NaN where a sample brings none. `SHADOW` and `MIRROR` are NaN
+    for samples of subjects that are not compared.
     """
 
     version: str
@@ -47,7 +50,8 @@ class Scores:
     once, when the version was evaluated, so that a key depends on event and version only; ``top_threshold`` is where
     its top fraction starts, measured with it. ``non_finite`` of the samples had a score or prediction that was not
     finite, and was replaced. ``predictions`` are by predictor: `SERVING` the version ``model``, `BASELINE` the first
-    version, `REFERENCE` a score that the samples bring. ``known`` is whether the first version knew the item.
+    version, `REFERENCE` a score that the samples bring, `SHADOW` a candidate, `MIRROR` the version
+    before. ``known`` is whether the first version knew the item.
     ``embeddings`` are those of the first version, or of ``model`` where nothing is compared with it.
     """
 

@@ -211,7 +211,8 @@ class SharedState:
 
     ``selection_advantage`` is the pooled difference and the bounds of its interval.
     ``quality`` is by metric, predictor, version and slice; ``recent`` by metric, predictor and slice; ``rollbacks`` by
-    result; ``processes`` by role. ``drift_evaluated_seconds`` is in event time.
+    result; ``processes`` by role; ``comparisons`` are subjects by test and result.
+    ``drift_evaluated_seconds`` is in event time.
     """
 
     strata: tuple[Stratum, ...] = ()
@@ -223,6 +224,8 @@ class SharedState:
     recent: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
     rollbacks: Mapping[str, int] = field(default_factory=dict)
     processes: Mapping[str, int] = field(default_factory=dict)
+    comparisons: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    rollback_proposed: bool | None = None
     drift: Sequence[DriftTest] = ()
     drift_evaluated_seconds: float | None = None
     selection_advantage: tuple[float, float, float] | None = None
@@ -297,6 +300,21 @@ def _families(state: SharedState) -> Iterator[Metric]:
     for result, number in state.rollbacks.items():
         rollbacks.add_metric([result], number)
     yield rollbacks
+
+    compared = GaugeMetricFamily(
+        "weir_comparison_subjects",
+        "subjects by which a candidate in shadow, or the version before, is compared with the active one",
+        labels=["test", "result"],
+    )
+    for test_and_result, number in state.comparisons.items():
+        compared.add_metric(list(test_and_result), number)
+    yield compared
+    proposed = GaugeMetricFamily(
+        "weir_rollback_proposed", "1 while the version before has shown to be better than the active one"
+    )
+    if state.rollback_proposed is not None:
+        proposed.add_metric([], state.rollback_proposed)
+    yield proposed
 
     processes = GaugeMetricFamily("weir_processes", "live processes, by their heartbeats", labels=["role"])
     for role, number in state.processes.items():

@@ -15,8 +15,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from importance.errors import Conflict, NotFound
-from storage import audit, quarantine, tables
+from storage import audit, comparisons, quarantine, tables
 from storage.audit import Action, Author, Via
+from storage.comparisons import Comparisons, Ending, LiveTest
 from storage.engine import transaction
 from storage.lock import TrainerLock
 from storage.texts import ACTOR_CHARACTERS, REASON_CHARACTERS, storable
@@ -26,6 +27,7 @@ class State(StrEnum):
     """What became of a version."""
 
     CANDIDATE = "candidate"
+    SHADOW = "shadow"  # it passed the gate, and is compared with the active version on live traffic
     ACTIVE = "active"
     RETIRED = "retired"
     REJECTED = "rejected"
@@ -44,6 +46,8 @@ class Kind(StrEnum):
 MOVES = (Kind.PROMOTE, Kind.ROLLBACK)
 FREEZES = (Kind.FREEZE, Kind.ROLLBACK)
 """The kinds that freeze training."""
+
+_PROMOTABLE = (State.CANDIDATE, State.SHADOW)
 
 _ACTIONS = {
     Kind.PROMOTE: Action.PROMOTE,
@@ -137,6 +141,11 @@ class Registry:
         self._clock = clock
         self._via = via
 
+    @property
+    def comparisons(self) -> Comparisons:
+        """The comparisons of versions with the active one on live traffic."""
+        return Comparisons(self._engine)
+
     def new_version(self) -> str:
         """Return a name that no version has: v1, v2, … A number that is not used is lost."""
         with transaction(self._engine) as connection:
@@ -170,13 +179,25 @@ class Registry:
                 raise NotFound(f"no version {parent}, which {version} names as its parent")
             connection.execute(sa.insert(tables.versions).values(values))
 
-    def reject(self, version: str) -> None:
-        """Record that the gate refused a candidate."""
+    def reject(self, version: str, reason: str = "") -> None:
+        """Record that the gate refused a candidate, or that its shadow ended without a promotion, for a reason."""
         with self._changing() as change:
             found = change.version(version)
-            if found.state is not State.CANDIDATE:
+            if found.state not in _PROMOTABLE:
                 raise Conflict(f"version {version} is {found.state}; only a candidate can be rejected")
+            for shadow in comparisons.running(change.connection, LiveTest.SHADOW):
+                if shadow.version == version:
+                    comparisons.end(change.connection, shadow.id, Ending.REJECTED, reason)
             change.set_state(version, State.REJECTED)
+
+    def shadow(self, version: str, *, expected_sequence: int, lock: TrainerLock | None = None) -> None:
+        """Let a candidate predict next to the active version until its results decide; conflicts as in `promote`."""
+        with self._changing(lock) as change:
+            change.require_promotable(version, expected_sequence)
+            if change.active is None:
+                raise Conflict(f"no version is active that {version} could be compared with: promote it")
+            change.set_state(version, State.SHADOW)
+            comparisons.start(change.connection, LiveTest.SHADOW, version, change.active, change.sequence)
 
     def active(self) -> Active | None:
         """Return the active version; None before the first promotion. Reads one row: it may be polled every second."""
@@ -251,22 +272,9 @@ class Registry:
         now, frozen or not, and lifts the quarantine of the version and its ancestors.
         """
         with self._changing(lock) as change:
-            found = change.version(version)
+            change.version(version)
             if expected_sequence is not None:
-                if change.frozen:
-                    raise Conflict(f"training is frozen; version {version} was not promoted: unfreeze first")
-                if change.sequence != expected_sequence:
-                    raise Conflict(
-                        f"the promotion log is at {change.sequence}, not at {expected_sequence} as at the start of "
-                        f"version {version}: start again from the active version"
-                    )
-                if found.state is not State.CANDIDATE:
-                    raise Conflict(f"version {version} is {found.state}; only a candidate can be promoted by a trainer")
-                if distrusted := change.distrusted(version):
-                    raise Conflict(
-                        f"version {version} descends from {distrusted[0]}, which is in quarantine after a rollback: "
-                        f"run 'weir models lift {distrusted[0]}', or train again from the active version"
-                    )
+                change.require_promotable(version, expected_sequence)
             if version == change.active:
                 raise Conflict(f"version {version} is active already: nothing was changed")
             if change.active is not None:
@@ -275,13 +283,16 @@ class Registry:
             change.lift(change.distrusted(version))
             return change.append(Kind.PROMOTE, version, change.frozen, actor, reason)
 
-    def rollback(self, to: str | None, *, actor: str, reason: str) -> Entry:
+    def rollback(self, to: str | None, *, actor: str, reason: str, replacing: str | None = None) -> Entry:
         """Activate an earlier version, by default the previous one, and freeze training.
 
         Without the freeze the next fine-tune could undo it. The versions above the target are in quarantine from then
-        on. Raises Conflict when there is no earlier version.
+        on. Raises Conflict when there is no earlier version, and when another one than ``replacing`` is active: a
+        program names the version that it found to be bad.
         """
         with self._changing() as change:
+            if replacing is not None and replacing != change.active:
+                raise Conflict(f"version {change.active} is active, not {replacing}: nothing was rolled back")
             if to is not None:
                 change.version(to)
             log = _log(change.connection)
@@ -350,6 +361,23 @@ class _Change:
         """End quarantines, as a part of this change."""
         quarantine.end(self.connection, versions, self.now)
 
+    def require_promotable(self, version: str, expected_sequence: int) -> None:
+        """Raise Conflict unless a trainer whose fine-tune started with ``expected_sequence`` may promote."""
+        if self.frozen:
+            raise Conflict(f"training is frozen; version {version} was not promoted: unfreeze first")
+        if self.sequence != expected_sequence:
+            raise Conflict(
+                f"the promotion log is at {self.sequence}, not at {expected_sequence} as at the start of "
+                f"version {version}: start again from the active version"
+            )
+        if (state := self.version(version).state) not in _PROMOTABLE:
+            raise Conflict(f"version {version} is {state}; only a candidate can be promoted by a trainer")
+        if distrusted := self.distrusted(version):
+            raise Conflict(
+                f"version {version} descends from {distrusted[0]}, which is in quarantine after a rollback: "
+                f"run 'weir models lift {distrusted[0]}', or train again from the active version"
+            )
+
     def set_state(self, version: str, state: State) -> None:
         row = tables.versions
         self.connection.execute(sa.update(row).where(row.c.version == version).values(state=state))
@@ -368,11 +396,28 @@ class _Change:
         values = {name: getattr(entry, name) for name in Entry.__slots__}
         self.connection.execute(sa.insert(tables.promotions).values(values))
         self.connection.execute(sa.update(tables.pointer).values(sequence=entry.sequence, version=to, frozen=frozen))
+        self._end_comparisons(entry)
+        if kind is Kind.PROMOTE and to is not None and self.active is not None:
+            comparisons.start(self.connection, LiveTest.MIRROR, self.active, to, entry.sequence)
         moved = kind in MOVES
         details = {"sequence": entry.sequence} | ({"from": entry.from_version} if moved else {})
         author = Author(entry.actor, self.via, entry.reason)
         audit.record(self.connection, author, _ACTIONS[kind], (to or "") if moved else "", details)
         return entry
+
+    def _end_comparisons(self, entry: Entry) -> None:
+        """End a shadow at anything but an unfreeze, and the mirror test when another version becomes active."""
+        reason = f"{entry.kind} by {entry.actor}, entry {entry.sequence} of the log"
+        for each in comparisons.running(self.connection):
+            if each.test is LiveTest.SHADOW and entry.kind is not Kind.UNFREEZE:
+                if entry.to_version == each.version:
+                    comparisons.end(self.connection, each.id, Ending.PROMOTED, entry.reason)
+                else:
+                    comparisons.end(self.connection, each.id, Ending.SUPERSEDED, reason)
+                    self.set_state(each.version, State.REJECTED)
+            elif each.test is LiveTest.MIRROR and entry.kind in MOVES:
+                back = entry.kind is Kind.ROLLBACK and entry.to_version == each.version
+                comparisons.end(self.connection, each.id, Ending.ROLLED_BACK if back else Ending.SUPERSEDED, reason)
 
 
 def _nothing_below(log: Sequence[Entry], active: str | None) -> str:

@@ -18,13 +18,14 @@ class RunResult(StrEnum):
 
     PROMOTED = "promoted"
     REJECTED = "rejected"  # by the gate
+    SHADOW = "shadow"  # it passed the gate; live traffic decides
     SUPERSEDED = "superseded"  # by a promotion, rollback or freeze during the run
     ABANDONED = "abandoned"  # its trainer died; found by the next trainer
     INTERRUPTED = "interrupted"
     FAILED = "failed"
 
 
-LEARNED = (RunResult.PROMOTED, RunResult.REJECTED, RunResult.SUPERSEDED)
+LEARNED = (RunResult.PROMOTED, RunResult.REJECTED, RunResult.SHADOW, RunResult.SUPERSEDED)
 """The results of runs that were completed. After any other, its samples still count as new."""
 RESULTS = (*LEARNED, RunResult.INTERRUPTED, RunResult.FAILED)
 """The results that a run's own trainer records; an abandoned run is recorded by the next trainer."""

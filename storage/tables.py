@@ -126,7 +126,7 @@ versions = sa.Table(
     sa.Column("metrics", pg.JSON, nullable=False),
     sa.Column("statistics", pg.JSON, nullable=False),
     sa.CheckConstraint(
-        "state IN ('candidate', 'active', 'retired', 'rejected', 'rolled_back')", name="model_versions_state"
+        "state IN ('candidate', 'shadow', 'active', 'retired', 'rejected', 'rolled_back')", name="model_versions_state"
     ),
 )
 
@@ -156,6 +156,42 @@ pointer = sa.Table(
     sa.Column("sequence", sa.BigInteger, nullable=False),
     sa.Column("version", sa.Text, sa.ForeignKey("model_versions.version")),
     sa.Column("frozen", sa.Boolean, nullable=False),
+)
+
+# At most one of each test runs. Its results lie in the next two tables until it ends.
+comparisons = sa.Table(
+    "comparisons",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("test", sa.Text, nullable=False),
+    sa.Column("version", sa.Text, sa.ForeignKey("model_versions.version"), nullable=False),
+    sa.Column("against", sa.Text, sa.ForeignKey("model_versions.version"), nullable=False),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.Column("started", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("ended", sa.DateTime(timezone=True)),
+    sa.Column("result", sa.Text),
+    sa.Column("reason", sa.Text),
+    *(sa.Column(name, sa.BigInteger, nullable=False, server_default="0") for name in ("wins", "losses", "ties")),
+    sa.CheckConstraint("test IN ('shadow', 'mirror')", name="comparisons_test"),
+    sa.Index("comparisons_running", "test", unique=True, postgresql_where=sa.text("ended IS NULL")),
+)
+
+# Each row is written by the owner of its partition alone.
+comparison_results = sa.Table(
+    "comparison_results",
+    metadata,
+    sa.Column("comparison", sa.BigInteger, sa.ForeignKey("comparisons.id"), primary_key=True),
+    sa.Column("topic_id", pg.UUID(as_uuid=True), primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("wins", "losses", "ties")),
+)
+
+# Subjects that have counted, by a keyed hash.
+comparison_subjects = sa.Table(
+    "comparison_subjects",
+    metadata,
+    sa.Column("comparison", sa.BigInteger, sa.ForeignKey("comparisons.id"), primary_key=True),
+    sa.Column("subject", sa.BigInteger, primary_key=True, autoincrement=False),
 )
 
 training_runs = sa.Table(

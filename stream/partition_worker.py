@@ -7,7 +7,7 @@ threads; the event loop only waits.
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +23,7 @@ from importance.flush import Flush
 from importance.quality import CountKey, Counts
 from importance.sample import Sample
 from importance.scores import Offer, Scores
+from importance.shadow import Gains, Pair
 from stream.dead_letters import DeadLetter, is_backfill
 from stream.offset_tracker import Chunk
 from stream.reports import KAFKA, STORAGE, Availability, CommittedBatch, Lost, Report, Scored, Skipped
@@ -37,8 +38,8 @@ class Effects:
     """The callables that a partition worker needs. All but ``report`` may block, and run in threads.
 
     ``claim(partition, generation)`` gives the epoch and the progress stored, None for a new partition.
-    ``tally`` converts scored samples to quality counts, ``sketch`` to the sums that drift is detected by. ``persist``
-    stores a flush, once, however often it is given.
+    ``tally`` converts scored samples to quality counts, ``sketch`` to the sums that drift is detected by, ``compare``
+    to what further models gain by subject. ``persist`` stores a flush, once, however often it is given.
     They raise :class:`Unavailable` to be called again with the same arguments, :class:`Fenced` to end the worker;
     anything else ends the process.
 
@@ -57,6 +58,7 @@ class Effects:
     beginnings: Callable[[], Mapping[int, int]] | None = None
     clock: Callable[[], float] = time.time
     sketch: Callable[[Sequence[Sample], Scores], Mapping[SketchKey, Block]] = lambda _samples, _scores: {}
+    compare: Callable[[Sequence[Sample], Scores], Gains] = lambda _samples, _scores: {}
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ class ScoredBatch:
     offers: list[Offer] = field(default_factory=list)
     quality: dict[CountKey, Counts] = field(default_factory=dict)
     sketches: dict[SketchKey, Block] = field(default_factory=dict)
+    gains: dict[Pair, Counter[int]] = field(default_factory=dict)
     mass: float = 0.0
     calls: list[Scored] = field(default_factory=list)
 
@@ -283,6 +286,7 @@ class PartitionWorker:
                 quality=scored.quality,
                 samples=len(decisions.samples),
                 sketches=scored.sketches,
+                gains=scored.gains,
                 mass=scored.mass,
             )
             await self._until_done(STORAGE, partial(self._threads.store, self._effects.persist, flush))
@@ -335,6 +339,8 @@ class PartitionWorker:
             scored.quality[key] = counts if known is None else known + counts
         for sketch, block in self._effects.sketch(samples, scores).items():
             scored.sketches[sketch] = scored.sketches[sketch] + block if sketch in scored.sketches else block
+        for pair, gains in self._effects.compare(samples, scores).items():
+            scored.gains.setdefault(pair, Counter()).update(gains)
 
     def _acknowledge(self, acknowledged: int) -> None:
         while self._unacknowledged and self._unacknowledged[0].end <= acknowledged:

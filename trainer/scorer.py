@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from importance import estimators
 from importance import sample as outcomes
-from importance.arrays import Floats, Vectors
+from importance.arrays import Booleans, Floats, Vectors
 from importance.errors import Unavailable
 from importance.estimators import Estimator
 from importance.mixture import Mixture
 from importance.sample import Outcome, Sample
 from importance.scale import TOP_FRACTION, Scale, complete
-from importance.scores import BASELINE, REFERENCE, SERVING, Embeddings, Predictions, Scores
+from importance.scores import BASELINE, MIRROR, REFERENCE, SERVING, SHADOW, Embeddings, Predictions, Scores
 from trainer import version_directory as versions
 from trainer.forward import MICRO_BATCH, Pass, provided, run
 from trainer.tokens import Encoded
@@ -43,6 +43,18 @@ class Served:
     able: Sequence[Estimator]
     missing: Sequence[str]
     scale: Scale
+
+
+Choose = Callable[[Sequence[Sample]], Booleans]
+"""Returns which samples [n] a further model predicts."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Compared:
+    """A version that predicts next to the serving one: all samples, or those that ``choose`` returns."""
+
+    served: Served
+    choose: Choose | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +91,7 @@ class Scorer:
         self._swapping = Lock()
         self._served: Served | None = None
         self._previous: Served | None = None
-        self._compared: Mapping[str, Served] = {}  # by predictor; replaced as a whole
+        self._compared: Mapping[str, _Compared] = {}  # by predictor; replaced as a whole
 
     @property
     def version(self) -> str | None:
@@ -99,14 +111,25 @@ class Scorer:
     @property
     def compared(self) -> dict[str, str]:
         """Return the versions that predict next to the serving one, by predictor."""
-        return {predictor: compared.version for predictor, compared in self._compared.items()}
+        return {predictor: compared.served.version for predictor, compared in self._compared.items()}
 
-    def compare(self, predictor: str, version: str, directory: Path) -> None:
-        """Load a version that predicts as ``predictor``, such as `BASELINE`; `BadArtifact` leaves all as it was."""
+    def compare(
+        self, predictor: str, version: str, directory: Path | Callable[[], Path], choose: Choose | None = None
+    ) -> None:
+        """Load a version that predicts as ``predictor``, such as `BASELINE`; `BadArtifact` leaves all as it was.
+
+        Of a `SHADOW` or `MIRROR` only the samples that ``choose`` returns are predicted, the others are NaN. As in
+        `swap`, nothing is fetched that is in memory.
+        """
         with self._swapping:
-            ready = self._ready(version, directory)
+            ready = self._in_memory(version) or self._ready(version, directory)
             with self._scoring:
-                self._compared = {**self._compared, predictor: ready}
+                self._compared = {**self._compared, predictor: _Compared(ready, choose)}
+
+    def drop(self, predictor: str) -> None:
+        """Predict by ``predictor`` no longer."""
+        with self._swapping, self._scoring:
+            self._compared = {name: compared for name, compared in self._compared.items() if name != predictor}
 
     def swap(self, version: str, directory: Path | Callable[[], Path]) -> float:
         """Load, warm up, and let this version score from the next batch on. Returns the seconds that it took.
@@ -134,15 +157,19 @@ class Scorer:
             seen, bad = self._run(served, encoded, self._labels(samples), served.able, keep_hidden)
             predictions = {SERVING: Predictions(served.version, seen.prediction)}
             hidden = {SERVING: seen.hidden}
+            passes = {served.version: seen}  # by version: no second pass of any
             for predictor, other in compared.items():
-                shown = seen
-                if other.version != served.version:  # else the same version: no second pass
-                    same_tokens = other.model.tokens.definition == served.model.tokens.definition
-                    theirs = encoded if same_tokens else other.model.tokens.encode(samples)
-                    shown, worse = self._run(other, theirs, keep_hidden=keep_hidden)
+                if predictor in (SHADOW, MIRROR):
+                    continue
+                version = other.served.version
+                if version not in passes:
+                    theirs = _encoded(other.served, served, encoded, samples)
+                    passes[version], worse = self._run(other.served, theirs, keep_hidden=keep_hidden)
                     bad |= worse
-                predictions[predictor] = Predictions(other.version, shown.prediction)
-                hidden[predictor] = shown.hidden
+                predictions[predictor] = Predictions(version, passes[version].prediction)
+                hidden[predictor] = passes[version].hidden
+            for predictor in compared.keys() & {SHADOW, MIRROR}:
+                predictions[predictor] = self._predict_chosen(compared[predictor], served, encoded, samples, passes)
             predictions[REFERENCE] = Predictions("", _references(samples))
         mixture, scale = self._config.mixture, served.scale
         columns = complete(mixture, seen.importance, len(samples))
@@ -153,15 +180,42 @@ class Scorer:
             mean_importance=scale.mean,
             top_threshold=scale.top_threshold,
             predictions=predictions,
-            known=_known(samples, compared.get(BASELINE, served).model.known_items),
+            known=_known(samples, (compared[BASELINE].served if BASELINE in compared else served).model.known_items),
             non_finite=int(bad.sum()),
             embeddings=_embeddings(predictions, hidden),
         )
 
-    def estimate(self, samples: Sequence[Sample], chosen: Sequence[Estimator] = ()) -> tuple[str, Pass]:
-        """Return the serving version, its predictions of samples in order, and their importance by any estimators."""
+    def _predict_chosen(
+        self,
+        other: _Compared,
+        served: Served,
+        encoded: Encoded,
+        samples: Sequence[Sample],
+        passes: Mapping[str, Pass],
+    ) -> Predictions:
+        """Predict the samples that are compared, the others are NaN; a non-finite prediction becomes NaN too."""
+        version = other.served.version
+        chosen = np.ones(len(samples), np.bool_) if other.choose is None else other.choose(samples)
+        values = np.full(len(samples), nan)
+        if version in passes:
+            values[chosen] = passes[version].prediction[chosen]
+        elif chosen.any():
+            rows = np.flatnonzero(chosen)
+            theirs = _encoded(other.served, served, encoded.rows(rows), [samples[row] for row in rows.tolist()])
+            shown, bad = self._run(other.served, theirs)
+            values[rows[~bad]] = shown.prediction[~bad]
+        return Predictions(version, values)
+
+    def estimate(
+        self, samples: Sequence[Sample], chosen: Sequence[Estimator] = (), predictor: str = SERVING
+    ) -> tuple[str, Pass]:
+        """Return a version, its predictions of samples in order, and their importance by any estimators.
+
+        The version is the serving one unless another ``predictor`` is compared with it.
+        """
         with self._scoring:
-            served = self._served
+            compared = self._compared.get(predictor)
+            served = compared.served if compared is not None else self._served
             if served is None:
                 raise Unavailable("no model is served yet: run weir models init")
             encoded = served.model.tokens.encode(samples)
@@ -182,8 +236,8 @@ class Scorer:
         return run(served.model, encoded, labels, chosen, self._micro_batch, autocast, keep_hidden).repaired()
 
     def _in_memory(self, version: str) -> Served | None:
-        held = (candidate for candidate in (self._previous, *self._compared.values()) if candidate is not None)
-        return next((candidate for candidate in held if candidate.version == version), None)
+        held = (self._previous, *(compared.served for compared in self._compared.values()))
+        return next((served for served in held if served is not None and served.version == version), None)
 
     def _ready(self, version: str, directory: Path | Callable[[], Path]) -> Served:
         """Load, and warm up by a first pass, which also shows a network that cannot compute.
@@ -199,6 +253,12 @@ class Scorer:
         scale = Scale.of(mixture, model.measured, self._config.top_fraction)
         validate(model, f"version {version} in {path}", able, self._config.autocast)
         return Served(version, model, able, missing, scale)
+
+
+def _encoded(other: Served, served: Served, encoded: Encoded, samples: Sequence[Sample]) -> Encoded:
+    """Return the samples as ``other`` reads them; ``encoded`` are the same as ``served`` does."""
+    same_tokens = other.model.tokens.definition == served.model.tokens.definition
+    return encoded if same_tokens else other.model.tokens.encode(samples)
 
 
 def _known(samples: Sequence[Sample], items: frozenset[str]) -> NDArray[np.bool_]:

@@ -76,8 +76,10 @@ class Operations:
         )
         return self._announced(entry)
 
-    def rollback(self, to: str | None, *, actor: str, reason: str) -> Entry:
+    def rollback(self, to: str | None, *, actor: str, reason: str, replacing: str | None = None) -> Entry:
         """Activate an earlier version, by default the previous one, and freeze training.
+
+        A program gives the version ``replacing`` that it found to be bad: see `Registry.rollback`.
 
         Conflict, which names the next intact version below, when the files of the target are not as registered; nothing
         is changed then. While the artifact store does not answer, the rollback goes ahead with a warning: a bad version
@@ -90,7 +92,7 @@ class Operations:
                 _require_intact(self._registry, self._artifacts, target, below[: below.index(target)])
         except StoreUnavailable as error:
             self._warn(f"the files of {target} were not read: {error}; each worker takes it once it can fetch them")
-        return self._announced(self._registry.rollback(target, actor=actor, reason=reason))
+        return self._announced(self._registry.rollback(target, actor=actor, reason=reason, replacing=replacing))
 
     def lift(self, version: str, *, actor: str, reason: str) -> None:
         """End the quarantine of a version; NotFound for an unknown version, Conflict where none stands."""

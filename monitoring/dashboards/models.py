@@ -66,6 +66,16 @@ def build() -> Dashboard:
             ("max(weir_training_weight_clip)", "bound"),
         ),
     ]  # fmt: skip
+    live = [
+        lines(
+            "Subjects compared", "short", "What a candidate in shadow, or the version before, won on live traffic.",
+            ("max by (test, result) (weir_comparison_subjects)", "{{test}} {{result}}"),
+        ),
+        number(
+            "Rollback proposed", "bool_yes_no", "The version before has shown to be better than the active one.",
+            ("max(weir_rollback_proposed)", "proposed"), colors={0: "green", 1: "red"},
+        ),
+    ]  # fmt: skip
     rollback = [
         lines(
             "Time to roll back", "s", "From a rollback's entry in the log to each worker's swap, of the last hour.",
@@ -79,7 +89,8 @@ def build() -> Dashboard:
     ]  # fmt: skip
     return page(
         "models", "Models and training", "What each version is worth, and what training does.",
-        {"State": state, "Quality": quality, "Versions": versions, "Training": training, "Rollback": rollback},
+        {"State": state, "Quality": quality, "Versions": versions, "Training": training, "Live traffic": live,
+         "Rollback": rollback},
         versions=True,
     )  # fmt: skip
 

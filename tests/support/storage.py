@@ -14,6 +14,7 @@ from importance.partition_progress import Progress
 from importance.quality import CountKey, Counts
 from importance.sample import Action, Correction, Rating, Sample, label
 from importance.scores import Offer
+from importance.shadow import Gains
 from importance.strata import NEGATIVE, POSITIVE
 from storage.audit import Author, Via
 from storage.buffer import Buffer
@@ -88,6 +89,7 @@ class Owner:
         sketches: Mapping[SketchKey, Block] | None = None,
         event_time_ms: int | None = None,
         mass: float | None = None,
+        gains: Gains | None = None,
     ) -> Flush:
         """The flush that would store these next; by the thresholds as they are now."""
         thresholds = self.buffer.thresholds()
@@ -104,6 +106,7 @@ class Owner:
             samples=len(offers) or int(bool(sketches)),
             sketches=sketches or {},
             mass=len(offers) if mass is None else mass,
+            gains=gains or {},
         )
 
     def flush(
@@ -115,9 +118,12 @@ class Owner:
         sketches: Mapping[SketchKey, Block] | None = None,
         event_time_ms: int | None = None,
         mass: float | None = None,
+        gains: Gains | None = None,
     ) -> Flush:
         """Store them; returns what was stored."""
-        flush = self.prepare(offers, corrections, quality, sketches=sketches, event_time_ms=event_time_ms, mass=mass)
+        flush = self.prepare(
+            offers, corrections, quality, sketches=sketches, event_time_ms=event_time_ms, mass=mass, gains=gains
+        )
         self.buffer.persist(flush)
         self.next = flush.progress.next
         return flush

@@ -22,8 +22,8 @@ from weir.status.stream_estimates import Estimates
 Score = Callable[[Sequence[Sample], Sequence[str]], tuple[str, Mapping[str, Sequence[float]]]]
 """(samples, names of estimators) → (version, each estimator's scores of all samples)."""
 
-Predict = Callable[[Sequence[Sample]], tuple[str, Sequence[float]]]
-"""samples → (version, probability of a positive outcome of each)."""
+Predict = Callable[[Sequence[Sample], str | None], tuple[str, Sequence[float]]]
+"""(samples, subject of the request) → (version, probability of a positive outcome of each)."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from storage.heartbeats import Heartbeats
 from storage.quality import Quality, Series
 from storage.registry import MOVES, Kind, Registry
 from weir.status import service
+from weir.status.comparisons import live_tests
 from weir.status.selection import SelectionStatus
 from weir.status.snapshot import SHOWN_NAMES
 
@@ -37,6 +38,7 @@ def shared_state(
         processes = service.live_processes(heartbeats.all())
         tests, evaluated_ms = drift.states(), drift.evaluated_ms()
         chosen = selection()
+        live = live_tests(registry.comparisons, active.version if active else None)
     except Unavailable:
         return None
     return SharedState(
@@ -49,6 +51,13 @@ def shared_state(
         recent=predictor_quality(recent),
         rollbacks={"done": rollbacks},
         processes=processes,
+        comparisons={
+            (test, result): getattr(found, result)
+            for test, found in (("shadow", live.shadow), ("mirror", live.mirror))
+            if found is not None
+            for result in ("wins", "losses", "ties")
+        },
+        rollback_proposed=live.rollback_proposed is not None,
         drift=[DriftTest(x.test, x.feature, x.segment, x.statistic, x.threshold, x.alarms) for x in tests],
         drift_evaluated_seconds=None if evaluated_ms is None else evaluated_ms / 1_000,
         selection_advantage=None if chosen.advantage is None else astuple(chosen.advantage),

@@ -9,6 +9,7 @@ from weir.cli.output import AsJson, columns, print_json
 
 if TYPE_CHECKING:
     from weir.settings import Settings
+    from weir.status.comparisons import LiveTests
     from weir.status.service import Role, Status, Training
 
 
@@ -64,10 +65,21 @@ def _lines(found: "Status") -> Iterator[str]:
     yield ""
     yield f"model     {found.active or 'none yet: run weir models init'}"
     yield f"training  {training(found.training)}"
+    yield from _live_tests(found.live_tests)
     errors = [role for role in found.roles if role.error]
     if errors:
         yield ""
         yield columns(("last error", "of", "what"), [(show_time(x.error_time), x.name, x.error) for x in errors])
+
+
+def _live_tests(found: "LiveTests") -> Iterator[str]:
+    if found.shadow is not None:
+        yield f"shadow    {found.shadow.line}"
+    if found.mirror is not None and found.mirror.wins + found.mirror.losses + found.mirror.ties:
+        yield f"mirror    {found.mirror.line}"
+    if found.rollback_proposed is not None:
+        proposed = found.rollback_proposed
+        yield f"rollback  proposed from {proposed.version} to {proposed.to}: {proposed.reason}"
 
 
 def _row(role: "Role") -> tuple[object, ...]:

@@ -30,6 +30,7 @@ from weir.learning.drift_watch import DriftWatch
 from weir.learning.performance_watch import PerformanceWatch
 from weir.learning.quarantine_watch import QuarantineWatch
 from weir.learning.records import NOTHING_LEARNED, Outcome, RunInputs, run_inputs
+from weir.learning.shadow_watch import ShadowWatch
 from weir.learning.store_health import StoreHealth
 from weir.learning.training import Training
 from weir.operations import Announce, Operations
@@ -80,6 +81,7 @@ class LearningLoop:
         )
         self._drift = DriftWatch(settings, engine)
         self._quarantine = QuarantineWatch(settings, engine, artifacts, metrics)
+        self._shadow = ShadowWatch(settings, engine, self._training.operations, lock)
         self._performance = None if settings.train_on_drop is None else PerformanceWatch(engine, self._registry)
         self._decisions: DecisionLog | None = None  # while it has the right to train
         self._poll_succeeded = False
@@ -111,10 +113,13 @@ class LearningLoop:
     def _train_if_due(self, decisions: DecisionLog) -> None:
         takes_files = self._store.takes_files()  # also while no run is due: readiness follows the store
         alarmed = self._drift.poll()  # also while training is frozen
+        in_shadow = self._shadow.poll()  # before the active version is read: it may promote
         active = self._registry.active()
         if active is None:
             return
         self._quarantine.poll()
+        if in_shadow:
+            return
         last, learned = self._runs.last(), self._runs.latest(_RUNS_TIMED, LEARNED)
         before = RunInputs.of(learned[0]) if learned else NOTHING_LEARNED
         failed = last is not None and last.result not in LEARNED
@@ -129,6 +134,7 @@ class LearningLoop:
         decisions.add(state, policy, due.trigger if due else None, held, now)
         if due is not None:
             self._train(active, due, before.watermark)
+            self._shadow.wake()
 
     def _state(
         self, active: Active, last: Run | None, learned: Sequence[Run], before: RunInputs, alarmed: float | None

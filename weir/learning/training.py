@@ -103,6 +103,8 @@ class Training:
         if not candidate.decision.promote:
             self.registry.reject(version)
             return Outcome(RunResult.REJECTED, candidate.decision.reason, version)
+        if self.settings.shadow == "on":
+            return self._shadow(active, version, candidate.decision.reason)
         return self._promote(active, version, candidate.decision.reason)
 
     def _report_weights(self, weights: TrainingWeights) -> None:
@@ -147,6 +149,15 @@ class Training:
             statistics={"mean_importance": mean_importance(candidate.tuned.model)},
         )
         return version
+
+    def _shadow(self, active: Active, version: str, reason: str) -> Outcome:
+        """Let live traffic decide, by the same compare-and-set as a promotion."""
+        try:
+            self.registry.shadow(version, expected_sequence=active.sequence, lock=self.lock)
+        except Conflict as error:
+            self.registry.reject(version)
+            return Outcome(RunResult.SUPERSEDED, str(error), version)
+        return Outcome(RunResult.SHADOW, reason, version)
 
     def _promote(self, active: Active, version: str, reason: str) -> Outcome:
         """Promote by compare-and-set on the log as it was when the run started: a rollback in between wins."""

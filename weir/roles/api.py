@@ -7,13 +7,16 @@ from threading import Event
 from uuid import UUID
 
 from importance import estimators
+from importance.canary import is_canary
 from importance.errors import InvalidInput, Unavailable
 from importance.sample import Sample
+from importance.scores import SERVING, SHADOW
 from monitoring.exporter import render
 from monitoring.metrics import DependencyMetrics, HttpMetrics, SharedStateCollector, WorkerMetrics, new_registry
 from storage.artifacts import Artifacts
 from storage.audit import Audit, Via
 from storage.buffer_reader import BufferReader
+from storage.comparisons import LiveTest
 from storage.drift import Drift
 from storage.engine import Engine
 from storage.heartbeats import Heartbeats
@@ -35,6 +38,7 @@ from weir.operations import Operations
 from weir.process import logs
 from weir.process.signals import stopped_by_signals
 from weir.roles.common import announcing, database, ready_database, retry_until_available, start_process
+from weir.roles.comparing import Comparing, comparing
 from weir.roles.heartbeat import heartbeat
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
@@ -101,6 +105,7 @@ class _Resources:
     selection: Callable[[], SelectionStatus]
     artifacts: Artifacts
     serving: Serving
+    comparing: Comparing
     other_roles: _OtherRoles
     kafka: Watch
     reporting: Reporting
@@ -133,6 +138,7 @@ def _open(settings: Settings) -> _Resources:
         selection=chosen,
         artifacts=artifacts,
         serving=serving,
+        comparing=comparing(settings, engine, serving, {LiveTest.SHADOW: float(settings.canary_share > 0)}),
         other_roles=_OtherRoles(settings, engine),
         kafka=watch_kafka(kafka_connection(settings), reporting),
         reporting=reporting,
@@ -160,8 +166,9 @@ def _context(settings: Settings, resources: _Resources) -> ApiContext:
         version, scored = scorer.estimate(samples, [estimators.get(name) for name in names])
         return version, {name: scores.tolist() for name, scores in scored.importance.items()}
 
-    def predict(samples: Sequence[Sample]) -> tuple[str, Sequence[float]]:
-        version, scored = scorer.estimate(samples)
+    def predict(samples: Sequence[Sample], subject: str | None) -> tuple[str, Sequence[float]]:
+        canary = is_canary(subject, settings.canary_share, settings.salt)
+        version, scored = scorer.estimate(samples, predictor=SHADOW if canary else SERVING)
         return version, scored.prediction.tolist()
 
     return ApiContext(
@@ -243,6 +250,7 @@ def _serve(
     while not stop.wait(settings.models_poll_seconds):
         try:
             serving.poll()
+            resources.comparing.poll()
             resources.other_roles.poll()
         except Unavailable as error:
             reporting.change("storage", False, str(error))

@@ -13,12 +13,14 @@ from importance.quality import CountKey, Counts, tally, tally_segments
 from importance.reservoir import admit
 from importance.sample import Sample, labels
 from importance.scores import Offer, Scores
+from importance.shadow import Gains, gains
 from importance.strata import POSITIVE
 from monitoring.exporter import Exporter
 from monitoring.metrics import DependencyMetrics, WorkerMetrics, new_registry
 from storage.artifacts import Artifacts
 from storage.audit import Author, Via
 from storage.buffer import Buffer
+from storage.comparisons import LiveTest
 from storage.engine import Engine
 from storage.progress import Progresses
 from storage.registry import Registry
@@ -38,6 +40,7 @@ from weir.roles.common import (
     retry_until_available,
     start_process,
 )
+from weir.roles.comparing import Comparing, comparing
 from weir.roles.heartbeat import heartbeat
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
@@ -75,7 +78,7 @@ def run(settings: Settings) -> int:
 
 def _prepare(
     settings: Settings, engine: Engine, stop: Event, reporting: Reporting
-) -> tuple[UUID, Serving, Effects] | None:
+) -> tuple[UUID, Serving, Comparing, Effects] | None:
     """Wait for codecs, tables, topic and a first model; None when ``stop`` came first."""
     wait = partial(retry_until_available, settings=settings, stop=stop, reporting=reporting)
     if not wait(lambda: require_codecs(WORKER_LIBRARY), "codecs"):
@@ -91,7 +94,9 @@ def _prepare(
         return None
     if not wait(lambda: _rescore_outdated(settings, engine, serving), "buffer"):
         return None
-    return topic, serving, effects(settings, engine, topic, serving.scorer.score, reporting)
+    did = effects(settings, engine, topic, serving.scorer.score, reporting)
+    shares = {LiveTest.SHADOW: 1.0, LiveTest.MIRROR: settings.mirror_share}
+    return topic, serving, comparing(settings, engine, serving, shares), did
 
 
 def effects(
@@ -124,9 +129,13 @@ def effects(
     def admitted(samples: Sequence[Sample], scores: Scores) -> Sequence[Offer]:
         return admit(samples, scores, admission, buffer.thresholds())
 
+    def compare(samples: Sequence[Sample], scores: Scores) -> Gains:
+        return gains(samples, labels(samples, admission.positive_from), scores, settings.salt)
+
     return Effects(
-        claim, score, admitted, count, buffer.persist, report, progresses.acknowledged, sketch=drift_sketch(settings)
-    )
+        claim, score, admitted, count, buffer.persist, report, progresses.acknowledged, sketch=drift_sketch(settings),
+        compare=compare,
+    )  # fmt: skip
 
 
 def _rescore_outdated(settings: Settings, engine: Engine, serving: Serving) -> bool:
@@ -139,7 +148,13 @@ def _rescore_outdated(settings: Settings, engine: Engine, serving: Serving) -> b
 
 
 async def _work(
-    settings: Settings, stop: Event, reporting: Reporting, topic: UUID, serving: Serving, effects: Effects
+    settings: Settings,
+    stop: Event,
+    reporting: Reporting,
+    topic: UUID,
+    serving: Serving,
+    comparing: Comparing,
+    effects: Effects,
 ) -> int:
     ended = asyncio.Event()
     worker = Worker(
@@ -153,7 +168,7 @@ async def _work(
         _end_when(stop, ended),
         _watch_topic(settings, topic),
         _listen(settings, wake),
-        _swap_when_woken(settings, serving, reporting, worker.pipeline.availability, wake),
+        _swap_when_woken(settings, serving, comparing, reporting, worker.pipeline.availability, wake),
     )
     tasks = [asyncio.create_task(each) for each in coroutines]
     for task in tasks:
@@ -219,7 +234,12 @@ async def _listen(settings: Settings, wake: asyncio.Event) -> None:
 
 
 async def _swap_when_woken(
-    settings: Settings, serving: Serving, reporting: Reporting, availability: Availability, wake: asyncio.Event
+    settings: Settings,
+    serving: Serving,
+    comparing: Comparing,
+    reporting: Reporting,
+    availability: Availability,
+    wake: asyncio.Event,
 ) -> None:
     while True:
         with contextlib.suppress(TimeoutError):
@@ -227,6 +247,7 @@ async def _swap_when_woken(
         wake.clear()
         try:
             swap = await asyncio.to_thread(serving.poll)
+            await asyncio.to_thread(comparing.poll)
         except Unavailable as error:  # the next poll finds what was missed
             availability.probed(STORAGE, serving, str(error))
             continue

@@ -11,9 +11,12 @@ from weir.settings.sections.kafka import Kafka
 from weir.settings.sections.model import Model
 from weir.settings.sections.monitoring import Monitoring
 from weir.settings.sections.process import Process
+from weir.settings.sections.shadow import Shadow
 from weir.settings.sections.training import Training
 
 
 # Fields are shown, and defaults computed, from the last base class to the first.
-class Settings(Process, Gate, Training, Model, Importance, Buffer, Join, Kafka, Drift, Monitoring, Api, Addresses):
+class Settings(
+    Process, Shadow, Gate, Training, Model, Importance, Buffer, Join, Kafka, Drift, Monitoring, Api, Addresses
+):
     """All settings. Frozen; not used outside ``weir``."""

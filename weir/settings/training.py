@@ -1,6 +1,7 @@
 """Convert settings into the policies of training. Separate from `values`, because it loads torch."""
 
 from trainer.gate import GatePolicy
+from trainer.shadow import ShadowPolicy
 from trainer.triggers import TriggerPolicy
 from trainer.tuning import FineTuning, Optimisation
 from trainer.tuning.methods import method
@@ -30,6 +31,16 @@ def gate(settings: Settings) -> GatePolicy:
         attribute=settings.segment_attribute or "category",
         max_size_ratio=settings.gate_size_ratio,
         max_latency_ratio=settings.gate_latency_ratio,
+    )
+
+
+def shadow(settings: Settings) -> ShadowPolicy:
+    """Return what decides about a candidate in shadow."""
+    return ShadowPolicy(
+        promote_by=settings.shadow_promote_by,
+        margin=settings.shadow_margin,
+        max_seconds=settings.shadow_limit_seconds,
+        max_results=settings.shadow_limit_results,
     )
 
 

@@ -20,6 +20,7 @@ from storage.requests import Requests
 from storage.runs import Run, Runs
 from trainer.triggers import Waits
 from weir.settings.topics import Measured
+from weir.status.comparisons import LiveTests, live_tests
 
 NEEDED = ("worker", "trainer", "api")
 """The roles without which the service is degraded."""
@@ -110,6 +111,7 @@ class Status:
 
     ``absent``: needed roles without a live process; ``degraded``: a line for each of them, and for each process that
     vanished and was not replaced. ``kafka``: why the broker could not be queried, None when it answered.
+    ``live_tests``: what is compared with the active version on live traffic.
     """
 
     absent: Sequence[str]
@@ -120,6 +122,7 @@ class Status:
     active: str | None
     sequence: int | None
     training: Training
+    live_tests: LiveTests
 
 
 def describe(role: Role) -> str:
@@ -304,4 +307,5 @@ def take(engine: Engine, topic: Measured, remedy: Callable[[str], str]) -> Statu
         active=active.version if active else None,
         sequence=active.sequence if active else None,
         training=training(heartbeats, active, freeze_of(registry), Runs(engine).last(), Requests(engine).waits()),
+        live_tests=live_tests(registry.comparisons, active.version if active else None),
     )

@@ -124,7 +124,7 @@ class World:
         """As long as its text, and one more when the label is 1."""
         return "v1", {name: [len(x.text) + label(x.actions) for x in samples] for name in estimators}
 
-    def predict(self, samples: Sequence[Sample]) -> tuple[str, list[float]]:
+    def predict(self, samples: Sequence[Sample], subject: str | None) -> tuple[str, list[float]]:
         """The share of the query's words that the text has."""
         return "v1", [np.mean([word in x.text.split() for word in x.query.split() or [""]]).item() for x in samples]
 

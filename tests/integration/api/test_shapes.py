@@ -52,7 +52,9 @@ def test_the_status_names_roles_partitions_and_what_training_waits_for(world: Wo
         Report("working", model=Model("v2", 2, "serving"), partitions=(Assigned(0, 10, 4),)),
     )
     body = world.http.get("/v1/status").json()
-    assert set(body) == {"absent", "degraded", "roles", "kafka", "partitions", "active", "sequence", "training"}
+    assert set(body) == {
+        "absent", "degraded", "roles", "kafka", "partitions", "active", "sequence", "training", "live_tests",
+    }  # fmt: skip
     assert body["absent"] == ["trainer", "api"]
     assert body["degraded"] == ["no trainer is running: start weir trainer", "no api is running: start weir api"]
     (role,) = body["roles"]
@@ -151,10 +153,12 @@ def test_samples_are_paged_with_their_weights_and_without_the_holdout(world: Wor
 
 
 def test_models_are_listed_with_the_active_one_and_the_freeze(world: World) -> None:
-    assert world.http.get("/v1/models").json() == {"active": None, "frozen": False, "versions": []}
+    tests = dict.fromkeys(("shadow", "mirror", "rollback_proposed"))
+    assert world.http.get("/v1/models").json() == {"active": None, "frozen": False, **tests, "versions": []}
     world.register("v1", "v2")
     body = world.http.get("/v1/models").json()
     assert (body["active"], body["frozen"]) == ("v2", False)
+    assert (body["mirror"]["version"], body["mirror"]["against"], body["mirror"]["wins"]) == ("v1", "v2", 0)
     assert [set(version) for version in body["versions"]] == [{"version", "parent", "state", "created", "metrics"}] * 2
     assert [(x["version"], x["state"]) for x in body["versions"]] == [("v1", "retired"), ("v2", "active")]
     created = body["versions"][0]["created"]

@@ -84,7 +84,8 @@ class TrainerWorld(World):
         self.owner.flush(offers)
         self.reporting = Reporting(WorkerMetrics(new_registry()), DependencyMetrics(new_registry(), ()))
         self.announced: list[Entry] = []
-        self.trainer = self.new_trainer(self.lock, TrainerMetrics(self.metrics))
+        self.trainer_metrics = TrainerMetrics(self.metrics)
+        self.trainer = self.new_trainer(self.lock, self.trainer_metrics)
 
     def new_trainer(self, lock: TrainerLock, metrics: TrainerMetrics) -> LearningLoop:
         """One more trainer of this world."""

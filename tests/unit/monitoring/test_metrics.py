@@ -41,6 +41,8 @@ STATE = SharedState(
     recent={("auc", "baseline", "all"): 0.8},
     rollbacks={"done": 2},
     processes={"worker": 2, "trainer": 0},
+    comparisons={("shadow", "wins"): 12},
+    rollback_proposed=True,
     drift=(
         DriftTest("psi", "price", "all", 0.4, 0.3, 2),
         DriftTest("adwin", "loss", "country=France", None, None, 0),
@@ -96,6 +98,8 @@ def test_the_shared_state_is_exported_as_it_is_read() -> None:
     assert "weir_training_frozen 1.0" in lines
     assert "weir_selection_advantage_low -0.001" in lines
     assert "weir_selection_fallback 1.0" in lines
+    assert 'weir_comparison_subjects{result="wins",test="shadow"} 12.0' in lines
+    assert "weir_rollback_proposed 1.0" in lines
     assert 'weir_drift_statistic{feature="price",segment="all",test="psi"} 0.4' in lines
     assert 'weir_drift_threshold{feature="price",segment="all",test="psi"} 0.3' in lines
     assert 'weir_drift_alarms_total{feature="price",segment="all",test="psi"} 2.0' in lines

@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from importance.errors import BadArtifact, Unavailable
 from importance.mixture import NAMES, parse
+from importance.quality import tally
 from importance.sample import Outcome, Sample
-from importance.scores import BASELINE, REFERENCE
+from importance.scores import BASELINE, MIRROR, REFERENCE, SHADOW
 from importance.selection import quantile_threshold
 from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
@@ -84,6 +85,25 @@ def test_scores_name_version_estimator_mean_and_threshold(scorer: Scorer, first:
 
 def test_nothing_is_scored_to_nothing(scorer: Scorer) -> None:
     assert len(scorer.score([])) == 0
+
+
+def test_a_version_in_shadow_predicts_the_samples_that_are_compared_and_answers_as_a_canary(
+    scorer: Scorer, second: Path, samples: list[Sample]
+) -> None:
+    even = np.arange(600) % 2 == 0
+    scorer.compare(SHADOW, "2", second, lambda _: even)
+    scorer.compare(MIRROR, "1", second)  # in memory, so that the directory is not read: it is the baseline
+    scores = scorer.score(samples)
+    shadow = scores.predictions[SHADOW].values
+    assert np.isnan(shadow[~even]).all()
+    version, answered = scorer.estimate(samples, predictor=SHADOW)
+    assert version == "2"
+    np.testing.assert_allclose(shadow[even], answered.prediction[even], atol=1e-6)
+    np.testing.assert_array_equal(scores.predictions[MIRROR].values, scores.prediction)
+    assert {key.predictor for key in tally(samples, [0] * 600, scores)} == {"serving", "frozen", "reference"}
+    scorer.drop(SHADOW)
+    assert scorer.compared == {BASELINE: "1", MIRROR: "1"}
+    assert scorer.estimate(samples[:1], predictor=SHADOW)[0] == "1"
 
 
 def test_the_baseline_stays_the_first_version_when_another_serves(

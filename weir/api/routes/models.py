@@ -12,6 +12,7 @@ from weir.api import shapes
 from weir.api.context import ApiContext
 from weir.api.permissions import Actor, Routers
 from weir.api.shapes import NO_REASON, OptionalReason, Request, Why
+from weir.status.comparisons import LiveComparison, ProposedRollback, live_tests
 
 VersionName = Annotated[shapes.Version, Path(description="a version of GET /v1/models")]
 
@@ -63,10 +64,13 @@ class Quarantined(BaseModel):
 
 
 class Models(BaseModel):
-    """The active version, whether training is frozen, and all versions, oldest first."""
+    """The active version, whether training is frozen, what live traffic compares, and all versions, oldest first."""
 
     active: str | None
     frozen: bool
+    shadow: LiveComparison | None
+    mirror: LiveComparison | None
+    rollback_proposed: ProposedRollback | None
     versions: list[ModelVersion]
 
 
@@ -93,9 +97,13 @@ def add(routers: Routers, context: ApiContext) -> None:
     def models() -> Models:
         """The active version, whether training is frozen, and all versions, without the checks of the gate."""
         active = registry.active()
+        tests = live_tests(registry.comparisons, active.version if active else None)
         return Models(
             active=active.version if active else None,
             frozen=registry.frozen(),
+            shadow=tests.shadow,
+            mirror=tests.mirror,
+            rollback_proposed=tests.rollback_proposed,
             versions=[_listed(version) for version in registry.versions()],
         )
 

@@ -97,13 +97,16 @@ def add(routers: Routers, context: ApiContext) -> None:
 
     @routers.scorer.post("/v1/rank", tags=["scoring"])
     def rank(request: RankRequest) -> RankAnswer:
-        """Items by the probability of a positive outcome, best first; equals keep their order."""
+        """Items by the probability of a positive outcome, best first; equals keep their order.
+
+        ``model`` is the version that ranked: the candidate in shadow for subjects of the canary's share.
+        """
         samples = [
             _sample(str(i), request.subject or "", request.surface, request.query, x.item, x.text, None)
             for i, x in enumerate(request.items)
         ]
         with one_of_few():
-            model, predictions = context.predict(samples)
+            model, predictions = context.predict(samples, request.subject)
         order = sorted(range(len(samples)), key=lambda i: -float(predictions[i]))
         ranking = [Ranked(item=samples[i].item, score=float(predictions[i])) for i in order]
         return RankAnswer(model=model, ranking=ranking)

@@ -1,0 +1,100 @@
+"""Decide the comparisons on live traffic: promote or reject what is in shadow, propose or carry out a rollback.
+
+All state is in Postgres: a trainer that dies is replaced by one that reads the same results.
+"""
+
+from collections.abc import Callable
+from time import monotonic, time
+
+from importance.errors import Conflict
+from storage.comparisons import Comparison, Ending, LiveTest
+from storage.engine import Engine
+from storage.lock import TrainerLock
+from storage.registry import Registry
+from trainer.shadow import judge_mirror, judge_shadow
+from weir.operations import Operations
+from weir.process import logs
+from weir.settings import Settings
+from weir.settings.training import shadow
+
+_log = logs.logger(__name__)
+_POLL_SECONDS = 1.0
+ACTOR, MIRROR_ACTOR = "trainer", "mirror"
+
+
+class ShadowWatch:
+    """Reads the results at most every second. ``clock`` gives seconds since the epoch."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        operations: Operations,
+        lock: TrainerLock,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        self._registry = Registry(engine)
+        self._comparisons = self._registry.comparisons
+        self._operations = operations
+        self._lock = lock
+        self._clock = clock
+        self._policy = shadow(settings)
+        self._mirror_results = settings.mirror_limit_results if settings.mirror_share > 0 else 0
+        self._rolls_back = settings.auto_rollback == "on"
+        self._next = monotonic()
+        self._in_shadow = False
+
+    def poll(self) -> bool:
+        """Decide what can be decided; return whether a candidate is in shadow, while which no fine-tune starts."""
+        if monotonic() >= self._next:
+            self._in_shadow = sum(self._decide(each) for each in self._comparisons.running()) > 0  # decide each
+            self._next = monotonic() + _POLL_SECONDS
+        return self._in_shadow
+
+    def wake(self) -> None:
+        """Read again at the next poll: a fine-tune has ended."""
+        self._next = monotonic()
+
+    def _decide(self, comparison: Comparison) -> bool:
+        """Return whether it is of a candidate that stays in shadow."""
+        if comparison.test is LiveTest.MIRROR:
+            self._decide_mirror(comparison)
+            return False
+        seconds = max(0.0, self._clock() - comparison.started.timestamp())
+        verdict = judge_shadow(comparison.results, seconds, self._policy)
+        if verdict is None:
+            return True
+        try:
+            if verdict.activate:
+                self._operations.promote_new(
+                    comparison.version,
+                    actor=ACTOR,
+                    reason=f"shadow: {verdict.reason}",
+                    expected_sequence=comparison.sequence,
+                    lock=self._lock,
+                )
+            else:
+                self._registry.reject(comparison.version, verdict.reason)
+        except Conflict as error:  # the log has moved meanwhile, which ended the shadow
+            _log.info("shadow ended", version=comparison.version, result="superseded", reason=str(error))
+            return False
+        result = Ending.PROMOTED if verdict.activate else Ending.REJECTED
+        _log.info("shadow ended", version=comparison.version, result=result, reason=verdict.reason)
+        return False
+
+    def _decide_mirror(self, comparison: Comparison) -> None:
+        verdict = judge_mirror(comparison.results, self._mirror_results)
+        if verdict is None:
+            return
+        if not verdict.activate:
+            self._comparisons.end(comparison.id, Ending.KEPT, verdict.reason)
+            return
+        _log.warning("rollback proposed", version=comparison.against, to=comparison.version, reason=verdict.reason)
+        if self._rolls_back:
+            try:
+                self._operations.rollback(
+                    comparison.version, actor=MIRROR_ACTOR, reason=verdict.reason, replacing=comparison.against
+                )
+            except Conflict as error:
+                _log.error("rollback not carried out", version=comparison.against, reason=str(error))
+        self._comparisons.end(comparison.id, Ending.PROPOSED, verdict.reason)
