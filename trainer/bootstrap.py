@@ -3,9 +3,11 @@
 Independent of the registry; writes a directory.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -25,6 +27,7 @@ from trainer.tuning import Optimisation, Progress, TrainingBatches, train
 from trainer.validation import validate
 from trainer.version_directory import INTERACTION, PAIR, Card, Model
 
+_ADAPTER: Final = "adapter_config.json"
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -104,7 +107,8 @@ def from_pretrained(
     """Take over a model of transformers, from a directory or by its name on the Hub, as a version in ``into``.
 
     ``minilm`` is the one of the extra of that name. A directory is read without any network; a name may be downloaded.
-    Only safetensors are read and no code of the model is run. A model without a classifier gets a new one of one logit,
+    A directory may also be an adapter of peft (LoRA, for one), which is merged into the base model that it names. Only
+    safetensors are read and no code of the model is run. A model without a classifier gets a new one of one logit,
     drawn from ``seed``. With ``gradient_fallback`` its gradient norms may be computed sample by sample.
     """
     source = minilm.directory() if name_or_directory == minilm.NAME else Path(name_or_directory).expanduser()
@@ -114,13 +118,17 @@ def from_pretrained(
         allowed = version.card.gradient_fallback or gradient_fallback
         card = msgspec.structs.replace(version.card, gradient_fallback=allowed)
         return versions.save(replace(version, card=card), into)
+    if local:
+        _refuse_pickled(source)
     options = {"local_files_only": local, "trust_remote_code": False}
-    origin = str(source) if local else name_or_directory
+    adapter = source if (source / _ADAPTER).is_file() else None
+    origin = _base_of(source) if adapter else str(source) if local else name_or_directory
+    worded = source if adapter and (source / "tokenizer.json").is_file() else origin
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()  # or it reports at length that a classifier is new
     try:
         config = transformers.AutoConfig.from_pretrained(origin, **options)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(origin, **options)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(worded, **options)
         if not any("ForSequenceClassification" in name for name in config.architectures or ()):
             config.num_labels = 1
         with torch.random.fork_rng(devices=[]):
@@ -128,6 +136,8 @@ def from_pretrained(
             network = transformers.AutoModelForSequenceClassification.from_pretrained(
                 origin, config=config, use_safetensors=True, **options
             )
+        if adapter:
+            network = _merged(network, adapter)
         backend = tokenizer.backend_tokenizer
     except WeirError:
         raise
@@ -141,7 +151,40 @@ def from_pretrained(
         raise BadArtifact(f"model {name_or_directory!r} has no tokenizer that knows a word: add its tokenizer.json")
     network.eval()
     reads_types = "token_type_ids" in tokenizer.model_input_names
-    card = Card(PAIR, max_tokens, tokenizer.pad_token_id or 0, seed, reads_types, gradient_fallback)
+    if network.config.pad_token_id is None:  # without one, networks that classify by the last token cannot find it
+        network.config.pad_token_id = _first_known(tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    pad_id = _first_known(tokenizer.pad_token_id, network.config.pad_token_id)
+    card = Card(PAIR, max_tokens, pad_id, seed, reads_types, gradient_fallback)
     model = Model(PairClassifier(network, reads_types), Tokens(backend, card.pad_id, max_tokens), card)
     validate(model, f"model {name_or_directory!r}")
     return versions.save(model, into)
+
+
+def _base_of(adapter: Path) -> str:
+    """Return the directory or name of the model that an adapter of peft belongs to."""
+    try:
+        base = json.loads((adapter / _ADAPTER).read_bytes())["base_model_name_or_path"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadArtifact(f"{adapter / _ADAPTER} names no base_model_name_or_path: add the base model to it") from error
+    return str(base)
+
+
+def _merged(network: Any, adapter: Path) -> Any:
+    """Return the network with an adapter of peft added to its weights."""
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
+
+
+def _refuse_pickled(directory: Path) -> None:
+    """Raise BadArtifact for a directory whose only weights are pickled: reading them may run any code."""
+    pickled = sorted(file.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for file in directory.glob(pattern))
+    if pickled and not any(directory.glob("*.safetensors")):
+        raise BadArtifact(
+            f"model {str(directory)!r} has pickled weights only ({pickled[0]}), and reading them may run code: where "
+            "you trust it, load it by transformers and save it again by save_pretrained, which writes safetensors"
+        )
+
+
+def _first_known(*ids: int | None) -> int:
+    return next(each for each in ids if each is not None)

@@ -77,13 +77,16 @@ class InteractionModel(nn.Module):
 
 
 class PairClassifier(nn.Module):
-    """Any sequence classifier of transformers with one or two logits, read as P(label = 1)."""
+    """Any sequence classifier of transformers with one or two logits, read as P(label = 1).
+
+    One that classifies by the last token, as GPT-2 does, must have a padding token in its configuration.
+    """
 
     def __init__(self, network: Any, reads_types: bool) -> None:
         super().__init__()
         self.network = network
         self._reads_types = reads_types
-        name, outputs = _final_linear(network)
+        name, outputs, self._by_token = _final_linear(network)
         if outputs not in (1, 2):
             raise InvalidInput(f"the model has {outputs} outputs; it must have 1 or 2: choose another base model")
         self.final: nn.Linear = network.get_submodule(name)
@@ -107,7 +110,10 @@ class PairClassifier(nn.Module):
         finally:
             for hook in hooks:
                 hook.remove()
-        return Output(logits, seen["hidden"], seen.get("words"))
+        hidden = seen["hidden"]
+        if self._by_token:
+            hidden = hidden[torch.arange(len(hidden), device=hidden.device), batch.mask.sum(dim=1) - 1]
+        return Output(logits, hidden, seen.get("words"))
 
     def _arguments(self, batch: Batch) -> dict[str, Tensor]:
         arguments = {"input_ids": batch.ids, "attention_mask": batch.mask}
@@ -163,8 +169,11 @@ def _mean(vectors: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
     return (weights @ vectors).squeeze(1) / count.clamp(min=1), (count > 0).to(vectors.dtype)
 
 
-def _final_linear(network: Any) -> tuple[str, int]:
-    """Return the name of the Linear whose output *is* the logits, found by running one token, and its outputs."""
+def _final_linear(network: Any) -> tuple[str, int, bool]:
+    """Return the name of the Linear whose output *is* the logits, found by running a few tokens, and its outputs.
+
+    Third, whether it is applied to every token and the logits are those of the last one, as in GPT-2.
+    """
     results: dict[str, Tensor] = {}
 
     def keep_output(name: str) -> Any:
@@ -187,7 +196,9 @@ def _final_linear(network: Any) -> tuple[str, int]:
             hook.remove()
     for name, result in results.items():
         if result is logits and result.ndim == 2:
-            return name, result.shape[1]
+            return name, result.shape[1], False
+        if result.ndim == 3 and any(result[:, at].equal(logits) for at in range(result.shape[1])):
+            return name, result.shape[2], True
     raise InvalidInput(
         f"{type(network).__name__} has no final Linear that yields its logits: choose another base model"
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 from importance import estimators
 from importance.errors import InvalidInput
@@ -73,9 +74,18 @@ def test_a_network_of_three_classes_is_refused() -> None:
 
 
 def test_a_network_whose_logits_come_from_no_linear_layer_is_refused() -> None:
-    config = transformers.GPT2Config(vocab_size=60, n_embd=16, n_layer=1, n_head=2, num_labels=1, pad_token_id=0)
+    class Squashed(torch.nn.Module):
+        """Logits that are a function of a layer's output."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(4, 1)
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SequenceClassifierOutput:
+            return SequenceClassifierOutput(logits=self.layer((input_ids * attention_mask).float()).tanh() + 1)
+
     with pytest.raises(InvalidInput, match="final Linear"):
-        PairClassifier(transformers.AutoModelForSequenceClassification.from_config(config), False)
+        PairClassifier(Squashed(), False)
 
 
 def test_one_logit_and_two_say_the_same() -> None:
