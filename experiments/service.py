@@ -16,7 +16,8 @@ from importance.arrays import Booleans, Floats, Integers
 from importance.control_arm import Compared
 from importance.evidence import paired_auc
 from importance.race.policy import Policy
-from importance.race.track import Block, Seen
+from importance.race.seen import Seen
+from importance.race.track import Block
 from importance.selection import proportional
 from importance.thresholds import inclusion_probabilities
 from importance.weights import training_weights

@@ -8,6 +8,7 @@ from importance.drift.sketch_key import SketchKey
 from importance.errors import InvalidInput
 from importance.partition_progress import Progress
 from importance.quality import CountKey, Counts
+from importance.race.standing import Standing
 from importance.sample import Correction
 from importance.scores import Offer
 from importance.shadow import Gains
@@ -20,7 +21,8 @@ class Flush:
     ``epoch`` is that of the assignment. ``samples`` were decided, of importance ``mass`` (`Scores.mass`); of their
     ``offers`` only those kept are written.
     ``quality`` holds what this flush adds to each array of counts, ``sketches`` what it adds to the sums that drift is
-    detected by, ``gains`` what further models gain by subject. Storing the same flush twice changes nothing.
+    detected by, ``gains`` what further models gain by subject, ``race`` the results of a race of policies by its name.
+    Storing the same flush twice changes nothing.
     """
 
     partition: int
@@ -34,13 +36,15 @@ class Flush:
     sketches: Mapping[SketchKey, Block] = field(default_factory=dict)
     mass: float = 0.0
     gains: Gains = field(default_factory=dict)
+    race: Mapping[str, Standing] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a flush that equals its repetition: `next` alone shows whether it was stored."""
         moved = self.progress.next - self.old_next
         if moved < 0:
             raise InvalidInput(f"partition {self.partition} would go back from {self.old_next} to {self.progress.next}")
-        if not moved and (self.samples or self.offers or self.quality or self.sketches or self.gains):
+        sums = self.quality or self.sketches or self.gains or self.race
+        if not moved and (self.samples or self.offers or sums):
             raise InvalidInput(f"partition {self.partition} decided samples, but stays at offset {self.old_next}")
         if not len(self.offers) <= self.samples <= moved:
             raise InvalidInput(

@@ -12,6 +12,7 @@ import numpy as np
 
 from importance.arrays import Booleans, Floats, Vectors
 from importance.errors import InvalidInput
+from importance.race.seen import Seen
 from importance.sample import Sample
 from importance.selection import QuantileThreshold
 
@@ -52,6 +53,7 @@ class Scores:
     finite, and was replaced. ``predictions`` are by predictor: `SERVING` the version ``model``, `BASELINE` the first
     version, `REFERENCE` a score that the samples bring, `SHADOW` a candidate, `MIRROR` the version
     before. ``known`` is whether the first version knew the item.
+    ``seen`` is what a race of policies is run on, where there is one.
     ``embeddings`` are those of the first version, or of ``model`` where nothing is compared with it.
     """
 
@@ -64,6 +66,7 @@ class Scores:
     known: Booleans | None = None
     non_finite: int = 0
     embeddings: Embeddings | None = None
+    seen: Seen | None = None
 
     def __post_init__(self) -> None:
         """Refuse what would poison a key or a count."""

@@ -17,7 +17,7 @@ from importance.quality import CountKey, Counts
 from importance.sample import Correction, Outcome, Rating, label_table, later
 from importance.scores import Offer
 from importance.thresholds import AdmissionThresholds, Threshold
-from storage import comparisons, drift, progress, quality, staging, tables
+from storage import comparisons, drift, progress, quality, race, staging, tables
 from storage.engine import session, transaction
 from storage.held import Held
 from storage.lock import Right, share, try_for, wait_for
@@ -271,6 +271,7 @@ class Buffer:
             connection, self._topic_id, flush, self._sketches.get(flush.partition)
         )
         comparisons.add(connection, self._topic_id, flush)
+        race.add(connection, self._topic_id, flush)
         if not offers:  # else a trim follows, and reads them
             self._thresholds = self._read_thresholds(connection)
 

@@ -314,6 +314,17 @@ drift_blocks = sa.Table(
     sa.Index("drift_blocks_by_time", "block_ms"),
 )
 
+# The sums of a race of selection policies, which its policies name; each row is written by its owner alone.
+race_sums = sa.Table(
+    "race_sums",
+    metadata,
+    sa.Column("topic_id", pg.UUID(as_uuid=True), primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("race", sa.Text, primary_key=True),
+    sa.Column("results", sa.BigInteger, nullable=False),
+    sa.Column("sums", pg.ARRAY(pg.DOUBLE_PRECISION), nullable=False),
+)
+
 # One row: the lock that orders evaluations. All blocks before `evaluated_ms` are evaluated, or came too late for it.
 drift_cursor = sa.Table(
     "drift_cursor",

@@ -21,6 +21,7 @@ from importance.drift.sketch_key import SketchKey
 from importance.errors import Fenced, Unavailable
 from importance.flush import Flush
 from importance.quality import CountKey, Counts
+from importance.race.standing import Standing
 from importance.sample import Sample
 from importance.scores import Offer, Scores
 from importance.shadow import Gains, Pair
@@ -39,7 +40,8 @@ class Effects:
 
     ``claim(partition, generation)`` gives the epoch and the progress stored, None for a new partition.
     ``tally`` converts scored samples to quality counts, ``sketch`` to the sums that drift is detected by, ``compare``
-    to what further models gain by subject. ``persist`` stores a flush, once, however often it is given.
+    to what further models gain by subject, ``race`` to the results of a race of selection policies by its name.
+    ``persist`` stores a flush, once, however often it is given.
     They raise :class:`Unavailable` to be called again with the same arguments, :class:`Fenced` to end the worker;
     anything else ends the process.
 
@@ -59,6 +61,7 @@ class Effects:
     clock: Callable[[], float] = time.time
     sketch: Callable[[Sequence[Sample], Scores], Mapping[SketchKey, Block]] = lambda _samples, _scores: {}
     compare: Callable[[Sequence[Sample], Scores], Gains] = lambda _samples, _scores: {}
+    race: Callable[[Sequence[Sample], Scores], Mapping[str, Standing]] = lambda _samples, _scores: {}
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ class ScoredBatch:
     quality: dict[CountKey, Counts] = field(default_factory=dict)
     sketches: dict[SketchKey, Block] = field(default_factory=dict)
     gains: dict[Pair, Counter[int]] = field(default_factory=dict)
+    race: dict[str, Standing] = field(default_factory=dict)
     mass: float = 0.0
     calls: list[Scored] = field(default_factory=list)
 
@@ -287,6 +291,7 @@ class PartitionWorker:
                 samples=len(decisions.samples),
                 sketches=scored.sketches,
                 gains=scored.gains,
+                race=scored.race,
                 mass=scored.mass,
             )
             await self._until_done(STORAGE, partial(self._threads.store, self._effects.persist, flush))
@@ -341,6 +346,8 @@ class PartitionWorker:
             scored.sketches[sketch] = scored.sketches[sketch] + block if sketch in scored.sketches else block
         for pair, gains in self._effects.compare(samples, scores).items():
             scored.gains.setdefault(pair, Counter()).update(gains)
+        for race, standing in self._effects.race(samples, scores).items():
+            scored.race[race] = scored.race[race] + standing if race in scored.race else standing
 
     def _acknowledge(self, acknowledged: int) -> None:
         while self._unacknowledged and self._unacknowledged[0].end <= acknowledged:

@@ -19,7 +19,8 @@ from importance import sample as outcomes
 from importance.arrays import Booleans, Floats, Vectors
 from importance.errors import Unavailable
 from importance.estimators import Estimator
-from importance.mixture import Mixture
+from importance.mixture import Mixture, parse
+from importance.race.seen import Seen
 from importance.sample import Outcome, Sample
 from importance.scale import TOP_FRACTION, Scale, complete
 from importance.scores import BASELINE, MIRROR, REFERENCE, SERVING, SHADOW, Embeddings, Predictions, Scores
@@ -35,7 +36,8 @@ class Served:
     """A version that is ready to score: which estimators it can serve, and what its scores are measured by.
 
     ``missing`` names the parts of the mixture that it cannot compute, for lack of state: of these nothing is
-    known, so that every sample counts alike.
+    known, so that every sample counts alike. ``rivals`` are the estimators of a race with their scales, and
+    ``last_layer`` [H + 1] what its heads start from: the weights of a single logit, bias last.
     """
 
     version: str
@@ -43,6 +45,8 @@ class Served:
     able: Sequence[Estimator]
     missing: Sequence[str]
     scale: Scale
+    rivals: Mapping[str, tuple[Mixture, Scale]]
+    last_layer: Floats
 
 
 Choose = Callable[[Sequence[Sample]], Booleans]
@@ -62,6 +66,7 @@ class ScoringConfig:
     """How importance is computed: the mixture, the top fraction, and whether networks may compute in bfloat16.
 
     Samples are labelled 1 from ``positive_from`` on. ``embeddings``: scores carry hidden vectors, to watch their drift.
+    ``rivals``: the estimators of a race of policies, whose scores are computed too.
     """
 
     mixture: Mixture
@@ -69,6 +74,7 @@ class ScoringConfig:
     autocast: bool = False
     positive_from: Outcome = Outcome.CLICK
     embeddings: bool = False
+    rivals: tuple[str, ...] = ()
 
 
 class Scorer:
@@ -154,9 +160,10 @@ class Scorer:
                 raise Unavailable("no model is served yet: run weir models init")
             encoded = served.model.tokens.encode(samples)
             keep_hidden = self._config.embeddings
-            seen, bad = self._run(served, encoded, self._labels(samples), served.able, keep_hidden)
+            wanted = keep_hidden or bool(served.rivals)
+            seen, bad = self._run(served, encoded, self._labels(samples), served.able, wanted)
             predictions = {SERVING: Predictions(served.version, seen.prediction)}
-            hidden = {SERVING: seen.hidden}
+            hidden = {SERVING: seen.hidden if keep_hidden else None}
             passes = {served.version: seen}  # by version: no second pass of any
             for predictor, other in compared.items():
                 if predictor in (SHADOW, MIRROR):
@@ -167,7 +174,7 @@ class Scorer:
                     passes[version], worse = self._run(other.served, theirs, keep_hidden=keep_hidden)
                     bad |= worse
                 predictions[predictor] = Predictions(version, passes[version].prediction)
-                hidden[predictor] = passes[version].hidden
+                hidden[predictor] = passes[version].hidden if keep_hidden else None
             for predictor in compared.keys() & {SHADOW, MIRROR}:
                 predictions[predictor] = self._predict_chosen(compared[predictor], served, encoded, samples, passes)
             predictions[REFERENCE] = Predictions("", _references(samples))
@@ -183,6 +190,7 @@ class Scorer:
             known=_known(samples, (compared[BASELINE].served if BASELINE in compared else served).model.known_items),
             non_finite=int(bad.sum()),
             embeddings=_embeddings(predictions, hidden),
+            seen=_seen(served, seen),
         )
 
     def _predict_chosen(
@@ -247,12 +255,17 @@ class Scorer:
         path = directory if isinstance(directory, Path) else directory()
         model = versions.load(path, self._device, with_auxiliary=True)
         mixture = self._config.mixture
-        wanted, met = [estimators.get(name) for name in mixture.columns], provided(model)
+        rivals = {text: parse(text) for text in self._config.rivals}
+        met, columns = provided(model), dict.fromkeys(mixture.columns)
+        columns |= dict.fromkeys(name for each in rivals.values() for name in each.columns)
+        wanted = [estimators.get(name) for name in columns]
         able = [estimator for estimator in wanted if estimator.needs <= met]
-        missing = [estimator.name for estimator in wanted if not estimator.needs <= met]
+        missing = [name for name in mixture.columns if not estimators.get(name).needs <= met]
         scale = Scale.of(mixture, model.measured, self._config.top_fraction)
         validate(model, f"version {version} in {path}", able, self._config.autocast)
-        return Served(version, model, able, missing, scale)
+        fraction = self._config.top_fraction
+        measured = {text: (each, Scale.of(each, model.measured, fraction)) for text, each in rivals.items()}
+        return Served(version, model, able, missing, scale, measured, _last_layer(model))
 
 
 def _encoded(other: Served, served: Served, encoded: Encoded, samples: Sequence[Sample]) -> Encoded:
@@ -271,6 +284,28 @@ def _embeddings(predictions: Mapping[str, Predictions], hidden: Mapping[str, Vec
     predictor = BASELINE if BASELINE in hidden else SERVING
     values = hidden[predictor]
     return None if values is None else Embeddings(predictions[predictor].version, values)
+
+
+def _last_layer(model: Model) -> Floats:
+    """Return the last layer [H + 1] as that of a single logit: of two the difference, which the softmax reads."""
+    final = model.network.final
+    bias = torch.zeros(final.out_features) if final.bias is None else final.bias
+    layer = torch.cat([final.weight.detach().cpu(), bias.detach().cpu()[:, None]], dim=1).double()
+    single: Floats = (layer[-1] - layer[0] if len(layer) > 1 else layer[0]).numpy()
+    return single
+
+
+def _seen(served: Served, seen: Pass) -> Seen | None:
+    """Return what a race is run on; None without one."""
+    if not served.rivals or seen.hidden is None:
+        return None
+    count = len(seen.prediction)
+    scores = {
+        text: mixture.combine(complete(mixture, seen.importance, count), scale.means)
+        for text, (mixture, scale) in served.rivals.items()
+    }
+    means = {text: scale.mean for text, (_, scale) in served.rivals.items()}
+    return Seen(served.version, served.last_layer, seen.hidden, scores, means)
 
 
 def _references(samples: Sequence[Sample]) -> Floats:

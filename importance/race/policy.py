@@ -7,6 +7,8 @@ from importance.mixture import parse
 from importance.selection import check_floor
 
 UNIFORM = "uniform"
+CONFIGURED = 1
+"""The number of what is configured in a race; uniform is 0."""
 _DAY = 86_400.0
 _FACTOR = 4.0
 

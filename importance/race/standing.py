@@ -59,6 +59,16 @@ class Standing:
             np.stack([np.log1p(bet * x).sum(axis=0) for bet in BETS], axis=-1),
         )
 
+    @classmethod
+    def from_flat(cls, results: int, sums: Floats, policies: int) -> Self:
+        """Return the standing of K policies whose sums are ``sums`` [2K + K·K·L], as `flat` returns them."""
+        gains, squares, bets = np.split(sums, [policies, 2 * policies])
+        return cls(results, gains, squares, bets.reshape(policies, policies, len(BETS)))
+
+    def flat(self) -> Floats:
+        """Return all sums in one array [2K + K·K·L]."""
+        return np.concatenate([self.gains, self.squares, self.bets.ravel()])
+
     def __add__(self, other: "Standing") -> "Standing":
         return Standing(
             self.results + other.results,

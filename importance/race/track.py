@@ -3,18 +3,18 @@
 State is in memory only, and bounded: K heads, and the samples that wait for a batch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from importance.arrays import Floats, Integers, Vectors
+from importance.arrays import Floats, Integers
 from importance.hashing import uniforms
 from importance.race.heads import Heads
 from importance.race.policy import Policy
+from importance.race.seen import Seen
 from importance.race.standing import Standing
-from importance.selection import proportional
 
 BUDGET: Final = 0.25
 """The share of the stream that a policy may learn from, on average."""
@@ -24,32 +24,6 @@ MEMORY: Final = 8_000
 
 BATCH: Final = 250
 """Samples of a Newton step: one costs as much as judging some hundred samples."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Seen:
-    """What scoring saw of n samples: the hidden vectors [n, H] of ``version``, and scores [n] by estimator.
-
-    ``last_layer`` [H + 1] is the version's own, bias last, that of a single logit; ``means`` are those of the scores
-    when the version was evaluated.
-    """
-
-    version: str
-    last_layer: Floats
-    hidden: Vectors
-    scores: Mapping[str, Floats]
-    means: Mapping[str, float]
-
-    def weights(self, policies: Sequence[Policy]) -> Floats:
-        """Return the weight w [n, K] with which each policy would keep each sample; 1 where nothing was measured."""
-        ones = np.ones(len(self.hidden))
-        return np.stack(
-            [
-                proportional(self.scores.get(each.estimator, ones), self.means.get(each.estimator, 0.0), each.floor)
-                for each in policies
-            ],
-            axis=1,
-        )
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -1,5 +1,6 @@
 """``weir worker``, ``weir trainer``, ``weir api``: run one role in the foreground until a signal ends it."""
 
+import os
 from typing import TYPE_CHECKING
 
 import typer
@@ -17,6 +18,8 @@ def register(app: typer.Typer) -> None:
 
 def worker() -> int:
     """Read interactions, join, score, and keep the most instructive. As many as there are partitions may run."""
+    # Read when numpy is imported: its threads would wait for each other, burning CPU, on matrices as small as a race's.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from weir.roles import run_worker
 
     return run_worker(_settings(kafka=True))

@@ -15,6 +15,7 @@ from trainer.scorer import Scorer, ScoringConfig
 from weir.process import logs
 from weir.process.scratch import scratch
 from weir.settings import Settings, values
+from weir.settings.race import policies
 
 _log = logs.logger(__name__)
 
@@ -64,6 +65,7 @@ class Serving:
                 settings.score_precision == "bfloat16",
                 values.positive_from(settings),
                 settings.drift == "on",
+                tuple({each.estimator for each in policies(settings)}),
             ),
             choose(settings.device),
             settings.score_batch,

@@ -42,6 +42,7 @@ from weir.roles.common import (
 )
 from weir.roles.comparing import Comparing, comparing
 from weir.roles.heartbeat import heartbeat
+from weir.roles.racing import Racing
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
 from weir.roles.watching import watched_storage
@@ -118,7 +119,10 @@ def effects(
         values.subject_capacities(settings),
     )
 
+    racing = Racing(settings)
+
     def claim(partition: int, generation: int) -> tuple[int, Progress | None]:
+        racing.restart()
         assignment = progresses.claim(partition, generation)
         return assignment.epoch, assignment.progress
 
@@ -134,7 +138,7 @@ def effects(
 
     return Effects(
         claim, score, admitted, count, buffer.persist, report, progresses.acknowledged, sketch=drift_sketch(settings),
-        compare=compare,
+        compare=compare, race=racing.observe,
     )  # fmt: skip
 
 

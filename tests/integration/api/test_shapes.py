@@ -228,7 +228,7 @@ def test_the_shared_figures_are_exported(world: World) -> None:
 
 
 def test_selection_shows_the_comparisons_and_whether_it_has_fallen_back(world: World) -> None:
-    empty = {"advantage": None, "uniform_only": False, "results": []}
+    empty = {"advantage": None, "uniform_only": False, "results": [], "race": []}
     assert world.http.get("/v1/selection").json() == empty
     runs = Runs(world.engine)
     for _ in range(3):

@@ -280,3 +280,23 @@ def test_a_version_that_loads_but_cannot_compute_is_not_served(scorer: Scorer, f
     with pytest.raises(BadArtifact, match=r"version 2 in .* cannot compute"):
         scorer.swap("2", unfit)
     assert scorer.version == "1"
+
+
+def test_a_race_sees_hidden_vectors_from_which_the_last_layer_predicts_and_scores_of_its_estimators(
+    first: Path, samples: list[Sample]
+) -> None:
+    config = ScoringConfig(parse("last_layer_norm"), rivals=("uniform", "loss", "rho+entropy"))
+    scorer, model = Scorer(config, CPU), versions.load(first, with_auxiliary=True)
+    scorer.swap("1", first)
+    scores = scorer.score(samples)
+    seen = scores.seen
+    assert seen is not None
+    assert scores.embeddings is None
+    assert scores.prediction is not None
+    predicted = 1 / (1 + np.exp(-(seen.hidden @ seen.last_layer[:-1] + seen.last_layer[-1])))
+    assert np.allclose(predicted, scores.prediction, atol=1e-5)
+    assert set(seen.scores) == set(config.rivals)
+    assert seen.means["loss"] == pytest.approx(np.nanmean(model.measured["loss"]))
+    right = np.where([sample.actions > 0 for sample in samples], scores.prediction, 1 - scores.prediction)
+    assert np.allclose(seen.scores["loss"], -np.log(right), atol=1e-4)
+    assert Scorer(ScoringConfig(parse("loss")), CPU).missing == ()

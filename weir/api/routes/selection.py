@@ -10,7 +10,7 @@ from weir.api.shapes import Finite
 
 
 class Advantage(BaseModel):
-    """AUC of training on selected samples minus that on uniform ones, with its 95 % interval."""
+    """A difference with its 95 % interval."""
 
     estimate: Finite
     low: Finite
@@ -27,15 +27,32 @@ class ControlResult(BaseModel):
     uniform_only: bool
 
 
+class RaceResult(BaseModel):
+    """A policy in the race of workers, over ``results`` of a subject in a block each.
+
+    ``gain``: its mean Brier score below that of uniform. ``log_e_uniform`` and ``log_e_configured``: ln E that it is
+    better than these. ``is_better``: than what is configured, decisively.
+    """
+
+    policy: str
+    results: int
+    gain: Advantage
+    log_e_uniform: Finite
+    log_e_configured: Finite
+    is_better: bool
+
+
 class SelectionState(BaseModel):
     """``advantage`` is pooled over the latest comparisons, null before the first; ``results`` newest first.
 
-    ``uniform_only``: selection has fallen back, and fine-tunes use uniform samples.
+    ``uniform_only``: selection has fallen back, and fine-tunes use uniform samples. ``race``: uniform first, then what
+    is configured.
     """
 
     advantage: Advantage | None
     uniform_only: bool
     results: list[ControlResult]
+    race: list[RaceResult]
 
 
 def add(routers: Routers, context: ApiContext) -> None:
@@ -55,5 +72,13 @@ def add(routers: Routers, context: ApiContext) -> None:
                     standard_error=x.compared.standard_error, uniform_only=x.uniform_only,
                 )
                 for x in reversed(found.results)
+            ],
+            race=[
+                RaceResult(
+                    policy=x.policy, results=x.results, log_e_uniform=x.log_e_uniform,
+                    log_e_configured=x.log_e_configured, is_better=x.is_better,
+                    gain=Advantage(estimate=x.gain.estimate, low=x.gain.low, high=x.gain.high),
+                )
+                for x in found.race
             ],
         )  # fmt: skip

@@ -77,6 +77,10 @@ class Training(Buffer):
         default="on",
         description="on: fine-tunes use uniform samples only while selection is shown to make the model worse",
     )
+    race: Literal["watch", "off"] = Field(
+        default="watch",
+        description="watch: workers judge rival policies of selection on what they score; see weir selection show",
+    )
     propensity_clip: float = Field(
         default=1.0,
         ge=1,

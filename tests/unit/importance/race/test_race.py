@@ -9,8 +9,9 @@ from importance.errors import InvalidInput
 from importance.race.choice import ERA_RESULTS, Choice, choose
 from importance.race.heads import Heads
 from importance.race.policy import Policy, rivals
+from importance.race.seen import Seen
 from importance.race.standing import BOUND, Standing
-from importance.race.track import BATCH, BUDGET, Block, Seen, Track, race_draws
+from importance.race.track import BATCH, BUDGET, Block, Track, race_draws
 from importance.selection import proportional
 
 POLICIES = rivals(Policy("last_layer_norm", 0.25, 14 * 86_400.0))
