@@ -9,6 +9,9 @@ from functools import cache
 
 import msgspec
 
+Pair = tuple[str, str]
+"""What a model reads of a sample: the item's text, its price band included, and the query."""
+
 
 class Action(IntFlag):
     """A set of action kinds, a bit each, so that order and repetition do not matter."""

@@ -3,7 +3,8 @@
 Independent of Kafka and where versions come from: it is given directories.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf, nan
 from pathlib import Path
@@ -105,6 +106,11 @@ class Scorer:
         return self._served.version if self._served else None
 
     @property
+    def autocast(self) -> bool:
+        """Return whether networks may compute in bfloat16."""
+        return self._config.autocast
+
+    @property
     def missing(self) -> Sequence[str]:
         """Return the parts of the mixture that the serving version cannot serve yet."""
         return self._served.missing if self._served else ()
@@ -152,12 +158,23 @@ class Scorer:
                 self._previous, self._served = self._served, fresh
             return perf_counter() - started
 
-    def score(self, samples: Sequence[Sample]) -> Scores:
-        """Return importance and predictions of samples, in order."""
+    @contextmanager
+    def serving(self, predictor: str = SERVING) -> Iterator[Served]:
+        """Yield a version, which no other one replaces within the block; Unavailable where there is none.
+
+        It is the serving one unless another ``predictor`` is compared with it.
+        """
         with self._scoring:
-            served, compared = self._served, self._compared
+            compared = self._compared.get(predictor)
+            served = compared.served if compared is not None else self._served
             if served is None:
                 raise Unavailable("no model is served yet: run weir models init")
+            yield served
+
+    def score(self, samples: Sequence[Sample]) -> Scores:
+        """Return importance and predictions of samples, in order."""
+        with self.serving() as served:
+            compared = self._compared
             encoded = served.model.tokens.encode(samples)
             keep_hidden = self._config.embeddings
             wanted = keep_hidden or bool(served.rivals)
@@ -221,11 +238,7 @@ class Scorer:
 
         The version is the serving one unless another ``predictor`` is compared with it.
         """
-        with self._scoring:
-            compared = self._compared.get(predictor)
-            served = compared.served if compared is not None else self._served
-            if served is None:
-                raise Unavailable("no model is served yet: run weir models init")
+        with self.serving(predictor) as served:
             encoded = served.model.tokens.encode(samples)
             return served.version, self._run(served, encoded, self._labels(samples), chosen)[0]
 

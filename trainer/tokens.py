@@ -3,7 +3,8 @@
 Defines the wording of the input and the padding of batches; independent of networks.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import isfinite, log2
@@ -16,7 +17,7 @@ from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 
 from importance.errors import BadArtifact
-from importance.sample import Sample
+from importance.sample import Pair, Sample
 
 MAX_TOKENS = 32
 PRICE_BANDS = 20
@@ -103,10 +104,17 @@ class Tokens:
 
         Each text is split once a call, since a slate repeats its query and a shop its items: 3.5 times as fast.
         """
-        texts = [item_text(sample) for sample in samples]
-        split = self._split({*texts, *(sample.query for sample in samples)})
-        pairs = zip(texts, samples, strict=True)
-        encodings = [self._tokenizer.post_process(split[text], split[sample.query]) for text, sample in pairs]
+        pairs = [(item_text(sample), sample.query) for sample in samples]
+        return self.encode_pairs(pairs, self.split({text for pair in pairs for text in pair}))
+
+    def split(self, texts: AbstractSet[str]) -> dict[str, Encoding]:
+        """Return the tokens of each text, without those that join a pair."""
+        each = list(texts)
+        return dict(zip(each, self._tokenizer.encode_batch_fast(each, add_special_tokens=False), strict=True))
+
+    def encode_pairs(self, pairs: Sequence[Pair], split: Mapping[str, Encoding]) -> Encoded:
+        """Return the token ids of pairs, in order, of their texts as `split` returned them."""
+        encodings = [self._tokenizer.post_process(split[item], split[query]) for item, query in pairs]
         lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
         shape = (len(encodings), int(lengths.max(initial=1)))
         ids = np.full(shape, self.pad_id, np.int64)
@@ -115,10 +123,6 @@ class Tokens:
             ids[row, : lengths[row]] = encoding.ids
             types[row, : lengths[row]] = encoding.type_ids
         return Encoded(ids, types, lengths)
-
-    def _split(self, texts: set[str]) -> dict[str, Encoding]:
-        each = list(texts)
-        return dict(zip(each, self._tokenizer.encode_batch_fast(each, add_special_tokens=False), strict=True))
 
 
 def item_text(sample: Sample) -> str:

@@ -13,6 +13,7 @@ from storage.quarantine import Quarantine
 from storage.registry import Registry
 from weir.api.access import Access
 from weir.api.limits import Limits
+from weir.api.rankings import Rankings
 from weir.operations import Operations
 from weir.status.selection import SelectionStatus
 from weir.status.service import Status
@@ -22,15 +23,12 @@ from weir.status.stream_estimates import Estimates
 Score = Callable[[Sequence[Sample], Sequence[str]], tuple[str, Mapping[str, Sequence[float]]]]
 """(samples, names of estimators) → (version, each estimator's scores of all samples)."""
 
-Predict = Callable[[Sequence[Sample], str | None], tuple[str, Sequence[float]]]
-"""(samples, subject of the request) → (version, probability of a positive outcome of each)."""
-
 
 @dataclass(frozen=True)
 class ApiContext:
     """What the routes need.
 
-    ``not_ready`` returns what requests cannot be served without now, each with the reason, ``degraded`` what the rest
+    ``rankings`` returns those that a subject belongs to. ``not_ready`` returns what requests cannot be served without now, each with the reason, ``degraded`` what the rest
     of the service lacks. ``render_metrics`` returns the text of /metrics and its content type. ``closing`` ends endless
     responses.
     """
@@ -46,7 +44,7 @@ class ApiContext:
     estimates: Callable[[], Estimates]
     snapshot: Callable[[], Snapshot]
     score: Score
-    predict: Predict
+    rankings: Callable[[str | None], Rankings]
     not_ready: Callable[[], Mapping[str, str]]
     degraded: Callable[[], Sequence[str]]
     status: Callable[[], Status]

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+MAX_ITEMS = 1_000  # samples or items of one request
 MAX_BODY_BYTES = 16 * 1024 * 1024  # the most items, each of 16 KB
 
 

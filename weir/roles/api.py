@@ -1,18 +1,18 @@
 """The api: assembles the HTTP interface over Postgres, the artifact store, Kafka and the model it scores with."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
 from threading import Event
 from uuid import UUID
 
 from importance import estimators
-from importance.canary import is_canary
 from importance.errors import InvalidInput, Unavailable
 from importance.sample import Sample
-from importance.scores import SERVING, SHADOW
 from monitoring.exporter import render
 from monitoring.metrics import DependencyMetrics, HttpMetrics, SharedStateCollector, WorkerMetrics, new_registry
+from monitoring.rank_metrics import RankMetrics
 from storage.artifacts import Artifacts
 from storage.audit import Audit, Via
 from storage.buffer_reader import BufferReader
@@ -40,6 +40,7 @@ from weir.process.signals import stopped_by_signals
 from weir.roles.common import announcing, database, ready_database, retry_until_available, start_process
 from weir.roles.comparing import Comparing, comparing
 from weir.roles.heartbeat import heartbeat
+from weir.roles.rankings import RoutedRankings
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
 from weir.roles.watching import Watch, watch_kafka, watched_storage
@@ -65,6 +66,7 @@ def run(settings: Settings) -> int:
     certificate = _certificate(settings)
     with (
         stopped_by_signals(stop.set),
+        closing(resources.rankings),
         serve(
             create_api(context),
             settings.api_host,
@@ -110,6 +112,7 @@ class _Resources:
     kafka: Watch
     reporting: Reporting
     http_metrics: HttpMetrics
+    rankings: RoutedRankings
     render_metrics: Callable[[], tuple[bytes, str]]
 
 
@@ -143,6 +146,7 @@ def _open(settings: Settings) -> _Resources:
         kafka=watch_kafka(kafka_connection(settings), reporting),
         reporting=reporting,
         http_metrics=HttpMetrics(metrics),
+        rankings=RoutedRankings(settings, serving.scorer, RankMetrics(metrics)),
         render_metrics=partial(render, metrics),
     )
 
@@ -166,11 +170,6 @@ def _context(settings: Settings, resources: _Resources) -> ApiContext:
         version, scored = scorer.estimate(samples, [estimators.get(name) for name in names])
         return version, {name: scores.tolist() for name, scores in scored.importance.items()}
 
-    def predict(samples: Sequence[Sample], subject: str | None) -> tuple[str, Sequence[float]]:
-        canary = is_canary(subject, settings.canary_share, settings.salt)
-        version, scored = scorer.estimate(samples, predictor=SHADOW if canary else SERVING)
-        return version, scored.prediction.tolist()
-
     return ApiContext(
         access=Access(Tokens(engine), exposed=settings.api_is_exposed, failures=settings.api_auth_failures),
         audit=Audit(engine),
@@ -185,7 +184,7 @@ def _context(settings: Settings, resources: _Resources) -> ApiContext:
         estimates=lambda: estimates(settings, engine),
         snapshot=lambda: snapshots.take(topic()),
         score=score,
-        predict=predict,
+        rankings=resources.rankings,
         not_ready=resources.reporting.unavailable,
         degraded=lambda: resources.other_roles.degraded,
         status=lambda: service.take(engine, offsets(), remedy(settings)),

@@ -24,11 +24,12 @@ from importance.flush import Flush
 from importance.partition_progress import Progress
 from importance.quality import tally
 from importance.reservoir import AdmissionPolicy, admit
-from importance.sample import Action, Sample, label
+from importance.sample import Action, Pair, Sample, label
 from importance.scores import BASELINE, SERVING, Predictions, Scores
 from importance.strata import StrataPolicy
 from monitoring.exporter import render
 from monitoring.metrics import HttpMetrics, SharedStateCollector, new_registry
+from monitoring.rank_metrics import RankMetrics
 from storage.artifacts import Artifacts
 from storage.audit import Audit, Author, Via
 from storage.buffer import Buffer
@@ -48,6 +49,7 @@ from weir.api.app import create_api
 from weir.api.certificate import Certificate
 from weir.api.context import ApiContext
 from weir.api.limits import Limits
+from weir.api.rankings import Rankings
 from weir.api.server import serve
 from weir.api.shared_state import shared_state
 from weir.demo.addresses import start_it
@@ -73,6 +75,8 @@ class World:
         *,
         exposed: bool = False,
         failures: int = 10,
+        rank_items: int = 2_000,
+        rank_seconds: float = 60.0,
     ) -> None:
         self.engine: sa.Engine = create_engine(database_url)
         upgrade(self.engine)
@@ -93,6 +97,9 @@ class World:
         )
         self.tokens = Tokens(self.engine)
         self.access = Access(self.tokens, exposed=exposed, failures=failures)
+        self.rankings = Rankings(
+            self.predict, RankMetrics(registry), max_items=rank_items, deadline_seconds=rank_seconds
+        )
         self.context = context = ApiContext(
             access=self.access,
             audit=Audit(self.engine),
@@ -105,7 +112,7 @@ class World:
             estimates=partial(estimates, Settings(), self.engine),
             snapshot=partial(Snapshots(self.engine).take, self.topic),
             score=self.score,
-            predict=self.predict,
+            rankings=lambda _subject: self.rankings,
             not_ready=lambda: self.reasons,
             degraded=lambda: self.degraded,
             status=self.status,
@@ -124,9 +131,10 @@ class World:
         """As long as its text, and one more when the label is 1."""
         return "v1", {name: [len(x.text) + label(x.actions) for x in samples] for name in estimators}
 
-    def predict(self, samples: Sequence[Sample], subject: str | None) -> tuple[str, list[float]]:
+    def predict(self, pairs: Sequence[Pair]) -> tuple[Predictions, int]:
         """The share of the query's words that the text has."""
-        return "v1", [np.mean([word in x.text.split() for word in x.query.split() or [""]]).item() for x in samples]
+        shares = [np.mean([word in text.split() for word in query.split() or [""]]) for text, query in pairs]
+        return Predictions("v1", np.array(shares, float)), 0
 
     def status(self) -> service.Status:
         return service.take(self.engine, Measured(self.topic, {0: 50}), start_it)
@@ -201,6 +209,7 @@ class World:
     def close(self) -> None:
         self.http.close()
         self._serving.close()
+        self.rankings.close()
         self.engine.dispose()
 
 

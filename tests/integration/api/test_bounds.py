@@ -11,9 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from importance.sample import Sample
-from weir.api.limits import MAX_BODY_BYTES, Limits
-from weir.api.routes.scoring import MAX_ITEMS
+from importance.sample import Pair, Sample
+from importance.scores import Predictions
+from tests.support.waiting import until
+from weir.api.limits import MAX_BODY_BYTES, MAX_ITEMS, Limits
+from weir.api.rankings import TooMany
 from weir.api.routes.status import MAX_ASKING
 from weir.status.service import Status
 
@@ -127,35 +129,83 @@ def test_large_bodies_beyond_the_bound_are_refused_for_now_and_small_ones_are_no
 
 
 class Slow(World):
-    """Predicts when it is let go."""
+    """Scores and predicts when it is let go."""
 
     def __init__(self, database_url: str, limits: Limits) -> None:
         self.asked, self.let_go = Event(), Event()
-        super().__init__(database_url, limits)
+        self.predicted = 0
+        super().__init__(database_url, limits, rank_items=2)
 
-    def predict(self, samples: Sequence[Sample]) -> tuple[str, list[float]]:
+    def score(self, samples: Sequence[Sample], estimators: Sequence[str]) -> tuple[str, dict[str, list[float]]]:
         self.asked.set()
         self.let_go.wait()
-        return super().predict(samples)
+        return super().score(samples, estimators)
+
+    def predict(self, pairs: Sequence[Pair]) -> tuple[Predictions, int]:
+        self.predicted += 1
+        self.asked.set()
+        self.let_go.wait()
+        return super().predict(pairs)
+
+    def close(self) -> None:
+        self.let_go.set()
+        super().close()
 
 
-def test_scorings_beyond_the_bound_are_refused_for_now(postgres: Any) -> None:
+RANKING_ITEMS = [{"item": "i", "text": "t"}] * 2
+RANKING = {"query": "q", "surface": "ad", "items": RANKING_ITEMS}
+SCORING = {"samples": [{"query": "q", "text": "t"}], "estimators": ["entropy"]}
+
+
+@pytest.fixture
+def slow(postgres: Any) -> Iterator[Slow]:
     world = Slow(postgres.database(), Limits(scorings=1))
-    asked = {"query": "q", "surface": "ad", "items": [{"item": "i", "text": "t"}]}
-    try:
-        with ThreadPoolExecutor(1) as others:
-            first = others.submit(world.http.post, "/v1/rank", json=asked)
-            world.asked.wait()
-            answer = world.http.post("/v1/rank", json=asked)
-            assert "WEIR_API_SCORINGS" in world.problem(answer, 429)["detail"]
-            assert answer.headers["retry-after"] == "1"
-            assert world.http.get("/healthz").status_code == 200
-            world.let_go.set()
-            assert first.result().status_code == 200
-        assert world.http.post("/v1/rank", json=asked).status_code == 200
-    finally:
-        world.let_go.set()
-        world.close()
+    yield world
+    world.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "setting"),
+    [("/v1/score", SCORING, "WEIR_API_SCORINGS"), ("/v1/rank", RANKING, "WEIR_RANK_QUEUE_ITEMS")],
+)
+def test_scorings_and_rankings_beyond_their_bound_are_refused_for_now(
+    slow: Slow, path: str, asked: dict[str, Any], setting: str
+) -> None:
+    with ThreadPoolExecutor(1) as others:
+        first = others.submit(slow.http.post, path, json=asked)
+        slow.asked.wait()
+        answer = slow.http.post(path, json=asked)
+        assert setting in slow.problem(answer, 429)["detail"]
+        assert answer.headers["retry-after"] == "1"
+        assert slow.http.get("/healthz").status_code == 200
+        slow.let_go.set()
+        assert first.result().status_code == 200
+    assert slow.http.post(path, json=asked).status_code == 200
+
+
+def test_nothing_is_predicted_for_a_client_that_has_left(slow: Slow) -> None:
+    body = json.dumps({**RANKING, "items": RANKING_ITEMS[:1]}).encode()
+    head = b"POST /v1/rank HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    request = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+    def full() -> bool:
+        try:
+            slow.rankings.submit([("t", "q")]).cancel()
+        except TooMany:
+            return True
+        return False
+
+    left = 'weir_http_requests_total{method="POST",route="/v1/rank",status="499"} 1.0'
+    with connection(slow) as first:
+        first.sendall(request)
+        slow.asked.wait()
+        with connection(slow) as second:
+            second.sendall(request)
+            until("a second ranking that waits", full)
+        until("a client that has left", lambda: left in slow.http.get("/metrics").text)
+        slow.let_go.set()
+        assert slow.http.post("/v1/rank", json=RANKING).status_code == 200
+    assert slow.predicted == 2
 
 
 class Asking(World):

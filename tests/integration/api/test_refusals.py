@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from importance.errors import Unavailable
-from weir.api.limits import MAX_BODY_BYTES
-from weir.api.routes.scoring import MAX_ITEMS
+from weir.api.limits import MAX_BODY_BYTES, MAX_ITEMS
 from weir.api.routes.stream import MAX_LISTENERS
 from weir.api.server import serve
 from weir.local.ports import until

@@ -17,6 +17,7 @@ from monitoring.metrics import (
     WorkerMetrics,
     new_registry,
 )
+from monitoring.rank_metrics import RankMetrics
 from storage.runs import RESULTS
 
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -64,7 +65,8 @@ def defined() -> dict[str, str]:
     worker, trainer, api = CollectorRegistry(), CollectorRegistry(), CollectorRegistry()
     everything = [
         *vars(WorkerMetrics(worker)).items(), *vars(TrainerMetrics(trainer)).items(),
-        *vars(HttpMetrics(worker)).items(), *vars(DependencyMetrics(worker, ("storage",))).items(),
+        *vars(HttpMetrics(worker)).items(), *vars(RankMetrics(worker)).items(),
+        *vars(DependencyMetrics(worker, ("storage",))).items(),
     ]  # fmt: skip
     labels = {metric._name: metric._labelnames for name, metric in everything if not name.startswith("_")}
     api.register(SharedStateCollector(lambda: STATE))

@@ -13,6 +13,7 @@ from weir.api.routes import (
     drift,
     models,
     probes,
+    ranking,
     scoring,
     selection,
     status,
@@ -20,7 +21,7 @@ from weir.api.routes import (
     training,
 )
 
-_AREAS = (probes, description, scoring, models, training, buffer, drift, selection, status, stream, audit)
+_AREAS = (probes, description, scoring, ranking, models, training, buffer, drift, selection, status, stream, audit)
 
 
 def create_routers(context: ApiContext) -> Routers:

@@ -1,4 +1,4 @@
-"""``/v1/score`` and ``/v1/rank``: importance and predictions by the active model version."""
+"""``/v1/score``: the importance of given samples by the active model version."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +11,9 @@ from importance.errors import InvalidInput
 from importance.mixture import LABEL_FREE, check_name
 from importance.sample import Action, Sample
 from weir.api.context import ApiContext
-from weir.api.limits import Allowance
+from weir.api.limits import MAX_ITEMS, Allowance
 from weir.api.permissions import Routers
-from weir.api.shapes import Estimator, Finite, Id, Query, Request, Surface, Text
-
-MAX_ITEMS = 1_000  # of one request: a few seconds of one CPU
+from weir.api.shapes import Estimator, Finite, Query, Request, Text
 
 
 class SampleToScore(Request):
@@ -40,38 +38,8 @@ class ScoreAnswer(BaseModel):
     scores: list[dict[str, Finite]]
 
 
-class Item(Request):
-    """One item to rank."""
-
-    item: Id
-    text: Text
-
-
-class RankRequest(Request):
-    """A query (for recommendation and ads the context) and the items to rank for it."""
-
-    query: Query
-    surface: Surface
-    subject: Id | None = None
-    items: Annotated[list[Item], Field(min_length=1, max_length=MAX_ITEMS)]
-
-
-class Ranked(BaseModel):
-    """An item and the probability of a positive outcome that orders it."""
-
-    item: str
-    score: float
-
-
-class RankAnswer(BaseModel):
-    """The version that ranked; the items, best first."""
-
-    model: str
-    ranking: list[Ranked]
-
-
 def add(routers: Routers, context: ApiContext) -> None:
-    """Add scoring and ranking, which share one bound of requests at once."""
+    """Add scoring, with its bound of requests at once."""
     under_way = Allowance(context.limits.scorings)
 
     @contextmanager
@@ -89,27 +57,11 @@ def add(routers: Routers, context: ApiContext) -> None:
     def score(request: ScoreRequest) -> ScoreAnswer:
         """The importance of samples by one or more estimators, by the active version."""
         _check_labels(request)
-        samples = [_sample(str(i), "", "search", x.query, "", x.text, x.label) for i, x in enumerate(request.samples)]
+        samples = [_sample(str(i), x) for i, x in enumerate(request.samples)]
         with one_of_few():
             model, columns = context.score(samples, list(dict.fromkeys(request.estimators)))
         rows = [{name: float(column[i]) for name, column in columns.items()} for i in range(len(samples))]
         return ScoreAnswer(model=model, scores=rows)
-
-    @routers.scorer.post("/v1/rank", tags=["scoring"])
-    def rank(request: RankRequest) -> RankAnswer:
-        """Items by the probability of a positive outcome, best first; equals keep their order.
-
-        ``model`` is the version that ranked: the candidate in shadow for subjects of the canary's share.
-        """
-        samples = [
-            _sample(str(i), request.subject or "", request.surface, request.query, x.item, x.text, None)
-            for i, x in enumerate(request.items)
-        ]
-        with one_of_few():
-            model, predictions = context.predict(samples, request.subject)
-        order = sorted(range(len(samples)), key=lambda i: -float(predictions[i]))
-        ranking = [Ranked(item=samples[i].item, score=float(predictions[i])) for i in order]
-        return RankAnswer(model=model, ranking=ranking)
 
 
 def _check_labels(request: ScoreRequest) -> None:
@@ -121,7 +73,9 @@ def _check_labels(request: ScoreRequest) -> None:
         raise InvalidInput(f"/samples/{missing} has no label, and {needing[0]} needs one: give it, or take entropy")
 
 
-def _sample(id_: str, subject: str, surface: str, query: str, item: str, text: str, label: int | None) -> Sample:
+def _sample(id_: str, given: SampleToScore) -> Sample:
     """Return a sample as a model reads it. A purchase is positive whatever the label rule."""
-    actions = Action.PURCHASE if label else Action.NONE
-    return Sample(id_, subject, surface, query, item, text, time_ms=0, partition=0, offset=0, actions=int(actions))
+    actions = Action.PURCHASE if given.label else Action.NONE
+    return Sample(
+        id_, "", "search", given.query, "", given.text, time_ms=0, partition=0, offset=0, actions=int(actions)
+    )

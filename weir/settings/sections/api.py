@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from weir.api.limits import MAX_BODY_BYTES
+from weir.api.limits import MAX_BODY_BYTES, MAX_ITEMS
 from weir.settings.sections.base import AbsolutePath, Port, Seconds, Section
 
 
@@ -52,13 +52,32 @@ class Api(Section):
         description="bytes of large request bodies that are held at once; what is more is answered 429",
     )
     api_scorings: int = Field(
-        default=8, ge=1, le=32, description="requests that are scored at once; what is more is answered 429"
+        default=8,
+        ge=1,
+        le=32,
+        description="requests to /v1/score that are scored at once; what is more is answered 429",
     )
     api_header_seconds: Seconds = Field(
         default=10.0, gt=0, description="time a client has to send the headers of a request, then 408"
     )
     api_body_seconds: Seconds = Field(
         default=30.0, gt=0, description="time a client has to send the body of a request, then 408"
+    )
+
+    rank_queue_items: int = Field(
+        default=20_000,
+        ge=MAX_ITEMS,
+        le=10_000_000,
+        description="items of rankings that wait or are predicted at once; what is more is answered 429",
+    )
+    rank_deadline_seconds: Seconds = Field(
+        default=5.0, gt=0, description="time a ranking may wait before it is predicted, then 503"
+    )
+    rank_cache_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=0,
+        le=2**40,
+        description="memory for tokens and predictions of the active version; 0 keeps nothing",
     )
 
     @property
