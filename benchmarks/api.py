@@ -43,6 +43,7 @@ START_SECONDS = 120
 SETTLE_SECONDS = 10  # until freed memory is returned to the system
 PROBE_SECONDS = 0.05
 _MEGABYTE = 1 << 20
+LAMPS = [Sample(str(n), "someone", "search", "lamp", str(n), f"lamp number {n}", 0, 0, n) for n in range(100)]
 ORDINARY = {"query": "lamp", "surface": "search", "items": [{"item": str(n), "text": "a lamp"} for n in range(20)]}
 
 
@@ -73,10 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(costs(outcomes), memory(outcomes), sep="\n")
 
 
-def prepared(servers: Servers, home: Path) -> dict[str, str]:
+def prepared(servers: Servers, home: Path, samples: Sequence[Sample] = LAMPS) -> dict[str, str]:
     """The environment of an api over tables with an untrained model, which costs as much as a trained one."""
     settings = Settings(home=home, kafka_bootstrap=servers.kafka.bootstrap, database_url=servers.database())
-    samples = [Sample(str(n), "someone", "search", "lamp", str(n), f"lamp number {n}", 0, 0, n) for n in range(100)]
     model = versions.save(build(samples, FirstTraining(), seed=0), home / "model")
     engine = create_engine(settings.database_url)
     registry = Registry(engine)
