@@ -59,7 +59,10 @@ def create_app(directory: Path) -> FastAPI:
         """Items by the probability of a positive outcome, best first."""
         texts, queries = [each.text for each in request.items], [request.query] * len(request.items)
         longest = model.tokens.max_tokens
-        encoded = tokenizer(texts, queries, padding=True, truncation=True, max_length=longest, return_tensors="pt")
+        encoded = tokenizer(
+            texts, queries, padding=True, truncation=True, max_length=longest, return_tensors="pt",
+            return_token_type_ids=True,
+        )  # fmt: skip
         batch = Batch(encoded["input_ids"], encoded["token_type_ids"], encoded["attention_mask"])
         with torch.inference_mode():
             scores = torch.sigmoid(model.network(batch).logits[:, 0]).tolist()

@@ -16,6 +16,7 @@ from random import Random
 from typing import NamedTuple
 
 from datasets.interaction import Answer, Shown
+from importance.context import context_of
 from importance.sample import Action
 
 DAY_MS = 86_400_000
@@ -167,7 +168,7 @@ def _slates(basket: Sequence[Line], known: _Known, mapping: Mapping) -> Iterator
         slate = [put_in[index], *drawn]
         rng.shuffle(slate)
         context = dict.fromkeys(put_in[max(0, index - mapping.context_products) : index] + habits)
-        query = ", ".join(known.catalogue[item].text if item in known.catalogue else texts[item] for item in context)
+        query = context_of(known.catalogue[item].text if item in known.catalogue else texts[item] for item in context)
         shown_ms = start_ms + number * slot_ms + delay_ms
         for position, item in enumerate(slate, start=1):
             is_bought = item == put_in[index]

@@ -21,6 +21,7 @@ from storage import comparisons, drift, progress, quality, race, staging, tables
 from storage.engine import session, transaction
 from storage.held import Held
 from storage.lock import Right, share, try_for, wait_for
+from storage.recent_items import RecentItems
 
 # Sorted by id, so that two workers with the same ids wait for each other instead of locking each other out. An id that
 # is there stays as it is: the first to be stored wins. Thresholds may have risen since they were read. Where the
@@ -191,7 +192,7 @@ class Buffer:
     made with; where the buffer's differ nothing is stored, and every call raises Unavailable until `Rescoring` has run.
     ``subject_capacities`` are the rows of each stratum that a subject may hold: all, or changed as capacities are.
     ``topic_id`` is that of the topic whose partitions are flushed. Safe to be used by several threads, a partition
-    being flushed by one at a time.
+    being flushed by one at a time. With ``recent_items`` the items of positive samples are kept by subject, too.
     """
 
     def __init__(
@@ -202,8 +203,10 @@ class Buffer:
         positive_from: Outcome = Outcome.CLICK,
         scoring_configs: Mapping[str, str] | None = None,
         subject_capacities: Mapping[str, int] | None = None,
+        recent_items: RecentItems | None = None,
     ) -> None:
         self._engine = engine
+        self._recent_items = recent_items
         self._capacities = dict(capacities)
         self._subject_capacities = dict(capacities if subject_capacities is None else subject_capacities)
         self._scoring_configs = {name: (scoring_configs or {}).get(name, "") for name in capacities}
@@ -254,7 +257,8 @@ class Buffer:
     def _store(self, connection: sa.Connection, flush: Flush, offers: Sequence[Offer]) -> None:
         if offers:
             staging.stage(connection, offers)
-        if offers or flush.corrections:
+        positive = [offer.sample for offer in flush.offers if offer.label] if self._recent_items is not None else []
+        if offers or flush.corrections or positive:
             share(connection, Right.RESCORE)
         if not progress.advance(connection, self._topic_id, flush):
             return
@@ -263,6 +267,8 @@ class Buffer:
                 connection
             )  # another epoch: maybe another configuration, and then all of this is rolled back
         self._correct(connection, flush.corrections)
+        if self._recent_items is not None:
+            self._recent_items.add(connection, positive)
         # Should the COMMIT fail, the counts held are those of a `next` that never was, and are not used.
         self._counts[flush.partition] = quality.add(
             connection, self._topic_id, flush, self._counts.get(flush.partition)

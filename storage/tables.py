@@ -102,6 +102,17 @@ samples = sa.Table(
     sa.Index("buffer_samples_by_subject", "subject"),
 )
 
+# Every positive sample's item, whether the buffer holds the sample or not: bounded by subject and in all.
+recent_items = sa.Table(
+    "recent_items",
+    metadata,
+    sa.Column("subject", Id, primary_key=True),
+    sa.Column("item", Id, primary_key=True),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("time_ms", sa.BigInteger, nullable=False),
+    sa.Index("recent_items_by_time", "time_ms"),
+)
+
 quality = sa.Table(
     "quality_counts",
     metadata,

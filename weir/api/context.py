@@ -28,9 +28,10 @@ Score = Callable[[Sequence[Sample], Sequence[str]], tuple[str, Mapping[str, Sequ
 class ApiContext:
     """What the routes need.
 
-    ``rankings`` returns those that a subject belongs to. ``not_ready`` returns what requests cannot be served without now, each with the reason, ``degraded`` what the rest
-    of the service lacks. ``render_metrics`` returns the text of /metrics and its content type. ``closing`` ends endless
-    responses.
+    ``rankings`` returns those that a subject belongs to, ``recent_texts`` the texts of the items that it had to do with
+    last, oldest first; None where none are kept. ``not_ready`` returns what requests cannot be served without now, each with the reason, ``degraded`` what
+    the rest of the service lacks. ``render_metrics`` returns the text of /metrics and its content type. ``closing``
+    ends endless responses.
     """
 
     access: Access
@@ -45,6 +46,7 @@ class ApiContext:
     snapshot: Callable[[], Snapshot]
     score: Score
     rankings: Callable[[str | None], Rankings]
+    recent_texts: Callable[[str], Sequence[str]] | None
     not_ready: Callable[[], Mapping[str, str]]
     degraded: Callable[[], Sequence[str]]
     status: Callable[[], Status]

@@ -44,7 +44,7 @@ from weir.roles.rankings import RoutedRankings
 from weir.roles.reporting import Reporting
 from weir.roles.serving import Serving
 from weir.roles.watching import Watch, watch_kafka, watched_storage
-from weir.settings import Settings
+from weir.settings import Settings, values
 from weir.settings.connection import kafka_connection
 from weir.settings.drift import drift_reader
 from weir.settings.topics import Measured, measured, named_topics
@@ -155,6 +155,7 @@ def _context(settings: Settings, resources: _Resources) -> ApiContext:
     """Give the interface what its routes call."""
     engine, registry, kafka = resources.engine, resources.registry, resources.kafka
     scorer, snapshots = resources.serving.scorer, Snapshots(engine)
+    recent_items = values.recent_items(settings)
     recent = Recent(partial(measured, settings), _OFFSETS_SECONDS)
 
     @cache
@@ -185,6 +186,7 @@ def _context(settings: Settings, resources: _Resources) -> ApiContext:
         snapshot=lambda: snapshots.take(topic()),
         score=score,
         rankings=resources.rankings,
+        recent_texts=None if recent_items is None else partial(recent_items.of, engine),
         not_ready=resources.reporting.unavailable,
         degraded=lambda: resources.other_roles.degraded,
         status=lambda: service.take(engine, offsets(), remedy(settings)),

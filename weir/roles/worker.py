@@ -117,6 +117,7 @@ def effects(
         values.positive_from(settings),
         configs,
         values.subject_capacities(settings),
+        values.recent_items(settings),
     )
 
     racing = Racing(settings)

@@ -10,6 +10,7 @@ from importance.segments import Segments
 from importance.segments import parse as parse_segments
 from importance.selection import TOP_FRACTION
 from importance.strata import StrataPolicy
+from storage.recent_items import RecentItems, RecentLimits
 from weir.settings import Settings
 
 # 2000-01-01: the landmark of forward decay. Any constant works; it must never change under a buffer in use.
@@ -53,6 +54,13 @@ def segments(settings: Settings) -> Segments | None:
 def positive_from(settings: Settings) -> Outcome:
     """Return the weakest outcome that makes a label 1."""
     return Outcome(settings.positive_from)
+
+
+def recent_items(settings: Settings) -> RecentItems | None:
+    """Return what keeps the items that subjects had to do with last; None where none are kept."""
+    if not settings.recent_items:
+        return None
+    return RecentItems(RecentLimits(settings.recent_items, settings.recent_rows))
 
 
 def mixture(settings: Settings) -> Mixture:

@@ -41,6 +41,7 @@ from storage.migrate import upgrade
 from storage.progress import Progresses
 from storage.quality import Quality
 from storage.quarantine import Quarantine
+from storage.recent_items import RecentItems, RecentLimits
 from storage.registry import Entry, Registry
 from storage.tokens import Role, Tokens
 from tests.support.storage import CAPACITIES, TOPIC, Owner
@@ -113,6 +114,7 @@ class World:
             snapshot=partial(Snapshots(self.engine).take, self.topic),
             score=self.score,
             rankings=lambda _subject: self.rankings,
+            recent_texts=partial(RecentItems(RecentLimits(3)).of, self.engine),
             not_ready=lambda: self.reasons,
             degraded=lambda: self.degraded,
             status=self.status,

@@ -184,7 +184,8 @@ def test_scorings_and_rankings_beyond_their_bound_are_refused_for_now(
 
 
 def test_nothing_is_predicted_for_a_client_that_has_left(slow: Slow) -> None:
-    body = json.dumps({**RANKING, "items": RANKING_ITEMS[:1]}).encode()
+    asked = {**RANKING, "items": RANKING_ITEMS[:1]}
+    body = json.dumps(asked).encode()
     head = b"POST /v1/rank HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     request = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
@@ -204,7 +205,7 @@ def test_nothing_is_predicted_for_a_client_that_has_left(slow: Slow) -> None:
             until("a second ranking that waits", full)
         until("a client that has left", lambda: left in slow.http.get("/metrics").text)
         slow.let_go.set()
-        assert slow.http.post("/v1/rank", json=RANKING).status_code == 200
+        assert slow.http.post("/v1/rank", json=asked).status_code == 200
     assert slow.predicted == 2
 
 

@@ -10,8 +10,11 @@ import pytest
 
 from importance.control_arm import Compared
 from importance.drift.evaluation import Alarm, DriftState, Evaluation
+from importance.sample import Sample
 from storage.control_arm import ControlArm
+from storage.engine import transaction
 from storage.heartbeats import Assigned, Heartbeats, Model, Process, Report
+from storage.recent_items import RecentItems, RecentLimits
 from storage.runs import Runs
 
 from .conftest import World
@@ -203,6 +206,26 @@ def test_an_item_that_is_given_twice_is_ranked_twice(world: World) -> None:
     assert world.http.post("/v1/rank", json=asked).json()["ranking"] == [
         {"item": "a", "score": 1.0}, {"item": "a", "score": 0.5}, {"item": "b", "score": 0.5},
     ]  # fmt: skip
+
+
+def test_without_a_query_the_context_is_what_the_subject_had_to_do_with_last(world: World) -> None:
+    def last(subject: str, text: str, time_ms: int) -> Sample:
+        return Sample(text, subject, "ad", "", text, text, time_ms, 0, 0)
+
+    with transaction(world.engine) as connection:
+        RecentItems(RecentLimits(3)).add(
+            connection, [last("ann", "red", 1), last("ann", "cup", 2), last("bob", "mug", 3)]
+        )
+    items = [{"item": "a", "text": "mug"}, {"item": "b", "text": "red cup"}, {"item": "c", "text": "cup"}]
+    asked = {"query": "", "surface": "recommendation", "items": items}
+
+    def ranking(**more: str) -> list[str]:
+        return [each["item"] for each in world.http.post("/v1/rank", json={**asked, **more}).json()["ranking"]]
+
+    assert ranking(subject="ann") == ["b", "c", "a"]
+    assert ranking(subject="bob") == ["a", "b", "c"]
+    assert ranking(subject="ann", query="mug") == ["a", "b", "c"]
+    assert ranking(subject="unknown") == ranking() == ["a", "b", "c"]
 
 
 def test_health_is_distinguished_from_readiness(world: World) -> None:

@@ -1,6 +1,7 @@
 """``/v1/rank``: items by the probability of a positive outcome, best first, by the active model version."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Annotated
 
@@ -8,8 +9,11 @@ import msgspec
 import numpy as np
 from fastapi import HTTPException, Response
 from fastapi import Request as HttpRequest
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
+from importance.context import context_of
+from importance.errors import Unavailable
 from importance.sample import Pair
 from importance.scores import Predictions
 from weir.api.context import ApiContext
@@ -30,7 +34,10 @@ class Item(Request):
 
 
 class RankRequest(Request):
-    """A query (for recommendation and ads the context) and the items to rank for it."""
+    """A query (for recommendation and ads the context) and the items to rank for it.
+
+    Without a query the context is what the subject had to do with last, where that is kept.
+    """
 
     query: Query
     surface: Surface
@@ -61,11 +68,25 @@ def add(routers: Routers, context: ApiContext) -> None:
 
         ``model`` is the version that ranked: the candidate in shadow for subjects of the canary's share.
         """
-        pairs = [(each.text, request.query) for each in request.items]
+        query = request.query or await _context(context.recent_texts, request.subject)
+        pairs = [(each.text, query) for each in request.items]
         answer = await _answer(context.rankings(request.subject), pairs, http)
         if answer is None:
             return Response(status_code=CLIENT_LEFT)
         return Response(_body(request, answer), media_type="application/json")
+
+
+async def _context(recent_texts: Callable[[str], Sequence[str]] | None, subject: str | None) -> str:
+    """Return the context of a ranking without a query: what its subject had to do with last.
+
+    Empty where nothing is known of the subject, or cannot be: a ranking needs Postgres no more than one with a query.
+    """
+    if recent_texts is None or subject is None:
+        return ""
+    try:
+        return context_of(await run_in_threadpool(recent_texts, subject))
+    except Unavailable:
+        return ""
 
 
 async def _answer(rankings: Rankings, pairs: list[Pair], http: HttpRequest) -> Predictions | None:

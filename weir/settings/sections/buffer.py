@@ -48,6 +48,13 @@ class Buffer(Section):
         description="values that are distinguished, e.g. France=0.05,Spain=0; each has that share of the capacity "
         "to itself",
     )
+    recent_items: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="items with a positive outcome kept of each subject, the context of its rankings; 0: none",
+    )
+    recent_rows: int = Field(default=1_000_000, ge=1, le=10**9, description="such items kept over all subjects")
     positive_from: Literal["rating", "click", "add_to_cart", "purchase"] = Field(
         default="click", description="weakest outcome that makes a label 1"
     )
