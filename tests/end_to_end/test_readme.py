@@ -27,6 +27,12 @@ LATER_MS = START_MS + 10_000_000  # by then every window of the first visits has
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 METRICS = (ROOT / "docs" / "metrics.md").read_text()
+CLOSED = r"""v1 ranks for the query 'lamp': (?:p\d [\d.]+(?:, )?){3}
+(shopper-\w+) was shown 3 items and clicked p\d
+the window has closed: label 1, kept with probability [\d.]+
+the model was trained: (?:promoted|rejected)
+v\d ranks for what \1 clicked: (?:p\d [\d.]+(?:, )?){3}
+"""
 QUICKSTART = (ROOT / "docs" / "quickstart.md").read_text()
 
 
@@ -37,6 +43,7 @@ class Reader:
         self.home = home
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
         self.environment = inherited | {"WEIR_HOME": str(home), "WEIR_API_PORT": "0"}
+        self.environment["WEIR_RECENT_ITEMS"] = "3"
         for setting in ("WEIR_ATTRIBUTION_WINDOW_SECONDS=10", "WEIR_IDLE_SECONDS=5"):
             assert setting in QUICKSTART
             name, _, value = setting.partition("=")
@@ -60,6 +67,19 @@ class Reader:
         done = subprocess.run(command, cwd=self.home, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()
+
+    def closes_the_loop(self, api: str, bootstrap: str) -> str:
+        """Run the example of that name; what it prints."""
+        command = [
+            sys.executable,
+            str(ROOT / "docs" / "examples" / "close_the_loop.py"),
+            api,
+            bootstrap,
+            "interactions",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
 
 @pytest.fixture
@@ -130,6 +150,8 @@ def test_a_reader_takes_weir_to_servers_of_the_house_with_another_model_and_adds
             ranked = reader.runs("rank.py")
             assert {line.split()[0] for line in ranked[:2]} == {"p1", "p3"}
             assert ranked[2:] == ["by v1"]
+        closed = reader.closes_the_loop(page(roles[2]) or "", own_kafka.bootstrap)
+        assert re.fullmatch(CLOSED, closed), closed
 
         until_alive("every documented metric", lambda: documented_metrics() <= scraped(roles), roles)
 
