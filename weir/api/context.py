@@ -29,9 +29,9 @@ class ApiContext:
     """What the routes need.
 
     ``rankings`` returns those that a subject belongs to, ``recent_texts`` the texts of the items that it had to do with
-    last, oldest first; None where none are kept. ``not_ready`` returns what requests cannot be served without now, each with the reason, ``degraded`` what
-    the rest of the service lacks. ``render_metrics`` returns the text of /metrics and its content type. ``closing``
-    ends endless responses.
+    last, oldest first; None where none are kept. ``not_ready`` returns what requests cannot be served without now, each
+    with the reason, ``degraded`` what the rest of the service lacks. ``render_metrics`` returns the text of /metrics
+    and its content type. ``closing`` ends endless responses.
     """
 
     access: Access
