@@ -8,6 +8,7 @@ the same noise. Three kinds of traffic, in this order: nothing repeats, items re
 
 import argparse
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -73,9 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     loads: dict[tuple[str, str], Load] = {}
     with kafka_and_postgres() as servers, TemporaryDirectory(prefix="weir-benchmark-") as home:
         environment = prepared(servers, Path(home), samples)
-        with plain(Path(home) / "model", Path(home)) as other, api(Path(home), environment) as weir:
+        with (
+            ProcessPoolExecutor(1, get_context("spawn")) as clients,
+            plain(Path(home) / "model", Path(home)) as other,
+            api(Path(home), environment) as weir,
+        ):
             for traffic in TRAFFIC:
-                measure(traffic, {WEIR: weir, PLAIN: other}, texts, plan, loads)
+                measure(clients, traffic, {WEIR: weir, PLAIN: other}, texts, plan, loads)
     print(report(loads))
 
 
@@ -103,6 +108,7 @@ def plain(model: Path, home: Path) -> Iterator[tuple[psutil.Process, int]]:
 
 
 def measure(
+    clients: ProcessPoolExecutor,
     traffic: str,
     endpoints: dict[str, tuple[psutil.Process, int]],
     texts: Sequence[str],
@@ -111,14 +117,13 @@ def measure(
 ) -> None:
     """Ask the endpoints in turns, and add what is found to ``loads``."""
     seconds = plan.seconds / plan.rounds
-    with ProcessPoolExecutor(1, get_context("spawn")) as clients:
-        for turn in range(plan.rounds):
-            for name, (process, port) in endpoints.items():
-                load = loads.setdefault((traffic, name), Load())
-                before = cpu_seconds(process)
-                load.answers.add(clients.submit(ask, port, traffic, texts, plan.clients, seconds, turn).result())
-                load.cpu_seconds += cpu_seconds(process) - before
-                load.seconds += seconds
+    for turn in range(plan.rounds):
+        for name, (process, port) in endpoints.items():
+            load = loads.setdefault((traffic, name), Load())
+            before, started = cpu_seconds(process), time.monotonic()
+            load.answers.add(clients.submit(ask, port, traffic, texts, plan.clients, seconds, turn).result())
+            load.cpu_seconds += cpu_seconds(process) - before
+            load.seconds += time.monotonic() - started
 
 
 def report(loads: dict[tuple[str, str], Load]) -> str:

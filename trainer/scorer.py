@@ -231,14 +231,9 @@ class Scorer:
             values[rows[~bad]] = shown.prediction[~bad]
         return Predictions(version, values)
 
-    def estimate(
-        self, samples: Sequence[Sample], chosen: Sequence[Estimator] = (), predictor: str = SERVING
-    ) -> tuple[str, Pass]:
-        """Return a version, its predictions of samples in order, and their importance by any estimators.
-
-        The version is the serving one unless another ``predictor`` is compared with it.
-        """
-        with self.serving(predictor) as served:
+    def estimate(self, samples: Sequence[Sample], chosen: Sequence[Estimator] = ()) -> tuple[str, Pass]:
+        """Return the serving version, its predictions of samples in order, and their importance by any estimators."""
+        with self.serving() as served:
             encoded = served.model.tokens.encode(samples)
             return served.version, self._run(served, encoded, self._labels(samples), chosen)[0]
 

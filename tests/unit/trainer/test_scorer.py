@@ -21,7 +21,9 @@ from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
 from trainer.forward import run
 from trainer.memory import weights_of
+from trainer.ranker import Ranker
 from trainer.scorer import Scorer, ScoringConfig
+from trainer.tokens import item_text
 
 from .conftest import ARCHITECTURES, hugging_face_directory
 
@@ -96,14 +98,15 @@ def test_a_version_in_shadow_predicts_the_samples_that_are_compared_and_answers_
     scores = scorer.score(samples)
     shadow = scores.predictions[SHADOW].values
     assert np.isnan(shadow[~even]).all()
-    version, answered = scorer.estimate(samples, predictor=SHADOW)
-    assert version == "2"
-    np.testing.assert_allclose(shadow[even], answered.prediction[even], atol=1e-6)
+    canary = Ranker(scorer, 0, SHADOW)
+    answered, _ = canary.predict(pairs := [(item_text(sample), sample.query) for sample in samples])
+    assert answered.version == "2"
+    np.testing.assert_allclose(shadow[even], answered.values[even], atol=1e-6)
     np.testing.assert_array_equal(scores.predictions[MIRROR].values, scores.prediction)
     assert {key.predictor for key in tally(samples, [0] * 600, scores)} == {"serving", "frozen", "reference"}
     scorer.drop(SHADOW)
     assert scorer.compared == {BASELINE: "1", MIRROR: "1"}
-    assert scorer.estimate(samples[:1], predictor=SHADOW)[0] == "1"
+    assert canary.predict(pairs[:1])[0].version == "1"
 
 
 def test_the_baseline_stays_the_first_version_when_another_serves(
