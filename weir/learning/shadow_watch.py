@@ -43,11 +43,16 @@ class ShadowWatch:
         self._rolls_back = settings.auto_rollback == "on"
         self._next = monotonic()
         self._in_shadow = False
+        self._running: list[int] | None = None
 
     def poll(self) -> bool:
         """Decide what can be decided; return whether a candidate is in shadow, while which no fine-tune starts."""
         if monotonic() >= self._next:
-            self._in_shadow = sum(self._decide(each) for each in self._comparisons.running()) > 0  # decide each
+            running = self._comparisons.running()
+            if (ids := [each.id for each in running]) != self._running:
+                self._comparisons.forget_ended()
+                self._running = ids
+            self._in_shadow = sum(self._decide(each) for each in running) > 0  # decide each
             self._next = monotonic() + _POLL_SECONDS
         return self._in_shadow
 

@@ -81,7 +81,22 @@ def test_a_shadow_ends_with_what_else_moves_the_log(
     assert (ended.result, ended.results) == (Ending.SUPERSEDED, Results(wins=1))
     assert "by bob, entry 2 of the log" in str(ended.reason)
     assert registry.version("v2").state is State.REJECTED
+    Comparisons(engine).forget_ended()
     assert rows(engine, "SELECT * FROM comparison_subjects") == rows(engine, "SELECT * FROM comparison_results") == []
+    assert last(engine) == ended
+
+
+def test_a_worker_that_hangs_in_a_flush_delays_no_rollback_and_adds_nothing_to_what_has_ended(
+    engine: sa.Engine, registry: Registry
+) -> None:
+    registry.promote("v2", expected_sequence=1, actor="trainer", reason="E 20")
+    worker = owner(engine)
+    worker.flush(gains={Pair("mirror", "v1", "v2"): {1: 1}})
+    hanging = worker.prepare(gains={Pair("mirror", "v1", "v2"): {2: 1}})
+    with engine.begin() as connection:
+        comparisons.add(connection, TOPIC, hanging)
+        registry.rollback(None, actor="bob", reason="worse")
+    assert last(engine, LiveTest.MIRROR).results == Results(wins=1)
 
 
 def test_a_promotion_ends_the_shadow_and_starts_the_mirror_test_and_a_rollback_ends_that(
