@@ -12,5 +12,6 @@ In reading order:
 - ``drift`` whether the stream has changed, from sums that add up over partitions
 - ``race`` which policy of selection would learn more, live; ``control_arm`` whether selection helps at all
 - ``arrays`` and ``callbacks`` names of types
+- ``pseudonyms`` stand for names; ``lineage`` which samples a model version was made of
 - ``weights`` how much a buffered row counts in training; ``evidence`` whether one model is better than another
 """

@@ -8,7 +8,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from importance.arrays import Floats
+from importance.arrays import Floats, Integers
 from importance.errors import InvalidInput
 
 
@@ -29,13 +29,26 @@ def uniforms(ids: Iterable[str], salt: str, purpose: str) -> Floats:
     >>> uniforms(["a", "b", "a"], salt="s", purpose="draw").round(4).tolist()
     [0.8294, 0.7867, 0.8294]
     """
+    return from_digests(_digests(ids, salt, purpose))
+
+
+def hashes(texts: Iterable[str], salt: str, purpose: str) -> Integers:
+    """Return the 64 bits of the same hash for each text, as signed integers, which is what Postgres stores.
+
+    >>> hashes(["a", "b", "a"], salt="s", purpose="draw").tolist()
+    [-3147443096545267435, -3934749378673667637, -3147443096545267435]
+    """
+    return np.frombuffer(b"".join(_digests(texts, salt, purpose)), dtype=">i8").astype(np.int64)
+
+
+def _digests(texts: Iterable[str], salt: str, purpose: str) -> list[bytes]:
     copy = blake2b(digest_size=8, key=salt.encode(), person=purpose.encode()).copy  # cheaper than a new state
     digests = []
-    for text in ids:
+    for text in texts:
         state = copy()
         state.update(text.encode())
         digests.append(state.digest())
-    return from_digests(digests)
+    return digests
 
 
 def from_digests(digests: Iterable[bytes]) -> Floats:

@@ -217,6 +217,7 @@ class Reservoir:
         self._rows: dict[str, Offer] = {}
         self._thresholds = dict.fromkeys(self.capacities, OPEN)
         self._subjects: dict[tuple[str, str], float] = {}  # κₕ > κ, by stratum and subject
+        self._erased: dict[str, int] = {}  # up to which event time, by subject
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -262,6 +263,15 @@ class Reservoir:
             if len(keys) > capacity:
                 self._raise(stratum, float(keys[len(keys) - capacity - 1]))
         return len(self._rows) < held
+
+    def erase(self, subject: str, until_ms: int) -> None:
+        """Delete what is held of a subject, and refuse its samples of event times up to ``until_ms`` from now on.
+
+        No eviction: κ stays, and with it the chances of all other rows. The subject starts again without κₕ.
+        """
+        self._erased[subject] = until_ms
+        self._rows = {id_: row for id_, row in self._rows.items() if row.sample.subject != subject}
+        self._subjects = {at: kappa for at, kappa in self._subjects.items() if at[1] != subject}
 
     def resize(self, capacities: Mapping[str, int], subject_capacities: Mapping[str, int] | None = None) -> None:
         """Change the capacities: shrinking raises κ to the largest key evicted, growing keeps it."""
@@ -330,7 +340,8 @@ class Reservoir:
         return sorted(rows, key=lambda row: (-row.key, row.sample.id))
 
     def _take(self, row: Offer) -> None:
-        if self._passes(row) and row.sample.id not in self._rows:
+        is_erased = row.sample.time_ms <= self._erased.get(row.sample.subject, -1)
+        if self._passes(row) and not is_erased and row.sample.id not in self._rows:
             self._rows[row.sample.id] = row
             self.inserts += 1
 

@@ -85,8 +85,8 @@ class WorkerMetrics:
             registry=registry,
         )  # fmt: skip
         self.buffer_offers = Counter(
-            "weir_buffer_offers_total", "samples offered to the buffer: kept, or below the threshold", ("decision",),
-            registry=registry,
+            "weir_buffer_offers_total", "samples offered to the buffer: kept, rejected, or of an erased subject",
+            ("decision",), registry=registry,
         )  # fmt: skip
         self.dead_letters = Counter(
             "weir_dead_letters_total", "messages that are not valid events, by reason", ("reason",), registry=registry
@@ -104,7 +104,7 @@ class WorkerMetrics:
             self.events.labels(kind, outcome)
         for surface, label in product(SURFACES, ("0", "1")):
             self.samples.labels(surface, label)
-        for decision in ("kept", "rejected"):
+        for decision in ("kept", "rejected", "erased"):
             self.buffer_offers.labels(decision)
         for reason in REASONS:
             self.dead_letters.labels(reason)

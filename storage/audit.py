@@ -40,6 +40,7 @@ class Action(StrEnum):
     RESET = "partitions.reset"
     RESTART_DRIFT = "drift.restart"
     REDRIVE = "dead_letters.redrive"
+    ERASE = "subjects.erase"
     CREATE_TOKEN = "tokens.create"  # noqa: S105  # a name, not a secret
     REVOKE_TOKEN = "tokens.revoke"  # noqa: S105
 

@@ -13,25 +13,32 @@ from sqlalchemy.dialects.postgresql import insert
 
 from importance.errors import Unavailable
 from importance.flush import Flush
+from importance.pseudonyms import Pseudonyms
 from importance.quality import CountKey, Counts
 from importance.sample import Correction, Outcome, Rating, label_table, later
 from importance.scores import Offer
 from importance.thresholds import AdmissionThresholds, Threshold
 from storage import comparisons, drift, progress, quality, race, staging, tables
 from storage.engine import session, transaction
+from storage.erasure import check_salt, welcome
 from storage.held import Held
 from storage.lock import Right, share, try_for, wait_for
 from storage.recent_items import RecentItems
 
+_DEFAULT_PSEUDONYMS = Pseudonyms("weir")  # by the default of WEIR_SALT
+
 # Sorted by id, so that two workers with the same ids wait for each other instead of locking each other out. An id that
 # is there stays as it is: the first to be stored wins. Thresholds may have risen since they were read. Where the
-# whole stratum was scored again since, a row keeps the chance that the old threshold left it, as m.
+# whole stratum was scored again since, a row keeps the chance that the old threshold left it, as m. What is of before
+# the erasure of its subject is not stored: an erasure excludes this transaction, so its tombstone is seen.
 _INSERT = sa.text("""
     WITH stored AS (
         INSERT INTO buffer_keys (id, stratum, subject, key, log_weight, m)
         SELECT id, stratum, subject, key, log_weight, CASE WHEN threshold_epoch < epoch THEN threshold_limit ELSE 0 END
         FROM staged JOIN buffer_strata s USING (stratum) LEFT JOIN buffer_subjects b USING (stratum, subject)
-        WHERE key > greatest(s.threshold, b.threshold) ORDER BY id
+        WHERE key > greatest(s.threshold, b.threshold)
+          AND NOT EXISTS (SELECT FROM erased_subjects e WHERE e.subject = pseudonym AND time_ms <= e.until_ms)
+        ORDER BY id
         ON CONFLICT (id) DO NOTHING
         RETURNING id, stratum, subject
     ), touched AS (
@@ -191,8 +198,9 @@ class Buffer:
     a stratum's κ, shrinking raises it at the next trim. ``scoring_configs`` describe what the keys of each stratum are
     made with; where the buffer's differ nothing is stored, and every call raises Unavailable until `Rescoring` has run.
     ``subject_capacities`` are the rows of each stratum that a subject may hold: all, or changed as capacities are.
-    ``topic_id`` is that of the topic whose partitions are flushed. Safe to be used by several threads, a partition
-    being flushed by one at a time. With ``recent_items`` the items of positive samples are kept by subject, too.
+    ``topic_id`` is that of the topic whose partitions are flushed; ``pseudonyms`` stand for erased subjects. Safe to be
+    used by several threads, a partition being flushed by one at a time. With ``recent_items`` the items of positive
+    samples are kept by subject, too.
     """
 
     def __init__(
@@ -204,9 +212,11 @@ class Buffer:
         scoring_configs: Mapping[str, str] | None = None,
         subject_capacities: Mapping[str, int] | None = None,
         recent_items: RecentItems | None = None,
+        pseudonyms: Pseudonyms = _DEFAULT_PSEUDONYMS,
     ) -> None:
         self._engine = engine
         self._recent_items = recent_items
+        self._pseudonyms = pseudonyms
         self._capacities = dict(capacities)
         self._subject_capacities = dict(capacities if subject_capacities is None else subject_capacities)
         self._scoring_configs = {name: (scoring_configs or {}).get(name, "") for name in capacities}
@@ -224,6 +234,11 @@ class Buffer:
             if self._thresholds is None:
                 self._thresholds = self._prepare()
             return self._thresholds
+
+    def refresh(self) -> None:
+        """Read the thresholds again: an erasure lifts the one that its subject had."""
+        with transaction(self._engine) as connection:
+            self._thresholds = self._read_thresholds(connection)
 
     def persist(self, flush: Flush) -> None:
         """Store a flush, all of it or nothing, and trim unless another worker is trimming.
@@ -256,7 +271,7 @@ class Buffer:
 
     def _store(self, connection: sa.Connection, flush: Flush, offers: Sequence[Offer]) -> None:
         if offers:
-            staging.stage(connection, offers)
+            staging.stage(connection, offers, self._pseudonyms)
         positive = [offer.sample for offer in flush.offers if offer.label] if self._recent_items is not None else []
         if offers or flush.corrections or positive:
             share(connection, Right.RESCORE)
@@ -268,7 +283,7 @@ class Buffer:
             )  # another epoch: maybe another configuration, and then all of this is rolled back
         self._correct(connection, flush.corrections)
         if self._recent_items is not None:
-            self._recent_items.add(connection, positive)
+            self._recent_items.add(connection, welcome(connection, positive, self._pseudonyms))
         # Should the COMMIT fail, the counts held are those of a `next` that never was, and are not used.
         self._counts[flush.partition] = quality.add(
             connection, self._topic_id, flush, self._counts.get(flush.partition)
@@ -297,6 +312,7 @@ class Buffer:
         )
         with transaction(self._engine) as connection:
             wait_for(connection, Right.TRIM)
+            check_salt(connection, self._pseudonyms)
             connection.execute(write)
             # A worker that ended between a flush and its trim has left surplus rows; a smaller bound evicts more.
             connection.execute(_TRIM_EVERY_SUBJECT)

@@ -193,6 +193,11 @@ class BufferReader:
             watermark=watermark,
         )
 
+    def ids(self) -> list[str]:
+        """Return the ids of all rows."""
+        with transaction(self._engine) as connection:
+            return list(connection.scalars(sa.select(_keys.c.id)))
+
     def trainable(self, at_most: int) -> int:
         """Return how many rows may train, at most ``at_most``, so that a large buffer costs no more to count."""
         rows = (

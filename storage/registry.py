@@ -15,7 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from importance.errors import Conflict, NotFound
-from storage import audit, comparisons, quarantine, tables
+from importance.lineage import Lineage
+from storage import audit, comparisons, lineage, quarantine, tables
 from storage.audit import Action, Author, Via
 from storage.comparisons import Comparisons, Ending, LiveTest
 from storage.engine import transaction
@@ -160,8 +161,9 @@ class Registry:
         parent: str | None = None,
         metrics: Mapping[str, Any] | None = None,
         statistics: Mapping[str, Any] | None = None,
+        made_of: Lineage | None = None,
     ) -> None:
-        """Add a candidate whose files are stored."""
+        """Add a candidate whose files are stored, together with the samples that it was made of."""
         values = {
             "version": version,
             "parent": parent,
@@ -178,6 +180,8 @@ class Registry:
             if parent is not None and _find(connection, parent) is None:
                 raise NotFound(f"no version {parent}, which {version} names as its parent")
             connection.execute(sa.insert(tables.versions).values(values))
+            if made_of is not None:
+                lineage.record(connection, version, made_of)
 
     def reject(self, version: str, reason: str = "") -> None:
         """Record that the gate refused a candidate, or that its shadow ended without a promotion, for a reason."""

@@ -99,6 +99,7 @@ samples = sa.Table(
     sa.Column("prediction", pg.DOUBLE_PRECISION),
     sa.Column("sample", pg.JSON, nullable=False),
     sa.Column("subject", Id, nullable=False),
+    sa.Column("stored_at", sa.DateTime(timezone=True), server_default=sa.func.now()),
     sa.Index("buffer_samples_by_subject", "subject"),
 )
 
@@ -111,6 +112,16 @@ recent_items = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("time_ms", sa.BigInteger, nullable=False),
     sa.Index("recent_items_by_time", "time_ms"),
+)
+
+# Tombstones. A sample whose subject's pseudonym is here and whose event time is not after `until_ms` is not stored.
+erased_subjects = sa.Table(
+    "erased_subjects",
+    metadata,
+    sa.Column("subject", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("salt", sa.BigInteger, nullable=False),  # fingerprint of the one that the pseudonym was made with
+    sa.Column("erased", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("until_ms", sa.BigInteger, nullable=False),
 )
 
 quality = sa.Table(
@@ -139,6 +150,15 @@ versions = sa.Table(
     sa.CheckConstraint(
         "state IN ('candidate', 'shadow', 'active', 'retired', 'rejected', 'rolled_back')", name="model_versions_state"
     ),
+)
+
+# Which samples trained a version, encoded: see `importance.lineage`. Versions that were not trained here have none.
+model_lineage = sa.Table(
+    "model_lineage",
+    metadata,
+    sa.Column("version", sa.Text, sa.ForeignKey("model_versions.version"), primary_key=True),
+    sa.Column("summary", pg.JSON, nullable=False),
+    sa.Column("lineage", sa.LargeBinary, nullable=False),
 )
 
 version_number = sa.Sequence("model_version_number", metadata=metadata)

@@ -38,7 +38,8 @@ Publish = Callable[[Sequence[Offer], Sequence[DeadLetter]], Awaitable[None]]
 class Effects:
     """The callables that a partition worker needs. All but ``report`` may block, and run in threads.
 
-    ``claim(partition, generation)`` gives the epoch and the progress stored, None for a new partition.
+    ``claim(partition, generation)`` gives the epoch and the progress stored, None for a new partition. ``welcome``
+    leaves out the samples that are of before their subject's erasure: they are neither scored nor published.
     ``tally`` converts scored samples to quality counts, ``sketch`` to the sums that drift is detected by, ``compare``
     to what further models gain by subject, ``race`` to the results of a race of selection policies by its name.
     ``persist`` stores a flush, once, however often it is given.
@@ -62,6 +63,7 @@ class Effects:
     sketch: Callable[[Sequence[Sample], Scores], Mapping[SketchKey, Block]] = lambda _samples, _scores: {}
     compare: Callable[[Sequence[Sample], Scores], Gains] = lambda _samples, _scores: {}
     race: Callable[[Sequence[Sample], Scores], Mapping[str, Standing]] = lambda _samples, _scores: {}
+    welcome: Callable[[Sequence[Sample]], Sequence[Sample]] = lambda samples: samples
 
 
 @dataclass(frozen=True)
@@ -276,7 +278,10 @@ class PartitionWorker:
     ) -> None:
         """Score, publish and persist what was decided since ``stored``, in one transaction, and report it."""
         corrections = decisions.corrections
-        scored = await self._score_all(decisions.samples)
+        samples: Sequence[Sample] = decisions.samples
+        if samples:
+            samples = await self._until_done(STORAGE, partial(self._threads.store, self._effects.welcome, samples))
+        scored = await self._score_all(samples)
         if scored.offers or letters:
             await self._until_done(KAFKA, partial(self._publish, scored.offers, letters))
         if corrections or _has_moved(stored, decisions.progress):
@@ -295,12 +300,12 @@ class PartitionWorker:
                 mass=scored.mass,
             )
             await self._until_done(STORAGE, partial(self._threads.store, self._effects.persist, flush))
-        if report_empty or scored.offers or corrections:
+        if report_empty or decisions.samples or corrections:
             dead = [letter.reason for letter in letters]
             self._effects.report(
                 CommittedBatch(
                     self.partition, decisions.counts, scored.offers, len(corrections), dead, scored.calls,
-                    time.monotonic() - arrived, decisions.late,
+                    time.monotonic() - arrived, decisions.late, len(decisions.samples) - len(samples),
                 )
             )  # fmt: skip
 

@@ -29,7 +29,7 @@ class CommittedBatch:
     ``counts``: (event type, outcome) → records. ``dead``: the reason of each dead letter. ``scored``: the calls of
     the scorer. ``corrections`` may repeat an earlier one; they are idempotent. ``late``: what came too late.
     ``seconds``: from the arrival of the oldest chunk in it, or of the time that closed its windows, until all of it was
-    durable.
+    durable. ``erased``: samples that were dropped, as their subject was erased.
     """
 
     partition: int
@@ -40,6 +40,7 @@ class CommittedBatch:
     scored: Sequence[Scored]
     seconds: float = 0.0
     late: Sequence[LateImpression] = ()
+    erased: int = 0
 
 
 @dataclass(frozen=True)

@@ -59,12 +59,17 @@ def measured(model: Model, uniform: Labelled) -> Model:
     """
     if not len(uniform.samples):
         return model
-    rows = _spread(len(uniform.samples), 2 * MEASURED)
+    rows = measured_rows(len(uniform.samples))
     encoded, labels = model.tokens.encode([uniform.samples[row] for row in rows]), uniform.labels[rows]
     every = np.arange(len(rows))
     learned, judged = every[::2], every[1::2] if len(rows) > 1 else every
     model = replace(model, state=_learned(model, encoded.rows(learned), labels[learned]))
     return replace(model, measured=_scores(model, encoded.rows(judged), labels[judged]))
+
+
+def measured_rows(count: int) -> NDArray[np.int64]:
+    """Return the row numbers of those of ``count`` uniform samples that a version is measured on or learns from."""
+    return _spread(count, 2 * MEASURED)
 
 
 def mean_importance(model: Model) -> dict[str, float]:

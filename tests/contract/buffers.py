@@ -1,10 +1,12 @@
 """The two buffers behind one interface: the pure one in memory, and the one in Postgres with several workers."""
 
 from collections.abc import Sequence
+from time import time
 from typing import Protocol
 
 import sqlalchemy as sa
 
+from importance.pseudonyms import Pseudonyms
 from importance.reservoir import AdmissionPolicy, Reservoir, Score
 from importance.sample import Correction
 from importance.scores import Offer
@@ -12,13 +14,16 @@ from importance.segments import Segments
 from importance.strata import StrataPolicy
 from importance.thresholds import AdmissionThresholds
 from storage import migrate, tables
+from storage.audit import Author, Via
 from storage.buffer import Buffer
 from storage.buffer_reader import BufferReader
 from storage.engine import create_engine, transaction
+from storage.erasure import TOLERANCE_MS, Erasure
 from storage.rescoring import Rescoring
 from tests.support.storage import TOPIC, WORKER, Owner
 
 WRITERS = 3
+PSEUDONYMS = Pseudonyms("weir")
 FRANCE = "country=France"
 POLICY = AdmissionPolicy(
     StrataPolicy("salt", shares=(0.2, 0.2, 0.25, 0.25), segments=Segments("country", (("France", 0.1),))),
@@ -39,6 +44,7 @@ class SharedBuffer(Protocol):
     def rescore_rows(self, model: str, score: Score) -> None: ...
     def resize(self, capacities: dict[str, int]) -> None: ...
     def dissolve(self, stratum: str, score: Score) -> None: ...
+    def erase(self, subject: str) -> None: ...
     def trimmed(self) -> tuple[AdmissionThresholds, dict[str, Row]]: ...
 
 
@@ -72,6 +78,10 @@ class InMemory:
     def dissolve(self, stratum: str, score: Score) -> None:
         self.reservoir.dissolve(stratum)
 
+    def erase(self, subject: str) -> None:
+        self.reservoir.erase(subject, int(time() * 1_000) + TOLERANCE_MS)
+        self.copies = [self.reservoir.thresholds()] * WRITERS
+
     def trimmed(self) -> tuple[AdmissionThresholds, dict[str, Row]]:
         self.reservoir.trim()
         found = {
@@ -89,7 +99,8 @@ class InPostgres:
 
     def empty(self, capacities: dict[str, int], subject_capacities: dict[str, int] | None = None) -> None:
         with transaction(self.engines[0]) as connection:
-            for table in (tables.progress, tables.strata, tables.subjects, tables.intake, tables.keys, tables.samples):
+            for table in (tables.progress, tables.strata, tables.subjects, tables.intake, tables.keys, tables.samples,
+                          tables.untrimmed, tables.erased_subjects):  # fmt: skip
                 connection.execute(sa.delete(table))
         self.capacities = capacities
         self.owners = [
@@ -122,6 +133,11 @@ class InPostgres:
         assert self._rescoring(score).bring() == {}
         for owner, engine in zip(self.owners, self.engines, strict=True):
             owner.buffer = Buffer(engine, self.capacities, TOPIC)
+
+    def erase(self, subject: str) -> None:
+        Erasure(self.engines[0], PSEUDONYMS).erase(subject, Author("test", Via.CLI))
+        for owner in self.owners:
+            owner.buffer.refresh()
 
     def trimmed(self) -> tuple[AdmissionThresholds, dict[str, Row]]:
         buffer = self.owners[0].buffer

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import exp, inf
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -113,3 +114,35 @@ def test_labels_are_a_function_of_the_set_of_late_actions(buffer: SharedBuffer, 
         for correction in late:
             actions |= correction.actions if correction.sample_id == each.sample.id else 0
         assert held[each.sample.id][2] == label(actions), outcome(actions)
+
+
+@settings(quiet, max_examples=20)
+@given(st.data())
+def test_an_erasure_removes_a_subject_s_rows_and_moves_no_threshold(buffer: SharedBuffer, data: st.DataObject) -> None:
+    """All before it is offered again behind it, together with other samples, and with later ones of the subject."""
+    capacities = {name: data.draw(st.integers(1, 6)) for name in STRATA}
+    most = {name: data.draw(st.integers(1, 4)) for name in STRATA}
+    before, after = data.draw(offered()), data.draw(offered())
+    later_ms = 4_000_000_000_000
+    after = [
+        msgspec.structs.replace(
+            each, sample=msgspec.structs.replace(each.sample, id=f"later-{each.sample.id}", time_ms=later_ms)
+        )
+        for each in after
+    ]
+    buffer.empty(capacities, most)
+    for writer, batch in data.draw(deliveries(before)):
+        buffer.write(writer, batch, [])
+    thresholds, held = buffer.trimmed()
+    buffer.erase("bot")
+    of_bot = {each.sample.id for each in before if each.sample.subject == "bot"}
+    now, left = buffer.trimmed()
+    assert {id_: row for id_, row in held.items() if id_ not in of_bot} == left
+    assert now.by_stratum == thresholds.by_stratum
+    assert now.subjects == {at: kappa for at, kappa in thresholds.subjects.items() if at[1] != "bot"}
+    for writer, batch in data.draw(deliveries([*before, *after])):
+        buffer.write(writer, batch, [])
+    _, replayed = buffer.trimmed()
+    may_be_held = [each for each in before if each.sample.id in left]
+    may_be_held += [each for each in after if each.key > now.kappa(each.stratum, each.sample.subject)]
+    assert set(replayed) == top(may_be_held, capacities, most)[2]

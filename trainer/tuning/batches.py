@@ -14,12 +14,16 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TrainingBatches:
-    """Encoded samples with ``labels`` and loss ``weights`` [n], and ``batches``: the row numbers of each step."""
+    """Encoded samples with ``labels`` and loss ``weights`` [n], and ``batches``: the row numbers of each step.
+
+    ``origin`` [n]: the numbers of these samples among those that were given; None where all of them are here, in order.
+    """
 
     encoded: Encoded
     labels: NDArray[np.int64]
     weights: NDArray[np.float64]
     batches: Sequence[Indices]
+    origin: Indices | None = None
 
 
 def mixed_batches(fresh: NDArray[np.bool_], tuning: FineTuning, rng: np.random.Generator) -> Iterator[Indices]:

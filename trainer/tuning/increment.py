@@ -40,7 +40,7 @@ def prepared(model: Model, rows: TrainingRows, tuning: FineTuning, seed: int) ->
     used, positions = np.unique(np.concatenate(batches), return_inverse=True)
     encoded = model.tokens.encode([rows.samples[row] for row in used])
     split = np.split(positions, np.cumsum([len(batch) for batch in batches])[:-1])
-    return TrainingBatches(encoded, rows.labels[used], rows.weights[used], split)
+    return TrainingBatches(encoded, rows.labels[used], rows.weights[used], split, used)
 
 
 def train(

@@ -44,7 +44,8 @@ class Tuned:
     """The model after ``steps``; ``finished`` is False when it was stopped before the last one.
 
     ``loss`` is the weighted mean over all steps, in nats, of each batch before the step it caused. ``met`` are the
-    (query, item) numbers [m] of all batches' rows, in order, and ``right`` [m] whether the model was, on each.
+    (query, item) numbers [m] of all batches' rows, in order, ``right`` [m] whether the model was, on each, and ``rows``
+    [m] their numbers among the samples that were given.
     """
 
     model: Model
@@ -53,6 +54,7 @@ class Tuned:
     finished: bool
     met: Indices
     right: NDArray[np.bool_]
+    rows: Indices
 
 
 @dataclass(eq=False, slots=True)
@@ -160,6 +162,7 @@ class TrainingLoop:
             self.finished,
             self.data.encoded.pairs(rows),
             self._answers().numpy(),
+            rows if self.data.origin is None else self.data.origin[rows],
         )
 
     def _answers(self) -> Tensor:

@@ -9,6 +9,7 @@ from monitoring.metrics import HttpMetrics
 from storage.audit import Audit
 from storage.buffer_reader import BufferReader
 from storage.drift import Drift
+from storage.lineage import Lineages
 from storage.quarantine import Quarantine
 from storage.registry import Registry
 from weir.api.access import Access
@@ -40,6 +41,7 @@ class ApiContext:
     quarantine: Quarantine
     operations: Operations
     reader: BufferReader
+    lineages: Lineages
     drift: Drift
     selection: Callable[[], SelectionStatus]
     estimates: Callable[[], Estimates]

@@ -21,6 +21,7 @@ from weir.cli import (
     check,
     dead_letters,
     drift,
+    lineage,
     migrate,
     models,
     partitions,
@@ -81,6 +82,7 @@ def create_app() -> typer.Typer:
     for group in (up, roles, migrate, topics, check, status, settings, replay, score, audit):
         group.register(app)
     app.add_typer(benchmark.app, name="benchmark")
+    models.app.command("lineage")(lineage.lineage)
     app.add_typer(models.app, name="models")
     app.add_typer(train.app, name="train")
     app.add_typer(buffer.app, name="buffer")

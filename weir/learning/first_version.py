@@ -10,6 +10,7 @@ from datasets import Dataset, open_dataset
 from importance import strata
 from importance.callbacks import OnProgress
 from importance.errors import Conflict, InvalidInput
+from importance.lineage import Lineage
 from importance.sample import Sample, label
 from storage.artifacts import Artifacts
 from storage.registry import Entry, Registry
@@ -21,6 +22,7 @@ from trainer.forward import predict
 from trainer.labelled import Labelled
 from trainer.memory import mean_importance
 from trainer.tuning import Optimisation
+from weir.learning.lineage import first_lineage
 from weir.operations import Operations
 from weir.process.actor import this_user
 from weir.process.scratch import scratch
@@ -43,10 +45,14 @@ def dataset_history(settings: Settings, name: str, progress: OnProgress) -> list
 
 @dataclass(frozen=True, slots=True)
 class First:
-    """The directory of a first version, and the history of the holdout's subjects, which it was not trained on."""
+    """The directory of a first version, and the history of the holdout's subjects, which it was not trained on.
+
+    ``made_of`` is None where it was not trained.
+    """
 
     directory: Path
     holdout: list[Sample]
+    made_of: Lineage | None = None
 
 
 def make_first(
@@ -69,7 +75,8 @@ def make_first(
         means = mean_importance(model)
         version = registry.new_version()
         artifact, sha256 = Artifacts(settings.artifacts_url).save(version, first.directory)
-    registry.register(version, artifact, sha256, metrics=metrics, statistics={"mean_importance": means})
+    registry.register(version, artifact, sha256, metrics=metrics, statistics={"mean_importance": means},
+                      made_of=first.made_of)  # fmt: skip
     return operations.promote_new(version, actor=this_user(), reason="the first version")
 
 
@@ -92,17 +99,19 @@ def build_first(settings: Settings, read_history: ReadHistory | None, into: Path
     if not training:
         assert base is not None
         return First(base, holdout)
+    first = FirstTraining(optimisation=Optimisation(learning_rate=settings.learning_rate))
     directory = train_first(
         Labelled(training, _labels(training, settings)),
         into / "version",
         Labelled(uniform, _labels(uniform, settings)),
-        FirstTraining(optimisation=Optimisation(learning_rate=settings.learning_rate)),
+        first,
         settings.seed,
         base,
         choose(settings.device),
         lambda done, total, _: progress("training the first model", done, total),
     )
-    return First(directory, holdout)
+    made_of = first_lineage(training, first.epochs, uniform, values.pseudonyms(settings))
+    return First(directory, holdout, made_of)
 
 
 def _divided(history: list[Sample], settings: Settings) -> tuple[list[Sample], list[Sample], list[Sample]]:

@@ -15,6 +15,7 @@ from storage.audit import Via
 from storage.buffer_reader import BufferReader
 from storage.control_arm import ControlArm
 from storage.engine import Engine
+from storage.lineage import Lineages
 from storage.lock import TrainerLock
 from storage.progress import decided
 from storage.registry import Active, Registry
@@ -36,7 +37,7 @@ from weir.learning.training import Training
 from weir.operations import Announce, Operations
 from weir.process import logs
 from weir.roles.reporting import Reporting
-from weir.settings import Settings, training
+from weir.settings import Settings, training, values
 
 _log = logs.logger(__name__)
 STORE = "artifacts"
@@ -74,6 +75,7 @@ class LearningLoop:
             store=self._store,
             operations=Operations(engine, artifacts, _log.warning, Via.TRAINER, announce),
             control=Control(settings, self._runs, ControlArm(engine)),
+            lineages=Lineages(engine, values.pseudonyms(settings)),
             lock=lock,
             metrics=metrics,
             device=choose(settings.device),

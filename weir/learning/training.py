@@ -5,12 +5,14 @@ from pathlib import Path
 from threading import Event
 
 from importance.errors import Conflict
+from importance.lineage import Lineage
 from importance.propensity import exposure
 from importance.strata import HOLDOUT, UNIFORM
 from importance.weights import TrainingWeights, training_weights
 from monitoring.metrics import TrainerMetrics
 from storage.artifacts import Artifacts
 from storage.buffer_reader import BufferReader, Draw
+from storage.lineage import Lineages
 from storage.lock import TrainerLock
 from storage.registry import Active, Registry
 from storage.runs import LEARNED, RunResult, Runs
@@ -23,6 +25,7 @@ from trainer.memory import mean_importance
 from trainer.tuning import TrainingRows
 from weir.learning.base_version import RejectedCandidate, base_version
 from weir.learning.control import Control
+from weir.learning.lineage import lineage
 from weir.learning.records import Outcome, RunInputs, candidate_metrics, gate_difference
 from weir.learning.store_health import StoreHealth
 from weir.operations import Operations
@@ -46,6 +49,7 @@ class Training:
     store: StoreHealth
     operations: Operations
     control: Control
+    lineages: Lineages
     lock: TrainerLock
     metrics: TrainerMetrics
     device: Device
@@ -80,7 +84,8 @@ class Training:
             )
             if not candidate.tuned.finished:
                 return Outcome(RunResult.INTERRUPTED, "told to stop")
-            version = self._register(parent, candidate, directory / "candidate")
+            made_of = lineage(trained, weights.values, candidate.tuned.rows, uniform, values.pseudonyms(self.settings))
+            version = self._register(parent, candidate, directory / "candidate", made_of)
             outcome = self._decide(active, version, candidate)
             if arms.compares:
                 rows = _rows(other, self._weights(other), watermark)
@@ -137,7 +142,7 @@ class Training:
         metrics = self.registry.version(last.candidate).metrics
         return RejectedCandidate(last.candidate, RunInputs.of(last).sequence, gate_difference(metrics))
 
-    def _register(self, parent: str, candidate: Candidate, directory: Path) -> str:
+    def _register(self, parent: str, candidate: Candidate, directory: Path, made_of: Lineage) -> str:
         version = self.registry.new_version()
         artifact, sha256 = self.artifacts.save(version, versions.save(candidate.tuned.model, directory))
         self.registry.register(
@@ -147,7 +152,14 @@ class Training:
             parent=parent,
             metrics=candidate_metrics(candidate),
             statistics={"mean_importance": mean_importance(candidate.tuned.model)},
+            made_of=made_of,
         )
+        if erased := self.lineages.erased(version):
+            _log.warning(
+                "subjects were erased while the version was trained: weir models lineage",
+                version=version,
+                samples=erased,
+            )
         return version
 
     def _shadow(self, active: Active, version: str, reason: str) -> Outcome:

@@ -20,6 +20,7 @@ from storage.comparisons import LiveTest
 from storage.drift import Drift
 from storage.engine import Engine
 from storage.heartbeats import Heartbeats
+from storage.lineage import Lineages
 from storage.quality import Quality
 from storage.quarantine import Quarantine
 from storage.registry import Registry
@@ -180,6 +181,7 @@ def _context(settings: Settings, resources: _Resources) -> ApiContext:
             engine, resources.artifacts, _log.warning, Via.HTTP, announcing(settings, registry, kafka)
         ),
         reader=resources.reader,
+        lineages=Lineages(engine, values.pseudonyms(settings)),
         drift=resources.drift,
         selection=resources.selection,
         estimates=lambda: estimates(settings, engine),

@@ -146,6 +146,7 @@ class Reporting:
         kept = sum(offer.kept for offer in batch.offers)
         metrics.buffer_offers.labels("kept").inc(kept)
         metrics.buffer_offers.labels("rejected").inc(len(batch.offers) - kept)
+        metrics.buffer_offers.labels("erased").inc(batch.erased)
         metrics.importance.observe_all([offer.importance for offer in batch.offers])
         metrics.window_to_buffer_seconds.observe_all([batch.seconds] * len(batch.offers))
 

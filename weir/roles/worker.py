@@ -22,6 +22,7 @@ from storage.audit import Author, Via
 from storage.buffer import Buffer
 from storage.comparisons import LiveTest
 from storage.engine import Engine
+from storage.erasure import Erasure
 from storage.progress import Progresses
 from storage.registry import Registry
 from stream.announcements import follow
@@ -108,7 +109,7 @@ def effects(
     report: Callable[[Report], None],
 ) -> Effects:
     """Return what a worker does with the records of a topic, when it scores by ``score``."""
-    progresses = Progresses(engine, topic)
+    progresses, erasure = Progresses(engine, topic), Erasure(engine, values.pseudonyms(settings))
     admission, configs = values.admission(settings), values.scoring_configs(settings)
     buffer = Buffer(
         engine,
@@ -118,6 +119,7 @@ def effects(
         configs,
         values.subject_capacities(settings),
         values.recent_items(settings),
+        values.pseudonyms(settings),
     )
 
     racing = Racing(settings)
@@ -126,6 +128,13 @@ def effects(
         racing.restart()
         assignment = progresses.claim(partition, generation)
         return assignment.epoch, assignment.progress
+
+    def welcome(samples: Sequence[Sample]) -> Sequence[Sample]:
+        until = erasure.until({sample.subject for sample in samples})
+        if not until:
+            return samples
+        buffer.refresh()
+        return [sample for sample in samples if sample.time_ms > until.get(sample.subject, -1)]
 
     def count(samples: Sequence[Sample], scores: Scores) -> Mapping[CountKey, Counts]:
         closed = labels(samples, admission.positive_from)
@@ -139,7 +148,7 @@ def effects(
 
     return Effects(
         claim, score, admitted, count, buffer.persist, report, progresses.acknowledged, sketch=drift_sketch(settings),
-        compare=compare, race=racing.observe,
+        compare=compare, race=racing.observe, welcome=welcome,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from importance import strata as importance_strata
 from importance.attribution import Policy as JoinPolicy
 from importance.fields import Fields
 from importance.mixture import Mixture, parse
+from importance.pseudonyms import Pseudonyms
 from importance.reservoir import AdmissionPolicy
 from importance.sample import Outcome
 from importance.segments import Segments
@@ -84,6 +85,11 @@ def admission(settings: Settings) -> AdmissionPolicy:
         positive_from=positive_from(settings),
         selection=settings.selection,
     )
+
+
+def pseudonyms(settings: Settings) -> Pseudonyms:
+    """Return what stands for subjects and samples where their names are not kept."""
+    return Pseudonyms(settings.salt)
 
 
 def scoring_configs(settings: Settings) -> dict[str, str]:

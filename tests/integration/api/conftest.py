@@ -22,6 +22,7 @@ from importance.drift.evaluation import Evaluation
 from importance.drift.sketch_key import ALL, SketchKey
 from importance.flush import Flush
 from importance.partition_progress import Progress
+from importance.pseudonyms import Pseudonyms
 from importance.quality import tally
 from importance.reservoir import AdmissionPolicy, admit
 from importance.sample import Action, Pair, Sample, label
@@ -37,6 +38,7 @@ from storage.buffer_reader import BufferReader
 from storage.drift import Drift
 from storage.engine import create_engine
 from storage.heartbeats import Heartbeats
+from storage.lineage import Lineages
 from storage.migrate import upgrade
 from storage.progress import Progresses
 from storage.quality import Quality
@@ -108,6 +110,7 @@ class World:
             quarantine=Quarantine(self.engine),
             operations=Operations(self.engine, self.artifacts, self.warnings.append, Via.HTTP, self.announced.append),
             reader=reader,
+            lineages=Lineages(self.engine, Pseudonyms("weir")),
             drift=drift,
             selection=selection,
             estimates=partial(estimates, Settings(), self.engine),

@@ -37,6 +37,7 @@ NEEDED = {
     "GET /v1/models": Role.VIEWER,
     "GET /v1/models/log": Role.VIEWER,
     "GET /v1/models/{version}": Role.VIEWER,
+    "GET /v1/models/{version}/lineage": Role.VIEWER,
     "POST /v1/models/{version}/promote": Role.OPERATOR,
     "POST /v1/models/{version}/lift": Role.OPERATOR,
     "POST /v1/models/rollback": Role.OPERATOR,

@@ -7,6 +7,7 @@ The replicates differ in the salt alone, and the numbers come from the code that
 from collections.abc import Sequence
 from math import log, sqrt
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -116,6 +117,31 @@ def test_the_whole_path_through_admission_and_trims_is_unbiased() -> None:
             reservoir.trim()
         totals[repeat] = sum(values[row.sample.offset] / row.probability for row in reservoir.rows())
     assert abs(Bias.of(totals, float(values.sum())).z) < BOUND
+
+
+def test_the_whole_path_stays_unbiased_when_subjects_are_erased_on_the_way_and_all_is_offered_again() -> None:
+    """What is left estimates the stream without them: of one erased for ever, and of one only up to a time."""
+    random = np.random.default_rng(6)
+    samples = [msgspec.structs.replace(each, subject=f"s{random.integers(0, 12)}") for each in stream(600)]
+    importance = random.lognormal(sigma=1.5, size=600)
+    values = random.uniform(size=600) * importance
+    totals = np.empty(300)
+    for repeat in range(300):
+        policy = AdmissionPolicy(ONE_STRATUM, f"salt {repeat}", half_life_seconds=400.0)
+        reservoir = Reservoir({NEGATIVE: 60}, subject_capacities={NEGATIVE: 8})
+        for start in (*range(0, 600, 100), *range(0, 600, 100)):
+            part = slice(start, start + 100)
+            scored = Scores(importance[part], "loss", "v1", mean_importance=3.0)
+            reservoir.offer(
+                offer for offer in admit(samples[part], scored, policy, reservoir.thresholds()) if offer.kept
+            )
+            reservoir.trim()
+            if start == 200:
+                reservoir.erase("s1", until_ms=10**9)
+                reservoir.erase("s2", until_ms=300_000)
+        totals[repeat] = sum(values[row.sample.offset] / row.probability for row in reservoir.rows())
+    stays = [each.subject != "s1" and (each.subject != "s2" or each.time_ms > 300_000) for each in samples]
+    assert abs(Bias.of(totals, float(values[stays].sum())).z) < BOUND
 
 
 def by_offset(values: np.ndarray, estimator: str) -> Score:

@@ -11,6 +11,7 @@ from weir.api.routes import (
     buffer,
     description,
     drift,
+    lineage,
     models,
     probes,
     ranking,
@@ -21,7 +22,9 @@ from weir.api.routes import (
     training,
 )
 
-_AREAS = (probes, description, scoring, ranking, models, training, buffer, drift, selection, status, stream, audit)
+_AREAS = (
+    probes, description, scoring, ranking, models, lineage, training, buffer, drift, selection, status, stream, audit,
+)  # fmt: skip
 
 
 def create_routers(context: ApiContext) -> Routers:
