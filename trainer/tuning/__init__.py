@@ -1,8 +1,9 @@
 """How the next version learns: one fine-tune, from rows to a tuned model. Knows nothing of files, buffers or gates.
 
 In reading order: ``anatomy`` the parts of a network, ``methods`` what is trained of it, ``optimisation`` the
-parameters, ``rows`` what may be learned from, ``batches`` the rows of each step, ``moments`` the optimizer, ``loop``
-the steps, with a state that can be taken between any two of them, ``increment`` a fine-tune of some steps.
+parameters, ``rows`` what may be learned from, ``batches`` the rows of each step, ``moments`` the optimizer, ``rates``
+its learning rates, ``processes`` several that compute a batch together, ``loop`` the steps, with a state that can be
+taken between any two of them, ``increment`` a fine-tune of some steps.
 """
 
 from trainer.tuning.batches import TrainingBatches, mixed_batches

@@ -3,15 +3,17 @@
 Found by structure, not by names, so that any sequence classifier of transformers has them.
 """
 
+from typing import Any
+
 from torch import nn
 
+from importance.errors import InvalidInput
 from trainer.model import InteractionModel, Network
 
 
-def encoder(network: Network) -> nn.Module:
+def encoder(network: Network) -> Any:
     """Return the part that turns tokens into vectors."""
-    found: nn.Module = network.bert if isinstance(network, InteractionModel) else network.network.base_model
-    return found
+    return network.bert if isinstance(network, InteractionModel) else network.network.base_model
 
 
 def head(network: Network) -> list[nn.Parameter]:
@@ -35,6 +37,19 @@ def blocks(network: Network) -> list[str]:
     lists = [name for name, module in _of_encoder(network).items() if isinstance(module, nn.ModuleList)]
     innermost = [one for one in lists if not any(other.startswith(f"{one}.") for other in lists)]
     return [f"{one}.{number}" for one in innermost for number, _ in enumerate(network.get_submodule(one).children())]
+
+
+def recompute(network: Network, on: bool) -> None:
+    """Let the encoder compute activations again in the backward pass; `InvalidInput` where it cannot."""
+    found = encoder(network)
+    if not getattr(found, "supports_gradient_checkpointing", False):
+        raise InvalidInput(
+            f"{type(found).__name__} cannot compute its activations again: set WEIR_TRAIN_RECOMPUTE to false"
+        )
+    if on:
+        found.gradient_checkpointing_enable({"use_reentrant": False})
+    else:
+        found.gradient_checkpointing_disable()
 
 
 def _of_encoder(network: Network) -> dict[str, nn.Module]:

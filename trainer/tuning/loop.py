@@ -14,10 +14,13 @@ from torch import Tensor, nn
 
 from importance.errors import InvalidInput
 from trainer.model import losses, positive_probability
+from trainer.tuning import anatomy
 from trainer.tuning.batches import Indices, TrainingBatches
 from trainer.tuning.methods import Attached
 from trainer.tuning.moments import moments_of, put_moments, trained
 from trainer.tuning.optimisation import Optimisation
+from trainer.tuning.processes import Processes
+from trainer.tuning.rates import rate_groups, warm
 from trainer.version_directory import Model, Weights
 
 
@@ -73,6 +76,7 @@ class TrainingLoop:
     _loss: float = field(default=0.0, init=False)
     _right: list[Tensor] = field(default_factory=list, init=False)
     _random: dict[str, Tensor] = field(init=False)
+    _processes: Processes = field(default_factory=Processes.joined, init=False)
     _attached: Attached = field(init=False)
     _optimizer: torch.optim.AdamW = field(init=False)
 
@@ -83,11 +87,12 @@ class TrainingLoop:
             torch.manual_seed(self.seed)
             self._attached = self.optimisation.method.attach(network, len(self.data.batches))
             self._random = _random_state(self.model.device)
+        if self.optimisation.recompute:
+            anatomy.recompute(network, True)
         network.train()
+        rate = self.optimisation.rate_for(self.model.card.kind)
         self._optimizer = torch.optim.AdamW(
-            trained(network).values(),
-            lr=self.optimisation.rate_for(self.model.card.kind),
-            weight_decay=self.optimisation.weight_decay,
+            rate_groups(network, rate, self.optimisation.layer_decay), weight_decay=self.optimisation.weight_decay
         )
         put_moments(network, self._optimizer, self.model.moments or {})
 
@@ -98,23 +103,46 @@ class TrainingLoop:
 
     def step(self) -> float:
         """Learn from the next batch; return its mean loss in nats, before the step."""
-        network, device, rows = self.model.network, self.model.device, self.data.batches[self.steps]
-        labels = torch.from_numpy(self.data.labels[rows]).to(device)
-        weights = torch.from_numpy(self.data.weights[rows]).float().to(device)
-        with _forked(device):
-            _put_random_state(device, self._random)
-            output = network(self.data.encoded.batch(rows).to(device))
-            loss: Tensor = (losses(output.logits, labels) * weights).mean()
-            penalty = self._attached.penalty()
+        network, rows = self.model.network, self.data.batches[self.steps]
+        with _forked(self.model.device):
+            _put_random_state(self.model.device, self._random)
             self._optimizer.zero_grad()
-            torch.autograd.backward(loss if penalty is None else loss + penalty)
-            self._random = _random_state(device)
+            loss, right = self._gradients(rows)
+            self._random = _random_state(self.model.device)
+        self._processes.sum_gradients(trained(network).values())
         nn.utils.clip_grad_norm_(network.parameters(), self.optimisation.clip_norm)
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["full_rate"] * warm(self.steps, self.optimisation.warmup_steps)
         self._optimizer.step()
         self._attached.after_step(self.steps)
-        self._right.append((positive_probability(output.logits.detach()) >= 0.5) == labels.bool())
-        self._loss, self.steps = self._loss + loss.item(), self.steps + 1
-        return loss.item()
+        self._right.append(right)
+        self._loss, self.steps = self._loss + loss, self.steps + 1
+        return loss
+
+    def _gradients(self, rows: Indices) -> tuple[float, Tensor]:
+        """Add the gradients of a batch's mean loss to the parameters'; return that loss, and whether right [n]."""
+        loss, right = torch.zeros((), device=self.model.device), torch.zeros(len(rows), device=self.model.device)
+        for part in np.array_split(self._processes.share(np.arange(len(rows))), self.optimisation.micro_batches):
+            if not len(part):
+                continue
+            each, correct = self._forward(rows[part])
+            share = each.sum() / len(rows)
+            torch.autograd.backward(share)
+            loss += share.detach()
+            right[torch.from_numpy(part).to(self.model.device)] = correct.float()
+        penalty = self._attached.penalty()
+        if penalty is not None and self._processes.number == 0:
+            torch.autograd.backward(penalty)
+        return self._processes.sum(loss).item(), self._processes.sum(right) > 0
+
+    def _forward(self, rows: Indices) -> tuple[Tensor, Tensor]:
+        """Return the weighted loss [n] of these rows, and whether the model is right on each [n]."""
+        device = self.model.device
+        labels = torch.from_numpy(self.data.labels[rows]).to(device)
+        weights = torch.from_numpy(self.data.weights[rows]).float().to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.optimisation.bfloat16):
+            logits = self.model.network(self.data.encoded.batch(rows).to(device)).logits
+        return losses(logits, labels) * weights, (positive_probability(logits.detach()) >= 0.5) == labels.bool()
 
     def state(self) -> LoopState:
         """Return a copy of all that changes from step to step."""
@@ -153,6 +181,8 @@ class TrainingLoop:
         network = self.model.network
         self._optimizer.zero_grad()
         self._attached.merge()
+        if self.optimisation.recompute:
+            anatomy.recompute(network, False)
         network.eval()
         rows = np.concatenate([*self.data.batches[: self.steps], np.empty(0, np.int64)])
         return Tuned(

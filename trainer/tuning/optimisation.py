@@ -18,7 +18,9 @@ class Optimisation:
     """How a step is made: AdamW on what ``method`` trains, over batches of ``batch_size``.
 
     Gradients are clipped to ``clip_norm``. Without a ``learning_rate`` it is the network's of `LEARNING_RATES`, times
-    the method's factor.
+    the method's factor; it rises over the first ``warmup_steps``, and falls by ``layer_decay`` with each block towards
+    the input. A batch is computed in ``micro_batches`` parts, in bfloat16 where that is safe if ``bfloat16``, and with
+    ``recompute`` the encoder's activations are computed again instead of kept.
     """
 
     batch_size: int = 64
@@ -26,6 +28,11 @@ class Optimisation:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     method: Method = field(default_factory=Full)
+    warmup_steps: int = 0
+    layer_decay: float = 1.0
+    micro_batches: int = 1
+    bfloat16: bool = False
+    recompute: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot train."""
@@ -34,6 +41,12 @@ class Optimisation:
         for name, value in (("learning_rate", self.learning_rate), ("clip_norm", self.clip_norm)):
             if value is not None and not value > 0:
                 raise InvalidInput(f"{name} is {value}; it must be above 0")
+        if self.warmup_steps < 0:
+            raise InvalidInput(f"warm-up is {self.warmup_steps} steps; it must be at least 0")
+        if not 0 < self.layer_decay <= 1:
+            raise InvalidInput(f"layer decay is {self.layer_decay}; it must be above 0 and at most 1")
+        if self.micro_batches < 1:
+            raise InvalidInput(f"micro-batches is {self.micro_batches}; it must be at least 1")
 
     def rate_for(self, kind: str) -> float:
         """Return the learning rate for a network of that kind."""

@@ -18,6 +18,11 @@ def tuning(settings: Settings) -> FineTuning:
             batch_size=settings.train_batch,
             learning_rate=settings.learning_rate,
             method=method(settings.train_method, settings.train_rank),
+            warmup_steps=settings.train_warmup_steps,
+            layer_decay=settings.train_layer_decay,
+            micro_batches=settings.train_micro_batches,
+            bfloat16=settings.train_precision == "bfloat16",
+            recompute=settings.train_recompute,
         ),
     )
 

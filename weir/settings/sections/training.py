@@ -61,6 +61,28 @@ class Training(Buffer):
     train_rank: int = Field(
         default=8, ge=1, le=1024, description="rank of the new weights of lora, adalora and adapters"
     )
+    train_warmup_steps: int = Field(
+        default=0, ge=0, le=1_000_000, description="steps over which the learning rate rises to its full value"
+    )
+    train_layer_decay: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="factor of the learning rate with each block of the encoder towards the input",
+    )
+    train_micro_batches: int = Field(
+        default=1,
+        ge=1,
+        le=65_536,
+        description="parts in which a batch is computed, for less memory; the step is the same",
+    )
+    train_precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="what a network computes in when it trains; bfloat16 is for GPUs"
+    )
+    train_recompute: bool = Field(
+        default=False,
+        description="compute the encoder's activations again in the backward pass (gradient checkpointing)",
+    )
     learning_rate: float | None = Field(
         default=None,
         gt=0,

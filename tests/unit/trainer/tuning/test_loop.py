@@ -1,7 +1,9 @@
 """Steps, and the state between two of them."""
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from importance.errors import InvalidInput
 from importance.sample import Sample
 from tests.unit.trainer.conftest import ARCHITECTURES, hugging_face_directory
-from tests.unit.trainer.tuning.cases import SMALL, parameters, rows_of, same
+from tests.unit.trainer.tuning.cases import SMALL, parameters, rows_of, same, without_dropout
 from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
-from trainer.tuning import LoopState, TrainingLoop
+from trainer.tuning import LoopState, TrainingLoop, fine_tune
 from trainer.tuning.increment import prepared
 from trainer.tuning.methods import METHODS, method
 
@@ -61,6 +63,36 @@ def test_a_state_of_another_fine_tune_is_refused(
     change = {"steps": 8, "weights": {"final.bias": torch.zeros(1)}}[wrong]
     with pytest.raises(InvalidInput, match="start the fine-tune again"):
         loop.restore(replace(loop.state(), **{wrong: change}))
+
+
+@pytest.mark.parametrize("change", [{"micro_batches": 4}, {"micro_batches": 5}, {"recompute": True}], ids=str)
+def test_how_a_batch_is_computed_does_not_matter(
+    change: dict[str, Any], samples: list[Sample], labels: np.ndarray
+) -> None:
+    model = without_dropout(samples)
+    one, other = (
+        fine_tune(
+            replace(model, network=deepcopy(model.network)),
+            rows_of(samples, labels, np.linspace(0, 2, len(samples))),
+            replace(SMALL, optimisation=replace(SMALL.optimisation, **options)),
+            seed=1,
+        )
+        for options in ({}, change)
+    )
+    for name, weight in parameters(one.model).items():
+        torch.testing.assert_close(parameters(other.model)[name], weight, rtol=0, atol=1e-5)
+    assert other.loss == pytest.approx(one.loss, rel=1e-5)
+    np.testing.assert_array_equal(other.right, one.right)
+
+
+def test_bfloat16_is_of_the_computation_only(first: Path, samples: list[Sample], labels: np.ndarray) -> None:
+    exact, rounded = (
+        fine_tune(versions.load(first), rows_of(samples, labels), replace(SMALL, optimisation=optimisation), seed=1)
+        for optimisation in (SMALL.optimisation, replace(SMALL.optimisation, bfloat16=True))
+    )
+    assert not same(parameters(exact.model), parameters(rounded.model))
+    assert rounded.loss == pytest.approx(exact.loss, rel=0.02)
+    assert {weight.dtype for weight in parameters(rounded.model).values()} == {torch.float32}
 
 
 def loop_of(directory: Path, samples: list[Sample], labels: np.ndarray, name: str = "full") -> TrainingLoop:

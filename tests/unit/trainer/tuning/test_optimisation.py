@@ -15,6 +15,10 @@ from trainer.tuning import FineTuning, Optimisation
         lambda: Optimisation(batch_size=0),
         lambda: Optimisation(learning_rate=float("nan")),
         lambda: Optimisation(clip_norm=0.0),
+        lambda: Optimisation(warmup_steps=-1),
+        lambda: Optimisation(layer_decay=0.0),
+        lambda: Optimisation(layer_decay=float("nan")),
+        lambda: Optimisation(micro_batches=0),
     ],
 )
 def test_settings_that_cannot_train_are_refused(wrong) -> None:
