@@ -16,10 +16,12 @@ from pathlib import Path
 from time import process_time
 
 import numpy as np
+import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import _report as report
+from datasets import complete_journey, open_dataset
 from experiments import vectors
 from experiments.comparison import Bootstrap, RunMetric, auc_metric
 from experiments.examples import Examples, Fold
@@ -35,15 +37,21 @@ from importance.race.choice import Choice, choose
 from importance.race.policy import Policy, rivals
 from importance.race.standing import Standing
 from importance.race.track import Track
+from importance.sample import Sample, labels
+from trainer.bootstrap import FirstTraining, train_first
 from trainer.device import use_threads
-from weir.settings import read
+from trainer.labelled import Labelled
+from trainer.scorer import Scorer, ScoringConfig
+from weir.roles.racing import Racing
+from weir.settings import Settings, race, read
+from weir.settings.values import mixture
 
 HALF_LIFE_SECONDS = 14 * 86_400.0
 CONFIGURED = Policy("last_layer_norm", 0.25, HALF_LIFE_SECONDS)
 NAMES = ("uniform", "last_layer_norm", "loss", "entropy")
 
 
-class Racing:
+class Following:
     """Follow a race: each round judges the heads, and the next fine-tune takes whom the evidence shows."""
 
     def __init__(self, policies: Sequence[Policy]) -> None:
@@ -79,6 +87,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="weir-selection-") as cache:
         for name in options.data:
             _print_race(name, options.seeds, options.samples, Path(cache))
+    print(cpu_share(list(open_dataset(complete_journey.NAME, 0, read().data_dir, read().home).history())))
     print(fall_back(options.seeds))
 
 
@@ -96,7 +105,7 @@ def _print_race(name: str, seeds: int, samples: int, cache: Path) -> None:
     races = []
     for seed in range(seeds):
         stream, start = prepared(examples, learners, seed)
-        racing = Racing(policies)
+        racing = Following(policies)
         runs: dict[str, Callable[[Round], Followed]] = {"the race": racing}
         runs |= {str(policy): lambda _, policy=policy: Followed(policy) for policy in policies}
         for label, follow in runs.items():
@@ -158,7 +167,7 @@ def _points(found: Interval) -> str:
     return f"{100 * found.estimate:+.2f} [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
 
 
-def _followed(races: Sequence[Racing]) -> str:
+def _followed(races: Sequence[Following]) -> str:
     lines = []
     for seed, racing in enumerate(races):
         changes = [at for at in range(1, len(racing.followed)) if racing.followed[at] != racing.followed[at - 1]]
@@ -168,7 +177,7 @@ def _followed(races: Sequence[Racing]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _standing_table(racing: Racing) -> str:
+def _standing_table(racing: Following) -> str:
     standing = racing.standing
     rows = []
     for k, policy in enumerate(racing.policies):
@@ -177,6 +186,35 @@ def _standing_table(racing: Racing) -> str:
         rows.append((policy, interval, f"{standing.log_e[k, 0]:+.1f}", f"{standing.log_e[0, k]:+.1f}"))
     columns = ("policy", "gain over uniform, Brier × 10⁴", "ln E better", "ln E worse")
     return report.table(f"The race of seed 0, {standing.results:,} results", columns, rows)
+
+
+def cpu_share(samples: Sequence[Sample], calls: Sequence[int] = (1_000, 250, 25), total: int = 4_000) -> str:
+    """Return the table of CPU time of the race next to scoring by the built-in network, one pass, by samples a call."""
+    settings, rows = Settings(), []
+    with tempfile.TemporaryDirectory(prefix="weir-selection-") as directory:
+        training = FirstTraining(epochs=1)
+        history = Labelled(samples[:2_000], np.array(labels(samples[:2_000]), np.int64))
+        version = train_first(history, Path(directory) / "v1", history, training)
+        for size in calls:
+            config = ScoringConfig(
+                mixture(settings), rivals=tuple({each.estimator for each in race.policies(settings)})
+            )
+            scorer, racing, spent = Scorer(config, torch.device("cpu")), Racing(settings), np.zeros(2)
+            scorer.swap("v1", version)
+            for start in range(0, total, size):
+                part = samples[start : start + size]
+                began = process_time()
+                scores = scorer.score(part)
+                between = process_time()
+                racing.observe(part, scores)
+                if start:  # the first call warms up
+                    spent += between - began, process_time() - between
+            micro = 1e6 * spent / (total - size)
+            rows.append((size, f"{micro[0]:.0f}", f"{micro[1]:.1f}", f"{100 * micro[1] / micro.sum():.1f} %"))
+    columns = ("samples a call", "scoring, µs a sample", "race, µs a sample", "share of the two")
+    return "## CPU in a worker\n\n" + report.table(
+        "Nine heads on the 128 hidden numbers of the built-in network", columns, rows
+    )
 
 
 def fall_back(seeds: int) -> str:

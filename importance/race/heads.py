@@ -18,15 +18,16 @@ class Heads:
     left: what the version learned from. Each batch is one Newton step of a logistic regression with forgetting
     (recursive estimation, Ljung & Söderström 1983):
 
-        A ← γ·A + Σ a·p(1 − p)·x xᵀ        θ ← θ − (A + ρI)⁻¹ Σ a·(p − y)·x        x = (h, 1)
+        A ← γ·A + ā Σ p(1 − p)·x xᵀ        θ ← θ − (A + ρI)⁻¹ Σ a·(p − y)·x        x = (h, 1)
 
-    with loss weights a and γ = 2^(−Δt / half-life). So there is no learning rate to tune, and a short half-life
-    forgets the version, and earlier batches, sooner.
+    with loss weights a, their mean ā, and γ = 2^(−Δt / half-life). All policies estimate the same loss, so those of one
+    half-life share A, with p the mean of all heads'; they differ by the gradient. There is no learning rate to tune,
+    and a short half-life forgets the version, and earlier batches, sooner.
     """
 
     def __init__(self, last_layer: Floats, half_lives_seconds: Floats, memory: float) -> None:
         self._theta = np.repeat(last_layer[None].astype(np.float64), len(half_lives_seconds), axis=0)
-        self._half_lives_seconds = half_lives_seconds
+        self._half_lives_seconds, self._half_life_of = np.unique(half_lives_seconds, return_inverse=True)
         self._memory = memory
         self._curvature: Floats | None = None
         self._ridge: Floats = np.zeros((len(last_layer), len(last_layer)))
@@ -42,23 +43,18 @@ class Heads:
         """Learn from a batch: hidden [n, H], labels [n], weights a [n, K] ≥ 0; event time in seconds."""
         x = np.concatenate([hidden, np.ones((len(hidden), 1))], axis=1)
         p = self.predict(hidden)
-        curvature = self._curvature
-        if curvature is None:
-            curvature = self._curvature = self._prior(x, p[:, 0])
+        middle = p.mean(axis=1)
+        seen = (x * (middle * (1 - middle))[:, None]).T @ x
+        if self._curvature is None:
+            prior = seen * (self._memory / len(x))
+            self._ridge = _RIDGE * max(float(np.trace(prior)) / len(prior), 1e-9) * np.eye(len(prior))
+            self._curvature = np.repeat(prior[None], len(self._half_lives_seconds), axis=0)
         else:
             elapsed = max(0.0, time_seconds - self._time_seconds)
-            curvature *= (2.0 ** (-elapsed / self._half_lives_seconds))[:, None, None]
+            self._curvature *= (2.0 ** (-elapsed / self._half_lives_seconds))[:, None, None]
+        self._curvature += weights.mean() * seen
         self._time_seconds = max(time_seconds, self._time_seconds)
-        for k, weight in enumerate(weights.T):
-            chosen = np.flatnonzero(weight)
-            own, a, q = x[chosen], weight[chosen], p[chosen, k]
-            curvature[k] += (own * (a * q * (1 - q))[:, None]).T @ own
-            gradient = (a * (q - labels[chosen])) @ own
-            self._theta[k] -= np.linalg.solve(curvature[k] + self._ridge, gradient)
-
-    def _prior(self, x: Floats, p: Floats) -> Floats:
-        """Return the curvature [K, H + 1, H + 1] of ``memory`` samples like these, and set the ridge by it."""
-        prior = (x * (p * (1 - p))[:, None]).T @ x * (self._memory / len(x))
-        level = max(float(np.trace(prior)) / len(prior), 1e-9)
-        self._ridge = _RIDGE * level * np.eye(len(prior))
-        return np.repeat(prior[None], len(self._theta), axis=0)
+        gradient = x.T @ (weights * (p - labels[:, None]))
+        for number, curvature in enumerate(self._curvature):
+            own = self._half_life_of == number
+            self._theta[own] -= np.linalg.solve(curvature + self._ridge, gradient[:, own]).T

@@ -1,4 +1,4 @@
-"""The track: each block of scored samples judges the heads of all policies, and then they learn from it.
+"""The track: each batch of scored samples judges the heads of all policies, and then they learn from it.
 
 State is in memory only, and bounded: K heads, and the samples that wait for a batch.
 """
@@ -23,7 +23,7 @@ MEMORY: Final = 8_000
 """Samples that a version is taken to have learned from: what a buffer of the default capacity has for training."""
 
 BATCH: Final = 250
-"""Samples of a Newton step: one costs as much as judging some hundred samples."""
+"""Samples that are judged and learned from at once: one Newton step costs as much as scoring a few samples."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -57,7 +57,7 @@ class Track:
         self._half_lives = np.array([each.half_life_seconds or np.inf for each in policies])
         self._version: str | None = None
         self._heads: Heads | None = None
-        self._waiting: list[tuple[Block, Floats]] = []
+        self._waiting: list[Block] = []
 
     def restart(self) -> None:
         """Forget the heads: what comes next may have been learned from already."""
@@ -65,37 +65,40 @@ class Track:
         self._waiting = []
 
     def observe(self, block: Block) -> Standing:
-        """Judge the heads by a block, then let them learn from it; return the results, one for each subject."""
-        if not len(block.labels):
-            return Standing.nothing(len(self.policies))
+        """Let a block wait until `BATCH` samples do; then judge the heads by all of them, and let them learn.
+
+        Returns the results, one for each subject of each block; none while samples wait. What waits at a new version is
+        left out.
+        """
         if self._heads is None or self._version != block.seen.version:
             self._version, self._waiting = block.seen.version, []
             self._heads = Heads(block.seen.last_layer, self._half_lives, MEMORY * BUDGET)
-        found = Standing.of(_by_subject(block, self._heads.predict(block.seen.hidden.astype(np.float64))))
-        self._waiting.append((block, self._loss_weights(block)))
-        if sum(len(waiting.labels) for waiting, _ in self._waiting) >= BATCH:
-            self._learn(self._heads)
+        self._waiting.append(block)
+        if sum(len(waiting.labels) for waiting in self._waiting) < BATCH:
+            return Standing.nothing(len(self.policies))
+        blocks, self._waiting = self._waiting, []
+        hidden = np.concatenate([each.seen.hidden for each in blocks]).astype(np.float64)
+        labels = np.concatenate([each.labels for each in blocks]).astype(np.float64)
+        found = Standing.of(_by_subject(_numbered(blocks), labels, self._heads.predict(hidden)))
+        weights = np.concatenate([self._loss_weights(each) for each in blocks])
+        self._heads.learn(hidden, labels, weights, max(float(each.times_ms.max(initial=0)) for each in blocks) / 1_000)
         return found
 
     def _loss_weights(self, block: Block) -> Floats:
         chance = np.minimum(1.0, BUDGET * block.seen.weights(self.policies))
         return np.where(block.draws[:, None] < chance, BUDGET / chance, 0.0)
 
-    def _learn(self, heads: Heads) -> None:
-        blocks = [block for block, _ in self._waiting]
-        heads.learn(
-            np.concatenate([block.seen.hidden for block in blocks]).astype(np.float64),
-            np.concatenate([block.labels for block in blocks]).astype(np.float64),
-            np.concatenate([weights for _, weights in self._waiting]),
-            max(float(block.times_ms.max()) for block in blocks) / 1_000,
-        )
-        self._waiting = []
+
+def _numbered(blocks: Sequence[Block]) -> Integers:
+    """Return the subjects of all blocks, with other numbers in each."""
+    ends = np.cumsum([0, *(int(each.subjects.max(initial=0)) + 1 for each in blocks)])
+    return np.concatenate([each.subjects + start for each, start in zip(blocks, ends[:-1], strict=True)])
 
 
-def _by_subject(block: Block, predicted: Floats) -> Floats:
+def _by_subject(subjects: Integers, labels: Floats, predicted: Floats) -> Floats:
     """Return the mean Brier score [S, K] of each subject's samples, by predictions [n, K]."""
-    _, subject, counts = np.unique(block.subjects, return_inverse=True, return_counts=True)
+    _, subject, counts = np.unique(subjects, return_inverse=True, return_counts=True)
     total = np.zeros((len(counts), predicted.shape[1]))
-    np.add.at(total, subject, (predicted - block.labels[:, None]) ** 2)
+    np.add.at(total, subject, (predicted - labels[:, None]) ** 2)
     means: Floats = total / counts[:, None]
     return means

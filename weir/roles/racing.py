@@ -47,4 +47,5 @@ class Racing:
             seen=scores.seen,
         )
         with self._running:
-            return {self._name: self._track.observe(block)}
+            found = self._track.observe(block)
+        return {self._name: found} if found.results else {}

@@ -170,4 +170,21 @@ def test_an_estimator_that_a_version_cannot_serve_counts_every_sample_alike() ->
     block = _block(np.random.default_rng(12), 10)
     bare = replace(block.seen, scores={}, means={})
     assert (bare.weights(POLICIES) == 1).all()
-    assert Track(POLICIES).observe(replace(_block(np.random.default_rng(13), 0))).results == 0
+    assert Track(POLICIES).observe(_block(np.random.default_rng(13), 0)).results == 0
+
+
+def test_small_blocks_are_judged_together_with_the_same_results_as_one_call() -> None:
+    track, whole, random = Track(POLICIES), Track(POLICIES), np.random.default_rng(14)
+    first = _block(random, BATCH)
+    track.observe(first)
+    whole.observe(first)
+    block = _block(random, BATCH, first=BATCH)
+    parts = [track.observe(_slice(block, slice(start, start + 50))) for start in range(0, BATCH, 50)]
+    assert [part.results for part in parts] == [0] * (len(parts) - 1) + [BATCH // 5]
+    assert np.allclose(parts[-1].bets, whole.observe(block).bets)
+
+
+def _slice(block: Block, at: slice) -> Block:
+    scores = {name: values[at] for name, values in block.seen.scores.items()}
+    seen = replace(block.seen, hidden=block.seen.hidden[at], scores=scores)
+    return Block(block.subjects[at], block.labels[at], block.times_ms[at], block.draws[at], seen)
