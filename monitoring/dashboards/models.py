@@ -66,6 +66,17 @@ def build() -> Dashboard:
             ("max(weir_training_weight_clip)", "bound"),
         ),
     ]  # fmt: skip
+    selection = [
+        lines(
+            "Selection advantage", "none", "AUC of training on selected samples less that on uniform ones; 95 %.",
+            ("max(weir_selection_advantage)", "advantage"), ("max(weir_selection_advantage_low)", "low"),
+            ("max(weir_selection_advantage_high)", "high"), floor=None,
+        ).decimals(3),
+        number(
+            "Uniform samples only", "bool_yes_no", "Fine-tunes use uniform samples while selection hurts.",
+            ("max(weir_selection_fallback)", "fallback"), colors={0: "green", 1: "orange"},
+        ),
+    ]  # fmt: skip
     live = [
         lines(
             "Subjects compared", "short", "What a candidate in shadow, or the version before, won on live traffic.",
@@ -89,8 +100,8 @@ def build() -> Dashboard:
     ]  # fmt: skip
     return page(
         "models", "Models and training", "What each version is worth, and what training does.",
-        {"State": state, "Quality": quality, "Versions": versions, "Training": training, "Live traffic": live,
-         "Rollback": rollback},
+        {"State": state, "Quality": quality, "Versions": versions, "Training": training, "Selection": selection,
+         "Live traffic": live, "Rollback": rollback},
         versions=True,
     )  # fmt: skip
 

@@ -58,7 +58,25 @@ def build() -> Dashboard:
             *quantiles("weir_http_request_seconds", 0.5, 0.99, selector=_ANSWERED),
         ),
     ]  # fmt: skip
+    ranking = [
+        lines(
+            "Ranking time", "s", "From a ranking's arrival to its predictions.",
+            *quantiles("weir_rank_seconds", 0.5, 0.99),
+        ),
+        lines(
+            "Items of a pass", "short", "Items of all rankings that were predicted at once.",
+            *quantiles("weir_rank_pass_items", 0.5, 0.99),
+        ),
+        lines(
+            "Items ranked", "short", "Items ranked per second, by whether their prediction was cached.",
+            ("sum by (cached) (rate(weir_rank_items_total[$__rate_interval]))", "cached: {{cached}}"),
+        ),
+        lines(
+            "Rankings dropped", "reqps", "Rankings per second that were not computed, by reason.",
+            ("sum by (reason) (rate(weir_rank_dropped_total[$__rate_interval]))", "{{reason}}"),
+        ),
+    ]  # fmt: skip
     return page(
         "overview", "Overview", "Whether all runs, keeps up, and learns.",
-        {"State": state, "Flow": flow, "Learning": learning, "Service": service},
+        {"State": state, "Flow": flow, "Learning": learning, "Service": service, "Ranking": ranking},
     )  # fmt: skip
