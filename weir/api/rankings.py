@@ -56,7 +56,7 @@ class Rankings:
         *,
         max_items: int = 20_000,
         pass_items: int = 1_000,
-        deadline_seconds: float = 10.0,
+        deadline_seconds: float = 30.0,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         if pass_items < 1:

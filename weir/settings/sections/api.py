@@ -71,7 +71,7 @@ class Api(Section):
         description="items of rankings that wait or are predicted at once; what is more is answered 429",
     )
     rank_deadline_seconds: Seconds = Field(
-        default=10.0, gt=0, description="time a ranking may wait before it is predicted, then 503"
+        default=30.0, gt=0, description="time a ranking may wait before it is predicted, then 503"
     )
     rank_cache_bytes: int = Field(
         default=64 * 1024 * 1024,
