@@ -163,8 +163,11 @@ class Serving:
         self._hindrance = hindrance
 
     def _is_due(self, active: Active) -> bool:
-        """Whether the log has grown, or what hindered the active version may be gone."""
-        return active.sequence > self._sequence or (self._hindrance is not None and self._clock() >= self._retry_at)
+        """Whether the log is at another entry, or what hindered the active version may be gone.
+
+        A database that was restored, or failed over without its last entries, is at an earlier one.
+        """
+        return active.sequence != self._sequence or (self._hindrance is not None and self._clock() >= self._retry_at)
 
     def _swap(self, active: Active) -> Swap:
         seconds = self._load(active.version)

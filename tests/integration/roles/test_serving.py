@@ -6,12 +6,13 @@ from time import monotonic
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from importance.errors import BadArtifact, Conflict, StoreUnavailable, Unavailable
 from importance.sample import Sample
 from importance.scores import REFERENCE, SERVING
-from storage import migrate
+from storage import migrate, tables
 from storage.artifacts import Artifacts
 from storage.audit import Via
 from storage.engine import create_engine
@@ -117,6 +118,18 @@ def test_a_rollback_is_one_even_when_the_log_grew_before_the_worker_polled(world
     swap = started.poll()
     assert swap is not None
     assert (swap.version, swap.is_rollback) == ("v1", True)
+
+
+def test_a_worker_follows_a_database_that_went_back_to_an_earlier_entry(world: World, started: Serving) -> None:
+    with world.engine.connect() as connection:
+        earlier = connection.execute(sa.select(tables.pointer)).one()._mapping
+    world.promote("v2")
+    started.poll()
+    assert used(started) == "v2"
+    with world.engine.begin() as connection:  # a restore of what was, or a failover that lost the last entry
+        connection.execute(sa.update(tables.pointer).values(dict(earlier)))
+    started.poll()
+    assert used(started) == "v1"
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "SHA256SUMS"])
