@@ -51,10 +51,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 class Use:
     """What one sample, or all samples of one subject, had in the making of a version.
 
-    ``samples`` were in batches, ``draws`` times in all, with a mean ``weight`` over these; ``measured`` fitted the
-    estimators' state.
+    ``subject`` is the pseudonym. ``samples`` were in batches, ``draws`` times in all, with a mean ``weight`` over
+    these; ``measured`` fitted the estimators' state.
     """
 
+    subject: int
     samples: int
     draws: int
     weight: float
@@ -191,7 +192,8 @@ class EncodedLineage:
         times, weights = self._columns["times"][rows], self._columns["weights"][rows].astype(np.float64)
         draws = int(times.sum())
         weight = float(times @ weights) / draws if draws else 0.0
-        return Use(int(np.count_nonzero(times)), draws, weight, int(self._columns["measured"][rows].sum()))
+        measured = int(self._columns["measured"][rows].sum())
+        return Use(int(self.subjects[rows][0]), int(np.count_nonzero(times)), draws, weight, measured)
 
 
 def _by_significance(numbers: NDArray[Unsigned]) -> NDArray[np.uint8]:

@@ -48,11 +48,12 @@ class Importance(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """One record to be sent."""
+    """One record to be sent; without ``timestamp_ms`` it is of now."""
 
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    timestamp_ms: int | None = None
 
     @property
     def size(self) -> int:
@@ -159,7 +160,7 @@ class Publisher:
                 count = len(await producer.partitions_for(self._importance_topic))
                 messages = importance_messages(offers, self._payload)
                 partitions = partitions_of([message.key or b"" for message in messages], count)
-                await _send(producer, self._importance_topic, zip(partitions, messages, strict=True))
+                await send(producer, self._importance_topic, zip(partitions, messages, strict=True))
         except KafkaError as error:
             raise Unavailable(f"Kafka did not take what was published ({type(error).__name__}: {error})") from error
 
@@ -176,7 +177,7 @@ class Publisher:
         """Send letters in batches; one by one if they are large, or one of them is larger than the topic allows."""
         if not large:
             with contextlib.suppress(MessageSizeTooLargeError):
-                await _send(producer, self._dead_topic, run)
+                await send(producer, self._dead_topic, run)
                 return
         for partition, message in run:
             await self._send_or_outline(producer, partition, message)
@@ -190,17 +191,17 @@ class Publisher:
         if message.size <= self._max_sent_bytes:
             for _ in range(2):
                 try:
-                    return await _send(producer, self._dead_topic, [(partition, message)])
+                    return await send(producer, self._dead_topic, [(partition, message)])
                 except MessageSizeTooLargeError:
                     break
                 except KafkaError:
                     if message.size <= _ORDINARY_BYTES:
                         raise
                     await producer.client.fetch_all_metadata()  # fails while Kafka is unavailable
-        return await _send(producer, self._dead_topic, [(partition, message.outline())])
+        return await send(producer, self._dead_topic, [(partition, message.outline())])
 
 
-async def _send(producer: AIOKafkaProducer, topic: str, addressed: Iterable[tuple[int, Message]]) -> None:
+async def send(producer: AIOKafkaProducer, topic: str, addressed: Iterable[tuple[int, Message]]) -> None:
     """Send (partition, message) pairs in batches, each partition's in order, and wait for all of them."""
     batches: dict[int, Any] = {}
     pending: list[Awaitable[Any]] = []
@@ -225,4 +226,6 @@ async def _send(producer: AIOKafkaProducer, topic: str, addressed: Iterable[tupl
 
 def _append(batch: Any, message: Message) -> bool:
     headers = list(message.headers)  # aiokafka takes no other kind of sequence
-    return batch.append(timestamp=None, key=message.key, value=message.value, headers=headers) is not None
+    return (
+        batch.append(timestamp=message.timestamp_ms, key=message.key, value=message.value, headers=headers) is not None
+    )

@@ -134,6 +134,39 @@ def end_offsets(connection: KafkaConnection, topic: str) -> dict[int, int]:
         return {tp.partition: at.offset for tp, at in found.items()}
 
 
+@dataclass(frozen=True)
+class Cleanup:
+    """How a topic loses records: by ``policy``, and by age. ``retention_ms`` None: never by age."""
+
+    policy: str
+    retention_ms: int | None
+
+    @property
+    def compacts(self) -> bool:
+        """Return whether a record without value removes those of its key."""
+        return "compact" in self.policy
+
+
+def cleanups(connection: KafkaConnection, names: Sequence[str]) -> dict[str, Cleanup]:
+    """Return how each of these topics loses records; raise NotFound where one does not exist."""
+    with _admin(connection) as admin:
+        found = {name: plan.config for name, (_, plan) in _described(admin, names).items()}
+    return {
+        name: _cleanup(config.get("cleanup.policy", "delete"), int(config.get("retention.ms", -1)))
+        for name, config in found.items()
+    }
+
+
+def _cleanup(policy: str, retention_ms: int) -> Cleanup:
+    return Cleanup(policy, retention_ms if retention_ms >= 0 and "delete" in policy else None)
+
+
+def delete_before(connection: KafkaConnection, topic: str, offsets: Mapping[int, int]) -> None:
+    """Delete the records of each partition that lie before an offset."""
+    with _admin(connection) as admin:
+        admin.delete_records({TopicPartition(topic, partition): offset for partition, offset in offsets.items()})
+
+
 def committed_offsets(connection: KafkaConnection, group: str, topic: str) -> dict[int, int]:
     """Return partition → the offset that the group committed; partitions without one are left out."""
     with _admin(connection) as admin:

@@ -34,7 +34,7 @@ def create_api(context: ApiContext) -> FastAPI:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=context.limits.origins,
-        allow_methods=("GET", "POST"),
+        allow_methods=("GET", "POST", "DELETE"),
         allow_headers=("Authorization", "Content-Type"),
     )
     app.add_middleware(guard.KnownHosts, hosts=context.limits.hosts, origins=context.limits.origins)

@@ -9,12 +9,14 @@ from monitoring.metrics import HttpMetrics
 from storage.audit import Audit
 from storage.buffer_reader import BufferReader
 from storage.drift import Drift
+from storage.history import Histories
 from storage.lineage import Lineages
 from storage.quarantine import Quarantine
 from storage.registry import Registry
 from weir.api.access import Access
 from weir.api.limits import Limits
 from weir.api.rankings import Rankings
+from weir.erasing import Eraser
 from weir.operations import Operations
 from weir.status.selection import SelectionStatus
 from weir.status.service import Status
@@ -42,6 +44,8 @@ class ApiContext:
     operations: Operations
     reader: BufferReader
     lineages: Lineages
+    histories: Histories
+    eraser: Eraser
     drift: Drift
     selection: Callable[[], SelectionStatus]
     estimates: Callable[[], Estimates]

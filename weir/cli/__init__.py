@@ -21,6 +21,7 @@ from weir.cli import (
     check,
     dead_letters,
     drift,
+    erase,
     lineage,
     migrate,
     models,
@@ -79,7 +80,7 @@ def create_app() -> typer.Typer:
         epilog="Every command takes --help. --debug shows the traceback of an error.",
     )
     app.callback()(_options)
-    for group in (up, roles, migrate, topics, check, status, settings, replay, score, audit):
+    for group in (up, roles, migrate, topics, check, status, settings, replay, score, audit, erase):
         group.register(app)
     app.add_typer(benchmark.app, name="benchmark")
     models.app.command("lineage")(lineage.lineage)

@@ -18,6 +18,8 @@ from weir.process.signals import handled, hangup, interrupt
 
 if TYPE_CHECKING:
     from storage.engine import Engine
+    from storage.history import History
+    from storage.lineage import TrainedVersion
     from weir.settings import Settings
 
 app = typer.Typer(
@@ -104,35 +106,63 @@ def explain(
     sample: Annotated[str, typer.Argument(metavar="ID", help="The sample's id, which is its impression's.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show one sample and why it is in the buffer: importance, stratum, key, threshold and inclusion probability."""
-    from storage.buffer_reader import BufferReader
+    """Show one sample: when it came, what it scored, why it is in the buffer or not, which versions learned from it."""
+    from importance.errors import NotFound
+    from storage.history import Histories, Standing
+    from weir.settings import values
 
-    with _database() as (_, engine):
-        found = BufferReader(engine).explain(sample)
-    facts = {
-        "id": found.sample.id,
-        "subject": found.sample.subject,
-        "surface": found.sample.surface,
-        "query": found.sample.query,
-        "item": found.sample.item,
-        "text": found.sample.text,
-        "label": found.label,
-        "outcome": str(found.outcome),
-        "time": datetime.fromtimestamp(found.sample.time_ms / 1_000, UTC),
-        "importance": found.importance,
-        "estimator": found.estimator,
-        "model": found.model,
-        "prediction": found.prediction,
-        "stratum": found.stratum,
-        "key": found.key,
-        "threshold": found.threshold,
-        "probability": found.probability,
-        "in_buffer": found.in_buffer,
-    }
+    with _database() as (settings, engine):
+        found = Histories(engine, values.pseudonyms(settings)).of(sample)
+    if found.standing is Standing.UNKNOWN:
+        raise NotFound(f"sample {sample!r} is not in the buffer: {found.why}")
+    facts = _facts(found)
     if as_json:
-        print_json(facts)
-    else:
-        print_facts(facts.items())
+        print_json(facts | {"versions": found.versions})
+        return
+    print_facts(facts.items())
+    typer.echo()
+    if not found.versions:
+        typer.echo("no version has learned from it")
+        return
+    print_columns(
+        ("version", "state", "times", "weight", "fitted the estimators"), [_trained(each) for each in found.versions]
+    )
+
+
+def _facts(history: "History") -> dict[str, object]:
+    """Return what is known of a sample: its row as far as there is one."""
+    known: dict[str, object] = {"id": history.id}
+    if history.row is not None:
+        found = history.row
+        known |= {
+            "subject": found.sample.subject,
+            "surface": found.sample.surface,
+            "query": found.sample.query,
+            "item": found.sample.item,
+            "text": found.sample.text,
+            "label": found.label,
+            "outcome": str(found.outcome),
+            "time": datetime.fromtimestamp(found.sample.time_ms / 1_000, UTC),
+            "partition": found.sample.partition,
+            "offset": found.sample.offset,
+            "stored_at": history.stored_at,
+            "importance": found.importance,
+            "estimator": found.estimator,
+            "model": found.model,
+            "prediction": found.prediction,
+            "stratum": found.stratum,
+            "key": found.key,
+            "threshold": found.threshold,
+            "probability": found.probability,
+        }
+    in_buffer = history.row is not None and history.row.in_buffer
+    return known | {"in_buffer": in_buffer, "standing": str(history.standing), "why": history.why}
+
+
+def _trained(trained: "TrainedVersion") -> tuple[object, ...]:
+    use = trained.use
+    had = ("by a parent", None, None) if use is None else (use.draws, use.weight, use.measured > 0)
+    return (trained.version, trained.state, *had)
 
 
 @app.command()

@@ -20,6 +20,7 @@ from storage.comparisons import LiveTest
 from storage.drift import Drift
 from storage.engine import Engine
 from storage.heartbeats import Heartbeats
+from storage.history import Histories
 from storage.lineage import Lineages
 from storage.quality import Quality
 from storage.quarantine import Quarantine
@@ -35,6 +36,7 @@ from weir.api.limits import Limits, Recent
 from weir.api.server import ApiServer, serve
 from weir.api.shared_state import shared_state
 from weir.demo.addresses import remedy
+from weir.erasing import Eraser, topics_eraser
 from weir.operations import Operations
 from weir.process import logs
 from weir.process.signals import stopped_by_signals
@@ -182,6 +184,8 @@ def _context(settings: Settings, resources: _Resources) -> ApiContext:
         ),
         reader=resources.reader,
         lineages=Lineages(engine, values.pseudonyms(settings)),
+        histories=Histories(engine, values.pseudonyms(settings)),
+        eraser=Eraser(settings, engine, topics_eraser(settings)),
         drift=resources.drift,
         selection=resources.selection,
         estimates=lambda: estimates(settings, engine),

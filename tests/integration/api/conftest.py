@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from importance.drift.block import Block
 from importance.drift.evaluation import Evaluation
 from importance.drift.sketch_key import ALL, SketchKey
+from importance.errors import Unavailable
 from importance.flush import Flush
 from importance.partition_progress import Progress
 from importance.pseudonyms import Pseudonyms
@@ -38,6 +39,7 @@ from storage.buffer_reader import BufferReader
 from storage.drift import Drift
 from storage.engine import create_engine
 from storage.heartbeats import Heartbeats
+from storage.history import Histories
 from storage.lineage import Lineages
 from storage.migrate import upgrade
 from storage.progress import Progresses
@@ -46,6 +48,7 @@ from storage.quarantine import Quarantine
 from storage.recent_items import RecentItems, RecentLimits
 from storage.registry import Entry, Registry
 from storage.tokens import Role, Tokens
+from stream.erasure import TopicErasure
 from tests.support.storage import CAPACITIES, TOPIC, Owner
 from weir.api.access import Access
 from weir.api.app import create_api
@@ -56,6 +59,7 @@ from weir.api.rankings import Rankings
 from weir.api.server import serve
 from weir.api.shared_state import shared_state
 from weir.demo.addresses import start_it
+from weir.erasing import Eraser
 from weir.operations import Operations
 from weir.settings import Settings
 from weir.settings.topics import Measured
@@ -90,6 +94,7 @@ class World:
         self.warnings: list[str] = []
         self.reasons: dict[str, str] = {}
         self.degraded: list[str] = []
+        self.kafka_trouble = ""
         registry = new_registry()
         reader = BufferReader(self.engine)
         quality, heartbeats = Quality(self.engine), Heartbeats(self.engine)
@@ -111,6 +116,8 @@ class World:
             operations=Operations(self.engine, self.artifacts, self.warnings.append, Via.HTTP, self.announced.append),
             reader=reader,
             lineages=Lineages(self.engine, Pseudonyms("weir")),
+            histories=Histories(self.engine, Pseudonyms("weir")),
+            eraser=Eraser(Settings(), self.engine, self.erase_topics),
             drift=drift,
             selection=selection,
             estimates=partial(estimates, Settings(), self.engine),
@@ -140,6 +147,15 @@ class World:
         """The share of the query's words that the text has."""
         shares = [np.mean([word in text.split() for word in query.split() or [""]]) for text, query in pairs]
         return Predictions("v1", np.array(shares, float)), 0
+
+    def erase_topics(self, _subject: str, _dry_run: bool) -> list[TopicErasure]:
+        """Kafka is not here; while ``kafka_trouble`` is set it does not answer."""
+        if self.kafka_trouble:
+            raise Unavailable(self.kafka_trouble)
+        return [
+            TopicErasure("interactions", 0, "events", 604_800_000),
+            TopicErasure("interactions.dead", 2, None, None),
+        ]
 
     def status(self) -> service.Status:
         return service.take(self.engine, Measured(self.topic, {0: 50}), start_it)

@@ -49,6 +49,8 @@ NEEDED = {
     "GET /v1/selection": Role.VIEWER,
     "GET /v1/samples": Role.VIEWER,
     "GET /v1/samples/{id:path}": Role.VIEWER,
+    "GET /v1/history/{id:path}": Role.VIEWER,
+    "DELETE /v1/subjects/{id:path}": Role.OPERATOR,
     "GET /v1/stream": Role.VIEWER,
     "GET /v1/status": Role.VIEWER,
     "GET /v1/audit": Role.VIEWER,

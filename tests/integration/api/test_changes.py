@@ -95,3 +95,36 @@ def test_a_request_to_train_says_when_no_trainer_is_running(world: World) -> Non
     answer = world.http.post("/v1/training/run")
     assert answer.status_code == 202
     assert answer.json()["note"] == "no trainer is running: start weir trainer"
+
+
+def test_a_subject_is_erased_once_for_all_and_what_is_left_is_named(world: World) -> None:
+    world.register("v1")
+    world.fill(count=40, capacity=1_000)
+    shown = world.http.delete("/v1/subjects/subject%203", params={"dry_run": True}).json()
+    assert (shown["dry_run"], shown["erased"], shown["rows"]["buffer_samples"]) == (True, None, 1)
+    assert world.http.get("/v1/samples/s3").status_code == 200
+    body = world.http.delete("/v1/subjects/subject%203", params={"reason": "ticket 17"}).json()
+    assert set(body) == {
+        "subject", "dry_run", "erased", "blocked", "welcome_from", "rows", "versions", "training", "topics",
+    }  # fmt: skip
+    assert body["rows"] == {"buffer_keys": 1, "buffer_samples": 1, "buffer_subjects": 0, "buffer_untrimmed": 0}
+    assert (body["blocked"], body["versions"], body["training"]) == (False, [], None)
+    assert body["welcome_from"] > body["erased"]
+    assert body["topics"][1] == {"topic": "interactions.dead", "removed": 2, "remain": None, "retention_ms": None}
+    world.problem(world.http.get("/v1/samples/s3"), 404)
+    again = world.http.delete("/v1/subjects/subject%203", params={"block": True}).json()
+    assert (sum(again["rows"].values()), again["blocked"], again["welcome_from"]) == (0, True, None)
+    last, first = world.http.get("/v1/audit", params={"action": "subjects.erase"}).json()["entries"]
+    assert (first["target"], first["reason"], first["via"]) == (body["subject"], "ticket 17", "http")
+    assert last["details"]["blocked"]
+    assert "subject 3" not in world.http.get("/v1/audit").text
+
+
+def test_an_erasure_that_did_not_reach_kafka_is_a_503_and_complete_when_it_is_repeated(world: World) -> None:
+    world.fill(count=40, capacity=1_000)
+    world.kafka_trouble = "Kafka at k:9092 does not answer"
+    detail = world.problem(world.http.delete("/v1/subjects/subject%203"), 503)["detail"]
+    assert detail == ("erased from the database, not yet from Kafka: Kafka at k:9092 does not answer; then erase again")
+    world.problem(world.http.get("/v1/samples/s3"), 404)
+    world.kafka_trouble = ""
+    assert world.http.delete("/v1/subjects/subject%203").json()["topics"][1]["removed"] == 2

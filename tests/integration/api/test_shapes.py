@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
 import pytest
 
 from importance.control_arm import Compared
@@ -13,6 +14,8 @@ from importance.drift.evaluation import Alarm, DriftState, Evaluation
 from importance.sample import Sample
 from storage.control_arm import ControlArm
 from storage.engine import transaction
+from importance.lineage import Lineage
+from importance.pseudonyms import Pseudonyms
 from storage.heartbeats import Assigned, Heartbeats, Model, Process, Report
 from storage.recent_items import RecentItems, RecentLimits
 from storage.runs import Runs
@@ -118,6 +121,38 @@ def test_a_sample_is_explained(world: World) -> None:
     assert body["stratum"] in ("holdout", "uniform", "positive")
     assert (body["probability"], body["in_buffer"]) == (1.0, True)
     assert isinstance(body["key"], float)
+
+
+def test_the_history_of_a_sample_has_its_row_and_the_versions_that_learned_from_it(world: World) -> None:
+    samples = world.fill(count=40, capacity=1000)
+    ours = Pseudonyms("weir")
+    world.register("v1")
+    once = np.ones(2, np.int64)
+    made_of = Lineage.of(samples[3:5], ["positive", "negative"], once * 1.5, once, once > 1, ours)
+    world.registry.register("v2", "artifact", "sha", parent="v1", made_of=made_of)
+    body = world.http.get("/v1/history/s3").json()
+    assert set(body) == {
+        "id", "standing", "why", "time", "stored_at", "stratum", "importance", "estimator", "model", "key", "threshold",
+        "probability", "versions",
+    }  # fmt: skip
+    assert (body["standing"], body["time"], body["threshold"]) == ("held", "2011-01-03T00:00:00.003000Z", None)
+    (version,) = body["versions"]
+    assert (version["version"], version["use"]) == ("v2", {"samples": 1, "draws": 1, "weight": 1.5, "measured": 0})
+    assert world.http.get("/v1/history/s5").json()["versions"] == []
+    world.http.delete("/v1/subjects/subject%203")
+    erased = world.http.get("/v1/history/s3").json()
+    assert (erased["standing"], erased["stratum"]) == ("erased", None)
+    assert erased["why"].startswith("its subject was erased at ")
+    assert [each["version"] for each in erased["versions"]] == ["v2"]
+    unknown = world.http.get("/v1/history/never").json()
+    assert (unknown["standing"], unknown["versions"]) == ("unknown", [])
+    assert "rejected at admission, evicted or erased, is not decided yet, or was never sent" in unknown["why"]
+    assert world.http.get("/v1/models/v2/lineage").json() == {
+        "version": "v2", "samples": 2, "subjects": 2, "draws": 2, "effective_sample_size": 2.0,
+        "earliest": "2011-01-03T00:00:00.003000Z", "latest": "2011-01-03T00:00:00.004000Z",
+        "strata": {"negative": 0.5, "positive": 0.5}, "measured": 0, "erased": 1,
+    }  # fmt: skip
+    assert "v1 has no lineage" in world.problem(world.http.get("/v1/models/v1/lineage"), 404)["detail"]
 
 
 def test_an_id_with_slashes_and_spaces_is_asked_for_in_its_encoded_form(world: World) -> None:

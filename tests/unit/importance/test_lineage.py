@@ -43,13 +43,14 @@ def lineage_of(rows: list[tuple[int, str, float, int, bool]]) -> Lineage:
 @given(ROWS)
 def test_an_encoded_lineage_answers_for_every_sample_and_subject(rows: list[tuple[int, str, float, int, bool]]) -> None:
     encoded = EncodedLineage(lineage_of(rows).encode())
-    for number, (_, _, weight, times, measured) in enumerate(rows):
+    for number, (subject, _, weight, times, measured) in enumerate(rows):
         use = encoded.use_of_sample(int(OURS.of_samples((f"id-{number}",))[0]))
         if not times and not measured:
             assert use is None
             continue
         assert use is not None
         assert (use.samples, use.draws, use.measured) == (int(times > 0), times, int(measured))
+        assert use.subject == OURS.of_subject(f"subject-{subject}")
         assert use.weight == pytest.approx(weight if times else 0.0, rel=5e-4, abs=1e-7)
     for subject in range(6):
         own = [row for row in rows if row[0] == subject and (row[3] or row[4])]
@@ -102,7 +103,7 @@ def test_a_million_samples_of_as_many_subjects_take_less_than_20_megabytes() -> 
     assert 17_000_000 < len(encoded) < 19_000_000
     found = EncodedLineage(encoded)
     assert found.use_of_subject(int(lineage.subjects[77])) == Use(
-        1, int(lineage.times[77]), float(lineage.weights[77]), int(lineage.measured[77])
+        int(lineage.subjects[77]), 1, int(lineage.times[77]), float(lineage.weights[77]), int(lineage.measured[77])
     )
     assert np.array_equal(found.samples, lineage.samples)
     assert np.array_equal(found.minutes, lineage.minutes)

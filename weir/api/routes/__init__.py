@@ -11,6 +11,7 @@ from weir.api.routes import (
     buffer,
     description,
     drift,
+    history,
     lineage,
     models,
     probes,
@@ -19,11 +20,13 @@ from weir.api.routes import (
     selection,
     status,
     stream,
+    subjects,
     training,
 )
 
 _AREAS = (
-    probes, description, scoring, ranking, models, lineage, training, buffer, drift, selection, status, stream, audit,
+    probes, description, scoring, ranking, models, lineage, training, buffer, history, drift, selection, status, stream,
+    audit, subjects,
 )  # fmt: skip
 
 
