@@ -55,6 +55,7 @@ def test_every_command_of_the_contract_exists() -> None:
         "dead-letters redrive", "benchmark importance", "score", "partitions list", "partitions reset",
         "audit", "tokens create", "tokens list", "tokens revoke", "drift show", "drift alarms", "drift restart",
         "selection show",
+        "erase",
     }  # fmt: skip
     assert {"--replay", "--no-replay", "--limit", "--once", "--json", "--fresh", "--speed"} == set(COMMANDS["up"])
     assert {"--to", "--reason", "--actor", "--json"} == set(COMMANDS["models rollback"])
@@ -177,7 +178,7 @@ def test_a_wrong_setting_stops_every_command_before_it_begins(
         "models export": ["v1", "out"], "models import": ["x"], "models card": ["v1"],
         "models rollback": ["--reason", "x"], "buffer explain": ["x"],
         "buffer export": ["x.csv"],
-        "models lineage": ["v1"],
+        "models lineage": ["v1"], "erase": ["x"],
         "dead-letters redrive": ["--all"], "replay": ["simulation"], "partitions reset": ["0"],
         "tokens create": ["ci", "--role", "viewer"], "tokens revoke": ["ci"],
         "benchmark importance": ["--data", "x.csv", "--output", "out"],
