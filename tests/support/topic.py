@@ -13,7 +13,8 @@ from stream.topics import end_offsets
 def records(bootstrap: str, topic: str, since: Mapping[int, int] = Counter()) -> Iterator[ConsumerRecord]:
     """Every record, partition by partition; ``since`` gives the first offset wanted of each, 0 where it is silent."""
     ends = end_offsets(KafkaConnection(bootstrap), topic)
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    # What was deleted from the start is skipped.
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         for number, end in sorted(ends.items()):
             partition = TopicPartition(topic, number)

@@ -107,7 +107,9 @@ def test_a_subject_is_erased_once_for_all_and_what_is_left_is_named(world: World
     assert set(body) == {
         "subject", "dry_run", "erased", "blocked", "welcome_from", "rows", "versions", "training", "topics",
     }  # fmt: skip
-    assert body["rows"] == {"buffer_keys": 1, "buffer_samples": 1, "buffer_subjects": 0, "buffer_untrimmed": 0}
+    assert body["rows"] == {
+        "buffer_keys": 1, "buffer_samples": 1, "buffer_subjects": 0, "buffer_untrimmed": 0, "recent_items": 0,
+    }  # fmt: skip
     assert (body["blocked"], body["versions"], body["training"]) == (False, [], None)
     assert body["welcome_from"] > body["erased"]
     assert body["topics"][1] == {"topic": "interactions.dead", "removed": 2, "remain": None, "retention_ms": None}

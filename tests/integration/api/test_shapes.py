@@ -11,11 +11,11 @@ import pytest
 
 from importance.control_arm import Compared
 from importance.drift.evaluation import Alarm, DriftState, Evaluation
+from importance.lineage import Lineage
+from importance.pseudonyms import Pseudonyms
 from importance.sample import Sample
 from storage.control_arm import ControlArm
 from storage.engine import transaction
-from importance.lineage import Lineage
-from importance.pseudonyms import Pseudonyms
 from storage.heartbeats import Assigned, Heartbeats, Model, Process, Report
 from storage.recent_items import RecentItems, RecentLimits
 from storage.runs import Runs
