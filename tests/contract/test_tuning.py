@@ -8,10 +8,11 @@ from threading import Event
 import numpy as np
 import pytest
 import torch
+import transformers
 from torch import nn
 
 from importance.errors import InvalidInput
-from tests.unit.trainer.conftest import ARCHITECTURES, hugging_face_directory, shop
+from tests.unit.trainer.conftest import SIZE, hugging_face_directory, shop
 from trainer import version_directory as versions
 from trainer.bootstrap import FirstTraining, build, from_pretrained
 from trainer.device import use_threads
@@ -24,10 +25,20 @@ from trainer.tuning.moments import trained
 from trainer.version_directory import Model
 
 SAMPLES = shop(200)
+# Without dropout: 16 numbers would drown in noise.
+CONFIGURATIONS = {
+    "bert": lambda: transformers.BertConfig(
+        **SIZE, hidden_dropout_prob=0, attention_probs_dropout_prob=0, num_labels=1
+    ),
+    "gpt2": lambda: transformers.GPT2Config(
+        vocab_size=60, n_embd=16, n_layer=1, n_head=2, n_positions=64, pad_token_id=0, num_labels=1,
+        embd_pdrop=0, attn_pdrop=0, resid_pdrop=0,
+    ),
+}  # fmt: skip
 FRESH = np.arange(200) >= 100
 
 
-@pytest.fixture(scope="module", params=["built-in", "bert"])
+@pytest.fixture(scope="module", params=["built-in", "bert", "gpt2"])
 def version(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained version, whose biases are not 0; to be read only."""
     use_threads(1)
@@ -36,8 +47,7 @@ def version(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if request.param == "built-in":
         model, scale = build(SAMPLES, FirstTraining(vocabulary=120), seed=0), 0.05
     else:
-        config = ARCHITECTURES[request.param](1)
-        config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0  # its 16 numbers would drown in noise
+        config = CONFIGURATIONS[request.param]()
         source = hugging_face_directory(directory / "source", config)
         model, scale = versions.load(from_pretrained(str(source), directory / "taken")), 0.3
     random = torch.Generator().manual_seed(3)

@@ -6,9 +6,13 @@ Found by structure, not by names, so that any sequence classifier of transformer
 from typing import Any
 
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from importance.errors import InvalidInput
 from trainer.model import InteractionModel, Network
+
+LINEAR = (nn.Linear, Conv1D)
+"""What computes W x + b; a Conv1D, of GPT-2, keeps W transposed."""
 
 
 def encoder(network: Network) -> Any:
@@ -23,12 +27,12 @@ def head(network: Network) -> list[nn.Parameter]:
     return [one for one in network.parameters() if id(one) not in encoded or id(one) in final]
 
 
-def linear_layers(network: Network) -> dict[str, nn.Linear]:
+def linear_layers(network: Network) -> dict[str, Any]:
     """Return the encoder's linear layers, by name in the network."""
     return {
         name: module
         for name, module in _of_encoder(network).items()
-        if isinstance(module, nn.Linear) and module is not network.final
+        if isinstance(module, LINEAR) and module is not network.final
     }
 
 

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from trainer.model import Network
-from trainer.tuning import anatomy
 from trainer.tuning.methods.base import Attached
-from trainer.tuning.methods.lora import ADAPTER, Injected, inject, refuse_rank
+from trainer.tuning.methods.lora import ADAPTER, Injected, inject, refuse_rank, targets
 from trainer.version_directory import Weights
 
 
@@ -42,7 +41,7 @@ class AdaLoRA:
             tinit=steps // 10,
             tfinal=steps // 3,
             total_step=steps,
-            target_modules=list(anatomy.linear_layers(network)),
+            **targets(network),
         )
         return inject(network, AdaLoraModel, config, _Allocated)
 

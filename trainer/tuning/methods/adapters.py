@@ -5,7 +5,7 @@ loads, and with a non-linearity between its two matrices a detour could not be m
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -52,10 +52,11 @@ class Adapters:
 class _Detour(nn.Module):
     """A linear layer, and the detour behind it."""
 
-    def __init__(self, layer: nn.Linear, rank: int) -> None:
+    def __init__(self, layer: Any, rank: int) -> None:
         super().__init__()
         self.layer = layer
-        width, device = layer.out_features, layer.weight.device
+        self._outputs = 0 if isinstance(layer, nn.Linear) else 1
+        width, device = layer.weight.shape[self._outputs], layer.weight.device
         self.down = nn.Linear(width, rank, bias=False, device=device)
         self.up = nn.Linear(rank, width, bias=False, device=device)
         nn.init.zeros_(self.up.weight)
@@ -67,10 +68,11 @@ class _Detour(nn.Module):
         return hidden + detour
 
     @torch.no_grad()
-    def merged(self) -> nn.Linear:
+    def merged(self) -> Any:
         """Return the layer alone, with (I + U D) W and (I + U D) b as its weight and bias."""
         for parameter in self.layer.parameters():
-            parameter.add_(self.up.weight @ (self.down.weight @ parameter))
+            outputs_first = parameter.movedim(self._outputs, 0) if parameter.ndim > 1 else parameter
+            outputs_first.add_(self.up.weight @ (self.down.weight @ outputs_first))
         return self.layer
 
 

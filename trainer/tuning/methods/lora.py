@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch import nn
+
 from importance.errors import InvalidInput
 from trainer.model import Network
 from trainer.tuning import anatomy
@@ -30,7 +32,7 @@ class LoRA:
         """Put A and B into every linear layer of the encoder."""
         from peft import LoraConfig, LoraModel
 
-        config = LoraConfig(r=self.rank, lora_alpha=2 * self.rank, target_modules=list(anatomy.linear_layers(network)))
+        config = LoraConfig(r=self.rank, lora_alpha=2 * self.rank, **targets(network))
         return inject(network, LoraModel, config, Injected)
 
 
@@ -50,6 +52,15 @@ def refuse_rank(rank: int) -> None:
     """Raise `InvalidInput` for a rank below 1."""
     if rank < 1:
         raise InvalidInput(f"rank is {rank}; it must be at least 1")
+
+
+def targets(network: Network) -> dict[str, Any]:
+    """Return peft's arguments that name the encoder's linear layers, and whether they keep W transposed."""
+    layers = anatomy.linear_layers(network)
+    return {
+        "target_modules": list(layers),
+        "fan_in_fan_out": not any(isinstance(layer, nn.Linear) for layer in layers.values()),
+    }
 
 
 def inject(network: Network, tuner: Any, config: Any, kind: type[Injected]) -> Injected:
