@@ -16,6 +16,7 @@ from trainer.judging import judge
 from trainer.labelled import Labelled
 from trainer.memory import update_state, weights_of
 from trainer.tuning import FineTuning, TrainingRows, Tuned, fine_tune
+from trainer.tuning.retention import interpolated
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -66,6 +67,7 @@ def learn(
     before = weights_of(base)
     tuned = fine_tune(base, rows, tuning, seed, stop=stop)
     if tuned.finished:
+        tuned = replace(tuned, model=interpolated(tuned.model, weights_of(serving), tuning.interpolation))
         tuned = replace(tuned, model=update_state(tuned, before, held.uniform))
     judged = judge(held.holdout, tuned.model, serving, gate, seed)
     return Candidate(tuned, judged.decision, judged.evaluation)

@@ -17,6 +17,7 @@ class TrainingBatches:
     """Encoded samples with ``labels`` and loss ``weights`` [n], and ``batches``: the row numbers of each step.
 
     ``origin`` [n]: the numbers of these samples among those that were given; None where all of them are here, in order.
+    ``stored`` [n] are the logits that replayed samples were stored with; NaN where there is none, as for fresh ones.
     """
 
     encoded: Encoded
@@ -24,6 +25,7 @@ class TrainingBatches:
     weights: NDArray[np.float64]
     batches: Sequence[Indices]
     origin: Indices | None = None
+    stored: NDArray[np.float64] | None = None
 
 
 def mixed_batches(fresh: NDArray[np.bool_], tuning: FineTuning, rng: np.random.Generator) -> Iterator[Indices]:

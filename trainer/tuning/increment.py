@@ -9,6 +9,7 @@ from importance.errors import InvalidInput
 from trainer.tuning.batches import TrainingBatches, mixed_batches
 from trainer.tuning.loop import TrainingLoop, Tuned
 from trainer.tuning.optimisation import FineTuning, Optimisation
+from trainer.tuning.retention import logits_of
 from trainer.tuning.rows import TrainingRows
 from trainer.version_directory import Model
 
@@ -40,7 +41,10 @@ def prepared(model: Model, rows: TrainingRows, tuning: FineTuning, seed: int) ->
     used, positions = np.unique(np.concatenate(batches), return_inverse=True)
     encoded = model.tokens.encode([rows.samples[row] for row in used])
     split = np.split(positions, np.cumsum([len(batch) for batch in batches])[:-1])
-    return TrainingBatches(encoded, rows.labels[used], rows.weights[used], split, used)
+    stored = None
+    if rows.predictions is not None:
+        stored = np.where(rows.fresh, np.nan, logits_of(rows.predictions))[used]
+    return TrainingBatches(encoded, rows.labels[used], rows.weights[used], split, used, stored)
 
 
 def train(

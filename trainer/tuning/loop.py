@@ -21,6 +21,7 @@ from trainer.tuning.moments import moments_of, put_moments, trained
 from trainer.tuning.optimisation import Optimisation
 from trainer.tuning.processes import Processes
 from trainer.tuning.rates import rate_groups, warm
+from trainer.tuning.retention import distances, from_start
 from trainer.version_directory import Model, Weights
 
 
@@ -78,6 +79,7 @@ class TrainingLoop:
     _random: dict[str, Tensor] = field(init=False)
     _processes: Processes = field(default_factory=Processes.joined, init=False)
     _attached: Attached = field(init=False)
+    _start: Weights | None = field(default=None, init=False)
     _optimizer: torch.optim.AdamW = field(init=False)
 
     def __post_init__(self) -> None:
@@ -89,6 +91,8 @@ class TrainingLoop:
             self._random = _random_state(self.model.device)
         if self.optimisation.recompute:
             anatomy.recompute(network, True)
+        if self.optimisation.from_start:
+            self._start = _copied({name: one.detach() for name, one in trained(network).items()})
         network.train()
         rate = self.optimisation.rate_for(self.model.card.kind)
         self._optimizer = torch.optim.AdamW(
@@ -125,24 +129,36 @@ class TrainingLoop:
         for part in np.array_split(self._processes.share(np.arange(len(rows))), self.optimisation.micro_batches):
             if not len(part):
                 continue
-            each, correct = self._forward(rows[part])
+            each, kept, correct = self._forward(rows[part])
             share = each.sum() / len(rows)
-            torch.autograd.backward(share)
+            torch.autograd.backward(share if kept is None else share + kept.sum() / len(rows))
             loss += share.detach()
             right[torch.from_numpy(part).to(self.model.device)] = correct.float()
-        penalty = self._attached.penalty()
-        if penalty is not None and self._processes.number == 0:
+        for penalty in self._penalties():
             torch.autograd.backward(penalty)
         return self._processes.sum(loss).item(), self._processes.sum(right) > 0
 
-    def _forward(self, rows: Indices) -> tuple[Tensor, Tensor]:
-        """Return the weighted loss [n] of these rows, and whether the model is right on each [n]."""
+    def _penalties(self) -> Iterator[Tensor]:
+        """Yield what is added to the loss of a step once, by the first process."""
+        found = self._attached.penalty()
+        if self._processes.number == 0 and found is not None:
+            yield found
+        if self._processes.number == 0 and self._start is not None:
+            yield self.optimisation.from_start * from_start(dict(trained(self.model.network)), self._start)
+
+    def _forward(self, rows: Indices) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Return of these rows the weighted loss [n], that of their stored logits, and whether the model is right."""
         device = self.model.device
         labels = torch.from_numpy(self.data.labels[rows]).to(device)
         weights = torch.from_numpy(self.data.weights[rows]).float().to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.optimisation.bfloat16):
             logits = self.model.network(self.data.encoded.batch(rows).to(device)).logits
-        return losses(logits, labels) * weights, (positive_probability(logits.detach()) >= 0.5) == labels.bool()
+        kept = None
+        if self.optimisation.stored_logits and self.data.stored is not None:
+            stored = torch.from_numpy(self.data.stored[rows]).float().to(device)
+            kept = self.optimisation.stored_logits * distances(logits, stored) * weights
+        right = (positive_probability(logits.detach()) >= 0.5) == labels.bool()
+        return losses(logits, labels) * weights, kept, right
 
     def state(self) -> LoopState:
         """Return a copy of all that changes from step to step."""

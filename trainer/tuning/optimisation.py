@@ -21,6 +21,9 @@ class Optimisation:
     the method's factor; it rises over the first ``warmup_steps``, and falls by ``layer_decay`` with each block towards
     the input. A batch is computed in ``micro_batches`` parts, in bfloat16 where that is safe if ``bfloat16``, and with
     ``recompute`` the encoder's activations are computed again instead of kept.
+
+    The loss of a replayed row gains ``stored_logits`` times the squared distance of its logit to that stored with it,
+    and the loss of a step ``from_start`` times half the squared distance of the trained weights from the start.
     """
 
     batch_size: int = 64
@@ -33,6 +36,8 @@ class Optimisation:
     micro_batches: int = 1
     bfloat16: bool = False
     recompute: bool = False
+    stored_logits: float = 0.0
+    from_start: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot train."""
@@ -41,6 +46,9 @@ class Optimisation:
         for name, value in (("learning_rate", self.learning_rate), ("clip_norm", self.clip_norm)):
             if value is not None and not value > 0:
                 raise InvalidInput(f"{name} is {value}; it must be above 0")
+        for name, value in (("stored_logits", self.stored_logits), ("from_start", self.from_start)):
+            if not value >= 0:
+                raise InvalidInput(f"{name} is {value}; it must be at least 0")
         if self.warmup_steps < 0:
             raise InvalidInput(f"warm-up is {self.warmup_steps} steps; it must be at least 0")
         if not 0 < self.layer_decay <= 1:
@@ -55,15 +63,20 @@ class Optimisation:
 
 @dataclass(frozen=True, slots=True)
 class FineTuning:
-    """An increment: ``steps`` batches, of which ``fresh_share`` is newer than the last watermark and the rest older."""
+    """An increment: ``steps`` batches, of which ``fresh_share`` is newer than the last watermark and the rest older.
+
+    The candidate has ``interpolation`` of the tuned weights, and the rest of the serving version's.
+    """
 
     steps: int = 32
     fresh_share: float = 0.5
+    interpolation: float = 1.0
     optimisation: Optimisation = field(default_factory=Optimisation)
 
     def __post_init__(self) -> None:
         """Refuse an increment that is none."""
         if self.steps < 1:
             raise InvalidInput(f"steps is {self.steps}; it must be at least 1")
-        if not 0 <= self.fresh_share <= 1:
-            raise InvalidInput(f"fresh share is {self.fresh_share}; it must be from 0 to 1")
+        for name, value in (("fresh share", self.fresh_share), ("interpolation", self.interpolation)):
+            if not 0 <= value <= 1:
+                raise InvalidInput(f"{name} is {value}; it must be from 0 to 1")

@@ -18,13 +18,15 @@ class TrainingRows:
     """Samples to learn from, never of the holdout. All [n].
 
     ``labels`` as they are known now, ``weights`` a ≥ 0 over their mean in the buffer, then clipped: of mean 1 or less.
-    ``fresh`` newer than the last watermark.
+    ``fresh`` newer than the last watermark. ``predictions`` are those that were stored with the samples, by the version
+    that served at the time; NaN where it made none, None where they are not known.
     """
 
     samples: Sequence[Sample]
     labels: NDArray[np.int64]
     weights: NDArray[np.float64]
     fresh: NDArray[np.bool_]
+    predictions: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         """Refuse columns of different length."""

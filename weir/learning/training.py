@@ -185,4 +185,4 @@ class Training:
 
 def _rows(drawn: Draw, weights: TrainingWeights, watermark: int) -> TrainingRows:
     """Return the rows of a draw for training; those stored after the watermark are fresh."""
-    return TrainingRows(drawn.samples, drawn.label, weights.values, drawn.stored > watermark)
+    return TrainingRows(drawn.samples, drawn.label, weights.values, drawn.stored > watermark, drawn.prediction)

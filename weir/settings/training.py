@@ -14,6 +14,7 @@ def tuning(settings: Settings) -> FineTuning:
     return FineTuning(
         steps=settings.train_steps,
         fresh_share=settings.train_fresh_share,
+        interpolation=settings.train_interpolation,
         optimisation=Optimisation(
             batch_size=settings.train_batch,
             learning_rate=settings.learning_rate,
@@ -23,6 +24,8 @@ def tuning(settings: Settings) -> FineTuning:
             micro_batches=settings.train_micro_batches,
             bfloat16=settings.train_precision == "bfloat16",
             recompute=settings.train_recompute,
+            stored_logits=settings.train_stored_logits,
+            from_start=settings.train_from_start,
         ),
     )
 

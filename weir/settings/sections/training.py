@@ -83,6 +83,21 @@ class Training(Buffer):
         default=False,
         description="compute the encoder's activations again in the backward pass (gradient checkpointing)",
     )
+    train_stored_logits: float = Field(
+        default=0.0,
+        ge=0,
+        le=1e6,
+        description="weight of the squared distance of a replayed sample's logit to that of its stored prediction",
+    )
+    train_from_start: float = Field(
+        default=0.0,
+        ge=0,
+        le=1e6,
+        description="weight of half the squared distance of the trained weights from those at the start",
+    )
+    train_interpolation: Share = Field(
+        default=1.0, description="part of the tuned weights in a candidate; the rest is of the serving version's"
+    )
     learning_rate: float | None = Field(
         default=None,
         gt=0,
