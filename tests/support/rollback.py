@@ -89,12 +89,12 @@ class Watch:
         """Let a version serve, and wait until it alone does."""
         self._through(lambda: promote(self._service, version))
 
-    def rollback(self) -> Entry:
+    def rollback(self, *options: str) -> Entry:
         """``weir models rollback``, until the version before alone serves; measured until the last worker swapped."""
         begun = time.time()
 
         def change() -> Entry:
-            self._service.weir("models", "rollback", "--reason", "looks wrong")
+            self._service.weir("models", "rollback", "--reason", "looks wrong", *options)
             return Registry(self._service.engine).log()[-1]
 
         entry, swapped = self._through(change)
