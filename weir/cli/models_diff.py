@@ -51,10 +51,19 @@ def diff(
         return
     print_columns(("", a, b, "difference"), _facts(*found))
     typer.echo()
-    most = sorted(changes.items(), key=lambda change: -change[1])[: _CHANGED_MOST + 1]
-    print_columns(("module", "relative change of the weights"), [(name, f"{change:.3g}") for name, change in most])
+    print_columns(("module", "relative change of the weights"), _changed_most(changes))
     typer.echo()
     print_facts(_predictions(predicted, a, b))
+
+
+def _changed_most(changes: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Return the change of all weights together, and of the modules that changed most.
+
+    >>> _changed_most({"all": 0.1, "bert": 0.02, "final": 0.3})
+    [('all', '0.1'), ('final', '0.3'), ('bert', '0.02')]
+    """
+    modules = sorted((each for each in changes.items() if each[0] != "all"), key=lambda change: -change[1])
+    return [(name, f"{change:.3g}") for name, change in [("all", changes["all"]), *modules[:_CHANGED_MOST]]]
 
 
 def _described(version: "Version") -> dict[str, object]:
