@@ -119,6 +119,9 @@ class TrainerMetrics:
         )
         for result in results:
             self.training_runs.labels(result)
+        self.training_resumed = Counter(
+            "weir_training_resumed_total", "fine-tunes of dead trainers that were continued", registry=registry
+        )
         self.training_seconds = Histogram(
             "weir_training_seconds", "a fine-tune from draw to gate", buckets=_TRAINING_SECONDS, registry=registry
         )

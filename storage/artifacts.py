@@ -79,6 +79,20 @@ class Artifacts:
             shutil.rmtree(partial, ignore_errors=True)
         return directory
 
+    def names(self) -> list[str]:
+        """Return the artifacts of this store, also those that lack their manifest."""
+        with self._reported():
+            self._files.invalidate_cache()
+            if not self._files.isdir(self._root):
+                return []
+            found = self._files.ls(self._root, detail=False)
+        return sorted(name for path in found if _NAME.fullmatch(name := path.rstrip("/").rpartition("/")[2]))
+
+    def remove(self, artifact: str) -> None:
+        """Remove an artifact's files, if there are any."""
+        with self._reported(), suppress(FileNotFoundError):
+            self._files.rm(self._path(artifact, "").rstrip("/"), recursive=True)
+
     def check(self, artifact: str, sha256: str) -> None:
         """Read every file of an artifact where it lies; raises BadArtifact unless every hash is right."""
         with self._reported(), self._complete(artifact):

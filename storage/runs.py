@@ -9,8 +9,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from importance.errors import Unavailable
 from storage import tables
 from storage.engine import transaction
+from storage.lock import TrainerLock
 
 
 class RunResult(StrEnum):
@@ -20,15 +22,14 @@ class RunResult(StrEnum):
     REJECTED = "rejected"  # by the gate
     SHADOW = "shadow"  # it passed the gate; live traffic decides
     SUPERSEDED = "superseded"  # by a promotion, rollback or freeze during the run
-    ABANDONED = "abandoned"  # its trainer died; found by the next trainer
+    ABANDONED = "abandoned"  # its trainer died before a checkpoint; found by the next trainer
     INTERRUPTED = "interrupted"
     FAILED = "failed"
 
 
 LEARNED = (RunResult.PROMOTED, RunResult.REJECTED, RunResult.SHADOW, RunResult.SUPERSEDED)
 """The results of runs that were completed. After any other, its samples still count as new."""
-RESULTS = (*LEARNED, RunResult.INTERRUPTED, RunResult.FAILED)
-"""The results that a run's own trainer records; an abandoned run is recorded by the next trainer."""
+RESULTS = tuple(RunResult)
 
 
 _REQUEST = {
@@ -42,6 +43,7 @@ class Run:
     """A training run; ``ended`` and ``result`` are None while it runs.
 
     ``asked_by`` and ``asked_why``: the operator whose request it fulfils, if there is one, and the reason given.
+    ``resumed``: how often a trainer continued it after another died, from ``checkpoint``, which names its files.
     """
 
     id: int
@@ -54,6 +56,8 @@ class Run:
     candidate: str | None
     asked_by: str | None = None
     asked_why: str | None = None
+    resumed: int = 0
+    checkpoint: Mapping[str, Any] | None = None
 
 
 class Runs:
@@ -70,20 +74,62 @@ class Runs:
         with transaction(self._engine) as connection:
             return int(connection.scalar(sa.insert(row).values(values).returning(row.c.id)) or 0)
 
-    def finish(self, run: int, result: RunResult, reasons: Sequence[str] = (), candidate: str | None = None) -> None:
-        """Note how a run ended. One that was carried through fulfils the operator's request; of others it stays."""
-        ended = tables.training_runs.c.id == run
+    def finish(
+        self,
+        run: int,
+        result: RunResult,
+        reasons: Sequence[str] = (),
+        candidate: str | None = None,
+        resumed: int = 0,
+    ) -> bool:
+        """Record how a run ended; False, and nothing is recorded, when it has ended or another trainer resumed it.
+
+        One that was carried through fulfils the operator's request; of others it stays.
+        """
+        row = tables.training_runs
+        end = {
+            "ended": self._now(),
+            "result": result,
+            "reasons": list(reasons),
+            "candidate": candidate,
+            "checkpoint": sa.null(),
+        }
         with transaction(self._engine) as connection:
-            if result in LEARNED:
-                came = sa.update(tables.training_runs).where(ended, tables.training_runs.c.asked_by.is_(None))
+            ended = connection.execute(sa.update(row).where(*_runs(run, resumed)).values(end))
+            if ended.rowcount and result in LEARNED:
+                came = sa.update(row).where(row.c.id == run, row.c.asked_by.is_(None))
                 connection.execute(came.values(_REQUEST))  # one that came during the run becomes one with it
                 connection.execute(sa.delete(tables.training_requests))
-            self._end(connection, ended, result=result, reasons=list(reasons), candidate=candidate)
+        return bool(ended.rowcount)
 
-    def abandon(self) -> None:
-        """End the runs of trainers that died: to be called by the one that just got the right to train."""
+    def left(self) -> list[Run]:
+        """Return the runs that have not ended, oldest first: what dead trainers left, for the next one."""
+        row = tables.training_runs
         with transaction(self._engine) as connection:
-            self._end(connection, sa.true(), result=RunResult.ABANDONED, reasons=["its trainer ended before it did"])
+            found = connection.execute(sa.select(row).where(row.c.ended.is_(None)).order_by(row.c.id)).all()
+        return [_run(each) for each in found]
+
+    def resume(self, run: Run, lock: TrainerLock) -> int:
+        """Count that a run is resumed; returns how often it was. Its trainer before can then record nothing of it."""
+        return self._set(run.id, run.resumed, {"resumed": run.resumed + 1}, lock)
+
+    def keep(self, run: int, resumed: int, checkpoint: Mapping[str, Any], lock: TrainerLock) -> None:
+        """Record the files to resume a run from."""
+        self._set(run, resumed, {"checkpoint": dict(checkpoint)}, lock)
+
+    def propose(self, run: int, resumed: int, candidate: str, lock: TrainerLock) -> None:
+        """Record the version that a run registered: what became of it is the run's end, should its trainer die."""
+        self._set(run, resumed, {"candidate": candidate}, lock)
+
+    def _set(self, run: int, resumed: int, values: Mapping[str, object], lock: TrainerLock) -> int:
+        """Change a run in the session that holds the right to train; Unavailable when that is another's by now."""
+        row = tables.training_runs
+        change = sa.update(row).where(*_runs(run, resumed)).values(values).returning(row.c.resumed)
+        with lock.transaction() as connection:
+            found = connection.scalar(change)
+            if found is None:
+                raise Unavailable(f"run {run} has ended, or another trainer resumed it: nothing is recorded of it here")
+            return int(found)
 
     def latest(self, count: int = 1, results: Sequence[RunResult] = ()) -> list[Run]:
         """Return the last runs, newest first; with ``results`` only those that ended so."""
@@ -97,12 +143,14 @@ class Runs:
         """Return the last run; with ``results`` the last that ended so."""
         return next(iter(self.latest(1, results)), None)
 
-    def _end(self, connection: sa.Connection, which: sa.ColumnElement[bool], **values: object) -> None:
-        row = tables.training_runs
-        connection.execute(sa.update(row).where(which, row.c.ended.is_(None)).values(ended=self._now(), **values))
-
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
+
+
+def _runs(run: int, resumed: int) -> tuple[sa.ColumnElement[bool], ...]:
+    """Return whether it is this run, still running, and not resumed by another since."""
+    row = tables.training_runs
+    return row.c.id == run, row.c.ended.is_(None), row.c.resumed == resumed
 
 
 def _run(row: sa.Row[Any]) -> Run:

@@ -238,6 +238,8 @@ training_runs = sa.Table(
     sa.Column("candidate", sa.Text, sa.ForeignKey("model_versions.version")),
     sa.Column("asked_by", sa.Text),  # NULL where no operator did
     sa.Column("asked_why", sa.Text),
+    sa.Column("resumed", sa.BigInteger, nullable=False, server_default="0"),  # also fences the trainers before
+    sa.Column("checkpoint", pg.JSON),  # NULL before the first, and once it has ended
 )
 
 # The versions that a rollback left behind: until `lifted`, they and what descends from them are not promoted.

@@ -15,7 +15,7 @@ from trainer.gate import Decision, GatePolicy
 from trainer.judging import judge
 from trainer.labelled import Labelled
 from trainer.memory import update_state, weights_of
-from trainer.tuning import FineTuning, TrainingRows, Tuned, fine_tune
+from trainer.tuning import Checkpoints, FineTuning, TrainingRows, Tuned, fine_tune
 from trainer.tuning.retention import interpolated
 
 
@@ -31,15 +31,17 @@ class Held:
     uniform: Labelled
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Start:
     """Directories of the active version, and of the one to continue from.
 
-    The two are the same unless the last candidate was not good enough yet: what it learned is kept.
+    The two are the same unless the last candidate was not good enough yet: what it learned is kept. ``checkpoints``
+    keep the state of the fine-tune in between, and may hold one to resume.
     """
 
     serving: Path
     base: Path
+    checkpoints: Checkpoints | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -65,7 +67,7 @@ def learn(
     serving = versions.load(start.serving, device)
     base = versions.load(start.base, device, with_moments=True, with_auxiliary=True)
     before = weights_of(base)
-    tuned = fine_tune(base, rows, tuning, seed, stop=stop)
+    tuned = fine_tune(base, rows, tuning, seed, stop=stop, checkpoints=start.checkpoints)
     if tuned.finished:
         tuned = replace(tuned, model=interpolated(tuned.model, weights_of(serving), tuning.interpolation))
         tuned = replace(tuned, model=update_state(tuned, before, held.uniform))

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -111,7 +111,7 @@ def save(model: Model, directory: Path) -> Path:
     if isinstance(model.network, InteractionModel):
         _write_json(directory / _CONFIG, asdict(model.network.shape))
         # The metadata is what transformers asks for.
-        save_file(_on_cpu(model.network.state_dict()), directory / _WEIGHTS, {"format": "pt"})
+        save_tensors(model.network.state_dict(), directory / _WEIGHTS, {"format": "pt"})
     else:
         model.network.network.save_pretrained(directory)
     model.tokens.save(directory / _TOKENIZER)
@@ -120,13 +120,13 @@ def save(model: Model, directory: Path) -> Path:
     for name, tensors in ((_OPTIMIZER, model.moments), (_AVERAGE, model.average), (_EARLIER, model.earlier)):
         (directory / name).unlink(missing_ok=True)
         if tensors:
-            save_file(_on_cpu(tensors), directory / name)
+            save_tensors(tensors, directory / name)
     (directory / _STATE).unlink(missing_ok=True)
     stored = model.state.parts() | {
         _MEASURED + name: torch.from_numpy(scores).float() for name, scores in model.measured.items()
     }
     if stored:
-        save_file(_on_cpu(stored), directory / _STATE, {"weights": sha256_of(directory / _WEIGHTS)})
+        save_tensors(stored, directory / _STATE, {"weights": sha256_of(directory / _WEIGHTS)})
     return directory
 
 
@@ -134,10 +134,10 @@ def load(
     directory: Path, device: torch.device | None = None, with_moments: bool = False, with_auxiliary: bool = False
 ) -> Model:
     """Read a version, in evaluation mode; `BadArtifact` when anything in it is missing, damaged or out of shape."""
-    card = _checked(directory / _CARD, lambda file: msgspec.json.decode(file.read_bytes(), type=Card))
+    card = checked(directory / _CARD, lambda file: msgspec.json.decode(file.read_bytes(), type=Card))
     read = _interaction if card.kind == INTERACTION else _pair
-    network = _checked(directory / _WEIGHTS, lambda _: read(directory, card))
-    known = _checked(directory / _KNOWN, lambda file: msgspec.json.decode(file.read_bytes(), type=frozenset[str]))
+    network = checked(directory / _WEIGHTS, lambda _: read(directory, card))
+    known = checked(directory / _KNOWN, lambda file: msgspec.json.decode(file.read_bytes(), type=frozenset[str]))
     tokens = Tokens.load(directory / _TOKENIZER, card.pad_id, card.max_tokens)
     network.eval()
     if device is not None:
@@ -153,6 +153,25 @@ def load(
 def is_version(directory: Path) -> bool:
     """Return whether a directory is a version of ours, and not a model directory of transformers."""
     return (directory / _CARD).is_file()
+
+
+def save_tensors(tensors: Weights, file: Path, about: dict[str, str] | None = None) -> None:
+    """Write tensors of any device; OSError when that fails, as for any other file."""
+    try:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, file, about)
+    except SafetensorError as error:  # what the library makes of a full disk
+        raise OSError(f"{file} was not written: {error}") from error
+
+
+def checked(file: Path, read: Callable[[Path], T]) -> T:
+    """Return what ``read`` makes of a file, or raise `BadArtifact`: the libraries raise errors of many kinds."""
+    try:
+        return read(file)
+    except WeirError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BadArtifact(f"{file} does not load: {type(error).__name__}: {reason}") from error
 
 
 def _interaction(directory: Path, _: Card) -> InteractionModel:
@@ -173,7 +192,7 @@ def _pair(directory: Path, card: Card) -> PairClassifier:
 
 
 def _optional(file: Path) -> Weights | None:
-    return _checked(file, load_file) if file.exists() else None
+    return checked(file, load_file) if file.exists() else None
 
 
 def _of_network(file: Path, network: Network) -> Weights | None:
@@ -197,7 +216,7 @@ def _load_state(directory: Path, device: torch.device) -> tuple[State, dict[str,
         with safe_open(file, "pt") as opened:
             return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata()["weights"]  # noqa: SIM118
 
-    tensors, belongs_to = _checked(file, read)
+    tensors, belongs_to = checked(file, read)
     if belongs_to != sha256_of(directory / _WEIGHTS):
         raise BadArtifact(f"{file} does not belong to this version's weights")
     measured = {
@@ -206,22 +225,7 @@ def _load_state(directory: Path, device: torch.device) -> tuple[State, dict[str,
         if name.startswith(_MEASURED)
     }
     parts = {name: tensor.to(device) for name, tensor in tensors.items() if not name.startswith(_MEASURED)}
-    return _checked(file, lambda _: State(**parts)), measured
-
-
-def _checked(file: Path, read: Callable[[Path], T]) -> T:
-    """Return what ``read`` makes of a file, or raise `BadArtifact`: the libraries raise errors of many kinds."""
-    try:
-        return read(file)
-    except WeirError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BadArtifact(f"{file} does not load: {type(error).__name__}: {reason}") from error
-
-
-def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return checked(file, lambda _: State(**parts)), measured
 
 
 def _write_json(file: Path, content: Any) -> None:

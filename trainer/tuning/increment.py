@@ -7,6 +7,7 @@ import numpy as np
 
 from importance.errors import InvalidInput
 from trainer.tuning.batches import TrainingBatches, mixed_batches
+from trainer.tuning.checkpoint import Checkpoints
 from trainer.tuning.loop import TrainingLoop, Tuned
 from trainer.tuning.optimisation import FineTuning, Optimisation
 from trainer.tuning.retention import logits_of
@@ -24,13 +25,14 @@ def fine_tune(
     seed: int,
     progress: Progress | None = None,
     stop: Event | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Tuned:
     """Train ``model``, in place, on ``rows``: half fresh and half older, each drawn uniformly without replacement.
 
     The same seed, model and rows give the same weights. The seed must not depend on keys of the buffer's draw.
     """
     data = prepared(model, rows, tuning, seed)
-    return train(model, data, tuning.optimisation, seed, progress, stop)
+    return train(model, data, tuning.optimisation, seed, progress, stop, checkpoints)
 
 
 def prepared(model: Model, rows: TrainingRows, tuning: FineTuning, seed: int) -> TrainingBatches:
@@ -54,11 +56,19 @@ def train(
     seed: int,
     progress: Progress | None = None,
     stop: Event | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Tuned:
-    """Take one step for each batch, in place of the model; ``stop`` ends it between two steps."""
+    """Take one step for each batch, in place of the model; ``stop`` ends it between two steps.
+
+    With ``checkpoints`` it continues where another one ended, to the same weights, and keeps its state now and then.
+    """
     loop = TrainingLoop(model, data, optimisation, seed)
+    if checkpoints is not None and checkpoints.resumed is not None:
+        loop.restore(checkpoints.resumed)
     while not loop.finished and not (stop is not None and stop.is_set()):
         loss = loop.step()
         if progress is not None:
             progress(loop.steps, len(data.batches), loss)
+        if checkpoints is not None and checkpoints.after(loop.steps):
+            checkpoints.keep(loop.state())
     return loop.result()

@@ -35,13 +35,14 @@ def runs(
         print_json(found)
         return
     print_columns(
-        ("run", "trigger", "started", "seconds", "result", "candidate", "asked by", "asked why", "reason"),
+        ("run", "trigger", "started", "seconds", "resumed", "result", "candidate", "asked by", "asked why", "reason"),
         [
             (
                 run.id,
                 run.trigger,
                 f"{run.started:%Y-%m-%d %H:%M:%S}Z",
                 None if run.ended is None else round((run.ended - run.started).total_seconds(), 1),
+                run.resumed,
                 run.result or "not ended",
                 run.candidate,
                 run.asked_by,

@@ -1,6 +1,6 @@
 """The learning loop: acquire the right to train when it is free, and start a training run when a trigger fires."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from statistics import median
@@ -8,7 +8,7 @@ from threading import Event
 from time import monotonic, time
 from typing import Any
 
-from importance.errors import BadArtifact, StoreUnavailable
+from importance.errors import BadArtifact, InvalidInput, StoreUnavailable, Unavailable
 from monitoring.metrics import TrainerMetrics
 from storage.artifacts import Artifacts
 from storage.audit import Via
@@ -18,12 +18,13 @@ from storage.engine import Engine
 from storage.lineage import Lineages
 from storage.lock import TrainerLock
 from storage.progress import decided
-from storage.registry import Active, Registry
+from storage.registry import Active, Registry, State
 from storage.requests import Requests
 from storage.runs import LEARNED, Run, RunResult, Runs
 from storage.training_decisions import TrainingDecisions
 from trainer.device import choose
 from trainer.triggers import Due, LearningState, Waits, held_back, training_due, waits
+from weir.learning.checkpoints import RunCheckpoints
 from weir.learning.control import Control
 from weir.learning.decisions import STORE as ARTIFACT_STORE
 from weir.learning.decisions import DecisionLog
@@ -31,6 +32,7 @@ from weir.learning.drift_watch import DriftWatch
 from weir.learning.performance_watch import PerformanceWatch
 from weir.learning.quarantine_watch import QuarantineWatch
 from weir.learning.records import NOTHING_LEARNED, Outcome, RunInputs, run_inputs
+from weir.learning.recovery import ending
 from weir.learning.shadow_watch import ShadowWatch
 from weir.learning.store_health import StoreHealth
 from weir.learning.training import Training
@@ -66,6 +68,7 @@ class LearningLoop:
         self._requests = Requests(engine)
         artifacts = Artifacts(settings.artifacts_url)
         self._store = StoreHealth(artifacts, partial(reporting.change, STORE), settings.retry_limit_seconds)
+        self._checkpoints = RunCheckpoints(settings.artifacts_url, self._runs, lock, settings.train_checkpoint_steps)
         self._training = Training(
             settings=settings,
             registry=self._registry,
@@ -73,6 +76,7 @@ class LearningLoop:
             reader=self._reader,
             artifacts=artifacts,
             store=self._store,
+            checkpoints=self._checkpoints,
             operations=Operations(engine, artifacts, _log.warning, Via.TRAINER, announce),
             control=Control(settings, self._runs, ControlArm(engine)),
             lineages=Lineages(engine, values.pseudonyms(settings)),
@@ -105,7 +109,7 @@ class LearningLoop:
             return True
         if not succeeded:
             _log.info("this trainer has the right to train")
-            self._runs.abandon()
+            self._recover()
         if self._decisions is None or not succeeded:
             self._decisions = DecisionLog(TrainingDecisions(self._engine))
         self._train_if_due(self._decisions)
@@ -158,34 +162,75 @@ class LearningLoop:
             recent=None if self._performance is None else self._performance.poll(active),
         )
 
+    def _recover(self) -> None:
+        """End the runs that dead trainers left; resume one that has a checkpoint, where it still counts."""
+        for run in self._runs.left():
+            active = self._registry.active()
+            candidate = None if run.candidate is None else self._registry.version(run.candidate)
+            outcome = ending(run, active, candidate)
+            if candidate is not None and candidate.state is State.CANDIDATE:
+                self._registry.reject(candidate.version)
+            if outcome is None and active is not None:
+                self._resume(active, run)
+            elif outcome is not None:
+                self._finish(run.id, outcome, run.resumed)
+                _log.info("run of a dead trainer ended", run=run.id, result=outcome.result, reason=outcome.reason)
+        self._clear()  # what was written when a trainer died, and named by no record
+
+    def _resume(self, active: Active, run: Run) -> None:
+        resumed = self._runs.resume(run, self._lock)  # also of one that then cannot be read: not for ever
+        self._metrics.training_resumed.inc()
+        _log.info("run of a dead trainer is resumed", run=run.id, times=resumed, checkpoint=run.checkpoint)
+        self._carry_out(run.id, run.trigger, lambda: self._training.resume(active, run, resumed), resumed)
+
     def _train(self, active: Active, due: Due, watermark: int) -> None:
-        """Carry out a run and record how it ended."""
-        started = monotonic()
+        """Start a run and carry it out."""
         drawn = self._reader.draw()
         run = self._runs.start(due.trigger, run_inputs(due, active.sequence, drawn.watermark))
-        outcome = Outcome(RunResult.FAILED, "an error ended it; see the log")
+        self._carry_out(run, due.trigger, lambda: self._training.carry_out(active, drawn, watermark, run))
+
+    def _carry_out(self, run: int, trigger: str, train: Callable[[], Outcome], resumed: int = 0) -> None:
+        """Record how a run ended, whatever ends it."""
+        started = monotonic()
+        outcome: Outcome | None = Outcome(RunResult.FAILED, "an error ended it; see the log")
         try:
-            outcome = self._training.carry_out(active, drawn, watermark, run)
-        except BadArtifact as error:
-            outcome = Outcome(RunResult.FAILED, str(error))
+            outcome = train()
         except StoreUnavailable as error:
             outcome = Outcome(RunResult.FAILED, str(error))
             self._store.refused(error)
+        except Unavailable:  # the database is, or the right to train is another's: who has it next ends or resumes it
+            outcome = None
+            raise
+        except (BadArtifact, InvalidInput, OSError) as error:  # OSError: a local disk is full
+            outcome = Outcome(RunResult.FAILED, str(error))
         finally:
-            self._record(run, outcome, monotonic() - started)
+            if outcome is not None:
+                self._record(run, outcome, monotonic() - started, resumed)
         _log.info(
-            "training ended", run=run, trigger=due.trigger, result=outcome.result, version=outcome.version,
+            "training ended", run=run, trigger=trigger, result=outcome.result, version=outcome.version,
             reason=outcome.reason, seconds=round(monotonic() - started, 2),
         )  # fmt: skip
 
-    def _record(self, run: int, outcome: Outcome, seconds: float) -> None:
-        self._metrics.training_runs.labels(outcome.result).inc()
+    def _record(self, run: int, outcome: Outcome, seconds: float, resumed: int) -> None:
         self._metrics.training_seconds.observe(seconds)
-        self._runs.finish(run, outcome.result, [outcome.reason], outcome.version)
+        self._finish(run, outcome, resumed)
+        self._clear()
         if outcome.result in LEARNED:
             self._reporting.progress()
         else:
             self._reporting.failed(f"run {run} {outcome.result}: {outcome.reason}")
+
+    def _finish(self, run: int, outcome: Outcome, resumed: int) -> None:
+        if not self._runs.finish(run, outcome.result, [outcome.reason], outcome.version, resumed):
+            raise Unavailable(f"run {run} was resumed by another trainer: how it ended here is not recorded")
+        self._metrics.training_runs.labels(outcome.result).inc()
+
+    def _clear(self) -> None:
+        """Remove the checkpoints of runs that have ended; another time where the store does not answer."""
+        try:
+            self._checkpoints.clear()
+        except StoreUnavailable as error:
+            _log.warning("checkpoints of ended runs were not removed", reason=str(error))
 
 
 def _seconds(run: Run) -> float:

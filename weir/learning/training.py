@@ -15,7 +15,8 @@ from storage.buffer_reader import BufferReader, Draw
 from storage.lineage import Lineages
 from storage.lock import TrainerLock
 from storage.registry import Active, Registry
-from storage.runs import LEARNED, RunResult, Runs
+from storage.runs import LEARNED, Run, RunResult, Runs
+from storage.snapshot import Snapshot
 from trainer import version_directory as versions
 from trainer.control_arm import compare_arms
 from trainer.cycle import Candidate, Held, Start, learn
@@ -24,7 +25,8 @@ from trainer.labelled import Labelled
 from trainer.memory import mean_importance
 from trainer.tuning import TrainingRows
 from weir.learning.base_version import RejectedCandidate, base_version
-from weir.learning.control import Control
+from weir.learning.checkpoints import Resumption, RunCheckpoints
+from weir.learning.control import Arms, Control
 from weir.learning.lineage import lineage
 from weir.learning.records import Outcome, RunInputs, candidate_metrics, gate_difference
 from weir.learning.store_health import StoreHealth
@@ -47,6 +49,7 @@ class Training:
     reader: BufferReader
     artifacts: Artifacts
     store: StoreHealth
+    checkpoints: RunCheckpoints
     operations: Operations
     control: Control
     lineages: Lineages
@@ -55,9 +58,21 @@ class Training:
     device: Device
     stop: Event
 
-    def carry_out(self, active: Active, drawn: Draw, watermark: int, run: int) -> Outcome:
-        """Train on the drawn buffer; rows after ``watermark`` are fresh. Raises BadArtifact and StoreUnavailable."""
-        holdout, uniform = self.reader.draw((HOLDOUT,)), self.reader.draw((UNIFORM,))
+    def resume(self, active: Active, run: Run, number: int) -> Outcome:
+        """Continue a run from its checkpoint, on the data that it started with. Raises as `carry_out` does."""
+        found = self.checkpoints.load(run, number)
+        return self.carry_out(active, found.snapshot.drawn, found.snapshot.watermark, run.id, found)
+
+    def carry_out(
+        self, active: Active, drawn: Draw, watermark: int, run: int, resumption: Resumption | None = None
+    ) -> Outcome:
+        """Train on the drawn buffer; rows after ``watermark`` are fresh.
+
+        Raises BadArtifact, StoreUnavailable, Unavailable when the right to train is lost, OSError when a disk is full.
+        """
+        number = 0 if resumption is None else resumption.number
+        holdout = self.reader.draw((HOLDOUT,))
+        uniform = self.reader.draw((UNIFORM,)) if resumption is None else resumption.snapshot.uniform
         arms = self.control.plan(len(uniform))
         trained, other = (uniform, drawn) if arms.uniform_only else (drawn, uniform)
         weights = self._weights(trained)
@@ -72,8 +87,11 @@ class Training:
             # Before the work whose result could not be stored.
             self.store.require(sum(file.stat().st_size for file in serving.rglob("*")))
             parent, base = self._base(active, serving, directory)
+            snapshot = Snapshot(self._configuration(run, parent, arms), watermark, drawn, uniform)
+            if resumption is not None and resumption.snapshot.configuration != snapshot.configuration:
+                return Outcome(RunResult.FAILED, "the configuration of training was changed before it was resumed")
             candidate = learn(
-                Start(serving, base),
+                Start(serving, base, self.checkpoints.of(run, snapshot, resumption)),
                 _rows(trained, weights, watermark),
                 Held(judged, Labelled(uniform.samples, uniform.label)),
                 tuning,
@@ -86,6 +104,7 @@ class Training:
                 return Outcome(RunResult.INTERRUPTED, "told to stop")
             made_of = lineage(trained, weights.values, candidate.tuned.rows, uniform, values.pseudonyms(self.settings))
             version = self._register(parent, candidate, directory / "candidate", made_of)
+            self.runs.propose(run, number, version, self.lock)
             outcome = self._decide(active, version, candidate)
             if arms.compares:
                 rows = _rows(other, self._weights(other), watermark)
@@ -111,6 +130,14 @@ class Training:
         if self.settings.shadow == "on":
             return self._shadow(active, version, candidate.decision.reason)
         return self._promote(active, version, candidate.decision.reason)
+
+    def _configuration(self, run: int, parent: str, arms: Arms) -> str:
+        """Describe what the weights depend on besides the data, to be compared."""
+        settings = self.settings
+        return (
+            f"{training.tuning(settings)} seed={settings.seed + run} base={parent} {arms} "
+            f"half_life={values.half_life_seconds(settings)} propensity_clip={settings.propensity_clip}"
+        )
 
     def _report_weights(self, weights: TrainingWeights) -> None:
         """Set the metrics of the weights, and log the remedy when few rows make up most of the loss."""

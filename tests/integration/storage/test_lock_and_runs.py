@@ -80,13 +80,29 @@ def test_a_run_is_noted_from_its_trigger_to_its_result(engine: sa.Engine) -> Non
     assert [run.id for run in runs.latest(5)] == [second, first]
 
 
-def test_what_a_dead_trainer_left_is_ended_by_its_successor(engine: sa.Engine) -> None:
+def test_a_run_that_was_resumed_is_out_of_reach_of_the_trainer_before(engine: sa.Engine) -> None:
     runs = Runs(engine)
-    done, left = runs.start("amount", {}), runs.start("time", {})
-    runs.finish(done, "rejected")
-    runs.abandon()
-    after = {run.id: run.result for run in runs.latest(2)}
-    assert after == {done: "rejected", left: RunResult.ABANDONED}
+    Registry(engine).register("v1", "a", "b")
+    run = runs.start("amount", {})
+    assert [left.id for left in runs.left()] == [run]
+    with TrainerLock(engine) as lock:
+        with pytest.raises(Unavailable, match="right to train"):
+            runs.keep(run, 0, {"steps": 1}, lock)  # not without the right
+        assert lock.acquire()
+        runs.keep(run, 0, {"steps": 1}, lock)
+        runs.propose(run, 0, "v1", lock)
+        (left,) = runs.left()
+        assert (left.checkpoint, left.candidate, left.resumed) == ({"steps": 1}, "v1", 0)
+        assert runs.resume(left, lock) == 1
+        for late in (lambda: runs.keep(run, 0, {"steps": 2}, lock), lambda: runs.resume(left, lock)):
+            with pytest.raises(Unavailable, match="another trainer resumed it"):
+                late()
+    assert not runs.finish(run, RunResult.FAILED)
+    assert runs.finish(run, RunResult.REJECTED, ["auc"], "v1", resumed=1)
+    assert not runs.finish(run, RunResult.FAILED, resumed=1)
+    last = runs.last()
+    assert last is not None
+    assert (last.result, last.resumed, last.checkpoint, runs.left()) == ("rejected", 1, None, [])
 
 
 def test_what_was_not_carried_through_is_passed_over_when_the_last_lesson_is_asked_for(engine: sa.Engine) -> None:
@@ -111,8 +127,7 @@ def test_a_wish_waits_until_a_run_was_carried_through_and_not_a_moment_longer(en
         assert requests.waits()
         runs.finish(run, result)
         assert requests.waits()
-    runs.start("operator", {})
-    runs.abandon()
+    runs.finish(runs.start("operator", {}), RunResult.ABANDONED)
     assert requests.waits()
     runs.finish(runs.start("operator", {}), "rejected")
     assert not requests.waits()

@@ -50,6 +50,13 @@ class Training(Buffer):
         "default: 200, or half of their capacity if that is less",
     )
     train_steps: int = Field(default=32, ge=1, le=1_000_000, description="optimizer steps of a fine-tune")
+    train_checkpoint_steps: int = Field(
+        default=100,
+        ge=0,
+        le=1_000_000,
+        description="steps between two checkpoints, from which another trainer continues a fine-tune when this one "
+        "dies; 0: never, and a fine-tune of fewer steps has none",
+    )
     train_batch: int = Field(default=64, ge=1, le=65_536, description="samples of one step")
     train_fresh_share: Share = Field(
         default=0.5,

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from importance.errors import InvalidInput
 from importance.sample import Sample
@@ -16,7 +15,7 @@ from tests.unit.trainer.conftest import ARCHITECTURES, hugging_face_directory
 from tests.unit.trainer.tuning.cases import SMALL, parameters, rows_of, same, without_dropout
 from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
-from trainer.tuning import LoopState, TrainingLoop, fine_tune
+from trainer.tuning import TrainingLoop, checkpoint, fine_tune
 from trainer.tuning.increment import prepared
 from trainer.tuning.methods import METHODS, method
 
@@ -39,7 +38,7 @@ def test_steps_split_by_a_state_are_the_same_steps(
         whole.step()
     for _ in range(3):
         begun.step()
-    state = stored(begun.state(), tmp_path)
+    state = checkpoint.load(checkpoint.save(begun.state(), tmp_path / "state"))
     begun.step()  # what happens after a state was taken does not change it
     torch.rand(3)
     continued.restore(state)
@@ -102,11 +101,3 @@ def loop_of(directory: Path, samples: list[Sample], labels: np.ndarray, name: st
     )
     data = prepared(model, rows_of(samples, labels), replace(SMALL, steps=7), 1)
     return TrainingLoop(model, data, optimisation, 1)
-
-
-def stored(state: LoopState, directory: Path) -> LoopState:
-    """Write the tensors of a state and read them again."""
-    parts = {part: getattr(state, part) for part in ("weights", "moments", "method", "random")}
-    for name, tensors in parts.items():
-        save_file(tensors, directory / f"{name}.safetensors")
-    return replace(state, **{name: load_file(directory / f"{name}.safetensors") for name in parts})

@@ -1,0 +1,208 @@
+"""Trainers that die in the middle of a run, over a real registry, buffer and store."""
+
+import os
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from importance.propensity import exposure
+from importance.weights import training_weights
+from monitoring.metrics import TrainerMetrics, new_registry
+from storage.buffer_reader import BufferReader
+from storage.lock import TrainerLock
+from storage.registry import Version
+from storage.runs import Run
+from tests.conftest import TestPostgres
+from tests.integration.roles.test_trainer import Refusing, TrainerWorld
+from tests.support.storage import end_holders_of_advisory_locks
+from tests.support.waiting import until
+from tests.unit.trainer.tuning.cases import parameters, same
+from trainer import version_directory as versions
+from trainer.device import use_threads
+from trainer.tuning import TrainingRows, fine_tune
+from trainer.version_directory import Model
+from weir.learning.loop import LearningLoop
+from weir.settings import Settings
+from weir.settings.training import tuning
+from weir.settings.values import half_life_seconds
+
+SETTINGS = {"train_steps": 60, "train_checkpoint_steps": 1, "threads": 1, "gate_least_samples": 4}
+
+
+class At(Event):
+    """Never set; asked for the ``step``-th time, between two steps, it does something once."""
+
+    def __init__(self, step: int, act: Callable[[], object]) -> None:
+        super().__init__()
+        self._left, self._act = step, act
+
+    def is_set(self) -> bool:
+        self._left -= 1
+        if self._left == 0:
+            self._act()
+        return False
+
+
+class Mortal(TrainerWorld):
+    """A world whose trainers die."""
+
+    def trainer_until(self, stop: Event, lock: TrainerLock | None = None) -> LearningLoop:
+        metrics = TrainerMetrics(new_registry())
+        return LearningLoop(self.settings, self.engine, lock or self.lock, metrics, self.reporting, stop, print)
+
+    def lose_the_right(self, step: int) -> None:
+        """Let a run lose the right to train before a step: it ends as if its trainer had died."""
+        self.requests.ask("ann")
+        stop = At(step, lambda: end_holders_of_advisory_locks(self.engine))
+        with pytest.raises(Exception, match=r"right to train|connection"):
+            self.trainer_until(stop).poll()
+        (run,) = self.runs.left()
+        assert run.checkpoint is not None
+        assert run.checkpoint["steps"] == step - 1
+
+    def run(self) -> Run:
+        run = self.runs.last()
+        assert run is not None
+        return run
+
+    def candidate(self) -> Version:
+        candidate = self.run().candidate
+        assert candidate is not None
+        return self.registry.version(candidate)
+
+    def loaded(self, version: Version) -> Model:
+        directory = self.artifacts.fetch(version.artifact, version.sha256, self.settings.home / "fetched")
+        return versions.load(directory, with_moments=True)
+
+    def uninterrupted(self) -> Model:
+        """The candidate of the first run as it has to be: by one fine-tune, of what is in the buffer."""
+        drawn = BufferReader(self.engine).draw()
+        weights = training_weights(
+            drawn.probability,
+            drawn.time_ms,
+            half_life_seconds(self.settings),
+            exposure(drawn.samples, self.settings.propensity_clip),
+        ).values
+        rows = TrainingRows(drawn.samples, drawn.label, weights, drawn.stored > 0)
+        base = self.loaded(self.registry.version("v1"))
+        return fine_tune(base, rows, tuning(self.settings), self.settings.seed + 1).model
+
+    def checkpoints(self) -> list[Path]:
+        return sorted(Path(self.settings.artifacts_url).glob("runs/*"))
+
+
+@pytest.fixture
+def mortal(postgres: TestPostgres, tmp_path: Path) -> Iterator[Mortal]:
+    use_threads(1)
+    world = Mortal(postgres.database(), tmp_path / "mortal", **SETTINGS)
+    yield world
+    world.lock.release()
+    world.engine.dispose()
+
+
+def _train(settings: Settings, log: Path) -> None:
+    """Be a trainer's process."""
+    from weir.roles.trainer import run
+
+    os.dup2(os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY), 2)
+    run(settings)
+
+
+def test_a_run_whose_trainers_are_killed_ends_with_the_same_weights(postgres: TestPostgres, tmp_path: Path) -> None:
+    """By SIGKILL, and twice; its weights are those of a fine-tune that nothing happened to."""
+    use_threads(1)
+    url = postgres.database()
+    world = Mortal(url, tmp_path / "killed", **SETTINGS)
+    world.requests.ask("ann")
+    log = tmp_path / "log"
+    settings = world.settings.model_copy(update={"database_url": url, "metrics_port": 0})
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["weir.roles.trainer"])
+    trainers = [context.Process(target=_train, args=(settings, log)) for _ in range(3)]
+
+    def progressed(steps: int, run: Run | None) -> bool:
+        assert run is None or run.ended is None, "it ended before it could be killed"
+        return run is not None and run.checkpoint is not None and run.checkpoint["steps"] >= steps
+
+    for trainer, steps in zip(trainers, (2, 12), strict=False):
+        trainer.start()
+        until(f"step {steps}", lambda at=steps: progressed(at, world.runs.last()), state=log.read_text)  # type: ignore[misc]
+        trainer.kill()
+        trainer.join()
+    trainers[-1].start()
+    until("its end", lambda: world.run().ended is not None, state=log.read_text)
+    trainers[-1].terminate()
+    trainers[-1].join()
+    assert world.run().resumed == 2
+    assert world.run().result == "promoted"
+    expected, found = world.uninterrupted(), world.loaded(world.candidate())
+    assert same(parameters(expected), parameters(found))
+    assert expected.moments is not None
+    assert found.moments is not None
+    assert same(expected.moments, found.moments)
+    assert world.checkpoints() == []
+    active = world.registry.active()
+    assert active is not None
+    world.artifacts.check(active.artifact, active.sha256)
+    world.engine.dispose()
+
+
+def test_a_trainer_that_lost_its_right_records_nothing_and_the_next_one_resumes(mortal: Mortal) -> None:
+    mortal.lose_the_right(step=5)
+    assert mortal.run().ended is None
+    mortal.trainer.poll()
+    assert (mortal.run().resumed, mortal.run().result, mortal.candidate().parent) == (1, "promoted", "v1")
+    assert mortal.metrics.get_sample_value("weir_training_resumed_total") == 1
+    assert mortal.checkpoints() == []
+    assert len(mortal.runs.latest(9)) == 1
+    assert not mortal.requests.waits()
+
+
+@pytest.mark.parametrize("kind", ["rows", "4"])
+def test_a_damaged_checkpoint_ends_the_run_with_its_reason(mortal: Mortal, kind: str) -> None:
+    mortal.lose_the_right(step=5)
+    before = mortal.registry.active()
+    (directory,) = (path for path in mortal.checkpoints() if path.name.startswith(f"run1-{kind}-"))
+    file = next(path for path in directory.iterdir() if path.name != "SHA256SUMS")
+    file.write_bytes(file.read_bytes()[:-1])
+    mortal.trainer.poll()
+    assert mortal.run().result == "failed"
+    assert "does not have the sha256 of its manifest" in mortal.run().reasons[0]
+    assert mortal.registry.active() == before
+    assert mortal.checkpoints() == []
+    assert mortal.requests.waits()
+
+
+def test_a_run_is_not_resumed_once_it_cannot_count(mortal: Mortal) -> None:
+    mortal.lose_the_right(step=3)
+    mortal.registry.freeze(actor="ann", reason="holidays")
+    mortal.trainer.poll()
+    assert (mortal.run().result, mortal.run().resumed, mortal.checkpoints()) == ("superseded", 0, [])
+
+
+def test_other_settings_do_not_continue_what_was_started_with_these(mortal: Mortal) -> None:
+    mortal.lose_the_right(step=3)
+    mortal.settings = mortal.settings.model_copy(update={"learning_rate": 0.01})
+    mortal.trainer_until(Event()).poll()
+    assert (mortal.run().result, mortal.run().reasons) == (
+        "failed", ["the configuration of training was changed before it was resumed"],
+    )  # fmt: skip
+
+
+def test_a_store_that_fills_up_ends_the_run_with_its_reason(postgres: TestPostgres, tmp_path: Path) -> None:
+    world = Mortal(postgres.database(), tmp_path, artifacts_url=f"refusing://{tmp_path}/artifacts", **SETTINGS)
+    before = world.registry.active()
+    world.requests.ask("ann")
+    try:
+        world.trainer_until(At(5, lambda: setattr(Refusing, "refuses", True))).poll()
+    finally:
+        Refusing.refuses = False
+    assert world.run().result == "failed"
+    assert "Read-only file system" in world.run().reasons[0]
+    assert (world.registry.active(), world.requests.waits()) == (before, True)
+    assert [version.version for version in world.registry.versions()] == ["v1", "v2", "v3"]
+    world.lock.release()
+    world.engine.dispose()
