@@ -70,8 +70,8 @@ class FineTuning:
 
     steps: int = 32
     fresh_share: float = 0.5
-    interpolation: float = 1.0
     optimisation: Optimisation = field(default_factory=Optimisation)
+    interpolation: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse an increment that is none."""

@@ -73,13 +73,15 @@ def test_how_a_batch_is_computed_does_not_matter(
         fine_tune(
             replace(model, network=deepcopy(model.network)),
             rows_of(samples, labels, np.linspace(0, 2, len(samples))),
-            replace(SMALL, optimisation=replace(SMALL.optimisation, **options)),
+            replace(SMALL, steps=1, optimisation=replace(SMALL.optimisation, **options)),
             seed=1,
         )
         for options in ({}, change)
     )
-    for name, weight in parameters(one.model).items():
-        torch.testing.assert_close(parameters(other.model)[name], weight, rtol=0, atol=1e-5)
+    assert one.model.moments is not None
+    assert other.model.moments is not None
+    for name, moment in one.model.moments.items():  # Adam makes a step of the sign of a gradient, however small that is
+        torch.testing.assert_close(other.model.moments[name], moment, rtol=0, atol=1e-6)
     assert other.loss == pytest.approx(one.loss, rel=1e-5)
     np.testing.assert_array_equal(other.right, one.right)
 
