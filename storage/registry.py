@@ -5,7 +5,7 @@ is append-only; a trigger refuses everything else.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -162,8 +162,12 @@ class Registry:
         metrics: Mapping[str, Any] | None = None,
         statistics: Mapping[str, Any] | None = None,
         made_of: Lineage | None = None,
+        on: sa.Connection | None = None,
     ) -> None:
-        """Add a candidate whose files are stored, together with the samples that it was made of."""
+        """Add a candidate whose files are stored, together with the samples that it was made of.
+
+        With ``on`` that becomes a part of the transaction of a connection.
+        """
         values = {
             "version": version,
             "parent": parent,
@@ -174,7 +178,7 @@ class Registry:
             "metrics": dict(metrics or {}),
             "statistics": dict(statistics or {}),
         }
-        with transaction(self._engine) as connection:
+        with transaction(self._engine) if on is None else nullcontext(on) as connection:
             if _find(connection, version) is not None:
                 raise Conflict(f"version {version} is registered already: take a new name")
             if parent is not None and _find(connection, parent) is None:

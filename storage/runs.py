@@ -22,8 +22,8 @@ class RunResult(StrEnum):
     REJECTED = "rejected"  # by the gate
     SHADOW = "shadow"  # it passed the gate; live traffic decides
     SUPERSEDED = "superseded"  # by a promotion, rollback or freeze during the run
-    ABANDONED = "abandoned"  # its trainer died before a checkpoint; found by the next trainer
-    INTERRUPTED = "interrupted"
+    ABANDONED = "abandoned"  # its trainer died, and it could not be resumed; found by the next trainer
+    INTERRUPTED = "interrupted"  # told to stop, before its first checkpoint
     FAILED = "failed"
 
 
@@ -84,16 +84,13 @@ class Runs:
     ) -> bool:
         """Record how a run ended; False, and nothing is recorded, when it has ended or another trainer resumed it.
 
-        One that was carried through fulfils the operator's request; of others it stays.
+        One that was carried through fulfils the operator's request; of others it stays. Without a ``candidate`` the
+        run keeps the one that it proposed.
         """
         row = tables.training_runs
-        end = {
-            "ended": self._now(),
-            "result": result,
-            "reasons": list(reasons),
-            "candidate": candidate,
-            "checkpoint": sa.null(),
-        }
+        end = {"ended": self._now(), "result": result, "reasons": list(reasons), "checkpoint": sa.null()}
+        if candidate is not None:
+            end["candidate"] = candidate
         with transaction(self._engine) as connection:
             ended = connection.execute(sa.update(row).where(*_runs(run, resumed)).values(end))
             if ended.rowcount and result in LEARNED:
@@ -111,25 +108,20 @@ class Runs:
 
     def resume(self, run: Run, lock: TrainerLock) -> int:
         """Count that a run is resumed; returns how often it was. Its trainer before can then record nothing of it."""
-        return self._set(run.id, run.resumed, {"resumed": run.resumed + 1}, lock)
+        with lock.transaction() as connection:
+            return _set(connection, run.id, run.resumed, {"resumed": run.resumed + 1})
 
     def keep(self, run: int, resumed: int, checkpoint: Mapping[str, Any], lock: TrainerLock) -> None:
         """Record the files to resume a run from."""
-        self._set(run, resumed, {"checkpoint": dict(checkpoint)}, lock)
-
-    def propose(self, run: int, resumed: int, candidate: str, lock: TrainerLock) -> None:
-        """Record the version that a run registered: what became of it is the run's end, should its trainer die."""
-        self._set(run, resumed, {"candidate": candidate}, lock)
-
-    def _set(self, run: int, resumed: int, values: Mapping[str, object], lock: TrainerLock) -> int:
-        """Change a run in the session that holds the right to train; Unavailable when that is another's by now."""
-        row = tables.training_runs
-        change = sa.update(row).where(*_runs(run, resumed)).values(values).returning(row.c.resumed)
         with lock.transaction() as connection:
-            found = connection.scalar(change)
-            if found is None:
-                raise Unavailable(f"run {run} has ended, or another trainer resumed it: nothing is recorded of it here")
-            return int(found)
+            _set(connection, run, resumed, {"checkpoint": dict(checkpoint)})
+
+    def propose(self, run: int, resumed: int, candidate: str, on: sa.Connection) -> None:
+        """Record the version that a run registers: what becomes of it is the run's end, should its trainer die.
+
+        A part of the transaction of a connection, which is that of the registration: no candidate is without its run.
+        """
+        _set(on, run, resumed, {"candidate": candidate})
 
     def latest(self, count: int = 1, results: Sequence[RunResult] = ()) -> list[Run]:
         """Return the last runs, newest first; with ``results`` only those that ended so."""
@@ -151,6 +143,15 @@ def _runs(run: int, resumed: int) -> tuple[sa.ColumnElement[bool], ...]:
     """Return whether it is this run, still running, and not resumed by another since."""
     row = tables.training_runs
     return row.c.id == run, row.c.ended.is_(None), row.c.resumed == resumed
+
+
+def _set(connection: sa.Connection, run: int, resumed: int, values: Mapping[str, object]) -> int:
+    """Change a run in the session that holds the right to train; Unavailable when that is another's by now."""
+    row = tables.training_runs
+    found = connection.scalar(sa.update(row).where(*_runs(run, resumed)).values(values).returning(row.c.resumed))
+    if found is None:
+        raise Unavailable(f"run {run} has ended, or another trainer resumed it: nothing is recorded of it here")
+    return int(found)
 
 
 def _run(row: sa.Row[Any]) -> Run:

@@ -4,6 +4,7 @@ A function of its arguments: rows in, a candidate and a decision out. Reads and 
 """
 
 from dataclasses import dataclass, replace
+from math import nan
 from pathlib import Path
 from threading import Event
 
@@ -63,13 +64,14 @@ def learn(
     stop: Event | None = None,
     device: torch.device | None = None,
 ) -> Candidate:
-    """Fine-tune the base and judge the result against the serving version."""
+    """Fine-tune the base and judge the result against the serving version, unless ``stop`` ended it before its end."""
     serving = versions.load(start.serving, device)
     base = versions.load(start.base, device, with_moments=True, with_auxiliary=True)
     before = weights_of(base)
     tuned = fine_tune(base, rows, tuning, seed, stop=stop, checkpoints=start.checkpoints)
-    if tuned.finished:
-        tuned = replace(tuned, model=interpolated(tuned.model, weights_of(serving), tuning.interpolation))
-        tuned = replace(tuned, model=update_state(tuned, before, held.uniform))
+    if not tuned.finished:
+        return Candidate(tuned, Decision(False, "the fine-tune was stopped", nan, nan, ()), None)
+    tuned = replace(tuned, model=interpolated(tuned.model, weights_of(serving), tuning.interpolation))
+    tuned = replace(tuned, model=update_state(tuned, before, held.uniform))
     judged = judge(held.holdout, tuned.model, serving, gate, seed)
     return Candidate(tuned, judged.decision, judged.evaluation)

@@ -168,6 +168,16 @@ def test_an_encoder_without_blocks_has_no_adapters(version: Path) -> None:
         Adapters().attach(model.network, 1)
 
 
+def test_what_adalora_continues_with_is_on_the_device_of_its_parameters(version: Path) -> None:
+    network = versions.load(version).network
+    attached = AdaLoRA(4).attach(network, 6)
+    added = {name: torch.zeros_like(one) for name, one in network.named_parameters() if "lora_" in name}
+    network.to("meta")
+    attached.restore({f"{kind}.{name}": one for kind in ("sensitivity", "uncertainty") for name, one in added.items()})
+    assert len(attached.state()) == 2 * len(added)
+    assert {one.device.type for one in attached.state().values()} == {"meta"}
+
+
 @pytest.mark.parametrize("wrong", [lambda: method("prompt"), lambda: LoRA(0), lambda: AdaLoRA(-1), lambda: Adapters(0)])
 def test_an_unknown_method_and_a_rank_of_nothing_are_refused(wrong: Callable[[], Method]) -> None:
     with pytest.raises(InvalidInput, match=r"must be (one of full|at least 1)"):

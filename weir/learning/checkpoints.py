@@ -10,13 +10,14 @@ from pathlib import Path
 
 import msgspec
 
-from importance.errors import BadArtifact
+from importance.errors import BadArtifact, StoreUnavailable
 from storage import snapshot as snapshots
 from storage.artifacts import Artifacts
 from storage.lock import TrainerLock
 from storage.runs import Run, Runs
 from storage.snapshot import Snapshot
 from trainer.tuning import Checkpoints, LoopState, checkpoint
+from weir.learning.recovery import STOPS
 from weir.process import logs
 from weir.process.scratch import scratch
 
@@ -34,11 +35,16 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a run's record has of its checkpoint: the data, and the state after so many ``steps``."""
+    """What a run's record has of its checkpoint: the data, and the state after so many ``steps``.
+
+    ``stops``: how many trainers left the run for the next one and lived, because they were told to stop or the store
+    did not answer.
+    """
 
     steps: int
     rows: Stored
     state: Stored
+    stops: int = 0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -61,19 +67,31 @@ class RunCheckpoints:
         self._every_steps = every_steps
 
     def of(self, run: int, snapshot: Snapshot, resumption: Resumption | None) -> Checkpoints:
-        """Return what keeps a run's state from now on: its data is written with the first."""
+        """Return what keeps a run's state from now on: its data is written with the first.
+
+        While the store refuses files the run continues without.
+        """
         last = None if resumption is None else resumption.record
         number = 0 if resumption is None else resumption.number
 
-        def keep(state: LoopState) -> None:
+        def replace(state: LoopState) -> None:
             nonlocal last
             rows = last.rows if last else self._save(f"run{run}-rows", lambda into: snapshots.save(snapshot, into))
             kept = self._save(f"run{run}-{state.steps}", lambda into: checkpoint.save(state, into))
-            old, last = last, Record(state.steps, rows, kept)
+            old, last = last, Record(state.steps, rows, kept, last.stops if last else 0)
             self._runs.keep(run, number, asdict(last), self._lock)
             if old is not None and old.state != kept:
                 self._store.remove(old.state.artifact)
             _log.debug("checkpoint", run=run, steps=state.steps)
+
+        def keep(state: LoopState) -> None:
+            try:
+                replace(state)
+            except StoreUnavailable as error:
+                _log.warning(
+                    "a checkpoint was not kept, or the one before it not removed: the run continues",
+                    run=run, steps=state.steps, reason=str(error),
+                )  # fmt: skip
 
         return Checkpoints(self._every_steps, keep, None if resumption is None else resumption.state)
 
@@ -86,6 +104,13 @@ class RunCheckpoints:
         with scratch("resume") as directory:
             rows, state = (self._store.fetch(of.artifact, of.sha256, directory) for of in (record.rows, record.state))
             return Resumption(number, record, snapshots.load(rows), checkpoint.load(state))
+
+    def leave(self, run: int, number: int) -> bool:
+        """Leave a run, which was resumed so often, to the next trainer; False where it has no checkpoint."""
+        kept = next((left.checkpoint for left in self._runs.left() if left.id == run), None)
+        if kept is not None:
+            self._runs.keep(run, number, {**kept, STOPS: int(kept.get(STOPS, 0)) + 1}, self._lock)
+        return kept is not None
 
     def clear(self) -> None:
         """Remove all checkpoints: to be called with the right to train, while no run goes on."""

@@ -8,7 +8,7 @@ from threading import Event
 from time import monotonic, time
 from typing import Any
 
-from importance.errors import BadArtifact, InvalidInput, StoreUnavailable, Unavailable
+from importance.errors import Conflict, StoreUnavailable, Unavailable, WeirError
 from monitoring.metrics import TrainerMetrics
 from storage.artifacts import Artifacts
 from storage.audit import Via
@@ -91,6 +91,7 @@ class LearningLoop:
         self._performance = None if settings.train_on_drop is None else PerformanceWatch(engine, self._registry)
         self._decisions: DecisionLog | None = None  # while it has the right to train
         self._poll_succeeded = False
+        self._recovered = False  # whether no run is left without an end
         self._leads = False  # whether it has the right to train, also during a poll
         self._waits: Waits | None = None
         reporting.training = self._progress
@@ -103,21 +104,23 @@ class LearningLoop:
     def poll(self) -> bool:
         """Train if that is due; True when the poll succeeded. Raises Unavailable."""
         succeeded, self._poll_succeeded = self._poll_succeeded, False  # a failed poll may leave a run without an end
-        self._leads = self._lock.acquire()
+        held = self._lock.held()
+        self._leads = held or self._lock.acquire()
         if not self._leads:
             self._waits = self._decisions = None
             return True
-        if not succeeded:
+        if self._decisions is None or not (held and succeeded):  # another may have trained between two sessions
             _log.info("this trainer has the right to train")
-            self._recover()
-        if self._decisions is None or not succeeded:
             self._decisions = DecisionLog(TrainingDecisions(self._engine))
+            self._recovered = False
+        self._recovered = self._recovered or self._recover()
         self._train_if_due(self._decisions)
         self._poll_succeeded = True
         return True
 
     def _train_if_due(self, decisions: DecisionLog) -> None:
-        takes_files = self._store.takes_files()  # also while no run is due: readiness follows the store
+        # Also while no run is due: readiness follows the store. None starts while one is left that waits for it.
+        takes_files = self._store.takes_files() and self._recovered
         alarmed = self._drift.poll()  # also while training is frozen
         in_shadow = self._shadow.poll()  # before the active version is read: it may promote
         active = self._registry.active()
@@ -139,7 +142,7 @@ class LearningLoop:
             return
         decisions.add(state, policy, due.trigger if due else None, held, now)
         if due is not None:
-            self._train(active, due, before.watermark)
+            self._recovered = self._train(active, due, before.watermark)
             self._shadow.wake()
 
     def _state(
@@ -162,56 +165,73 @@ class LearningLoop:
             recent=None if self._performance is None else self._performance.poll(active),
         )
 
-    def _recover(self) -> None:
-        """End the runs that dead trainers left; resume one that has a checkpoint, where it still counts."""
-        for run in self._runs.left():
-            active = self._registry.active()
-            candidate = None if run.candidate is None else self._registry.version(run.candidate)
-            outcome = ending(run, active, candidate)
-            if candidate is not None and candidate.state is State.CANDIDATE:
-                self._registry.reject(candidate.version)
-            if outcome is None and active is not None:
-                self._resume(active, run)
-            elif outcome is not None:
-                self._finish(run.id, outcome, run.resumed)
-                _log.info("run of a dead trainer ended", run=run.id, result=outcome.result, reason=outcome.reason)
-        self._clear()  # what was written when a trainer died, and named by no record
+    def _recover(self) -> bool:
+        """End the runs that dead trainers left, or resume them; False where one waits, as do those after it."""
+        recovered = all(map(self._settle, self._runs.left()))
+        if recovered:
+            self._clear()  # what was written when a trainer died, and named by no record
+        return recovered
 
-    def _resume(self, active: Active, run: Run) -> None:
+    def _settle(self, run: Run) -> bool:
+        """End a run that was left; resume one that has a checkpoint, where it still counts. False where it waits."""
+        active = self._registry.active()
+        candidate = None if run.candidate is None else self._registry.version(run.candidate)
+        outcome = ending(run, active, candidate)
+        if candidate is not None and candidate.state is State.CANDIDATE:
+            try:
+                self._registry.reject(candidate.version)
+            except Conflict:  # an operator has just decided about it
+                return self._settle(run)
+        if outcome is None and active is not None:
+            return self._store.takes_files() and self._resume(active, run)
+        if outcome is not None:
+            self._finish(run.id, outcome, run.resumed)
+            _log.info("run of a dead trainer ended", run=run.id, result=outcome.result, reason=outcome.reason)
+        return True
+
+    def _resume(self, active: Active, run: Run) -> bool:
         resumed = self._runs.resume(run, self._lock)  # also of one that then cannot be read: not for ever
         self._metrics.training_resumed.inc()
         _log.info("run of a dead trainer is resumed", run=run.id, times=resumed, checkpoint=run.checkpoint)
-        self._carry_out(run.id, run.trigger, lambda: self._training.resume(active, run, resumed), resumed)
+        return self._carry_out(run.id, run.trigger, lambda: self._training.resume(active, run, resumed), resumed)
 
-    def _train(self, active: Active, due: Due, watermark: int) -> None:
-        """Start a run and carry it out."""
+    def _train(self, active: Active, due: Due, watermark: int) -> bool:
+        """Start a run and carry it out; False when it is left for the next trainer."""
         drawn = self._reader.draw()
         run = self._runs.start(due.trigger, run_inputs(due, active.sequence, drawn.watermark))
-        self._carry_out(run, due.trigger, lambda: self._training.carry_out(active, drawn, watermark, run))
+        return self._carry_out(run, due.trigger, lambda: self._training.carry_out(active, drawn, watermark, run))
 
-    def _carry_out(self, run: int, trigger: str, train: Callable[[], Outcome], resumed: int = 0) -> None:
-        """Record how a run ended, whatever ends it."""
-        started = monotonic()
+    def _carry_out(self, run: int, trigger: str, train: Callable[[], Outcome], resumed: int = 0) -> bool:
+        """Record how a run ended, whatever ends it; False when it is left, to be resumed from its checkpoint."""
+        started, ended = monotonic(), False
         outcome: Outcome | None = Outcome(RunResult.FAILED, "an error ended it; see the log")
         try:
             outcome = train()
-        except StoreUnavailable as error:
-            outcome = Outcome(RunResult.FAILED, str(error))
+        except StoreUnavailable as error:  # what a run has done before it was left is not lost
+            outcome = Outcome(RunResult.INTERRUPTED if resumed else RunResult.FAILED, str(error))
             self._store.refused(error)
         except Unavailable:  # the database is, or the right to train is another's: who has it next ends or resumes it
             outcome = None
             raise
-        except (BadArtifact, InvalidInput, OSError) as error:  # OSError: a local disk is full
+        except (WeirError, OSError) as error:  # OSError: a local disk is full
             outcome = Outcome(RunResult.FAILED, str(error))
+        except RuntimeError as error:  # of torch, such as a GPU without memory
+            outcome = Outcome(RunResult.FAILED, str(error).partition("\n")[0])
+            _log.exception("an error ended a run", run=run)
         finally:
             if outcome is not None:
-                self._record(run, outcome, monotonic() - started, resumed)
+                ended = self._record(run, outcome, monotonic() - started, resumed)
         _log.info(
-            "training ended", run=run, trigger=trigger, result=outcome.result, version=outcome.version,
-            reason=outcome.reason, seconds=round(monotonic() - started, 2),
+            "training ended" if ended else "training is left to be resumed", run=run, trigger=trigger,
+            result=outcome.result, version=outcome.version, reason=outcome.reason,
+            seconds=round(monotonic() - started, 2),
         )  # fmt: skip
+        return ended
 
-    def _record(self, run: int, outcome: Outcome, seconds: float, resumed: int) -> None:
+    def _record(self, run: int, outcome: Outcome, seconds: float, resumed: int) -> bool:
+        """Record the end of a run; False, and it has none, where it was interrupted and has a checkpoint."""
+        if outcome.result is RunResult.INTERRUPTED and self._checkpoints.leave(run, resumed):
+            return False
         self._metrics.training_seconds.observe(seconds)
         self._finish(run, outcome, resumed)
         self._clear()
@@ -219,6 +239,7 @@ class LearningLoop:
             self._reporting.progress()
         else:
             self._reporting.failed(f"run {run} {outcome.result}: {outcome.reason}")
+        return True
 
     def _finish(self, run: int, outcome: Outcome, resumed: int) -> None:
         if not self._runs.finish(run, outcome.result, [outcome.reason], outcome.version, resumed):

@@ -9,8 +9,10 @@ from weir.learning.records import Outcome, RunInputs
 
 MAX_RESUMED: Final = 3
 """A run that ends its trainer each time must not do so for ever."""
+STOPS: Final = "stops"
+"""The field of a checkpoint that counts the resumptions which do not count: their trainers left the run, and lived."""
 
-_DECIDED: Final = MappingProxyType(
+DECIDED: Final = MappingProxyType(
     {
         State.ACTIVE: RunResult.PROMOTED,
         State.RETIRED: RunResult.PROMOTED,
@@ -26,15 +28,14 @@ def ending(run: Run, active: Active | None, candidate: Version | None) -> Outcom
 
     A candidate that nothing was decided about is made again: a trainer died between its registration and its promotion.
     """
-    if candidate is not None and candidate.state in _DECIDED:
+    if candidate is not None and candidate.state in DECIDED:
         reason = str(candidate.metrics.get("gate", "its trainer ended before it recorded why"))
-        return Outcome(_DECIDED[candidate.state], reason, candidate.version)
+        return Outcome(DECIDED[candidate.state], reason, candidate.version)
     if run.checkpoint is None:
         return Outcome(RunResult.ABANDONED, "its trainer ended before it did, and before its first checkpoint")
-    if run.resumed >= MAX_RESUMED:
-        return Outcome(RunResult.FAILED, f"its trainer ended before it did, and so did {run.resumed} that resumed it")
-    if active is None or active.frozen:
-        return Outcome(RunResult.SUPERSEDED, "training was frozen after its trainer ended")
-    if active.sequence != RunInputs.of(run).sequence:
-        return Outcome(RunResult.SUPERSEDED, f"{active.version} was activated before the run could be resumed")
+    died = run.resumed - int(run.checkpoint.get(STOPS, 0))
+    if died >= MAX_RESUMED:
+        return Outcome(RunResult.FAILED, f"its trainer ended before it did, and so did {died} that resumed it")
+    if active is None or active.frozen or active.sequence != RunInputs.of(run).sequence:
+        return Outcome(RunResult.ABANDONED, "a freeze, rollback or promotion came before it could be resumed")
     return None

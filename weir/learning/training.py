@@ -29,6 +29,7 @@ from weir.learning.checkpoints import Resumption, RunCheckpoints
 from weir.learning.control import Arms, Control
 from weir.learning.lineage import lineage
 from weir.learning.records import Outcome, RunInputs, candidate_metrics, gate_difference
+from weir.learning.recovery import DECIDED
 from weir.learning.store_health import StoreHealth
 from weir.operations import Operations
 from weir.process import logs
@@ -103,8 +104,7 @@ class Training:
             if not candidate.tuned.finished:
                 return Outcome(RunResult.INTERRUPTED, "told to stop")
             made_of = lineage(trained, weights.values, candidate.tuned.rows, uniform, values.pseudonyms(self.settings))
-            version = self._register(parent, candidate, directory / "candidate", made_of)
-            self.runs.propose(run, number, version, self.lock)
+            version = self._register(run, number, parent, candidate, directory / "candidate", made_of)
             outcome = self._decide(active, version, candidate)
             if arms.compares:
                 rows = _rows(other, self._weights(other), watermark)
@@ -125,8 +125,7 @@ class Training:
     def _decide(self, active: Active, version: str, candidate: Candidate) -> Outcome:
         """Promote or reject the candidate as the gate decided."""
         if not candidate.decision.promote:
-            self.registry.reject(version)
-            return Outcome(RunResult.REJECTED, candidate.decision.reason, version)
+            return self._reject(version, RunResult.REJECTED, candidate.decision.reason)
         if self.settings.shadow == "on":
             return self._shadow(active, version, candidate.decision.reason)
         return self._promote(active, version, candidate.decision.reason)
@@ -135,7 +134,7 @@ class Training:
         """Describe what the weights depend on besides the data, to be compared."""
         settings = self.settings
         return (
-            f"{training.tuning(settings)} seed={settings.seed + run} base={parent} {arms} "
+            f"{training.tuning(settings)} seed={settings.seed + run} base={parent} uniform_only={arms.uniform_only} "
             f"half_life={values.half_life_seconds(settings)} propensity_clip={settings.propensity_clip}"
         )
 
@@ -169,18 +168,23 @@ class Training:
         metrics = self.registry.version(last.candidate).metrics
         return RejectedCandidate(last.candidate, RunInputs.of(last).sequence, gate_difference(metrics))
 
-    def _register(self, parent: str, candidate: Candidate, directory: Path, made_of: Lineage) -> str:
+    def _register(
+        self, run: int, number: int, parent: str, candidate: Candidate, directory: Path, made_of: Lineage
+    ) -> str:
         version = self.registry.new_version()
         artifact, sha256 = self.artifacts.save(version, versions.save(candidate.tuned.model, directory))
-        self.registry.register(
-            version,
-            artifact,
-            sha256,
-            parent=parent,
-            metrics=candidate_metrics(candidate),
-            statistics={"mean_importance": mean_importance(candidate.tuned.model)},
-            made_of=made_of,
-        )
+        with self.lock.transaction() as session:
+            self.registry.register(
+                version,
+                artifact,
+                sha256,
+                parent=parent,
+                metrics=candidate_metrics(candidate),
+                statistics={"mean_importance": mean_importance(candidate.tuned.model)},
+                made_of=made_of,
+                on=session,
+            )
+            self.runs.propose(run, number, version, session)
         if erased := self.lineages.erased(version):
             _log.warning(
                 "subjects were erased while the version was trained: weir models lineage",
@@ -189,13 +193,20 @@ class Training:
             )
         return version
 
+    def _reject(self, version: str, result: RunResult, reason: str) -> Outcome:
+        """Reject a candidate, unless an operator has decided about it meanwhile: that is how the run ends then."""
+        try:
+            self.registry.reject(version)
+        except Conflict as error:
+            return Outcome(DECIDED[self.registry.version(version).state], str(error), version)
+        return Outcome(result, reason, version)
+
     def _shadow(self, active: Active, version: str, reason: str) -> Outcome:
         """Let live traffic decide, by the same compare-and-set as a promotion."""
         try:
             self.registry.shadow(version, expected_sequence=active.sequence, lock=self.lock)
         except Conflict as error:
-            self.registry.reject(version)
-            return Outcome(RunResult.SUPERSEDED, str(error), version)
+            return self._reject(version, RunResult.SUPERSEDED, str(error))
         return Outcome(RunResult.SHADOW, reason, version)
 
     def _promote(self, active: Active, version: str, reason: str) -> Outcome:
@@ -205,8 +216,7 @@ class Training:
                 version, actor=ACTOR, reason=reason, expected_sequence=active.sequence, lock=self.lock
             )
         except Conflict as error:
-            self.registry.reject(version)
-            return Outcome(RunResult.SUPERSEDED, str(error), version)
+            return self._reject(version, RunResult.SUPERSEDED, str(error))
         return Outcome(RunResult.PROMOTED, reason, version)
 
 

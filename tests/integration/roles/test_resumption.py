@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+import sqlalchemy as sa
 
 from importance.propensity import exposure
 from importance.weights import training_weights
@@ -25,6 +26,7 @@ from trainer.device import use_threads
 from trainer.tuning import TrainingRows, fine_tune
 from trainer.version_directory import Model
 from weir.learning.loop import LearningLoop
+from weir.learning.recovery import MAX_RESUMED
 from weir.settings import Settings
 from weir.settings.training import tuning
 from weir.settings.values import half_life_seconds
@@ -33,17 +35,17 @@ SETTINGS = {"train_steps": 60, "train_checkpoint_steps": 1, "threads": 1, "gate_
 
 
 class At(Event):
-    """Never set; asked for the ``step``-th time, between two steps, it does something once."""
+    """Asked for the ``step``-th time, between two steps, it does something once; by default it is set then."""
 
-    def __init__(self, step: int, act: Callable[[], object]) -> None:
+    def __init__(self, step: int, act: Callable[[], object] | None = None) -> None:
         super().__init__()
-        self._left, self._act = step, act
+        self._left, self._act = step, act or self.set
 
     def is_set(self) -> bool:
         self._left -= 1
         if self._left == 0:
             self._act()
-        return False
+        return super().is_set()
 
 
 class Mortal(TrainerWorld):
@@ -180,7 +182,8 @@ def test_a_run_is_not_resumed_once_it_cannot_count(mortal: Mortal) -> None:
     mortal.lose_the_right(step=3)
     mortal.registry.freeze(actor="ann", reason="holidays")
     mortal.trainer.poll()
-    assert (mortal.run().result, mortal.run().resumed, mortal.checkpoints()) == ("superseded", 0, [])
+    assert (mortal.run().result, mortal.run().resumed, mortal.checkpoints()) == ("abandoned", 0, [])
+    assert mortal.requests.waits(), "nothing was learned of its rows"
 
 
 def test_other_settings_do_not_continue_what_was_started_with_these(mortal: Mortal) -> None:
@@ -192,17 +195,93 @@ def test_other_settings_do_not_continue_what_was_started_with_these(mortal: Mort
     )  # fmt: skip
 
 
-def test_a_store_that_fills_up_ends_the_run_with_its_reason(postgres: TestPostgres, tmp_path: Path) -> None:
-    world = Mortal(postgres.database(), tmp_path, artifacts_url=f"refusing://{tmp_path}/artifacts", **SETTINGS)
-    before = world.registry.active()
-    world.requests.ask("ann")
-    try:
-        world.trainer_until(At(5, lambda: setattr(Refusing, "refuses", True))).poll()
-    finally:
-        Refusing.refuses = False
-    assert world.run().result == "failed"
-    assert "Read-only file system" in world.run().reasons[0]
-    assert (world.registry.active(), world.requests.waits()) == (before, True)
-    assert [version.version for version in world.registry.versions()] == ["v1", "v2", "v3"]
+def test_what_no_weight_depends_on_may_change_before_it_is_resumed(mortal: Mortal) -> None:
+    mortal.lose_the_right(step=3)
+    mortal.settings = mortal.settings.model_copy(update={"control_every": 1})  # so that it makes the other arm too
+    mortal.trainer_until(Event()).poll()
+    assert (mortal.run().result, mortal.run().resumed) == ("promoted", 1)
+
+
+def test_a_trainer_that_is_stopped_leaves_its_run_to_the_next_one(mortal: Mortal) -> None:
+    mortal.requests.ask("ann")
+    mortal.trainer_until(At(5)).poll()
+    assert mortal.run().ended is None
+    assert mortal.run().checkpoint == (mortal.run().checkpoint or {}) | {"steps": 4, "stops": 1}
+    mortal.trainer_until(Event()).poll()
+    assert (mortal.run().result, mortal.run().resumed, mortal.requests.waits()) == ("promoted", 1, False)
+
+
+def test_a_trainer_that_is_stopped_before_its_first_checkpoint_ends_its_run(mortal: Mortal) -> None:
+    mortal.requests.ask("ann")
+    mortal.trainer_until(At(1)).poll()
+    assert (mortal.run().result, mortal.requests.waits()) == ("interrupted", True)
+
+
+def test_an_error_of_torch_ends_the_run_and_not_the_trainer(mortal: Mortal) -> None:
+    def fail() -> None:
+        raise RuntimeError("CUDA error: out of memory\nand much more")
+
+    mortal.requests.ask("ann")
+    mortal.trainer_until(At(5, fail)).poll()
+    assert (mortal.run().result, mortal.run().reasons) == ("failed", ["CUDA error: out of memory"])
+
+
+def test_an_operator_who_decides_about_the_candidate_first_decides_how_its_run_ends(mortal: Mortal) -> None:
+    decide = "NEW.state := 'retired'; RETURN NEW"  # as soon as it is registered
+    with mortal.engine.begin() as connection:
+        connection.execute(sa.text(f"CREATE FUNCTION op() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {decide}; END$$"))
+        connection.execute(
+            sa.text("CREATE TRIGGER op BEFORE INSERT ON model_versions FOR EACH ROW EXECUTE FUNCTION op()")
+        )
+    mortal.requests.ask("ann")
+    mortal.trainer_until(Event()).poll()
+    assert (mortal.run().result, mortal.candidate().state) == ("promoted", "retired")
+    assert mortal.run().reasons[0].endswith("is retired; only a candidate can be rejected")
+
+
+@pytest.fixture
+def refusing(postgres: TestPostgres, tmp_path: Path) -> Iterator[Mortal]:
+    """A world whose store refuses files while `Refusing.refuses`, and is probed again at once."""
+    store = f"refusing://{tmp_path}/artifacts"
+    world = Mortal(postgres.database(), tmp_path, artifacts_url=store, retry_limit_seconds=0.01, **SETTINGS)
+    yield world
+    Refusing.refuses = False
     world.lock.release()
     world.engine.dispose()
+
+
+def test_a_store_that_refuses_a_checkpoint_does_not_end_the_run(refusing: Mortal) -> None:
+    class BetweenSteps(Event):
+        asked = 0
+
+        def is_set(self) -> bool:
+            self.asked += 1
+            Refusing.refuses = 5 <= self.asked < 8
+            return False
+
+    refusing.requests.ask("ann")
+    refusing.trainer_until(BetweenSteps()).poll()
+    assert (refusing.run().result, refusing.checkpoints()) == ("promoted", [])
+
+
+def test_a_run_waits_for_a_store_that_does_not_answer_and_is_resumed_when_it_does(refusing: Mortal) -> None:
+    refusing.lose_the_right(step=5)
+    Refusing.refuses = True
+    trainer = refusing.trainer_until(Event())
+    for _ in range(MAX_RESUMED + 1):  # that it waited does not count
+        trainer.poll()
+        assert (refusing.run().id, refusing.run().ended) == (1, None)
+        assert refusing.reporting.reasons()
+    Refusing.refuses = False
+    until("its end", lambda: trainer.poll() and refusing.run().ended is not None)
+    assert (refusing.run().id, refusing.run().result, refusing.checkpoints()) == (1, "promoted", [])
+
+
+def test_a_store_that_fills_up_ends_the_run_with_its_reason(refusing: Mortal) -> None:
+    before = refusing.registry.active()
+    refusing.requests.ask("ann")
+    refusing.trainer_until(At(5, lambda: setattr(Refusing, "refuses", True))).poll()
+    assert refusing.run().result == "failed"
+    assert "Read-only file system" in refusing.run().reasons[0]
+    assert (refusing.registry.active(), refusing.requests.waits()) == (before, True)
+    assert [version.version for version in refusing.registry.versions()] == ["v1", "v2", "v3"]

@@ -298,6 +298,14 @@ def test_decisions_are_recorded_when_they_change_and_not_at_every_poll(world: Tr
     assert [each.held_back for each in TrainingDecisions(world.engine).latest(100)] == [None, "frozen", None]
 
 
+def test_a_right_that_was_lost_between_two_polls_may_have_left_a_run_of_another_trainer(world: TrainerWorld) -> None:
+    world.trainer.poll()
+    end_holders_of_advisory_locks(world.engine)
+    left = world.runs.start("amount", {"samples": 0, "cut": 0})  # and the other died
+    world.trainer.poll()
+    assert {run.id: run.result for run in world.runs.latest(5)}[left] == RunResult.ABANDONED
+
+
 def test_a_run_that_could_not_be_stored_is_held_back_by_name(postgres: TestPostgres, tmp_path: Path) -> None:
     Refusing.refuses = False
     world = TrainerWorld(postgres.database(), tmp_path, artifacts_url=f"refusing://{tmp_path}/store")

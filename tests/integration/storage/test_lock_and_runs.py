@@ -90,19 +90,30 @@ def test_a_run_that_was_resumed_is_out_of_reach_of_the_trainer_before(engine: sa
             runs.keep(run, 0, {"steps": 1}, lock)  # not without the right
         assert lock.acquire()
         runs.keep(run, 0, {"steps": 1}, lock)
-        runs.propose(run, 0, "v1", lock)
+        with lock.transaction() as session:
+            runs.propose(run, 0, "v1", session)
         (left,) = runs.left()
         assert (left.checkpoint, left.candidate, left.resumed) == ({"steps": 1}, "v1", 0)
         assert runs.resume(left, lock) == 1
         for late in (lambda: runs.keep(run, 0, {"steps": 2}, lock), lambda: runs.resume(left, lock)):
             with pytest.raises(Unavailable, match="another trainer resumed it"):
                 late()
+
+        def propose_late() -> None:
+            with lock.transaction() as session:
+                Registry(engine).register("v2", "a", "b", on=session)
+                runs.propose(run, 0, "v2", session)
+
+        with pytest.raises(Unavailable, match="another trainer resumed it"):
+            propose_late()
+        assert [version.version for version in Registry(engine).versions()] == ["v1"], "it would be nobody's"
     assert not runs.finish(run, RunResult.FAILED)
-    assert runs.finish(run, RunResult.REJECTED, ["auc"], "v1", resumed=1)
+    assert runs.finish(run, RunResult.REJECTED, ["auc"], resumed=1)
     assert not runs.finish(run, RunResult.FAILED, resumed=1)
     last = runs.last()
     assert last is not None
-    assert (last.result, last.resumed, last.checkpoint, runs.left()) == ("rejected", 1, None, [])
+    assert (last.result, last.candidate, last.resumed, last.checkpoint) == ("rejected", "v1", 1, None)
+    assert runs.left() == []
 
 
 def test_what_was_not_carried_through_is_passed_over_when_the_last_lesson_is_asked_for(engine: sa.Engine) -> None:

@@ -87,13 +87,14 @@ def test_without_a_holdout_nothing_is_promoted_and_nothing_breaks(
     assert not candidate.decision.promote
 
 
-def test_a_turn_that_is_reported_to_stop_says_that_it_is_not_finished(
+def test_a_fine_tune_that_was_stopped_is_not_finished_and_not_judged(
     first: Path, samples: list[Sample], labels: np.ndarray
 ) -> None:
     stop = Event()
     stop.set()
     candidate = learn(Start(first, first), rows_of(samples, labels), held_out(), TUNING, GATE, seed=1, stop=stop)
     assert not candidate.tuned.finished
+    assert (candidate.decision.promote, candidate.decision.checks, candidate.evaluation) == (False, (), None)
 
 
 def test_nothing_gives_no_predictions(first: Path) -> None:

@@ -80,10 +80,15 @@ class _Allocated(Injected):
         allocator.exp_avg_ipt = self._of(state, "sensitivity.")
         allocator.exp_avg_unc = self._of(state, "uncertainty.")
         allocator.ipt = {name: torch.zeros_like(value) for name, value in allocator.exp_avg_ipt.items()}
-        self._config.rank_pattern = {name: value.tolist() for name, value in self._of(state, "kept.").items()} or None
+        self._config.rank_pattern = {
+            name.removeprefix("kept."): value.tolist() for name, value in state.items() if name.startswith("kept.")
+        } or None
 
     def _of(self, state: Weights, kind: str) -> Weights:
-        return {name.removeprefix(kind): value.clone() for name, value in state.items() if name.startswith(kind)}
+        """Return copies of what the state has of a kind, each on the device of its parameter."""
+        devices = {name: parameter.device for name, parameter in self.network.named_parameters()}
+        found = {name.removeprefix(kind): value for name, value in state.items() if name.startswith(kind)}
+        return {name: value.clone().to(devices[name]) for name, value in found.items()}
 
     @property
     def _config(self) -> Any:

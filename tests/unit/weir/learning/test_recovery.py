@@ -7,7 +7,7 @@ import pytest
 
 from storage.registry import Active, State, Version
 from storage.runs import Run, RunResult
-from weir.learning.recovery import MAX_RESUMED, ending
+from weir.learning.recovery import MAX_RESUMED, STOPS, ending
 
 AT = datetime(2011, 1, 3, tzinfo=UTC)
 LEFT = Run(7, "amount", {"samples": 1, "cut": 1, "sequence": 3}, AT, None, None, [], None)
@@ -24,8 +24,8 @@ def candidate(state: State) -> Version:
     [
         (LEFT, ACTIVE, None, RunResult.ABANDONED, "before its first checkpoint"),
         (replace(KEPT, resumed=MAX_RESUMED), ACTIVE, None, RunResult.FAILED, "so did 3 that resumed it"),
-        (KEPT, replace(ACTIVE, sequence=4, version="v0"), None, RunResult.SUPERSEDED, "v0 was activated"),
-        (KEPT, replace(ACTIVE, frozen=True), None, RunResult.SUPERSEDED, "frozen"),
+        (KEPT, replace(ACTIVE, sequence=4, version="v0"), None, RunResult.ABANDONED, "rollback"),
+        (KEPT, replace(ACTIVE, frozen=True), None, RunResult.ABANDONED, "freeze"),
         (KEPT, ACTIVE, State.REJECTED, RunResult.REJECTED, "auc"),
         (LEFT, replace(ACTIVE, sequence=4, version="v2"), State.ACTIVE, RunResult.PROMOTED, "auc"),
         (LEFT, ACTIVE, State.SHADOW, RunResult.SHADOW, "auc"),
@@ -42,3 +42,9 @@ def test_it_ends_with_a_reason(run: Run, active: Active, state: State | None, re
 @pytest.mark.parametrize("state", [None, State.CANDIDATE])
 def test_one_with_a_checkpoint_of_which_nothing_is_decided_is_resumed(state: State | None) -> None:
     assert ending(KEPT, ACTIVE, None if state is None else candidate(state)) is None
+
+
+def test_a_trainer_that_left_it_and_lived_does_not_count_towards_the_limit() -> None:
+    left = replace(KEPT, checkpoint={"steps": 100, STOPS: 1}, resumed=MAX_RESUMED)
+    assert ending(left, ACTIVE, None) is None
+    assert ending(replace(left, resumed=MAX_RESUMED + 1), ACTIVE, None) is not None
