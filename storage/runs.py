@@ -107,9 +107,12 @@ class Runs:
         return [_run(each) for each in found]
 
     def resume(self, run: Run, lock: TrainerLock) -> int:
-        """Count that a run is resumed; returns how often it was. Its trainer before can then record nothing of it."""
+        """Count that a run is resumed; returns how often it was. Its trainer before can then record nothing of it.
+
+        It has no candidate then: that it is rejected, to be made again, must not be taken for how the run ended.
+        """
         with lock.transaction() as connection:
-            return _set(connection, run.id, run.resumed, {"resumed": run.resumed + 1})
+            return _set(connection, run.id, run.resumed, {"resumed": run.resumed + 1, "candidate": None})
 
     def keep(self, run: int, resumed: int, checkpoint: Mapping[str, Any], lock: TrainerLock) -> None:
         """Record the files to resume a run from."""

@@ -1,6 +1,7 @@
 """The learning loop: acquire the right to train when it is free, and start a training run when a trigger fires."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from statistics import median
@@ -177,20 +178,22 @@ class LearningLoop:
         active = self._registry.active()
         candidate = None if run.candidate is None else self._registry.version(run.candidate)
         outcome = ending(run, active, candidate)
+        if outcome is None:
+            return active is not None and self._store.takes_files() and self._resume(active, run)
         if candidate is not None and candidate.state is State.CANDIDATE:
             try:
                 self._registry.reject(candidate.version)
             except Conflict:  # an operator has just decided about it
                 return self._settle(run)
-        if outcome is None and active is not None:
-            return self._store.takes_files() and self._resume(active, run)
-        if outcome is not None:
-            self._finish(run.id, outcome, run.resumed)
-            _log.info("run of a dead trainer ended", run=run.id, result=outcome.result, reason=outcome.reason)
+        self._finish(run.id, outcome, run.resumed)
+        _log.info("run of a dead trainer ended", run=run.id, result=outcome.result, reason=outcome.reason)
         return True
 
     def _resume(self, active: Active, run: Run) -> bool:
         resumed = self._runs.resume(run, self._lock)  # also of one that then cannot be read: not for ever
+        if run.candidate is not None:  # it is made again
+            with suppress(Conflict):  # an operator has just decided about it
+                self._registry.reject(run.candidate)
         self._metrics.training_resumed.inc()
         _log.info("run of a dead trainer is resumed", run=run.id, times=resumed, checkpoint=run.checkpoint)
         return self._carry_out(run.id, run.trigger, lambda: self._training.resume(active, run, resumed), resumed)

@@ -266,6 +266,11 @@ def test_a_store_that_refuses_a_checkpoint_does_not_end_the_run(refusing: Mortal
 
 def test_a_run_waits_for_a_store_that_does_not_answer_and_is_resumed_when_it_does(refusing: Mortal) -> None:
     refusing.lose_the_right(step=5)
+    assert refusing.lock.acquire()
+    with refusing.lock.transaction() as session:  # as if it had died before it decided about its candidate
+        refusing.registry.register("made", "a", "b", on=session)
+        refusing.runs.propose(1, 0, "made", session)
+    refusing.lock.release()
     Refusing.refuses = True
     trainer = refusing.trainer_until(Event())
     for _ in range(MAX_RESUMED + 1):  # that it waited does not count
@@ -275,6 +280,7 @@ def test_a_run_waits_for_a_store_that_does_not_answer_and_is_resumed_when_it_doe
     Refusing.refuses = False
     until("its end", lambda: trainer.poll() and refusing.run().ended is not None)
     assert (refusing.run().id, refusing.run().result, refusing.checkpoints()) == (1, "promoted", [])
+    assert (refusing.run().candidate != "made", refusing.registry.version("made").state) == (True, "rejected")
 
 
 def test_a_store_that_fills_up_ends_the_run_with_its_reason(refusing: Mortal) -> None:

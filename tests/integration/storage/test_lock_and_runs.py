@@ -106,8 +106,10 @@ def test_a_run_that_was_resumed_is_out_of_reach_of_the_trainer_before(engine: sa
 
         with pytest.raises(Unavailable, match="another trainer resumed it"):
             propose_late()
-        assert [version.version for version in Registry(engine).versions()] == ["v1"], "it would be nobody's"
-    assert not runs.finish(run, RunResult.FAILED)
+        assert [version.version for version in Registry(engine).versions()] == ["v1"], "no run would name it"
+        assert not runs.finish(run, RunResult.FAILED)
+        with lock.transaction() as session:
+            runs.propose(run, 1, "v1", session)
     assert runs.finish(run, RunResult.REJECTED, ["auc"], resumed=1)
     assert not runs.finish(run, RunResult.FAILED, resumed=1)
     last = runs.last()
