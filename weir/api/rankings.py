@@ -1,14 +1,17 @@
 """Rankings that wait, and the thread that predicts as many of them at once as one pass takes.
 
 Independent of HTTP and of models. What waits is bounded, so that a client is refused at once and not kept waiting; a
-ranking that waited for too long, or whose client left, is dropped before anything is computed for it.
+ranking that waited for too long is dropped before anything is computed for it, and one whose client left at once.
 """
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+from threading import Lock
 from time import monotonic
 
 from importance.errors import InvalidInput, Unavailable
@@ -33,11 +36,10 @@ class TooMany(Exception):
     """As many items wait as may."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Waiting:
     pairs: Sequence[Pair]
     arrived: float
-    answer: "Future[Predictions]" = field(default_factory=Future)
 
 
 class Rankings:
@@ -67,7 +69,9 @@ class Rankings:
         self._pass_items = pass_items
         self._clock = clock
         self._allowed = Allowance(max_items)
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: OrderedDict[Future[Predictions], _Waiting] = OrderedDict()  # by answer, in order of arrival
+        self._is_predicting = False
+        self._changing = Lock()  # of the two above
         self._thread = ThreadPoolExecutor(1, "weir-rank")
 
     def submit(self, pairs: Sequence[Pair]) -> "Future[Predictions]":
@@ -75,56 +79,93 @@ class Rankings:
 
         The answer may be cancelled. It is Unavailable when it waited for too long, or while no version is served.
         """
-        if not self._allowed.take(len(pairs)):
-            self._metrics.dropped.labels(Dropped.FULL).inc()
-            raise TooMany(
-                f"{self._allowed.limit} items wait to be ranked, as many as may: "
-                "send fewer at once, or raise WEIR_RANK_QUEUE_ITEMS"
-            )
-        waiting = _Waiting(pairs, self._clock())
-        waiting.answer.add_done_callback(lambda _: self._allowed.give_back(len(pairs)))
-        self._waiting.append(waiting)
-        self._thread.submit(self._pass)
-        return waiting.answer
+        self._take_room(len(pairs))
+        answer: Future[Predictions] = Future()
+        answer.add_done_callback(partial(self._answered, len(pairs)))
+        with self._changing:
+            self._waiting[answer] = _Waiting(pairs, self._clock())
+            is_idle, self._is_predicting = not self._is_predicting, True
+        if is_idle:
+            self._thread.submit(self._predict_all)
+        return answer
+
+    @contextmanager
+    def counted(self, items: int) -> Iterator[None]:
+        """Count items as waiting while what they are ranked for is looked up; raise TooMany as `submit` does."""
+        self._take_room(items)
+        try:
+            yield
+        finally:
+            self._allowed.give_back(items)
 
     def close(self) -> None:
         """Answer what waits, and end the thread."""
         self._thread.shutdown()
 
-    def _pass(self) -> None:
-        """Predict what waits, up to a pass. Runs once for each ranking: it finds none where another took it along."""
-        taken = self._take()
-        if not taken:
-            return
+    def _take_room(self, items: int) -> None:
+        if not self._allowed.take(items):
+            self._metrics.dropped.labels(Dropped.FULL).inc()
+            raise TooMany(
+                f"{self._allowed.limit} items wait to be ranked, as many as may: "
+                "send fewer at once, or raise WEIR_RANK_QUEUE_ITEMS"
+            )
+
+    def _answered(self, items: int, answer: "Future[Predictions]") -> None:
+        """Drop what waits for an answer that was cancelled, and give its room back, as that of any other."""
+        if answer.cancelled():
+            self._metrics.dropped.labels(Dropped.GONE).inc()
+            with self._changing:
+                self._waiting.pop(answer, None)
+        self._allowed.give_back(items)
+
+    def _predict_all(self) -> None:
+        """Predict what waits, a pass at a time, until nothing does."""
+        while taken := self._take():
+            self._pass(taken)
+
+    def _pass(self, taken: "Mapping[Future[Predictions], _Waiting]") -> None:
         try:
-            predicted, cached = self._predict([pair for waiting in taken for pair in waiting.pairs])
+            predicted, cached = self._predict([pair for waiting in taken.values() for pair in waiting.pairs])
+            self._metrics.observe_pass(len(predicted.values), cached)
         except Exception as error:  # of each ranking, whatever it is: a route answers it
-            for waiting in taken:
-                waiting.answer.set_exception(error)
+            for answer in taken:
+                answer.set_exception(error)
             return
-        self._metrics.observe_pass(len(predicted.values), cached)
         start = 0
-        for waiting in taken:
+        for answer, waiting in taken.items():
             end = start + len(waiting.pairs)
-            waiting.answer.set_result(Predictions(predicted.version, predicted.values[start:end]))
+            answer.set_result(Predictions(predicted.version, predicted.values[start:end]))
             self._metrics.seconds.observe(self._clock() - waiting.arrived)
             start = end
 
-    def _take(self) -> list[_Waiting]:
-        """Take rankings in order of arrival, as many as fit a pass; drop those that nobody waits for."""
-        taken: list[_Waiting] = []
-        items = 0
-        while self._waiting and (not taken or items + len(self._waiting[0].pairs) <= self._pass_items):
-            waiting = self._waiting.popleft()
-            if not waiting.answer.set_running_or_notify_cancel():
-                self._metrics.dropped.labels(Dropped.GONE).inc()
-            elif (waited := self._clock() - waiting.arrived) >= self._deadline_seconds:
+    def _take(self) -> "dict[Future[Predictions], _Waiting]":
+        """Take rankings in order of arrival, as many as fit a pass, and drop late ones; empty where nothing waits."""
+        taken: dict[Future[Predictions], _Waiting] = {}
+        room: int | None = None  # the first may be longer than a pass
+        while (found := self._first(room)) is not None:
+            answer, waiting = found
+            if not answer.set_running_or_notify_cancel():
+                continue  # its client has just left
+            if (waited := self._clock() - waiting.arrived) >= self._deadline_seconds:
                 self._metrics.dropped.labels(Dropped.LATE).inc()
-                waiting.answer.set_exception(_too_late(waited, self._deadline_seconds))
+                answer.set_exception(_too_late(waited, self._deadline_seconds))
             else:
-                taken.append(waiting)
-                items += len(waiting.pairs)
+                taken[answer] = waiting
+                room = (self._pass_items if room is None else room) - len(waiting.pairs)
         return taken
+
+    def _first(self, room: int | None) -> "tuple[Future[Predictions], _Waiting] | None":
+        """Remove and return what waits longest, where it fits into ``room`` items; None fits all."""
+        with self._changing:
+            if not self._waiting:
+                if room is None:  # else a pass follows, and then another look
+                    self._is_predicting = False
+                return None
+            answer, waiting = next(iter(self._waiting.items()))
+            if room is not None and len(waiting.pairs) > room:
+                return None
+            del self._waiting[answer]
+            return answer, waiting
 
 
 def _too_late(waited: float, deadline: float) -> Unavailable:

@@ -158,7 +158,6 @@ def _context(settings: Settings, resources: _Resources) -> ApiContext:
     """Give the interface what its routes call."""
     engine, registry, kafka = resources.engine, resources.registry, resources.kafka
     scorer, snapshots = resources.serving.scorer, Snapshots(engine)
-    recent_items = values.recent_items(settings)
     recent = Recent(partial(measured, settings), _OFFSETS_SECONDS)
 
     @cache
@@ -192,7 +191,7 @@ def _context(settings: Settings, resources: _Resources) -> ApiContext:
         snapshot=lambda: snapshots.take(topic()),
         score=score,
         rankings=resources.rankings,
-        recent_texts=None if recent_items is None else partial(recent_items.of, engine),
+        recent_texts=_recent_texts(settings, resources),
         not_ready=resources.reporting.unavailable,
         degraded=lambda: resources.other_roles.degraded,
         status=lambda: service.take(engine, offsets(), remedy(settings)),
@@ -200,6 +199,20 @@ def _context(settings: Settings, resources: _Resources) -> ApiContext:
         metrics=resources.http_metrics,
         limits=_limits(settings),
     )
+
+
+def _recent_texts(settings: Settings, resources: _Resources) -> Callable[[str], Sequence[str]] | None:
+    """Return what reads the context of a ranking: it waits for no timeout of a database that is known not to answer."""
+    recent_items = values.recent_items(settings)
+    if recent_items is None:
+        return None
+
+    def read(subject: str) -> Sequence[str]:
+        if (trouble := resources.reporting.unavailable().get(STORAGE)) is not None:
+            raise Unavailable(trouble)
+        return recent_items.of(resources.engine, subject)
+
+    return read
 
 
 def _limits(settings: Settings) -> Limits:

@@ -124,7 +124,7 @@ class World:
             snapshot=partial(Snapshots(self.engine).take, self.topic),
             score=self.score,
             rankings=lambda _subject: self.rankings,
-            recent_texts=partial(RecentItems(RecentLimits(3)).of, self.engine),
+            recent_texts=self.recent_texts,
             not_ready=lambda: self.reasons,
             degraded=lambda: self.degraded,
             status=self.status,
@@ -147,6 +147,10 @@ class World:
         """The share of the query's words that the text has."""
         shares = [np.mean([word in text.split() for word in query.split() or [""]]) for text, query in pairs]
         return Predictions("v1", np.array(shares, float)), 0
+
+    def recent_texts(self, subject: str) -> Sequence[str]:
+        """What the subject had to do with last."""
+        return RecentItems(RecentLimits(3)).of(self.engine, subject)
 
     def erase_topics(self, _subject: str, _dry_run: bool) -> list[TopicErasure]:
         """Kafka is not here; while ``kafka_trouble`` is set it does not answer."""

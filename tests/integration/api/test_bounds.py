@@ -4,18 +4,20 @@ import json
 import socket
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import Event, Semaphore
 from typing import Any
 
 import httpx
 import pytest
 
+from importance.errors import Unavailable
 from importance.sample import Pair, Sample
 from importance.scores import Predictions
 from tests.support.waiting import until
 from weir.api.limits import MAX_BODY_BYTES, MAX_ITEMS, Limits
 from weir.api.rankings import TooMany
+from weir.api.routes.ranking import MAX_READING
 from weir.api.routes.status import MAX_ASKING
 from weir.status.service import Status
 
@@ -207,6 +209,42 @@ def test_nothing_is_predicted_for_a_client_that_has_left(slow: Slow) -> None:
         slow.let_go.set()
         assert slow.http.post("/v1/rank", json=asked).status_code == 200
     assert slow.predicted == 2
+
+
+class Reading(World):
+    """Reads contexts from a database that hangs until it is let go."""
+
+    def __init__(self, database_url: str) -> None:
+        self.asked, self.let_go = Semaphore(0), Event()
+        super().__init__(database_url, rank_items=60)
+
+    def recent_texts(self, subject: str) -> Sequence[str]:
+        self.asked.release()
+        self.let_go.wait()
+        raise Unavailable(f"nothing is read of {subject}")
+
+
+def test_rankings_that_wait_for_a_context_are_counted_and_others_are_answered(postgres: Any) -> None:
+    world = Reading(postgres.database())
+    item = {"item": "i", "text": "t"}
+    body = json.dumps({"query": "", "surface": "ad", "subject": "ann", "items": [item]}).encode()
+    head = b"POST /v1/rank HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    try:
+        with ExitStack() as opened:
+            waiting = [opened.enter_context(connection(world)) for _ in range(45)]  # more than the threads of routes
+            for each in waiting:
+                each.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            for _ in range(MAX_READING):
+                world.asked.acquire()
+            asked = {"query": "q", "surface": "ad", "items": [item] * 16}
+            until("45 rankings that wait", lambda: world.http.post("/v1/rank", json=asked).status_code == 429)
+            assert world.http.post("/v1/rank", json={**asked, "items": [item]}).status_code == 200
+            assert world.http.get("/v1/models").status_code == 200
+            world.let_go.set()
+            assert all(first_answer_of(each).startswith(b"HTTP/1.1 200 ") for each in waiting)
+    finally:
+        world.let_go.set()
+        world.close()
 
 
 class Asking(World):

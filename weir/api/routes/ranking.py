@@ -2,28 +2,32 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from http import HTTPStatus
 from typing import Annotated
 
 import msgspec
 import numpy as np
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import HTTPException, Response
 from fastapi import Request as HttpRequest
-from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from importance.context import context_of
 from importance.errors import Unavailable
-from importance.sample import Pair
 from importance.scores import Predictions
 from weir.api.context import ApiContext
 from weir.api.limits import MAX_ITEMS
 from weir.api.permissions import Routers
-from weir.api.rankings import Rankings, TooMany
+from weir.api.rankings import TooMany
 from weir.api.shapes import Id, Query, Request, Surface, Text
 
 CLIENT_LEFT = 499
 """The status by which a request is counted whose client left before its answer; nobody receives it."""
+
+MAX_READING = 8
+"""Contexts that are read at once, in threads of their own: while Postgres hangs, no other request waits for one."""
 
 
 class Item(Request):
@@ -61,6 +65,7 @@ class RankAnswer(BaseModel):
 
 def add(routers: Routers, context: ApiContext) -> None:
     """Add ranking, which waits for its turn without a thread."""
+    reading = CapacityLimiter(MAX_READING)
 
     @routers.scorer.post("/v1/rank", tags=["scoring"], response_model=RankAnswer)
     async def rank(request: RankRequest, http: HttpRequest) -> Response:
@@ -68,15 +73,22 @@ def add(routers: Routers, context: ApiContext) -> None:
 
         ``model`` is the version that ranked: the candidate in shadow for subjects of the canary's share.
         """
-        query = request.query or await _context(context.recent_texts, request.subject)
-        pairs = [(each.text, query) for each in request.items]
-        answer = await _answer(context.rankings(request.subject), pairs, http)
+        rankings = context.rankings(request.subject)
+        try:
+            with rankings.counted(len(request.items)):
+                query = request.query or await _context(context.recent_texts, request.subject, reading)
+            submitted = rankings.submit([(each.text, query) for each in request.items])
+        except TooMany as error:
+            raise HTTPException(HTTPStatus.TOO_MANY_REQUESTS, str(error)) from None
+        answer = await _answer(submitted, http)
         if answer is None:
             return Response(status_code=CLIENT_LEFT)
         return Response(_body(request, answer), media_type="application/json")
 
 
-async def _context(recent_texts: Callable[[str], Sequence[str]] | None, subject: str | None) -> str:
+async def _context(
+    recent_texts: Callable[[str], Sequence[str]] | None, subject: str | None, reading: CapacityLimiter
+) -> str:
     """Return the context of a ranking without a query: what its subject had to do with last.
 
     Empty where nothing is known of the subject, or cannot be: a ranking needs Postgres no more than one with a query.
@@ -84,17 +96,14 @@ async def _context(recent_texts: Callable[[str], Sequence[str]] | None, subject:
     if recent_texts is None or subject is None:
         return ""
     try:
-        return context_of(await run_in_threadpool(recent_texts, subject))
+        return context_of(await run_sync(recent_texts, subject, limiter=reading))
     except Unavailable:
         return ""
 
 
-async def _answer(rankings: Rankings, pairs: list[Pair], http: HttpRequest) -> Predictions | None:
+async def _answer(submitted: "Future[Predictions]", http: HttpRequest) -> Predictions | None:
     """Return the answer; None, and nothing is computed, where the client leaves before its turn."""
-    try:
-        answer = asyncio.wrap_future(rankings.submit(pairs))
-    except TooMany as error:
-        raise HTTPException(HTTPStatus.TOO_MANY_REQUESTS, str(error)) from None
+    answer = asyncio.wrap_future(submitted)
     left = asyncio.ensure_future(http.receive())  # the body is read: what comes next is that the client has left
     try:
         await asyncio.wait((answer, left), return_when=asyncio.FIRST_COMPLETED)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from threading import Event
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -30,6 +31,10 @@ class Model:
         if self.fault is not None:
             raise self.fault
         return Predictions("v1", np.array([float(len(text)) for text, _ in pairs])), 0
+
+
+class Pairs(list[Pair]):
+    """Pairs that a test can watch."""
 
 
 class World:
@@ -99,6 +104,23 @@ def test_a_ranking_that_is_late_or_left_costs_no_prediction(world: World) -> Non
         late.result()
     assert len(current.result().values) == 1
     assert (world.dropped("gone"), world.dropped("late")) == (1, 2)
+
+
+def test_nothing_is_kept_of_rankings_whose_clients_left(world: World) -> None:
+    left = [Pairs([("x", "query")] * 9) for _ in range(50)]
+    watched = [ref(pairs) for pairs in left]
+    while left:
+        assert world.rankings.submit(left.pop()).cancel()
+    assert not any(pairs() for pairs in watched)
+    assert world.dropped("gone") == 50
+
+
+def test_what_is_looked_up_for_a_ranking_counts_as_waiting(world: World) -> None:
+    with world.rankings.counted(8), pytest.raises(TooMany, match="10 items wait"):
+        world.submit(2)
+    with pytest.raises(TooMany), world.rankings.counted(10):
+        raise AssertionError("1 is predicted: 10 more are too many")
+    world.submit(9)
 
 
 def test_a_fault_of_the_model_is_each_rankings_and_the_next_pass_is_computed(world: World) -> None:
