@@ -282,7 +282,7 @@ class Buffer:
                 connection
             )  # another epoch: maybe another configuration, and then all of this is rolled back
         self._correct(connection, flush.corrections)
-        if self._recent_items is not None:
+        if self._recent_items is not None and positive:
             self._recent_items.add(connection, welcome(connection, positive, self._pseudonyms))
         # Should the COMMIT fail, the counts held are those of a `next` that never was, and are not used.
         self._counts[flush.partition] = quality.add(

@@ -24,18 +24,28 @@ _ADD = sa.text("""
     ON CONFLICT (subject, item) DO UPDATE SET text = excluded.text, time_ms = excluded.time_ms
     WHERE r.time_ms < excluded.time_ms
 """)
-_TRIM_SUBJECTS = sa.text("""
-    DELETE FROM recent_items r USING (
-        SELECT subject, item, row_number() OVER (PARTITION BY subject ORDER BY time_ms DESC, item) AS place
+# A trim waits for no lock, so that it is part of no deadlock: what another worker has just written stays until the next
+# one. A row that has become newer since it was found stays, too.
+_DELETE_SURPLUS = """
+    WITH surplus AS MATERIALIZED ({surplus}), locked AS MATERIALIZED (
+        SELECT r.subject, r.item FROM recent_items r JOIN surplus USING (subject, item, time_ms)
+        FOR UPDATE OF r SKIP LOCKED
+    )
+    DELETE FROM recent_items r USING locked WHERE r.subject = locked.subject AND r.item = locked.item
+"""
+_OF_SUBJECTS = """
+    SELECT subject, item, time_ms FROM (
+        SELECT *, row_number() OVER (PARTITION BY subject ORDER BY time_ms DESC, item) AS rank
         FROM recent_items WHERE subject = ANY(CAST(:subjects AS text[]))
-    ) AS ranked
-    WHERE r.subject = ranked.subject AND r.item = ranked.item AND ranked.place > :per_subject
-""")
-_TRIM_ALL = sa.text("""
-    DELETE FROM recent_items WHERE time_ms <= (
+    ) AS ranked WHERE rank > :per_subject
+"""
+_OF_ALL = """
+    SELECT subject, item, time_ms FROM recent_items WHERE time_ms <= (
         SELECT time_ms FROM recent_items ORDER BY time_ms DESC OFFSET :max_rows LIMIT 1
     )
-""")
+"""
+_TRIM_SUBJECTS = sa.text(_DELETE_SURPLUS.format(surplus=_OF_SUBJECTS))
+_TRIM_ALL = sa.text(_DELETE_SURPLUS.format(surplus=_OF_ALL))
 _READ = sa.text("""
     SELECT text FROM recent_items WHERE subject = :subject ORDER BY time_ms DESC, item LIMIT :per_subject
 """)

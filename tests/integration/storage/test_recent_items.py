@@ -65,6 +65,25 @@ def test_rows_are_bounded_over_all_subjects_and_the_oldest_go(engine: sa.Engine)
     assert min(times) >= 58
 
 
+def test_a_trim_waits_for_no_row_that_another_worker_has_written(engine: sa.Engine) -> None:
+    """Else two partitions with the same subjects could wait for each other."""
+
+    def last(item: str, time_ms: int) -> list[Sample]:
+        return [Sample("i", "ann", "ad", "", item, item, time_ms, 0, 0)]
+
+    one, other = (RecentItems(RecentLimits(1, max_rows=1)) for _ in range(2))
+    with engine.begin() as connection:
+        one.add(connection, last("lamp", 1))
+    with engine.begin() as writing, engine.begin() as adding:
+        one.add(writing, last("lamp", 2))
+        adding.execute(sa.text("SET LOCAL lock_timeout = '100ms'"))
+        other.add(adding, last("mug", 3) + last("cup", 4))
+    assert one.of(engine, "ann") == ["cup"]
+    with engine.begin() as connection:
+        one.add(connection, last("vase", 5))
+        assert connection.scalar(sa.text("SELECT count(*) FROM recent_items")) == 1
+
+
 def test_a_bound_that_keeps_nothing_is_refused() -> None:
     with pytest.raises(Exception, match="keeps nothing"):
         RecentLimits(0)
