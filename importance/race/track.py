@@ -1,6 +1,6 @@
 """The track: each batch of scored samples judges the heads of all policies, and then they learn from it.
 
-State is in memory only, and bounded: K heads, and the samples that wait for a batch.
+State is in memory only, and bounded: K heads, and the samples of each partition that wait for a batch.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,8 @@ BATCH: Final = 250
 class Block:
     """n samples in the order of the stream: ``subjects`` [n] as numbers, ``labels`` [n], ``times_ms`` [n].
 
-    ``draws`` [n] in (0, 1) decide what each policy learns from: a hash of the ids for this purpose alone.
+    ``draws`` [n] in (0, 1) decide what each policy learns from: a hash of the ids for this purpose alone. All are of one
+    ``partition``.
     """
 
     subjects: Integers
@@ -38,6 +39,7 @@ class Block:
     times_ms: Integers
     draws: Floats
     seen: Seen
+    partition: int = 0
 
 
 def race_draws(ids: Sequence[str], salt: str) -> Floats:
@@ -57,26 +59,29 @@ class Track:
         self._half_lives = np.array([each.half_life_seconds or np.inf for each in policies])
         self._version: str | None = None
         self._heads: Heads | None = None
-        self._waiting: list[Block] = []
+        self._waiting: dict[int, list[Block]] = {}  # by partition
 
-    def restart(self) -> None:
-        """Forget the heads: what comes next may have been learned from already."""
-        self._version = self._heads = None
-        self._waiting = []
+    def restart(self, partition: int) -> None:
+        """Forget the heads, and what waits of a partition: what comes next of it may have been learned from already."""
+        self._heads = None
+        self._waiting.pop(partition, None)
 
     def observe(self, block: Block) -> Standing:
-        """Let a block wait until `BATCH` samples do; then judge the heads by all of them, and let them learn.
+        """Let a block wait until `BATCH` samples of its partition do; then judge the heads by these, and let them learn.
 
-        Returns the results, one for each subject of each block; none while samples wait. What waits at a new version is
-        left out.
+        Returns the results, one for each subject of each block; none while samples wait. They are of the block's own
+        partition alone, so that they can be stored with its progress: each sample counts at most once, whoever reads
+        the partition next. What waits at a new version is left out.
         """
-        if self._heads is None or self._version != block.seen.version:
-            self._version, self._waiting = block.seen.version, []
+        if self._version != block.seen.version:
+            self._version, self._heads, self._waiting = block.seen.version, None, {}
+        if self._heads is None:
             self._heads = Heads(block.seen.last_layer, self._half_lives, MEMORY * BUDGET)
-        self._waiting.append(block)
-        if sum(len(waiting.labels) for waiting in self._waiting) < BATCH:
+        blocks = self._waiting.setdefault(block.partition, [])
+        blocks.append(block)
+        if sum(len(waiting.labels) for waiting in blocks) < BATCH:
             return Standing.nothing(len(self.policies))
-        blocks, self._waiting = self._waiting, []
+        del self._waiting[block.partition]
         hidden = np.concatenate([each.seen.hidden for each in blocks]).astype(np.float64)
         labels = np.concatenate([each.labels for each in blocks]).astype(np.float64)
         found = Standing.of(_by_subject(_numbered(blocks), labels, self._heads.predict(hidden)))

@@ -130,10 +130,10 @@ def _open(settings: Settings) -> _Resources:
     serving = Serving(settings, registry, artifacts)
     reporting.model = serving.state
     heartbeats, drift = Heartbeats(engine), drift_reader(settings, engine)
-    chosen = selection.reader(settings, engine)
+    exported = selection.reader(settings, engine, with_race=False)
     metrics.register(
         SharedStateCollector(
-            lambda: shared_state(registry, reader, quality, heartbeats, drift, chosen, lambda: serving.scorer.version)
+            lambda: shared_state(registry, reader, quality, heartbeats, drift, exported, lambda: serving.scorer.version)
         )
     )
     return _Resources(
@@ -141,7 +141,7 @@ def _open(settings: Settings) -> _Resources:
         registry=registry,
         reader=reader,
         drift=drift,
-        selection=chosen,
+        selection=selection.reader(settings, engine),
         artifacts=artifacts,
         serving=serving,
         comparing=comparing(settings, engine, serving, {LiveTest.SHADOW: float(settings.canary_share > 0)}),

@@ -28,14 +28,14 @@ class Racing:
         self._salt, self._positive_from = settings.salt, positive_from(settings)
         self._running = Lock()
 
-    def restart(self) -> None:
-        """Forget the heads."""
+    def restart(self, partition: int) -> None:
+        """Forget the heads, and what waits of a partition that is assigned."""
         with self._running:
             if self._track is not None:
-                self._track.restart()
+                self._track.restart(partition)
 
     def observe(self, samples: Sequence[Sample], scores: Scores) -> Mapping[str, Standing]:
-        """Judge the heads by scored samples, then let them learn; return the results by the name of the race."""
+        """Judge the heads by scored samples of one partition, then let them learn; return the results by race."""
         if self._track is None or scores.seen is None or not samples:
             return {}
         _, subjects = np.unique([sample.subject for sample in samples], return_inverse=True)
@@ -45,6 +45,7 @@ class Racing:
             times_ms=np.fromiter((sample.time_ms for sample in samples), np.int64, len(samples)),
             draws=race_draws([sample.id for sample in samples], self._salt),
             seen=scores.seen,
+            partition=samples[0].partition,
         )
         with self._running:
             found = self._track.observe(block)

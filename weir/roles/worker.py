@@ -125,7 +125,7 @@ def effects(
     racing = Racing(settings)
 
     def claim(partition: int, generation: int) -> tuple[int, Progress | None]:
-        racing.restart()
+        racing.restart(partition)
         assignment = progresses.claim(partition, generation)
         return assignment.epoch, assignment.progress
 

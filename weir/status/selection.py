@@ -69,7 +69,7 @@ def _race(engine: Engine, competing: tuple[Policy, ...]) -> Sequence[Runner]:
     ]  # fmt: skip
 
 
-def reader(settings: Settings, engine: Engine) -> "partial[SelectionStatus]":
-    """Return what reads the status by these settings."""
+def reader(settings: Settings, engine: Engine, *, with_race: bool = True) -> "partial[SelectionStatus]":
+    """Return what reads the status by these settings; the race is a sum over all partitions."""
     falls_back = settings.selection_fallback == "on" and settings.control_every > 0
-    return partial(selection_status, engine, falls_back, policies(settings))
+    return partial(selection_status, engine, falls_back, policies(settings) if with_race else ())

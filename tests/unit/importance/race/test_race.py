@@ -149,7 +149,7 @@ def test_heads_start_again_from_the_last_layer(restarted: str) -> None:
     track, random = Track(POLICIES), np.random.default_rng(10)
     track.observe(_block(random, BATCH))
     if restarted == "by hand":
-        track.restart()
+        track.restart(0)
     version = "v2" if restarted == "by a new version" else "v1"
     assert not track.observe(_block(random, BATCH, version, first=BATCH)).bets.any()
 
@@ -182,6 +182,17 @@ def test_small_blocks_are_judged_together_with_the_same_results_as_one_call() ->
     parts = [track.observe(_slice(block, slice(start, start + 50))) for start in range(0, BATCH, 50)]
     assert [part.results for part in parts] == [0] * (len(parts) - 1) + [BATCH // 5]
     assert np.allclose(parts[-1].bets, whole.observe(block).bets)
+
+
+def test_results_are_of_one_partition_and_none_is_repeated_or_lost_when_another_one_is_assigned() -> None:
+    track, random = Track(POLICIES), np.random.default_rng(15)
+    half = BATCH // 2
+    first, second = (_block(random, half, first=at * half) for at in range(2))
+    assert track.observe(first).results == 0
+    assert track.observe(replace(second, partition=1)).results == 0
+    track.restart(1)
+    assert track.observe(replace(second, partition=1)).results == 0  # read again
+    assert track.observe(second).results == BATCH // 5
 
 
 def _slice(block: Block, at: slice) -> Block:

@@ -36,7 +36,7 @@ def test_results_have_the_name_of_the_policies_and_heads_start_again_at_an_assig
     assert {race: standing.results for race, standing in first.items()} == {name: 75}
     assert not first[name].bets.any()
     assert racing.observe(*_scored(300, first=300))[name].bets.any()
-    racing.restart()
+    racing.restart(0)
     assert not racing.observe(*_scored(300, first=600))[name].bets.any()
 
 
