@@ -29,7 +29,8 @@ class Ranker:
     """Predicts pairs by the version of a scorer's ``predictor``, or else the serving one; equal to its own predictions.
 
     Holds at most ``cache_bytes`` of tokens and predictions, of one version: another one starts empty. Safe to be used
-    by several threads, one at a time; 0 bytes keep nothing.
+    by several threads, one at a time; 0 bytes keep nothing. The weights of a version that was dropped are kept until
+    the next prediction, unless `release` is called.
     """
 
     def __init__(self, scorer: Scorer, cache_bytes: int, predictor: str = SERVING) -> None:
@@ -44,6 +45,12 @@ class Ranker:
             if self._version is None or self._version.served is not served:
                 self._version = _Version(served, self._scorer.autocast, self._cache_bytes)
             return self._version.predict(pairs)
+
+    def release(self) -> None:
+        """Drop what is kept of a version that the scorer has dropped, from any thread; Unavailable without one."""
+        with self._scorer.serving(self._predictor) as served:
+            if self._version is not None and self._version.served is not served:
+                self._version = None
 
 
 class _Version:

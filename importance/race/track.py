@@ -30,8 +30,8 @@ BATCH: Final = 250
 class Block:
     """n samples in the order of the stream: ``subjects`` [n] as numbers, ``labels`` [n], ``times_ms`` [n].
 
-    ``draws`` [n] in (0, 1) decide what each policy learns from: a hash of the ids for this purpose alone. All are of one
-    ``partition``.
+    ``draws`` [n] in (0, 1) decide what each policy learns from: a hash of the ids for this purpose alone. All
+    are of one ``partition``.
     """
 
     subjects: Integers
@@ -67,7 +67,7 @@ class Track:
         self._waiting.pop(partition, None)
 
     def observe(self, block: Block) -> Standing:
-        """Let a block wait until `BATCH` samples of its partition do; then judge the heads by these, and let them learn.
+        """Let a block wait until `BATCH` samples of its partition do; then judge the heads, and let them learn.
 
         Returns the results, one for each subject of each block; none while samples wait. They are of the block's own
         partition alone, so that they can be stored with its progress: each sample counts at most once, whoever reads

@@ -271,6 +271,7 @@ def _serve(
         try:
             serving.poll()
             resources.comparing.poll()
+            resources.rankings.release()
             resources.other_roles.poll()
         except Unavailable as error:
             reporting.change("storage", False, str(error))

@@ -13,20 +13,26 @@ class RoutedRankings:
     """Returns the rankings that a subject belongs to. Each version has a queue, a thread and a cache of its own."""
 
     def __init__(self, settings: Settings, scorer: Scorer, metrics: RankMetrics) -> None:
-        def rankings(predictor: str) -> Rankings:
-            return Rankings(
-                Ranker(scorer, settings.rank_cache_bytes, predictor).predict,
+        self._rankers = [Ranker(scorer, settings.rank_cache_bytes, predictor) for predictor in (SERVING, SHADOW)]
+        self._active, self._canary = (
+            Rankings(
+                ranker.predict,
                 metrics,
                 max_items=settings.rank_queue_items,
                 deadline_seconds=settings.rank_deadline_seconds,
             )
-
-        self._active, self._canary = rankings(SERVING), rankings(SHADOW)
+            for ranker in self._rankers
+        )
         self._share, self._salt = settings.canary_share, settings.salt
 
     def __call__(self, subject: str | None) -> Rankings:
         """Return where the rankings of this subject wait; those of no subject are the active version's."""
         return self._canary if is_canary(subject, self._share, self._salt) else self._active
+
+    def release(self) -> None:
+        """Drop the weights and caches of versions that serve no longer; Unavailable before there is one."""
+        for ranker in self._rankers:
+            ranker.release()
 
     def close(self) -> None:
         """Answer what waits, and end the threads."""

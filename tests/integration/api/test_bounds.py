@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from importance.errors import Unavailable
 from importance.sample import Pair, Sample
@@ -17,6 +18,7 @@ from importance.scores import Predictions
 from tests.support.waiting import until
 from weir.api.limits import MAX_BODY_BYTES, MAX_ITEMS, Limits
 from weir.api.rankings import TooMany
+from weir.api.routes.history import MAX_READING as MAX_HISTORIES
 from weir.api.routes.ranking import MAX_READING
 from weir.api.routes.status import MAX_ASKING
 from weir.status.service import Status
@@ -279,6 +281,19 @@ def test_a_slow_status_is_refused_for_now_where_many_wait_and_others_are_answere
     finally:
         world.let_go.set()
         world.close()
+
+
+def test_histories_beyond_their_bound_are_refused_for_now(world: World) -> None:
+    waiting = sa.text("SELECT count(*) FROM pg_locks WHERE relation = 'model_lineage'::regclass AND NOT granted")
+    with world.engine.begin() as lineages, ThreadPoolExecutor(MAX_HISTORIES) as others:
+        lineages.execute(sa.text("LOCK TABLE model_lineage IN ACCESS EXCLUSIVE MODE"))
+        first = [others.submit(world.http.get, "/v1/history/s1") for _ in range(MAX_HISTORIES)]
+        until("histories that wait", lambda: lineages.scalar(waiting) == MAX_HISTORIES)
+        world.problem(world.http.get("/v1/history/s1"), 429)
+        assert world.http.get("/v1/models").status_code == 200
+        lineages.commit()
+        assert [each.result().status_code for each in first] == [200] * MAX_HISTORIES
+    assert world.http.get("/v1/history/s1").status_code == 200
 
 
 def test_a_page_of_a_listed_origin_may_ask(postgres: Any) -> None:

@@ -1,6 +1,8 @@
 """Predictions of rankings: the scorer's own, whatever was kept, and whatever they were computed together with."""
 
+import gc
 from pathlib import Path
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from importance.errors import Unavailable
 from importance.mixture import parse
 from importance.sample import Pair, Sample
+from importance.scores import SHADOW
 from trainer.bootstrap import from_pretrained
 from trainer.byte_cache import ENTRY_BYTES, ByteCache
 from trainer.ranker import Ranker
@@ -69,6 +72,24 @@ def test_what_was_predicted_is_kept_until_another_version_serves(first: Path, se
     predictions, cached = ranker.predict(pairs)
     assert (predictions.version, cached) == ("2", 0)
     assert predictions.values == pytest.approx(expected(scorer, pairs), abs=1e-6)
+
+
+def test_nothing_is_kept_of_a_candidate_that_was_dropped(first: Path, second: Path) -> None:
+    scorer = serving("1", first)
+    scorer.compare(SHADOW, "2", second)
+    canary = Ranker(scorer, 1 << 20, SHADOW)
+    with scorer.serving(SHADOW) as served:
+        network = ref(served.model.network)
+    del served
+    for cached in (0, 1):
+        predictions, known = canary.predict([("red mug", "red")])
+        assert (predictions.version, known) == ("2", cached)
+        canary.release()
+    scorer.drop(SHADOW)
+    canary.release()
+    gc.collect()
+    assert network() is None
+    assert canary.predict([("red mug", "red")])[0].version == "1"
 
 
 def test_without_a_version_there_is_no_prediction() -> None:

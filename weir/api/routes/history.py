@@ -8,9 +8,14 @@ from pydantic import BaseModel
 
 from storage.history import History
 from weir.api.context import ApiContext
+from weir.api.few import one_of_few
+from weir.api.limits import Allowance
 from weir.api.permissions import Routers
 from weir.api.routes.subjects import TrainedVersion
 from weir.api.shapes import Finite, Id
+
+MAX_READING = 2
+"""Histories that are read at once: each goes through the lineages of all versions, 18 MB a million samples of one."""
 
 _OF_ROWS = ("stratum", "importance", "estimator", "model", "key", "threshold", "probability")
 
@@ -39,11 +44,13 @@ class SampleHistory(BaseModel):
 
 def add(routers: Routers, context: ApiContext) -> None:
     """Add the route."""
+    reading = Allowance(MAX_READING)
 
     @routers.viewer.get("/v1/history/{id:path}", tags=["buffer"])
     def history(id: Annotated[Id, Path(description="the sample's id")]) -> SampleHistory:  # noqa: A002
         """What is known of a sample, stored or not, and which versions learned from it."""
-        return _shape(context.histories.of(id))
+        with one_of_few(reading, "requests read a history", "ask for one at a time"):
+            return _shape(context.histories.of(id))
 
 
 def _shape(found: History) -> SampleHistory:

@@ -1,16 +1,14 @@
 """``/v1/score``: the importance of given samples by the active model version."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Literal
 
-from fastapi import HTTPException, status
 from pydantic import BaseModel, Field
 
 from importance.errors import InvalidInput
 from importance.mixture import LABEL_FREE, check_name
 from importance.sample import Action, Sample
 from weir.api.context import ApiContext
+from weir.api.few import one_of_few
 from weir.api.limits import MAX_ITEMS, Allowance
 from weir.api.permissions import Routers
 from weir.api.shapes import Estimator, Finite, Query, Request, Text
@@ -39,26 +37,15 @@ class ScoreAnswer(BaseModel):
 
 
 def add(routers: Routers, context: ApiContext) -> None:
-    """Add scoring, with its bound of requests at once."""
+    """Add scoring, with its bound of requests at once: the model takes one batch at a time."""
     under_way = Allowance(context.limits.scorings)
-
-    @contextmanager
-    def one_of_few() -> Iterator[None]:
-        """Count a scoring while it is under way; 429 when there are enough: the model takes one batch at a time."""
-        if not under_way.take():
-            detail = f"{under_way.limit} requests are being scored, as many as may: send fewer at once"
-            raise HTTPException(status.HTTP_429_TOO_MANY_REQUESTS, f"{detail}, or raise WEIR_API_SCORINGS")
-        try:
-            yield
-        finally:
-            under_way.give_back()
 
     @routers.scorer.post("/v1/score", tags=["scoring"])
     def score(request: ScoreRequest) -> ScoreAnswer:
         """The importance of samples by one or more estimators, by the active version."""
         _check_labels(request)
         samples = [_sample(str(i), x) for i, x in enumerate(request.samples)]
-        with one_of_few():
+        with one_of_few(under_way, "requests are being scored", "send fewer at once, or raise WEIR_API_SCORINGS"):
             model, columns = context.score(samples, list(dict.fromkeys(request.estimators)))
         rows = [{name: float(column[i]) for name, column in columns.items()} for i in range(len(samples))]
         return ScoreAnswer(model=model, scores=rows)

@@ -77,7 +77,8 @@ class Api(Section):
         default=64 * 1024 * 1024,
         ge=0,
         le=2**40,
-        description="memory for tokens and predictions of the active version; 0 keeps nothing",
+        description="memory for tokens and predictions of the active version, "
+        "and as much again for the candidate of a canary; 0 keeps nothing",
     )
 
     @property
