@@ -19,6 +19,8 @@ from storage.engine import transaction
 from storage.heartbeats import Assigned, Heartbeats, Model, Process, Report
 from storage.recent_items import RecentItems, RecentLimits
 from storage.runs import Runs
+from weir.settings import Settings
+from weir.status.selection import reader
 
 from .conftest import World
 
@@ -270,6 +272,11 @@ def test_health_is_distinguished_from_readiness(world: World) -> None:
     answer = world.http.get("/readyz")
     assert (answer.status_code, answer.json()["reasons"]) == (503, ["storage: connection refused"])
     assert world.http.get("/healthz").status_code == 200
+
+
+def test_the_race_is_read_for_those_that_ask_and_not_for_what_is_exported(unchanged: World) -> None:
+    assert reader(Settings(), unchanged.engine)().race
+    assert not reader(Settings(), unchanged.engine, with_race=False)().race
 
 
 def test_the_shared_figures_are_exported(world: World) -> None:
