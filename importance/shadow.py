@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from importance.arrays import Booleans, Floats, Integers
+from importance.canary import is_canary
 from importance.hashing import uniforms
 from importance.sample import Sample
 from importance.scores import MIRROR, SHADOW, Scores
@@ -45,11 +46,14 @@ def of_share(samples: Sequence[Sample], share: float, salt: str) -> Booleans:
     return np.fromiter((chosen[sample.subject] for sample in samples), np.bool_, len(samples))
 
 
-def gains(samples: Sequence[Sample], labels: Sequence[int], scores: Scores, salt: str) -> dict[Pair, dict[int, int]]:
+def gains(
+    samples: Sequence[Sample], labels: Sequence[int], scores: Scores, salt: str, canary_share: float = 0.0
+) -> dict[Pair, dict[int, int]]:
     """Compare the further models with the serving one on each subject that has impressions of both labels.
 
     The gain is the number of pairs of a positive and a negative that the model orders rightly, less those that it
-    orders wrongly, minus the same of the serving model. What a model did not predict (NaN) is left out.
+    orders wrongly, minus the same of the serving model. What a model did not predict (NaN) is left out, and so are the
+    subjects of ``canary_share``: a candidate ordered their lists, and what is shown high is chosen more often.
     """
     serving = scores.prediction
     compared = {
@@ -59,7 +63,8 @@ def gains(samples: Sequence[Sample], labels: Sequence[int], scores: Scores, salt
     }
     if serving is None or not compared:
         return {}
-    pairs = _both_labels(samples, np.asarray(labels))
+    both = _both_labels(samples, np.asarray(labels))
+    pairs = {subject: rows for subject, rows in both.items() if not is_canary(subject, canary_share, salt)}
     known = numbers(list(pairs), salt)
     return {
         pair: {

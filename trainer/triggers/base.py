@@ -27,7 +27,8 @@ class LearningState:
 
     ``mass``: of importance decided ever, in samples of average importance (`importance.scores.Scores.mass`);
     ``mass_at_last``: when the last run started; ``waited``: ∫ new mass dt since then, in average samples times seconds;
-    ``run_seconds``: how long a run is expected to take, None before the first; ``recent``: None while it is not known.
+    ``run_seconds``: how long a run is expected to take, None before the first; ``recent``: None while it is not known;
+    ``in_shadow``: a candidate is compared with the active version on live traffic.
     """
 
     samples: int
@@ -44,6 +45,7 @@ class LearningState:
     waited: float = 0.0
     run_seconds: float | None = None
     recent: RecentQuality | None = None
+    in_shadow: bool = False
 
     @property
     def fresh_mass(self) -> float:

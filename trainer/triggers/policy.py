@@ -19,6 +19,7 @@ class HeldBack(StrEnum):
     """What keeps every trigger from starting a run."""
 
     FROZEN = "frozen"
+    SHADOW = "shadow"  # its promotion would supersede what a run learns from the active version
     FEW_SAMPLES = "few samples"
     COOLDOWN = "cool-down"
 
@@ -87,6 +88,8 @@ def held_back(state: LearningState, policy: TriggerPolicy, now: float) -> HeldBa
     """Return what keeps every trigger from starting a run; ``now`` as for `training_due`."""
     if state.frozen:
         return HeldBack.FROZEN
+    if state.in_shadow:
+        return HeldBack.SHADOW
     if state.trainable < policy.min_samples:
         return HeldBack.FEW_SAMPLES
     return HeldBack.COOLDOWN if policy.cooldown_left(state, now) > 0 else None

@@ -11,12 +11,13 @@ from trainer.triggers.time import Time
 class Waits:
     """What lies between a trainer's last check and its next run. The names are fields of the API.
 
-    ``fresh`` of ``after_samples`` new samples have come, ``trainable`` of ``least_samples`` are in the buffer, and
-    ``cooldown_seconds`` are left of the pause after a run; ``after_seconds`` until the time trigger, None before the
-    first run or while nothing is new.
+    ``in_shadow``: a candidate is, so no run starts. ``fresh`` of ``after_samples`` new samples have come, ``trainable``
+    of ``least_samples`` are in the buffer, and ``cooldown_seconds`` are left of the pause after a run;
+    ``after_seconds`` until the time trigger, None before the first run or while nothing is new.
     """
 
     frozen: bool
+    in_shadow: bool
     asked: bool
     fresh: int
     after_samples: int
@@ -37,6 +38,7 @@ def waits(state: LearningState, policy: TriggerPolicy, now: float) -> Waits:
     """
     return Waits(
         frozen=state.frozen,
+        in_shadow=state.in_shadow,
         asked=state.asked,
         fresh=state.fresh,
         after_samples=policy.after_samples,

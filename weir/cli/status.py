@@ -119,6 +119,8 @@ def _waits(found: "Training") -> str:
     if waits is None:
         return "no trainer has reported for what yet"
     parts = []
+    if waits["in_shadow"]:
+        parts.append("a candidate is in shadow")
     if waits["trainable"] < waits["least_samples"]:
         parts.append(f"the buffer holds {waits['trainable']} of the {waits['least_samples']} samples that it needs")
     if waits["cooldown_seconds"] > 0:

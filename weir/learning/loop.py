@@ -70,6 +70,8 @@ class LearningLoop:
         artifacts = Artifacts(settings.artifacts_url)
         self._store = StoreHealth(artifacts, partial(reporting.change, STORE), settings.retry_limit_seconds)
         self._checkpoints = RunCheckpoints(settings.artifacts_url, self._runs, lock, settings.train_checkpoint_steps)
+        operations = Operations(engine, artifacts, _log.warning, Via.TRAINER, announce)
+        self._shadow = ShadowWatch(settings, engine, operations, lock)
         self._training = Training(
             settings=settings,
             registry=self._registry,
@@ -78,7 +80,8 @@ class LearningLoop:
             artifacts=artifacts,
             store=self._store,
             checkpoints=self._checkpoints,
-            operations=Operations(engine, artifacts, _log.warning, Via.TRAINER, announce),
+            operations=operations,
+            watch=self._shadow,
             control=Control(settings, self._runs, ControlArm(engine)),
             lineages=Lineages(engine, values.pseudonyms(settings)),
             lock=lock,
@@ -88,7 +91,6 @@ class LearningLoop:
         )
         self._drift = DriftWatch(settings, engine)
         self._quarantine = QuarantineWatch(settings, engine, artifacts, metrics)
-        self._shadow = ShadowWatch(settings, engine, self._training.operations, lock)
         self._performance = None if settings.train_on_drop is None else PerformanceWatch(engine, self._registry)
         self._decisions: DecisionLog | None = None  # while it has the right to train
         self._poll_succeeded = False
@@ -128,14 +130,12 @@ class LearningLoop:
         if active is None:
             return
         self._quarantine.poll()
-        if in_shadow:
-            return
         last, learned = self._runs.last(), self._runs.latest(_RUNS_TIMED, LEARNED)
         before = RunInputs.of(learned[0]) if learned else NOTHING_LEARNED
         failed = last is not None and last.result not in LEARNED
         policy, now = training.trigger(self._settings, failed), time()
         state = self._state(active, last, learned, before, alarmed)
-        state = replace(state, waited=decisions.waited(state.last_learned, now))
+        state = replace(state, waited=decisions.waited(state.last_learned, now), in_shadow=in_shadow)
         self._waits = waits(state, policy, now)
         due, held = training_due(state, policy, now), held_back(state, policy, now)
         if due is not None and not takes_files:

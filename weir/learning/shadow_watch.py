@@ -11,7 +11,7 @@ from storage.comparisons import Comparison, Ending, LiveTest
 from storage.engine import Engine
 from storage.lock import TrainerLock
 from storage.registry import Registry
-from trainer.shadow import judge_mirror, judge_shadow
+from trainer.shadow import Verdict, judge_mirror, judge_shadow
 from weir.operations import Operations
 from weir.process import logs
 from weir.settings import Settings
@@ -52,9 +52,19 @@ class ShadowWatch:
             if (ids := [each.id for each in running]) != self._running:
                 self._comparisons.forget_ended()
                 self._running = ids
+            running.sort(key=lambda each: each.test is LiveTest.SHADOW)  # what a mirror test finds ends a shadow
             self._in_shadow = sum(self._decide(each) for each in running) > 0  # decide each
             self._next = monotonic() + _POLL_SECONDS
         return self._in_shadow
+
+    def doubt(self, active: str) -> str | None:
+        """Return the evidence of the running mirror test that the version before ``active`` is better; None without.
+
+        To be asked before a promotion, which ends that test: during a fine-tune nobody polls.
+        """
+        running = (each for each in self._comparisons.running() if each.test is LiveTest.MIRROR)
+        verdicts = (judge_mirror(each.results, self._mirror_results) for each in running if each.against == active)
+        return next((verdict.reason for verdict in verdicts if verdict is not None and verdict.activate), None)
 
     def wake(self) -> None:
         """Read again at the next poll: a fine-tune has ended."""
@@ -66,7 +76,7 @@ class ShadowWatch:
             self._decide_mirror(comparison)
             return False
         seconds = max(0.0, self._clock() - comparison.started.timestamp())
-        verdict = judge_shadow(comparison.results, seconds, self._policy)
+        verdict = self._spoiled(comparison) or judge_shadow(comparison.results, seconds, self._policy)
         if verdict is None:
             return True
         try:
@@ -86,6 +96,13 @@ class ShadowWatch:
         result = Ending.PROMOTED if verdict.activate else Ending.REJECTED
         _log.info("shadow ended", version=comparison.version, result=result, reason=verdict.reason)
         return False
+
+    def _spoiled(self, comparison: Comparison) -> Verdict | None:
+        """Return the verdict on a candidate whose parent is proposed for a rollback since it is in shadow."""
+        found = self._comparisons.proposal(comparison.against)
+        if found is None or found.ended is None or found.ended < comparison.started:
+            return None
+        return Verdict(False, f"rollback proposed of {found.against}: {found.reason}")
 
     def _decide_mirror(self, comparison: Comparison) -> None:
         verdict = judge_mirror(comparison.results, self._mirror_results)

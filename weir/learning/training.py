@@ -30,6 +30,7 @@ from weir.learning.control import Arms, Control
 from weir.learning.lineage import lineage
 from weir.learning.records import Outcome, RunInputs, candidate_metrics, gate_difference
 from weir.learning.recovery import DECIDED
+from weir.learning.shadow_watch import ShadowWatch
 from weir.learning.store_health import StoreHealth
 from weir.operations import Operations
 from weir.process import logs
@@ -52,6 +53,7 @@ class Training:
     store: StoreHealth
     checkpoints: RunCheckpoints
     operations: Operations
+    watch: ShadowWatch
     control: Control
     lineages: Lineages
     lock: TrainerLock
@@ -123,9 +125,11 @@ class Training:
         )
 
     def _decide(self, active: Active, version: str, candidate: Candidate) -> Outcome:
-        """Promote or reject the candidate as the gate decided."""
+        """Promote or reject the candidate as the gate decided, unless the active version itself turned out bad."""
         if not candidate.decision.promote:
             return self._reject(version, RunResult.REJECTED, candidate.decision.reason)
+        if (doubt := self.watch.doubt(active.version)) is not None:  # the candidate descends from that version
+            return self._reject(version, RunResult.SUPERSEDED, doubt)
         if self.settings.shadow == "on":
             return self._shadow(active, version, candidate.decision.reason)
         return self._promote(active, version, candidate.decision.reason)

@@ -1,10 +1,10 @@
 """Keep a scorer's further models on the comparisons that run: a candidate in shadow, and the version before."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 
-from importance.errors import BadArtifact, StoreUnavailable
 from importance.shadow import of_share
 from storage.artifacts import Artifacts
 from storage.comparisons import Comparison, Comparisons, LiveTest
@@ -19,11 +19,21 @@ from weir.settings import Settings
 _log = logs.logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A version that could not be loaded, why, and when it is tried again, in monotonic seconds."""
+
+    version: str
+    reason: str
+    retry_at: float
+
+
 class Comparing:
     """Loads what is compared into ``scorer``, and drops it after; `poll` is for one thread at a time.
 
     ``shares`` are the shares of subjects, by test, for which the scorer predicts; a test that is missing is not loaded.
-    A version that cannot be loaded is tried again after ``retry_seconds``: a comparison must not keep a role from work.
+    A version that cannot be loaded, for whatever reason, is tried again after ``retry_seconds``, and logged once: a
+    comparison must not keep a role from work.
     """
 
     def __init__(
@@ -43,7 +53,7 @@ class Comparing:
         self._shares = {test: share for test, share in shares.items() if share > 0}
         self._salt = salt
         self._retry_seconds = retry_seconds
-        self._retry_at: dict[str, float] = {}  # by version
+        self._failed: dict[LiveTest, _Failed] = {}
 
     def poll(self) -> None:
         """Load and drop, by what runs now. Raises Unavailable when Postgres does not answer."""
@@ -53,14 +63,17 @@ class Comparing:
         loaded = self._scorer.compared
         for test in self._shares:
             wanted = running.get(test)
-            if wanted is not None and loaded.get(test) != wanted.version:
-                self._load(wanted)
-            elif wanted is None and test in loaded:
+            if wanted is not None and loaded.get(test) == wanted.version:
+                continue
+            if test in loaded:  # first: it must not go on where the other one cannot be loaded
                 self._scorer.drop(test)
+            if wanted is not None:
+                self._load(wanted)
 
     def _load(self, comparison: Comparison) -> None:
         version, share = comparison.version, self._shares[comparison.test]
-        if monotonic() < self._retry_at.get(version, 0.0):
+        before = self._failed.get(comparison.test)
+        if before is not None and before.version == version and monotonic() < before.retry_at:
             return
         found = self._registry.version(version)
         choose = None if share >= 1 else partial(of_share, share=share, salt=self._salt)
@@ -68,10 +81,13 @@ class Comparing:
             with scratch("model") as directory:
                 fetched = partial(self._artifacts.fetch, found.artifact, found.sha256, directory)
                 self._scorer.compare(comparison.test, version, fetched, choose)
-        except (BadArtifact, StoreUnavailable) as error:
-            self._retry_at = {version: monotonic() + self._retry_seconds}
-            _log.warning("version not compared", test=comparison.test, version=version, reason=str(error))
+        except Exception as error:  # of any kind: files, the store, a full disk, an accelerator out of memory
+            failed = _Failed(version, str(error) or repr(error), monotonic() + self._retry_seconds)
+            if before is None or (before.version, before.reason) != (version, failed.reason):
+                _log.warning("version not compared", test=comparison.test, version=version, reason=failed.reason)
+            self._failed[comparison.test] = failed
         else:
+            self._failed.pop(comparison.test, None)
             _log.info("version compared", test=comparison.test, version=version, against=comparison.against)
 
 

@@ -144,7 +144,8 @@ def effects(
         return admit(samples, scores, admission, buffer.thresholds())
 
     def compare(samples: Sequence[Sample], scores: Scores) -> Gains:
-        return gains(samples, labels(samples, admission.positive_from), scores, settings.salt)
+        closed = labels(samples, admission.positive_from)
+        return gains(samples, closed, scores, settings.salt, settings.canary_share)
 
     return Effects(
         claim, score, admitted, count, buffer.persist, report, progresses.acknowledged, sketch=drift_sketch(settings),

@@ -2,19 +2,58 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
+import fsspec
 import pytest
+import torch
+from fsspec.implementations.local import LocalFileSystem
 from structlog.testing import capture_logs
 
+from importance.mixture import parse
 from importance.scores import MIRROR, SHADOW
 from importance.shadow import Pair
+from storage.artifacts import MANIFEST
 from storage.comparisons import Comparisons, Ending, LiveTest
+from storage.training_decisions import TrainingDecisions
 from tests.conftest import TestPostgres
 from tests.integration.roles.test_serving import SHOP
 from tests.integration.roles.test_trainer import TrainerWorld
+from trainer.scorer import Choose, Scorer, ScoringConfig
 from weir.roles.comparing import Comparing
 
 PERMISSIVE = {"gate_least_samples": 4, "gate_margin": 0.99, "shadow": "on", "shadow_promote_by": "superiority"}
+
+FULL = "CUDA out of memory"
+
+
+class Meanwhile(LocalFileSystem):
+    """A store in which something happens while a version is stored."""
+
+    protocol = "meanwhile"
+    calls: ClassVar[list[Callable[[], None]]] = []
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
+        if "w" in mode and path.endswith(MANIFEST) and self.calls:
+            self.calls.pop()()
+        return super()._open(path, mode, **options)
+
+
+fsspec.register_implementation("meanwhile", Meanwhile, clobber=True)
+
+
+class Exhausted(Scorer):
+    """A scorer whose accelerator has no memory left while ``refused`` is a list; it names what was refused."""
+
+    refused: list[str] | None = None
+
+    def compare(
+        self, predictor: str, version: str, directory: Path | Callable[[], Path], choose: Choose | None = None
+    ) -> None:
+        if self.refused is not None:
+            self.refused.append(version)
+            raise torch.OutOfMemoryError(FULL)
+        super().compare(predictor, version, directory, choose)
 
 
 class ShadowWorld(TrainerWorld):
@@ -24,14 +63,18 @@ class ShadowWorld(TrainerWorld):
         super().__init__(database_url, home, **PERMISSIVE, **settings)
         self.worker = self.serving()
         self.worker.start()
-        self.comparing = Comparing(
+        self.comparing = self.comparing_by(self.worker.scorer, 60.0)
+
+    def comparing_by(self, scorer: Scorer, retry_seconds: float) -> Comparing:
+        """What loads the compared versions into a scorer."""
+        return Comparing(
             Comparisons(self.engine),
             self.registry,
             self.artifacts,
-            self.worker.scorer,
+            scorer,
             {LiveTest.SHADOW: 1.0, LiveTest.MIRROR: 1.0},
             "salt",
-            retry_seconds=60.0,
+            retry_seconds,
         )
 
     def follow(self) -> dict[str, str]:
@@ -85,6 +128,8 @@ def test_a_candidate_is_promoted_by_live_traffic_and_proposed_for_rollback_when_
     world.requests.ask("ann")
     world.poll()
     assert len(world.runs.latest(5)) == 1  # no fine-tune while one is in shadow
+    assert TrainingDecisions(world.engine).latest(1)[0].held_back == "shadow"
+    assert (world.reporting.training() or {})["waits"]["in_shadow"]
     world.results(SHADOW, candidate, "v1", dict.fromkeys(range(1, 12), 1))
     world.poll()
     active, requested = world.registry.active(), world.runs.last()
@@ -104,6 +149,7 @@ def test_a_candidate_is_promoted_by_live_traffic_and_proposed_for_rollback_when_
     assert mirror is not None
     assert mirror.result is Ending.PROPOSED
     assert world.registry.active() == active  # proposed only
+    assert world.registry.version(str(requested.candidate)).state == "rejected"  # it was learned from a bad version
 
 
 def test_the_rollback_is_carried_out_where_that_is_set(make: Callable[..., ShadowWorld]) -> None:
@@ -114,6 +160,46 @@ def test_the_rollback_is_carried_out_where_that_is_set(make: Callable[..., Shado
     entry = world.registry.log()[-1]
     assert (entry.kind, entry.to_version, entry.actor) == ("rollback", "v1", "mirror")
     assert world.registry.frozen()
+
+
+def test_a_mirror_test_that_is_decided_during_a_fine_tune_keeps_its_candidate_from_use(
+    make: Callable[..., ShadowWorld], tmp_path: Path
+) -> None:
+    world = make(auto_rollback="on", artifacts_url=f"meanwhile://{tmp_path}/artifacts")
+    world.promote("v2")
+    Meanwhile.calls = [lambda: world.results(MIRROR, "v1", "v2", dict.fromkeys(range(12), 1))]
+    candidate = world.learn()
+    run = world.runs.last()
+    assert run is not None
+    assert (run.result, world.registry.version(candidate).state) == ("superseded", "rejected")
+    assert "E that it was better" in run.reasons[0]
+    world.trainer.poll()
+    assert (world.registry.log()[-1].kind, world.registry.log()[-1].to_version) == ("rollback", "v1")
+
+
+def test_a_version_that_cannot_be_loaded_stops_nothing_but_the_one_before_it(make: Callable[..., ShadowWorld]) -> None:
+    world = make()
+    world.promote("v2")
+    scorer = Exhausted(ScoringConfig(parse("uniform")), torch.device("cpu"))
+    world.comparing_by(scorer, 60.0).poll()
+    assert scorer.compared == {MIRROR: "v1"}
+    world.promote("v1")
+    active = world.registry.active()
+    assert active is not None
+    world.registry.shadow("v3", expected_sequence=active.sequence)
+    scorer.refused = []
+    patient, eager = world.comparing_by(scorer, 60.0), world.comparing_by(scorer, 0.0)
+    for _ in range(3):
+        patient.poll()
+    assert (scorer.compared, scorer.refused) == ({}, ["v3", "v2"])
+    with capture_logs() as lines:
+        for _ in range(3):
+            eager.poll()
+    assert [(line["version"], line["reason"]) for line in lines] == [("v3", FULL), ("v2", FULL)]
+    assert len(scorer.refused) == 8
+    scorer.refused = None
+    eager.poll()
+    assert scorer.compared == {SHADOW: "v3", MIRROR: "v2"}
 
 
 def test_a_candidate_that_loses_or_takes_too_long_is_rejected_with_the_reason(make: Callable[..., ShadowWorld]) -> None:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from importance.canary import is_canary
 from importance.sample import Action, Sample, labels
 from importance.scores import BASELINE, MIRROR, SERVING, SHADOW, Predictions, Scores
 from importance.shadow import Pair, gains, numbers, of_share
@@ -64,6 +65,15 @@ def test_subjects_that_are_not_predicted_and_versions_that_serve_give_nothing() 
     assert compared(samples, scores) == {SHADOWED: {bob: 2}, Pair(MIRROR, "v0", "v1"): {ann: 2, bob: 2}}
     same = Scores(np.ones(4), "uniform", "v2", predictions=scores.predictions)
     assert [pair.predictor for pair in compared(samples, same)] == [MIRROR]
+
+
+def test_subjects_whose_lists_the_candidate_ordered_give_nothing() -> None:
+    samples = shown(*((f"s{i % 50}", i // 50) for i in range(100)))
+    scores = scored([0.5] * 100, [0.5] * 100)
+    found = gains(samples, labels(samples), scores, SALT, canary_share=0.4)
+    own = [f"s{i}" for i in range(50) if not is_canary(f"s{i}", 0.4, SALT)]
+    assert 0 < len(own) < 50
+    assert list(found[SHADOWED]) == numbers(own, SALT)
 
 
 def test_a_share_of_subjects_is_chosen_whole_and_independently_of_their_number() -> None:

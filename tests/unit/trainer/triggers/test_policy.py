@@ -93,7 +93,8 @@ def test_a_policy_that_always_or_never_fires_is_refused(wrong: dict[str, float])
 @pytest.mark.parametrize(
     ("changes", "now", "expected"),
     [
-        ({"frozen": True, "trainable": 0}, 105.0, "frozen"),
+        ({"frozen": True, "in_shadow": True}, 105.0, "frozen"),
+        ({"in_shadow": True, "asked": True, "trainable": 0}, 105.0, "shadow"),
         ({"trainable": 99}, 105.0, "few samples"),
         ({}, 109.9, "cool-down"),
         ({}, 110.0, None),

@@ -14,6 +14,7 @@ def test_all_that_the_next_run_waits_for_is_reported() -> None:
     state = replace(QUIET, samples=5_250, trainable=40, asked=True, frozen=True)
     assert waits(state, POLICY, now=103.0) == Waits(
         frozen=True,
+        in_shadow=False,
         asked=True,
         fresh=250,
         after_samples=1_000,

@@ -135,7 +135,7 @@ def test_a_partition_has_the_owner_that_lives_and_is_undecided_up_to_the_end() -
 
 
 def test_training_says_what_it_does_and_why_it_does_nothing() -> None:
-    waits = asdict(Waits(False, False, 10, 1_500, 400, 200, 0.0, None))
+    waits = asdict(Waits(False, False, False, 10, 1_500, 400, 200, 0.0, None))
     leading = [beat("trainer", pid=1), beat("trainer", pid=2, waits=waits)]
     going = Run(1, "amount", {}, NOW, None, None, (), None)
     ended = Run(1, "amount", {}, NOW, NOW, "failed", ("the store is full",), None)
