@@ -21,7 +21,7 @@ class RunResult(StrEnum):
     PROMOTED = "promoted"
     REJECTED = "rejected"  # by the gate
     SHADOW = "shadow"  # it passed the gate; live traffic decides
-    SUPERSEDED = "superseded"  # by a promotion, rollback or freeze during the run
+    SUPERSEDED = "superseded"  # by a promotion, rollback, freeze, or results against its parent during the run
     ABANDONED = "abandoned"  # its trainer died, and it could not be resumed; found by the next trainer
     INTERRUPTED = "interrupted"  # told to stop, before its first checkpoint
     FAILED = "failed"
