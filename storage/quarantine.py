@@ -17,13 +17,16 @@ from storage import audit, tables
 from storage.audit import Action, Author
 from storage.engine import transaction
 
-_ANCESTORS = sa.text("""
+_LINE = sa.text("""
     WITH RECURSIVE line (version, parent, depth) AS (
         SELECT version, parent, 0 FROM model_versions WHERE version = :version
         UNION ALL
         SELECT v.version, v.parent, depth + 1 FROM model_versions v JOIN line ON v.version = line.parent
     )
-    SELECT version FROM line JOIN model_quarantine q USING (version) WHERE q.lifted IS NULL ORDER BY depth
+    SELECT version, EXISTS (
+        SELECT FROM model_quarantine q WHERE q.version = line.version AND q.lifted IS NULL
+    ) AS distrusted
+    FROM line ORDER BY depth
 """)
 
 
@@ -101,8 +104,13 @@ def end(connection: sa.Connection, versions: Sequence[str], now: datetime) -> in
 
 
 def ancestors(connection: sa.Connection, version: str) -> list[str]:
+    """Return a version and its ancestors, the nearest first."""
+    return [row.version for row in connection.execute(_LINE, {"version": version})]
+
+
+def distrusted(connection: sa.Connection, version: str) -> list[str]:
     """Return what is in quarantine of a version and its ancestors, the nearest first."""
-    return list(connection.scalars(_ANCESTORS, {"version": version}))
+    return [row.version for row in connection.execute(_LINE, {"version": version}) if row.distrusted]
 
 
 def _standing(connection: sa.Connection, versions: Sequence[str]) -> list[str]:

@@ -295,8 +295,8 @@ class Registry:
         """Activate an earlier version, by default the previous one, and freeze training.
 
         Without the freeze the next fine-tune could undo it. The versions above the target are in quarantine from then
-        on. Raises Conflict when there is no earlier version, and when another one than ``replacing`` is active: a
-        program names the version that it found to be bad.
+        on, but for those that it descends from: it would be refused with them. Raises Conflict when there is no earlier
+        version, and when another one than ``replacing`` is active: a program names the version that it found to be bad.
         """
         with self._changing() as change:
             if replacing is not None and replacing != change.active:
@@ -319,8 +319,10 @@ class Registry:
             change.set_state(change.active, State.ROLLED_BACK)
             change.set_state(target, State.ACTIVE)
             entry = change.append(Kind.ROLLBACK, target, True, actor, reason)
-            above = stack[len(stack) - stack[::-1].index(target) :]
-            quarantine.begin(change.connection, sorted(set(above) - {target}), entry.sequence, entry.time)
+            above = set(stack[len(stack) - stack[::-1].index(target) :])
+            trusted = quarantine.ancestors(change.connection, target)
+            change.lift(change.distrusted(target))
+            quarantine.begin(change.connection, sorted(above.difference(trusted)), entry.sequence, entry.time)
             return entry
 
     def freeze(self, *, actor: str, reason: str) -> Entry:
@@ -363,7 +365,7 @@ class _Change:
 
     def distrusted(self, version: str) -> list[str]:
         """Return what is in quarantine of a version and its ancestors, the nearest first."""
-        return quarantine.ancestors(self.connection, version)
+        return quarantine.distrusted(self.connection, version)
 
     def lift(self, versions: Sequence[str]) -> None:
         """End quarantines, as a part of this change."""

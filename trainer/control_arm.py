@@ -1,6 +1,5 @@
 """The control arm of a run: the same fine-tune on other rows, compared with the first on the same holdout."""
 
-from pathlib import Path
 from threading import Event
 
 import numpy as np
@@ -9,19 +8,22 @@ import torch
 from importance.control_arm import Compared
 from importance.evidence import paired_auc
 from trainer import version_directory as versions
+from trainer.cycle import Start
 from trainer.forward import predict
 from trainer.judging import numbered
 from trainer.labelled import Labelled
+from trainer.memory import weights_of
 from trainer.tuning import FineTuning, TrainingRows, fine_tune
+from trainer.tuning.retention import interpolated
 from trainer.version_directory import Model
 
-_MIN_OF_A_LABEL = 2
+_MIN_OF_EACH = 2  # label, and subjects
 _SMALLEST_ERROR = 1e-6  # of two models that order all alike
 
 
 def compare_arms(
     first: Model,
-    base: Path,
+    start: Start,
     rows: TrainingRows,
     holdout: Labelled,
     tuning: FineTuning,
@@ -29,17 +31,19 @@ def compare_arms(
     stop: Event | None = None,
     device: torch.device | None = None,
 ) -> Compared | None:
-    """Fine-tune the base on ``rows`` as the first arm was on its own; return the first's AUC minus the other's.
+    """Fine-tune the base of ``start`` on ``rows`` as the first arm was; return the first's AUC minus the other's.
 
     None where there is nothing to train or compare on, or when it was stopped. The standard error is that between
     subjects, whose samples are not independent.
     """
     labels = holdout.labels
-    if not len(rows.samples) or min(int((labels == 1).sum()), int((labels == 0).sum())) < _MIN_OF_A_LABEL:
-        return None
-    other = fine_tune(versions.load(base, device, with_moments=True), rows, tuning, seed, stop=stop)
     subjects = numbered(sample.subject for sample in holdout.samples)
-    if not other.finished or len(np.unique(subjects)) < _MIN_OF_A_LABEL:
+    rarest = min(int((labels == 1).sum()), int((labels == 0).sum()), len(np.unique(subjects)))
+    if not len(rows.samples) or rarest < _MIN_OF_EACH:
         return None
-    found = paired_auc(labels, predict(first, holdout.samples), predict(other.model, holdout.samples), subjects)
+    tuned = fine_tune(versions.load(start.base, device, with_moments=True), rows, tuning, seed, stop=stop)
+    if not tuned.finished:
+        return None
+    other = interpolated(tuned.model, weights_of(versions.load(start.serving, device)), tuning.interpolation)
+    found = paired_auc(labels, predict(first, holdout.samples), predict(other, holdout.samples), subjects)
     return Compared(found.difference, max(found.standard_error, _SMALLEST_ERROR))

@@ -74,6 +74,9 @@ def decide(
     """
     nan = float("nan")
     smallest = min(int((labels == 1).sum()), int((labels == 0).sum()))
+    if len(labels) >= policy.min_samples and len(np.unique(subjects)) < 2:
+        reason = "all samples of the holdout are of one subject; the gate needs 2"
+        return Decision(False, reason, nan, nan, (Check(OVERALL, False, True, {"samples": len(labels)}, reason),))
     if len(labels) < policy.min_samples or smallest < 2:
         needed = f"the gate needs {policy.min_samples} and 2"
         reason = f"holdout has {len(labels)} samples, {smallest} of the rarer label; {needed}"

@@ -129,7 +129,7 @@ class LearningLoop:
         active = self._registry.active()
         if active is None:
             return
-        self._quarantine.poll()
+        self._quarantine.poll(active.sequence)
         last, learned = self._runs.last(), self._runs.latest(_RUNS_TIMED, LEARNED)
         before = RunInputs.of(learned[0]) if learned else NOTHING_LEARNED
         failed = last is not None and last.result not in LEARNED

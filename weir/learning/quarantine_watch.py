@@ -2,7 +2,7 @@
 
 from time import monotonic
 
-from importance.errors import Conflict
+from importance.errors import BadArtifact, Conflict, InvalidInput, StoreUnavailable
 from monitoring.metrics import TrainerMetrics
 from storage.artifacts import Artifacts
 from storage.audit import Author, Via
@@ -15,7 +15,8 @@ from weir.roles.serving import Serving
 from weir.settings import Settings
 
 _log = logs.logger(__name__)
-_POLL_SECONDS = 5.0  # a worker that has not swapped yet adds rows of the old version for a second or two
+_SOON_SECONDS = 5.0  # a worker that has not swapped yet adds rows of the old version for a second or two
+_POLL_SECONDS = 60.0  # each look reads the whole buffer, and a quarantine may stand for months
 _RETRY_SECONDS = 300.0
 
 
@@ -28,24 +29,28 @@ class QuarantineWatch:
         self._registry, self._artifacts = Registry(engine), artifacts
         self._quarantine = Quarantine(engine)
         self._metrics = metrics
-        self._next = monotonic()
+        self._sequence: int | None = None
+        self._next = 0.0
 
-    def poll(self) -> None:
-        """Score such rows again, if there are any. Raises Unavailable, and StoreUnavailable."""
-        if monotonic() < self._next:
+    def poll(self, sequence: int) -> None:
+        """Score such rows again, if there are any; at once when the log has grown to ``sequence``. Raises Unavailable.
+
+        What keeps the rows from being scored is logged, and tried again: it must not keep the trainer from training.
+        """
+        if sequence == self._sequence and monotonic() < self._next:
             return
-        self._next = monotonic() + _POLL_SECONDS
+        self._sequence = sequence
         rows = self._quarantine.rows()
         self._metrics.quarantined_rows.set(sum(rows.values()))
-        if not rows:
-            return
-        try:
-            left = self._score_again(rows)
-        except Conflict as error:  # other settings made the keys: a worker's start, or an operator, scores all again
-            _log.warning("samples of a version in quarantine are not scored again", reason=str(error))
-            self._next = monotonic() + _RETRY_SECONDS
-            return
-        self._metrics.quarantined_rows.set(left)
+        pause = _SOON_SECONDS if rows else _POLL_SECONDS
+        if rows:
+            try:
+                self._metrics.quarantined_rows.set(self._score_again(rows))
+            # Keys made by other settings, or a version that does not load: an operator's, or the next version's.
+            except (Conflict, InvalidInput, BadArtifact, StoreUnavailable) as error:
+                _log.warning("samples of a version in quarantine are not scored again", reason=str(error))
+                pause = _RETRY_SECONDS
+        self._next = monotonic() + pause
 
     def _score_again(self, rows: dict[str, int]) -> int:
         """Score the rows of each version again; return how many are left because the active version cannot score."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
-from importance.errors import Conflict
+from importance.errors import Conflict, Unavailable
 from importance.lineage import Lineage
 from importance.propensity import exposure
 from importance.strata import HOLDOUT, UNIFORM
@@ -109,10 +109,15 @@ class Training:
             version = self._register(run, number, parent, candidate, directory / "candidate", made_of)
             outcome = self._decide(active, version, candidate)
             if arms.compares:
-                rows = _rows(other, self._weights(other), watermark)
-                tuned = candidate.tuned.model
-                compared = compare_arms(tuned, base, rows, judged, tuning, seed, self.stop, self.device)
-                self.control.record(run, arms, compared)
+                try:
+                    rows = _rows(other, self._weights(other), watermark)
+                    tuned, start = candidate.tuned.model, Start(serving, base)
+                    compared = compare_arms(tuned, start, rows, judged, tuning, seed, self.stop, self.device)
+                    self.control.record(run, arms, compared)
+                except Unavailable:
+                    raise
+                except Exception:  # of any kind: the run is decided, and its record must say how
+                    _log.exception("the control arm failed", run=run)
         return outcome
 
     def _weights(self, drawn: Draw) -> TrainingWeights:

@@ -25,11 +25,10 @@ def test_rows_of_a_rolled_back_version_are_scored_by_the_restored_one(postgres: 
     owner.flush([replace(offer(f"i{n}", 5.0, NEGATIVE), model=f"v{n % 2 + 1}") for n in range(20)])
     registry = new_registry()
     watch = QuarantineWatch(world.settings, world.engine, world.artifacts, TrainerMetrics(registry))
-    watch.poll()
+    watch.poll(2)
     assert rows(world.engine, MODELS) == [("v1", 10), ("v2", 10)]
     world.rollback()
-    watch = QuarantineWatch(world.settings, world.engine, world.artifacts, TrainerMetrics(registry := new_registry()))
-    watch.poll()
+    watch.poll(3)  # the log has grown: at once
     assert rows(world.engine, MODELS) == [("v1", 20)]
     assert [(each.version, each.rescored) for each in Quarantine(world.engine).standing()] == [("v2", 10)]
     assert registry.get_sample_value("weir_quarantined_rows") == 0
@@ -47,7 +46,7 @@ def test_without_an_active_version_that_can_score_the_rows_wait_and_are_counted(
     world.rollback()
     world.spoil("v1")
     registry = new_registry()
-    QuarantineWatch(world.settings, world.engine, world.artifacts, TrainerMetrics(registry)).poll()
+    QuarantineWatch(world.settings, world.engine, world.artifacts, TrainerMetrics(registry)).poll(3)
     assert rows(world.engine, MODELS) == [("v2", 1)]
     assert registry.get_sample_value("weir_quarantined_rows") == 1
     world.engine.dispose()

@@ -97,3 +97,26 @@ def test_the_rows_that_it_scored_are_counted(registry: Registry, engine: sa.Engi
     assert quarantine.rows() == {"v3": 3}
     quarantine.note_rescored("v3", 3)
     assert [each.rescored for each in quarantine.standing()] == [3]
+
+
+def test_a_rollback_to_a_descendant_distrusts_neither_it_nor_what_it_descends_from(
+    registry: Registry, engine: sa.Engine
+) -> None:
+    registry.promote("v1", expected_sequence=None, actor="ann", reason="as it was")
+    assert registry.rollback(None, actor="bob", reason="no").to_version == "v3"
+    assert names(engine) == []
+    sequence = registry.unfreeze(actor="bob", reason="go on").sequence
+    register(registry, "v4", "v3")
+    registry.promote("v4", expected_sequence=sequence, actor="trainer", reason="gate")
+    registry.rollback("v1", actor="bob", reason="worse")
+    assert names(engine) == ["v2", "v3", "v4"]
+
+
+def test_a_rollback_to_what_is_in_quarantine_lifts_it(registry: Registry, engine: sa.Engine) -> None:
+    register(registry, "x")
+    for version in ("x", "v3"):
+        registry.promote(version, expected_sequence=None, actor="ann", reason="the other one")
+    registry.rollback(None, actor="bob", reason="worse")
+    assert names(engine) == ["v3"]
+    assert registry.rollback(None, actor="bob", reason="worse still").to_version == "v3"
+    assert names(engine) == ["x"]

@@ -107,11 +107,14 @@ def test_the_control_arm_of_wrong_labels_is_worse_and_that_of_the_same_rows_is_e
     tuning = FineTuning(steps=60, optimisation=TUNING.optimisation)
     rows, holdout = rows_of(samples, labels), held_out().holdout
     candidate = learn(Start(first, first), rows, held_out(), tuning, GATE, seed=1).tuned.model
-    equal = compare_arms(candidate, first, rows, holdout, tuning, seed=1)
-    better = compare_arms(candidate, first, rows_of(samples, 1 - labels), holdout, tuning, seed=1)
+    equal = compare_arms(candidate, Start(first, first), rows, holdout, tuning, seed=1)
+    better = compare_arms(candidate, Start(first, first), rows_of(samples, 1 - labels), holdout, tuning, seed=1)
     assert equal is not None
     assert equal.difference == 0
     assert better is not None
     assert better.difference > 3 * better.standard_error
-    assert compare_arms(candidate, first, rows_of([], labels[:0]), holdout, tuning, seed=1) is None
-    assert compare_arms(candidate, first, rows, Labelled(holdout.samples[:1], labels[:1]), tuning, seed=1) is None
+    assert compare_arms(candidate, Start(first, first), rows_of([], labels[:0]), holdout, tuning, seed=1) is None
+    assert (
+        compare_arms(candidate, Start(first, first), rows, Labelled(holdout.samples[:1], labels[:1]), tuning, seed=1)
+        is None
+    )
