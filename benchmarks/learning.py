@@ -31,8 +31,8 @@ from importance import quality, strata
 from importance.attribution import replay_partition
 from importance.sample import Sample, label
 from trainer import version_directory as versions
-from trainer.cycle import predict
 from trainer.device import use_threads
+from trainer.forward import predict
 from trainer.tuning import TrainingRows, fine_tune
 from trainer.version_directory import Model
 from weir.settings import Settings, read, training, values

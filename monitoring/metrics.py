@@ -309,14 +309,13 @@ def _families(state: SharedState) -> Iterator[Metric]:
         "subjects by which a candidate in shadow, or the version before, is compared with the active one",
         labels=["test", "result"],
     )
-    for test_and_result, number in state.comparisons.items():
-        compared.add_metric(list(test_and_result), number)
+    for test_and_result in product(("shadow", "mirror"), ("wins", "losses", "ties")):
+        compared.add_metric(list(test_and_result), state.comparisons.get(test_and_result, 0))
     yield compared
     proposed = GaugeMetricFamily(
         "weir_rollback_proposed", "1 while the version before has shown to be better than the active one"
     )
-    if state.rollback_proposed is not None:
-        proposed.add_metric([], state.rollback_proposed)
+    proposed.add_metric([], float(state.rollback_proposed or 0))
     yield proposed
 
     processes = GaugeMetricFamily("weir_processes", "live processes, by their heartbeats", labels=["role"])

@@ -146,8 +146,9 @@ def auc_gain() -> Lines:
 def training_runs() -> Lines:
     """Return the panel of fine-tunes by result."""
     return lines(
-        "Training runs", "short", "Fine-tunes that ended in the last hour, by result.",
+        "Training runs", "short", "Fine-tunes that ended in the last hour, by result, and those that were continued.",
         ("sum by (result) (increase(weir_training_runs_total[1h]))", "{{result}}"),
+        ("sum(increase(weir_training_resumed_total[1h]))", "continued"),
     ).decimals(0)  # fmt: skip
 
 

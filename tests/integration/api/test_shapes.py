@@ -331,7 +331,8 @@ def test_the_interface_describes_itself(world: World) -> None:
         "POST /v1/models/{version}/lift",
         "POST /v1/training/freeze", "POST /v1/training/unfreeze", "POST /v1/training/run", "GET /v1/buffer",
         "GET /v1/samples", "GET /v1/samples/{id}", "GET /v1/stream", "GET /v1/status", "GET /v1/models/log",
-        "GET /v1/audit", "GET /v1/drift", "GET /v1/selection",
+        "GET /v1/audit", "GET /v1/drift", "GET /v1/selection", "GET /v1/models/{version}/lineage",
+        "GET /v1/history/{id}", "DELETE /v1/subjects/{id}",
     }  # fmt: skip
     assert world.http.get("/docs").status_code == 200
 

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from importance.errors import Unavailable
+from importance.pseudonyms import Pseudonyms
 from importance.sample import Action, Correction
 from importance.scores import Offer
 from storage import migrate
@@ -50,7 +51,7 @@ def test_a_session_that_ends_in_the_middle_of_a_copy_is_not_used_again(engine: s
             yield offer(f"i{number}", 1.0)
 
     with pytest.raises(Unavailable), transaction(engine) as connection:
-        stage(connection, endless())
+        stage(connection, endless(), Pseudonyms("weir"))
     owner.flush([offer("c", 3.0)])
     assert set(held(engine)) == {"a", "c"}
     other.dispose()

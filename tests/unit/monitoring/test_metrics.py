@@ -125,7 +125,11 @@ def test_every_label_value_of_a_counter_starts_at_0() -> None:
 
 def test_what_is_not_known_is_not_exported() -> None:
     series = [line for line in shared(SharedState()).splitlines() if not line.startswith("#")]
-    assert series == ["weir_training_frozen 0.0", "weir_selection_fallback 0.0"]
+    compared = [line for line in series if line.startswith("weir_comparison_subjects{")]
+    assert (len(compared), {line.split()[-1] for line in compared}) == (6, {"0.0"})
+    assert [line for line in series if line not in compared] == [
+        "weir_training_frozen 0.0", "weir_rollback_proposed 0.0", "weir_selection_fallback 0.0",
+    ]  # fmt: skip
 
 
 def test_while_the_store_is_unavailable_nothing_of_it_is_exported() -> None:
