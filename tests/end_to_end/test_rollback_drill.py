@@ -14,7 +14,7 @@ from storage.runs import Runs
 from tests.conftest import TestPostgres
 from tests.support.eager import eager
 from tests.support.feeder import Feeder
-from tests.support.role import RoleProcess, running, until_alive
+from tests.support.role import RoleProcess, page, running, until_alive
 from tests.support.rollback import Watch, bare_load_seconds, register
 from tests.support.service import Service
 from tests.support.waiting import until
@@ -26,7 +26,7 @@ def test_one_version_is_active_everywhere_after_each_rollback(
 ) -> None:
     service, registry = mortal, Registry(mortal.engine)
     versions = [register(service, seed) for seed in range(2, 9)]
-    environment = eager(service) | {"WEIR_SHADOW": "on", "WEIR_SHADOW_LIMIT_RESULTS": "1000000", "WEIR_API_PORT": "0"}
+    environment = eager(service) | {"WEIR_SHADOW": "on", "WEIR_SHADOW_LIMIT_RESULTS": "100000", "WEIR_API_PORT": "0"}
     with (
         Feeder(service.kafka, service.topic, per_second=100),
         running("trainer", service.home / "trainer", environment) as trainer,
@@ -36,7 +36,7 @@ def test_one_version_is_active_everywhere_after_each_rollback(
         roles: list[RoleProcess] = [trainer, first, second]
         wait = partial(until_alive, roles=roles)
         watch = Watch(service, [service.start(), service.start(), first, second])
-        service.until("samples of both", lambda: len(service.next) == 2)
+        wait("samples of both, and apis that serve", lambda: len(service.next) == 2 and all(map(page, (first, second))))
         for version in versions:
             watch.promote(version)
         expected = iter([*versions[-2::-1], "v1"])
