@@ -54,7 +54,8 @@ def _origin(record: ConsumerRecord) -> tuple[str, int, int]:
 class DeadLetter:
     """A record that is not a valid event: as received, and ``topic``, ``partition``, ``offset`` of its source.
 
-    ``reason`` is a stable word, ``detail`` a line with the field, the value and the bound.
+    ``reason`` is a stable word, ``detail`` a line with the field, the value and the bound; ``time_ms`` is the record's
+    Kafka timestamp, None where it is not known.
     """
 
     reason: str
@@ -65,6 +66,15 @@ class DeadLetter:
     value: bytes | None
     received_headers: Headers = ()
     detail: str = ""
+    time_ms: int | None = None
+
+    @property
+    def subject(self) -> str | None:
+        """Return the subject that the record is keyed by; None where the key is not text."""
+        try:
+            return None if self.key is None else self.key.decode()
+        except UnicodeDecodeError:
+            return None
 
     @property
     def headers(self) -> Headers:
@@ -103,6 +113,7 @@ class DeadLetter:
             record.value,
             tuple(record.headers),
             detail,
+            record.timestamp,
         )
 
     @classmethod

@@ -39,7 +39,8 @@ class Effects:
     """The callables that a partition worker needs. All but ``report`` may block, and run in threads.
 
     ``claim(partition, generation)`` gives the epoch and the progress stored, None for a new partition. ``welcome``
-    leaves out the samples that are of before their subject's erasure: they are neither scored nor published.
+    leaves out the samples that are of before their subject's erasure: they are neither scored nor published;
+    ``welcome_letters`` leaves out such dead letters.
     ``tally`` converts scored samples to quality counts, ``sketch`` to the sums that drift is detected by, ``compare``
     to what further models gain by subject, ``race`` to the results of a race of selection policies by its name.
     ``persist`` stores a flush, once, however often it is given.
@@ -64,6 +65,7 @@ class Effects:
     compare: Callable[[Sequence[Sample], Scores], Gains] = lambda _samples, _scores: {}
     race: Callable[[Sequence[Sample], Scores], Mapping[str, Standing]] = lambda _samples, _scores: {}
     welcome: Callable[[Sequence[Sample]], Sequence[Sample]] = lambda samples: samples
+    welcome_letters: Callable[[Sequence[DeadLetter]], Sequence[DeadLetter]] = lambda letters: letters
 
 
 @dataclass(frozen=True)
@@ -281,6 +283,9 @@ class PartitionWorker:
         samples: Sequence[Sample] = decisions.samples
         if samples:
             samples = await self._until_done(STORAGE, partial(self._threads.store, self._effects.welcome, samples))
+        if letters:
+            keep = self._effects.welcome_letters
+            letters = await self._until_done(STORAGE, partial(self._threads.store, keep, letters))
         scored = await self._score_all(samples)
         if scored.offers or letters:
             await self._until_done(KAFKA, partial(self._publish, scored.offers, letters))

@@ -28,6 +28,7 @@ from storage.registry import Registry
 from stream.announcements import follow
 from stream.app import STATUS_FAILED, StreamSettings, Worker
 from stream.codecs import WORKER_LIBRARY, require_codecs
+from stream.dead_letters import DeadLetter
 from stream.partition_worker import Effects, Limits
 from stream.reports import KAFKA, STORAGE, Availability, Report
 from stream.topics import topic_id
@@ -136,6 +137,14 @@ def effects(
         buffer.refresh()
         return [sample for sample in samples if sample.time_ms > until.get(sample.subject, -1)]
 
+    def welcome_letters(letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
+        until = erasure.until({letter.subject for letter in letters if letter.subject is not None})
+
+        def is_erased(letter: DeadLetter) -> bool:
+            return letter.time_ms is not None and letter.time_ms <= until.get(letter.subject or "", -1)
+
+        return [letter for letter in letters if not is_erased(letter)]
+
     def count(samples: Sequence[Sample], scores: Scores) -> Mapping[CountKey, Counts]:
         closed = labels(samples, admission.positive_from)
         return tally(samples, closed, scores) | tally_segments(samples, closed, scores, admission.strata.segments)
@@ -149,7 +158,7 @@ def effects(
 
     return Effects(
         claim, score, admitted, count, buffer.persist, report, progresses.acknowledged, sketch=drift_sketch(settings),
-        compare=compare, race=racing.observe, welcome=welcome,
+        compare=compare, race=racing.observe, welcome=welcome, welcome_letters=welcome_letters,
     )  # fmt: skip
 
 

@@ -51,3 +51,8 @@ def test_a_letter_of_an_earlier_version_has_no_detail_and_is_read() -> None:
 
 def test_a_record_without_our_headers_is_no_letter() -> None:
     assert DeadLetter.parse(b"k", b"v", [("trace", b"7")]) is None
+
+
+@pytest.mark.parametrize(("key", "subject"), [(b"ann", "ann"), (None, None), (b"\xff", None)])
+def test_a_letter_is_of_the_subject_that_its_record_is_keyed_by(key: bytes | None, subject: str | None) -> None:
+    assert DeadLetter("not_json", "interactions", 1, 2, key, b"{").subject == subject
