@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from threading import Lock
 from uuid import UUID
 
@@ -223,6 +224,7 @@ class Buffer:
         self._topic_id = topic_id
         self._labels = list(label_table(positive_from))
         self._thresholds: AdmissionThresholds | None = None
+        self._refreshed: datetime | None = None  # since which erasure
         self._preparing = Lock()
         self._untrimmed: set[int] = set()
         self._counts: dict[int, Held[CountKey, Counts]] = {}
@@ -235,10 +237,17 @@ class Buffer:
                 self._thresholds = self._prepare()
             return self._thresholds
 
-    def refresh(self) -> None:
-        """Read the thresholds again: an erasure lifts the one that its subject had."""
+    def refresh(self, erased: datetime) -> None:
+        """Read the thresholds again, unless that was done since an erasure: it lifts the one that its subject had.
+
+        Erasures exclude one another, so what was read behind the last one has seen all before it.
+        """
+        self.thresholds()
+        if self._refreshed is not None and erased <= self._refreshed:
+            return
         with transaction(self._engine) as connection:
             self._thresholds = self._read_thresholds(connection)
+        self._refreshed = erased
 
     def persist(self, flush: Flush) -> None:
         """Store a flush, all of it or nothing, and trim unless another worker is trimming.

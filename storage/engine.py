@@ -63,6 +63,7 @@ def create_engine(url: str, *, application_name: str = "weir", pool_size: int = 
         max_overflow=pool_size,
         pool_timeout=CONNECT_SECONDS,
         json_serializer=_json,
+        hide_parameters=True,  # errors are logged, and parameters name subjects
         pool_pre_ping=True,  # a restart of the server fails no transaction
     )
     given = {name.replace("-", "_").lower() for name in _OPTION.findall(str(parsed.query.get("options", "")))}

@@ -77,6 +77,10 @@ class Tombstone:
         """Return whether nothing of the subject is ever stored again."""
         return self.until_ms == FOREVER_MS
 
+    def drops(self, time_ms: int) -> bool:
+        """Return whether a sample of the subject with this event time is dropped."""
+        return time_ms <= self.until_ms
+
 
 @dataclass(frozen=True, slots=True)
 class Erased:
@@ -131,27 +135,32 @@ class Erasure:
         with transaction(self._engine) as connection:
             return _tombstones(connection, pseudonyms)
 
-    def until(self, subjects: Collection[str]) -> dict[str, int]:
-        """Return those of some subjects that were erased, each with the event time up to which its samples are dropped.
+    def of(self, subjects: Collection[str]) -> dict[str, Tombstone]:
+        """Return the tombstones of those of some subjects that were erased.
 
         An answer that has become too old does no harm: the buffer looks again when it stores.
         """
         with transaction(self._engine) as connection:
-            return _until(connection, subjects, self._pseudonyms)
+            return _of(connection, subjects, self._pseudonyms)
+
+    def count(self, samples: Sequence[Sample]) -> int:
+        """Count those of some samples that are of before their subject's erasure."""
+        with transaction(self._engine) as connection:
+            return len(samples) - len(welcome(connection, samples, self._pseudonyms))
 
 
 def welcome(connection: sa.Connection, samples: Sequence[Sample], pseudonyms: Pseudonyms) -> list[Sample]:
     """Return the samples that are not of before their subject's erasure, in a transaction that excludes erasures."""
-    until = _until(connection, {sample.subject for sample in samples}, pseudonyms)
-    return [sample for sample in samples if sample.time_ms > until.get(sample.subject, -1)]
+    left = _of(connection, {sample.subject for sample in samples}, pseudonyms)
+    return [x for x in samples if x.subject not in left or not left[x.subject].drops(x.time_ms)]
 
 
-def _until(connection: sa.Connection, subjects: Collection[str], pseudonyms: Pseudonyms) -> dict[str, int]:
+def _of(connection: sa.Connection, subjects: Collection[str], pseudonyms: Pseudonyms) -> dict[str, Tombstone]:
     """One query where no subject was ever erased."""
     if not connection.scalar(sa.select(sa.exists().select_from(tables.erased_subjects))):
         return {}
     numbers = dict(zip(pseudonyms.of_subjects(subjects).tolist(), subjects, strict=True))
-    return {numbers[number]: each.until_ms for number, each in _tombstones(connection, list(numbers)).items()}
+    return {numbers[number]: each for number, each in _tombstones(connection, list(numbers)).items()}
 
 
 def _tombstones(connection: sa.Connection, pseudonyms: Sequence[int]) -> dict[int, Tombstone]:

@@ -4,6 +4,7 @@ A sample that has no row was rejected at admission, evicted or erased, or it is 
 rejected sample nothing is stored, so these can be told apart only as far as the lineage of a version has it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -33,7 +34,8 @@ class Standing(StrEnum):
 class History:
     """What is known of a sample. ``row`` is None unless it is stored; ``stored_at`` None also where it is not known.
 
-    ``versions`` learned from it, or were tuned from one that did. ``erased``: when its subject was.
+    ``versions`` learned from it, or were tuned from one that did; the lineage of those ``unsearchable`` was made under
+    another salt. ``erased``: when its subject was.
     """
 
     id: str
@@ -41,11 +43,18 @@ class History:
     row: Explained | None
     stored_at: datetime | None
     versions: list[TrainedVersion]
+    unsearchable: Sequence[str]
     erased: datetime | None = None
 
     @property
     def why(self) -> str:
         """Return one sentence on why it is in the buffer, or not, and how far that is known."""
+        if self.unsearchable:
+            return f"{self._why}; {', '.join(self.unsearchable)} cannot be searched: made under another WEIR_SALT"
+        return self._why
+
+    @property
+    def _why(self) -> str:
         if self.row is not None:
             row = self.row
             order = "above" if self.standing is Standing.HELD else "not above"
@@ -72,21 +81,21 @@ class Histories:
 
     def of(self, sample_id: str) -> History:
         """Return what is known of a sample, also where that is nothing."""
-        versions = self._lineages.trained_on_sample(sample_id)
+        versions, unsearchable = self._lineages.trained_on_sample(sample_id), self._lineages.unsearchable()
         try:
             row = self._reader.explain(sample_id)
         except NotFound:
-            return self._of_absent(sample_id, versions)
+            return self._of_absent(sample_id, versions, unsearchable)
         standing = Standing.HELD if row.in_buffer else Standing.LEAVING
-        return History(sample_id, standing, row, self._stored_at(sample_id), versions)
+        return History(sample_id, standing, row, self._stored_at(sample_id), versions, unsearchable)
 
-    def _of_absent(self, sample_id: str, versions: list[TrainedVersion]) -> History:
+    def _of_absent(self, sample_id: str, versions: list[TrainedVersion], unsearchable: Sequence[str]) -> History:
         if not versions:
-            return History(sample_id, Standing.UNKNOWN, None, None, versions)
+            return History(sample_id, Standing.UNKNOWN, None, None, versions, unsearchable)
         subjects = {version.use.subject for version in versions if version.use is not None}
         erased = max((each.erased for each in self._erasure.tombstones(list(subjects)).values()), default=None)
         standing = Standing.LEFT if erased is None else Standing.ERASED
-        return History(sample_id, standing, None, None, versions, erased)
+        return History(sample_id, standing, None, None, versions, unsearchable, erased)
 
     def _stored_at(self, sample_id: str) -> datetime | None:
         row = tables.samples

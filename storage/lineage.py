@@ -33,11 +33,12 @@ class TrainedVersion:
 
 
 class Lineages:
-    """The lineage of all versions. ``pseudonyms`` must have the salt that they were made with."""
+    """The lineage of all versions. Those made under another salt than ``pseudonyms`` has cannot be searched."""
 
     def __init__(self, engine: sa.Engine, pseudonyms: Pseudonyms) -> None:
         self._engine = engine
         self._pseudonyms = pseudonyms
+        self._is_ours = sa.cast(_lineage.c.summary["salt"].astext, sa.BigInteger) == pseudonyms.fingerprint
 
     def summary(self, version: str) -> Summary:
         """Return the lineage of a version in short; raise NotFound where it has none."""
@@ -66,6 +67,12 @@ class Lineages:
         is_before = lineage.minutes.astype(np.int64) * MINUTE_MS <= until_ms[at]
         return int(np.count_nonzero((names[at] == lineage.subjects) & is_before))
 
+    def unsearchable(self) -> list[str]:
+        """Return the versions whose lineage was made under another salt: nothing is found in it."""
+        with transaction(self._engine) as connection:
+            found = connection.scalars(sa.select(_lineage.c.version).where(~self._is_ours).order_by(_lineage.c.version))
+            return list(found)
+
     def trained_on_subject(self, subject: str) -> list[TrainedVersion]:
         """Return the versions that samples of a subject have trained, and those tuned from them, oldest first."""
         number = self._pseudonyms.of_subject(subject)
@@ -90,10 +97,10 @@ class Lineages:
         ]
 
     def _all(self) -> Iterator[tuple[str, EncodedLineage]]:
-        wanted = sa.select(_lineage.c.version, _lineage.c.lineage)
+        wanted = sa.select(_lineage.c.version, _lineage.c.lineage).where(self._is_ours)
         with transaction(self._engine) as connection:
             for row in connection.execution_options(yield_per=_AT_ONCE).execute(wanted):
-                yield row.version, self._decoded(row.version, row.lineage)
+                yield row.version, EncodedLineage(row.lineage)
 
     def _decoded(self, version: str, encoded: bytes) -> EncodedLineage:
         lineage = EncodedLineage(encoded)

@@ -1,4 +1,4 @@
-"""Advisory locks on migrating, trimming, training and rescoring. Postgres releases them when their session ends."""
+"""Advisory locks on migrating, trimming, training, rescoring, erasing. Postgres releases them when a session ends."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +23,7 @@ class Right(IntEnum):
     TRIM = 2
     TRAIN = 3
     RESCORE = 4  # shared by those who store samples
+    ERASE = 5
 
 
 def wait_for(connection: sa.Connection, right: Right) -> None:
@@ -38,6 +39,23 @@ def share(connection: sa.Connection, right: Right) -> None:
 def try_for(connection: sa.Connection, right: Right) -> bool:
     """Take a lock until the transaction's end, if it is free."""
     return bool(connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(_SPACE, int(right)))))
+
+
+@contextmanager
+def alone(engine: sa.Engine, right: Right) -> Iterator[bool]:
+    """Hold a lock on a connection of its own as long as the block runs; yields whether it was free.
+
+    Raises Unavailable when the connection, and so the lock, was lost meanwhile.
+    """
+    with reported(engine), engine.connect() as pooled:
+        # Autocommit, or the session would sit in a transaction for the whole of the block.
+        connection = pooled.execution_options(isolation_level="AUTOCOMMIT")
+        taken = bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(_SPACE, int(right)))))
+        try:
+            yield taken
+        finally:
+            if taken:
+                connection.execute(sa.select(sa.func.pg_advisory_unlock(_SPACE, int(right))))
 
 
 def held_by_anyone(right: Right) -> sa.ColumnElement[bool]:

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from importance.errors import NotFound, Unavailable
+from importance.errors import Conflict, NotFound, Unavailable
 from importance.fields import Fields
 from storage.audit import Author
 from storage.engine import Engine
 from storage.erasure import Erased, Erasure
 from storage.lineage import Lineages, TrainedVersion
+from storage.lock import Right, alone
 from storage.runs import Runs
 from stream import erasure as of_topics
 from stream.erasure import TopicErasure
@@ -26,7 +27,8 @@ class ErasureReport:
 
     ``subject`` is its pseudonym. ``rows`` by table. Events after ``welcome_from`` are taken again; None where they
     never are, or nothing was erased yet. ``versions`` were trained on the subject, or tuned from one that was;
-    ``training`` is the run under way, which may have drawn its samples.
+    the lineage of those ``unsearchable`` was made under another WEIR_SALT. ``training`` is the run under way, which may
+    have drawn its samples.
     """
 
     subject: str
@@ -36,6 +38,7 @@ class ErasureReport:
     welcome_from: datetime | None
     rows: dict[str, int]
     versions: list[TrainedVersion]
+    unsearchable: list[str]
     training: int | None
     topics: list[TopicErasure]
 
@@ -66,41 +69,42 @@ class Eraser:
             Lineages(engine, pseudonyms),
             Runs(engine),
         )
-        self._erase_topics = erase_topics
+        self._engine, self._erase_topics = engine, erase_topics
 
     def erase(self, subject: str, author: Author, *, block: bool = False, dry_run: bool = False) -> ErasureReport:
         """Erase a subject, or report what that would do. Repeating it is harmless, and completes what failed.
 
-        Raises Unavailable when the database was erased and Kafka does not answer.
+        Raises Conflict, and erases nothing, while another erasure runs: it might send letters again that this one has
+        found. Raises Unavailable when the database was erased and Kafka does not answer.
         """
-        erased = self._erasure.preview(subject) if dry_run else self._erasure.erase(subject, author, block=block)
-        # Read behind the tombstone: a version that is registered later counts what was erased itself.
-        versions, last = self._lineages.trained_on_subject(subject), self._runs.last()
-        try:
-            topics = self._erase_topics(subject, dry_run)
-        except (Unavailable, NotFound) as error:
-            if dry_run:
-                raise
-            raise Unavailable(f"erased from the database, not yet from Kafka: {error}; then erase again") from error
-        return _report(erased, dry_run, versions, last.id if last is not None and last.ended is None else None, topics)
+        if dry_run:
+            return self._report(subject, self._erasure.preview(subject), self._erase_topics(subject, True), True)
+        with alone(self._engine, Right.ERASE) as free:
+            if not free:
+                raise Conflict("another erasure is running: erase again when it has ended")
+            erased = self._erasure.erase(subject, author, block=block)
+            try:
+                topics = self._erase_topics(subject, False)
+            except (Unavailable, NotFound) as error:
+                raise Unavailable(f"erased from the database, not yet from Kafka: {error}; then erase again") from error
+        return self._report(subject, erased, topics, False)
 
-
-def _report(
-    erased: Erased, dry_run: bool, versions: list[TrainedVersion], training: int | None, topics: list[TopicErasure]
-) -> ErasureReport:
-    left = erased.tombstone
-    blocked = left is not None and left.is_blocked
-    return ErasureReport(
-        subject=erased.pseudonym,
-        dry_run=dry_run,
-        erased=None if left is None else left.erased,
-        blocked=blocked,
-        welcome_from=None if left is None or blocked else _time(left.until_ms + 1),
-        rows=dict(erased.rows),
-        versions=versions,
-        training=training,
-        topics=topics,
-    )
+    def _report(self, subject: str, erased: Erased, topics: list[TopicErasure], dry_run: bool) -> ErasureReport:
+        """Read behind the tombstone what learned from it: a version that is registered later counts what was erased."""
+        left, last = erased.tombstone, self._runs.last()
+        blocked = left is not None and left.is_blocked
+        return ErasureReport(
+            subject=erased.pseudonym,
+            dry_run=dry_run,
+            erased=None if left is None else left.erased,
+            blocked=blocked,
+            welcome_from=None if left is None or blocked else _time(left.until_ms + 1),
+            rows=dict(erased.rows),
+            versions=self._lineages.trained_on_subject(subject),
+            unsearchable=self._lineages.unsearchable(),
+            training=last.id if last is not None and last.ended is None else None,
+            topics=topics,
+        )
 
 
 def _time(time_ms: int) -> datetime:

@@ -135,9 +135,10 @@ class InPostgres:
             owner.buffer = Buffer(engine, self.capacities, TOPIC)
 
     def erase(self, subject: str) -> None:
-        Erasure(self.engines[0], PSEUDONYMS).erase(subject, Author("test", Via.CLI))
+        left = Erasure(self.engines[0], PSEUDONYMS).erase(subject, Author("test", Via.CLI)).tombstone
+        assert left is not None
         for owner in self.owners:
-            owner.buffer.refresh()
+            owner.buffer.refresh(left.erased)
 
     def trimmed(self) -> tuple[AdmissionThresholds, dict[str, Row]]:
         buffer = self.owners[0].buffer

@@ -148,7 +148,8 @@ async def _framework_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    _log.error("%s %s failed", request.method, shorten(request.url.path, _MAX_POINTER), exc_info=error)
+    route = getattr(request.scope.get("route"), "path", "an unknown path")  # the path itself may name a subject
+    _log.error("%s %s failed", request.method, route, exc_info=error)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an internal error; the log of the role api has its traceback")
 
 

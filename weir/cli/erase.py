@@ -71,7 +71,9 @@ def _print(report: "ErasureReport") -> None:
         )
         typer.echo("these versions learned from the subject; weir models rollback or a new first version replaces them")
     else:
-        typer.echo("no version was trained on the subject")
+        typer.echo(f"no {'other ' if report.unsearchable else ''}version was trained on the subject")
+    if report.unsearchable:
+        typer.echo(f"cannot be searched, made under another WEIR_SALT: {', '.join(report.unsearchable)}")
     typer.echo()
     print_columns(
         ("topic", done, "remains", "at most for"),

@@ -16,6 +16,7 @@ from storage.audit import Via
 from storage.buffer_reader import BufferReader
 from storage.control_arm import ControlArm
 from storage.engine import Engine
+from storage.erasure import Erasure
 from storage.lineage import Lineages
 from storage.lock import TrainerLock
 from storage.progress import decided
@@ -84,6 +85,7 @@ class LearningLoop:
             watch=self._shadow,
             control=Control(settings, self._runs, ControlArm(engine)),
             lineages=Lineages(engine, values.pseudonyms(settings)),
+            erasure=Erasure(engine, values.pseudonyms(settings)),
             lock=lock,
             metrics=metrics,
             device=choose(settings.device),

@@ -12,6 +12,7 @@ from importance.weights import TrainingWeights, training_weights
 from monitoring.metrics import TrainerMetrics
 from storage.artifacts import Artifacts
 from storage.buffer_reader import BufferReader, Draw
+from storage.erasure import Erasure
 from storage.lineage import Lineages
 from storage.lock import TrainerLock
 from storage.registry import Active, Registry
@@ -56,14 +57,20 @@ class Training:
     watch: ShadowWatch
     control: Control
     lineages: Lineages
+    erasure: Erasure
     lock: TrainerLock
     metrics: TrainerMetrics
     device: Device
     stop: Event
 
     def resume(self, active: Active, run: Run, number: int) -> Outcome:
-        """Continue a run from its checkpoint, on the data that it started with. Raises as `carry_out` does."""
+        """Continue a run from its checkpoint, on the data that it started with, unless any was erased since.
+
+        Raises as `carry_out` does.
+        """
         found = self.checkpoints.load(run, number)
+        if erased := self.erasure.count([*found.snapshot.drawn.samples, *found.snapshot.uniform.samples]):
+            return Outcome(RunResult.ABANDONED, f"{erased} of the rows that it drew were erased before it was resumed")
         return self.carry_out(active, found.snapshot.drawn, found.snapshot.watermark, run.id, found)
 
     def carry_out(

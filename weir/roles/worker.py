@@ -131,17 +131,21 @@ def effects(
         return assignment.epoch, assignment.progress
 
     def welcome(samples: Sequence[Sample]) -> Sequence[Sample]:
-        until = erasure.until({sample.subject for sample in samples})
-        if not until:
+        left = erasure.of({sample.subject for sample in samples})
+        if not left:
             return samples
-        buffer.refresh()
-        return [sample for sample in samples if sample.time_ms > until.get(sample.subject, -1)]
+        welcomed = [x for x in samples if x.subject not in left or not left[x.subject].drops(x.time_ms)]
+        returned = [left[sample.subject].erased for sample in welcomed if sample.subject in left]
+        if returned:
+            buffer.refresh(max(returned))
+        return welcomed
 
     def welcome_letters(letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
-        until = erasure.until({letter.subject for letter in letters if letter.subject is not None})
+        left = erasure.of({letter.subject for letter in letters if letter.subject is not None})
 
         def is_erased(letter: DeadLetter) -> bool:
-            return letter.time_ms is not None and letter.time_ms <= until.get(letter.subject or "", -1)
+            tombstone = left.get(letter.subject or "")
+            return tombstone is not None and letter.time_ms is not None and tombstone.drops(letter.time_ms)
 
         return [letter for letter in letters if not is_erased(letter)]
 

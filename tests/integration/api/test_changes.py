@@ -1,5 +1,7 @@
 """What an operator changes over HTTP happens once, is logged, and is told to the workers."""
 
+from storage.lock import Right, alone
+
 from .conftest import World
 
 
@@ -105,7 +107,8 @@ def test_a_subject_is_erased_once_for_all_and_what_is_left_is_named(world: World
     assert world.http.get("/v1/samples/s3").status_code == 200
     body = world.http.delete("/v1/subjects/subject%203", params={"reason": "ticket 17"}).json()
     assert set(body) == {
-        "subject", "dry_run", "erased", "blocked", "welcome_from", "rows", "versions", "training", "topics",
+        "subject", "dry_run", "erased", "blocked", "welcome_from", "rows", "versions", "unsearchable", "training",
+        "topics",
     }  # fmt: skip
     assert body["rows"] == {
         "buffer_keys": 1, "buffer_samples": 1, "buffer_subjects": 0, "buffer_untrimmed": 0, "recent_items": 0,
@@ -129,4 +132,8 @@ def test_an_erasure_that_did_not_reach_kafka_is_a_503_and_complete_when_it_is_re
     assert detail == ("erased from the database, not yet from Kafka: Kafka at k:9092 does not answer; then erase again")
     world.problem(world.http.get("/v1/samples/s3"), 404)
     world.kafka_trouble = ""
+    with alone(world.engine, Right.ERASE) as free:
+        assert free
+        assert "another erasure" in world.problem(world.http.delete("/v1/subjects/subject%204"), 409)["detail"]
+    assert world.http.get("/v1/samples/s4").status_code == 200
     assert world.http.delete("/v1/subjects/subject%203").json()["topics"][1]["removed"] == 2

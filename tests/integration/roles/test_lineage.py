@@ -10,18 +10,23 @@ import numpy as np
 import pytest
 
 from importance.errors import NotFound
+from importance.pseudonyms import Pseudonyms
 from importance.strata import UNIFORM
 from importance.weights import training_weights
 from storage.audit import Author, Via
 from storage.buffer_reader import BufferReader
 from storage.erasure import Erasure
+from storage.history import Histories
 from storage.lineage import Lineages
 from storage.runs import Run
 from tests.conftest import TestPostgres
 from tests.integration.roles.test_trainer import TrainerWorld
 from tests.support.waiting import until
 from trainer.tuning import mixed_batches
+from weir.erasing import Eraser
 from weir.settings import training, values
+
+OFFICER = Author("officer", Via.CLI)
 
 
 @pytest.fixture
@@ -81,7 +86,7 @@ def test_a_version_inherits_what_its_parents_were_trained_on(world: TrainerWorld
     known = dict(zip(values.pseudonyms(world.settings).of_samples(ids).tolist(), ids, strict=True))
     sample = next(known[number] for number, times in zip(lineage.samples.tolist(), lineage.times, strict=True) if times)
     subject = BufferReader(world.engine).explain(sample).sample.subject
-    Erasure(world.engine, values.pseudonyms(world.settings)).erase(subject, Author("officer", Via.CLI))
+    Erasure(world.engine, values.pseudonyms(world.settings)).erase(subject, OFFICER)
     second = train(world)
     assert [each.version for each in lineages.trained_on_subject(subject)] == [first.candidate, second.candidate]
     own, inherited = (each.use for each in lineages.trained_on_subject(subject))
@@ -101,7 +106,7 @@ def test_a_subject_that_is_erased_while_a_version_is_trained_is_in_its_lineage_a
     with ThreadPoolExecutor() as threads:
         polling = threads.submit(world.trainer.poll)
         until("a run", lambda: bool(world.runs.latest()))
-        erasure.erase("subject 1", Author("officer", Via.CLI))
+        erasure.erase("subject 1", OFFICER)
         assert world.runs.latest()[0].ended is None
         polling.result()
     (run,) = world.runs.latest()
@@ -110,6 +115,21 @@ def test_a_subject_that_is_erased_while_a_version_is_trained_is_in_its_lineage_a
     assert [each.version for each in lineages.trained_on_subject("subject 1")] == [run.candidate]
     world.lock.release()
     world.engine.dispose()
+
+
+def test_what_was_recorded_under_another_salt_is_reported_and_stops_no_search(world: TrainerWorld) -> None:
+    run = train(world)
+    other = Pseudonyms("another")
+    lineages = Lineages(world.engine, other)
+    assert (lineages.trained_on_subject("subject 1"), lineages.unsearchable()) == ([], [run.candidate])
+    stored = BufferReader(world.engine).ids()[0]
+    assert f"; {run.candidate} cannot be searched: made under another WEIR_SALT" in Histories(
+        world.engine, other
+    ).of(stored).why  # fmt: skip
+    settings = world.settings.model_copy(update={"salt": "another"})
+    report = Eraser(settings, world.engine, lambda _subject, _dry_run: []).erase("subject 1", OFFICER)
+    assert (report.versions, report.unsearchable) == ([], [run.candidate])
+    assert Lineages(world.engine, values.pseudonyms(world.settings)).unsearchable() == []
 
 
 def test_a_version_that_was_not_trained_here_has_no_lineage(world: TrainerWorld) -> None:

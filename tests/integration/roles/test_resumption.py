@@ -12,7 +12,9 @@ import sqlalchemy as sa
 from importance.propensity import exposure
 from importance.weights import training_weights
 from monitoring.metrics import TrainerMetrics, new_registry
+from storage.audit import Author, Via
 from storage.buffer_reader import BufferReader
+from storage.erasure import Erasure
 from storage.lock import TrainerLock
 from storage.registry import Version
 from storage.runs import Run
@@ -29,7 +31,7 @@ from weir.learning.loop import LearningLoop
 from weir.learning.recovery import MAX_RESUMED
 from weir.settings import Settings
 from weir.settings.training import tuning
-from weir.settings.values import half_life_seconds
+from weir.settings.values import half_life_seconds, pseudonyms
 
 SETTINGS = {"train_steps": 60, "train_checkpoint_steps": 1, "threads": 1, "gate_least_samples": 4}
 
@@ -184,6 +186,14 @@ def test_a_run_is_not_resumed_once_it_cannot_count(mortal: Mortal) -> None:
     mortal.trainer.poll()
     assert (mortal.run().result, mortal.run().resumed, mortal.checkpoints()) == ("abandoned", 0, [])
     assert mortal.requests.waits(), "nothing was learned of its rows"
+
+
+def test_a_run_is_not_resumed_on_rows_that_were_erased(mortal: Mortal) -> None:
+    mortal.lose_the_right(step=3)
+    Erasure(mortal.engine, pseudonyms(mortal.settings)).erase("subject 1", Author("officer", Via.CLI))
+    mortal.trainer.poll()
+    assert (mortal.run().result, mortal.checkpoints(), mortal.requests.waits()) == ("abandoned", [], True)
+    assert "were erased before it was resumed" in mortal.run().reasons[0]
 
 
 def test_other_settings_do_not_continue_what_was_started_with_these(mortal: Mortal) -> None:

@@ -59,7 +59,7 @@ def test_what_came_before_stays_away_and_what_comes_later_is_welcome_unless_the_
     assert {id_ for id_ in held(engine) if "annabel" in id_} == set()
     owner.flush(shopping("annabel", 3, time_ms=left.until_ms + 1))
     assert {id_ for id_ in held(engine) if "annabel" in id_} == {"annabel-3-0", "annabel-3-1", "annabel-3-2"}
-    assert erasure.until(["annabel", "bernard"]) == {"annabel": left.until_ms}
+    assert erasure.of(["annabel", "bernard"]) == {"annabel": left}
     blocked = erasure.erase("annabel", OFFICER, block=True).tombstone
     assert blocked is not None
     assert blocked.is_blocked
@@ -68,6 +68,28 @@ def test_what_came_before_stays_away_and_what_comes_later_is_welcome_unless_the_
     again = erasure.erase("annabel", OFFICER).tombstone  # a block is for ever
     assert again is not None
     assert again.until_ms == FOREVER_MS
+
+
+def test_thresholds_are_read_again_once_after_an_erasure_also_before_the_first_flush(
+    engine: sa.Engine, connect: Callable[[], sa.Engine]
+) -> None:
+    bounds = dict.fromkeys(STRATA, 2)
+    erasure, buffer = Erasure(engine, PSEUDONYMS), Buffer(engine, ROOMY, TOPIC, subject_capacities=bounds)
+    left = erasure.erase("annabel", OFFICER).tombstone
+    assert left is not None
+    buffer.refresh(left.erased)  # no stratum is stored yet
+    Owner(connect(), Buffer(connect(), ROOMY, TOPIC, subject_capacities=bounds)).flush(
+        shopping("annabel", 1, time_ms=left.until_ms + 1)
+    )
+    bounded = (NEGATIVE, "annabel")
+    buffer.refresh(left.erased)
+    assert bounded not in buffer.thresholds().subjects
+    buffer.trim()
+    assert bounded in buffer.thresholds().subjects
+    again = erasure.erase("annabel", OFFICER).tombstone
+    assert again is not None
+    buffer.refresh(again.erased)
+    assert bounded not in buffer.thresholds().subjects
 
 
 def test_a_row_from_the_future_that_was_erased_does_not_come_back(engine: sa.Engine) -> None:

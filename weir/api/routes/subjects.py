@@ -47,7 +47,8 @@ class ErasureReport(BaseModel):
     """What was removed, with ``dry_run`` what would be, and what remains. ``subject`` is its pseudonym.
 
     Later events are taken from the event time ``welcome_from`` on; null where the subject is ``blocked``, or was never
-    erased. ``training``: a run under way that may have drawn its samples, after which it should be erased again.
+    erased. ``unsearchable``: versions whose lineage was made under another WEIR_SALT. ``training``: a run under way, which
+    may have drawn its samples: it should be erased again after that.
     """
 
     subject: str
@@ -57,6 +58,7 @@ class ErasureReport(BaseModel):
     welcome_from: datetime | None
     rows: dict[str, int]
     versions: list[TrainedVersion]
+    unsearchable: list[str]
     training: int | None
     topics: list[TopicErasure]
 
@@ -72,6 +74,9 @@ def add(routers: Routers, context: ApiContext) -> None:
         block: Annotated[bool, Query(description="refuse later events of the subject, too, for ever")] = False,
         dry_run: Annotated[bool, Query(description="only report what would be removed")] = False,
     ) -> ErasureReport:
-        """Remove a subject's samples, keys and dead letters; 503 where Kafka does not answer: repeat it then."""
+        """Remove a subject's samples, keys and dead letters; 409 while another erasure runs.
+
+        503 where Kafka does not answer: repeat it then.
+        """
         report = context.eraser.erase(id, Author(actor, Via.HTTP, reason), block=block, dry_run=dry_run)
         return ErasureReport.model_validate(report, from_attributes=True)

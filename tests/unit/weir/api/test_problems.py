@@ -65,6 +65,24 @@ async def test_an_unexpected_error_is_answered_without_its_text(error: Exception
     assert str(error) not in found.text
 
 
+async def test_the_log_of_an_unexpected_error_has_the_route_not_the_name_in_its_path(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = FastAPI()
+    problems.install(app)
+
+    @app.delete("/subjects/{id}")
+    def fail(id: str) -> None:  # noqa: A002
+        raise RuntimeError
+
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        await client.delete("/subjects/annabel")
+    assert [record.getMessage() for record in caplog.records if record.name == problems.__name__] == [
+        "DELETE /subjects/{id} failed"
+    ]
+
+
 async def test_headers_of_the_framework_s_errors_are_kept() -> None:
     found = await answer(HTTPException(429, "too many", headers={"X-Left": "0"}))
     assert (found.status_code, found.headers["x-left"], found.headers["retry-after"]) == (429, "0", "1")
