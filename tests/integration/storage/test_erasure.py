@@ -156,6 +156,13 @@ def test_another_salt_is_refused_because_no_erased_subject_would_be_recognised(e
     assert rows(engine, "SELECT count(*) FROM erased_subjects") == [(1,)]
 
 
+def test_an_error_of_the_database_repeats_no_parameter(engine: sa.Engine) -> None:
+    failing = sa.text("SELECT 1 / length(CAST(:subject AS text)) - 1 / (SELECT 0)")
+    with pytest.raises(sa.exc.DBAPIError, match="division by zero") as caught, engine.begin() as connection:
+        connection.execute(failing, {"subject": "annabel"})
+    assert "annabel" not in str(caught.value)
+
+
 def test_the_recent_items_of_a_subject_go_and_do_not_come_back(engine: sa.Engine) -> None:
     recent = RecentItems(RecentLimits(5))
     owner = Owner(engine, Buffer(engine, ROOMY, TOPIC, recent_items=recent))

@@ -47,8 +47,8 @@ class ErasureReport(BaseModel):
     """What was removed, with ``dry_run`` what would be, and what remains. ``subject`` is its pseudonym.
 
     Later events are taken from the event time ``welcome_from`` on; null where the subject is ``blocked``, or was never
-    erased. ``unsearchable``: versions whose lineage was made under another WEIR_SALT. ``training``: a run under way, which
-    may have drawn its samples: it should be erased again after that.
+    erased. ``unsearchable``: versions whose lineage was made under another WEIR_SALT. ``training``: a run under way
+    that may have drawn its samples, after which it should be erased again.
     """
 
     subject: str
