@@ -26,7 +26,12 @@ def test_one_version_is_active_everywhere_after_each_rollback(
 ) -> None:
     service, registry = mortal, Registry(mortal.engine)
     versions = [register(service, seed) for seed in range(2, 9)]
-    environment = eager(service) | {"WEIR_SHADOW": "on", "WEIR_SHADOW_LIMIT_RESULTS": "100000", "WEIR_API_PORT": "0"}
+    environment = eager(service) | {
+        "WEIR_TRAIN_STEPS": "1500",
+        "WEIR_SHADOW": "on",
+        "WEIR_SHADOW_LIMIT_RESULTS": "100000",
+        "WEIR_API_PORT": "0",
+    }
     with (
         Feeder(service.kafka, service.topic, per_second=100),
         running("trainer", service.home / "trainer", environment) as trainer,
