@@ -33,6 +33,7 @@ BEFORE, DURING, AFTER = ERASED[:17], ERASED[17:34], ERASED[34:]
 WITH_LETTERS = (BEFORE[0], DURING[0], AFTER[0], SHOPPERS[1])
 OFFICER = Author("officer", Via.CLI, "ticket 17")
 STEP_MS = 500
+UNTRIMMED = {"buffer_untrimmed"}  # names subjects of the last batch, or none: the trim may wait for the next one
 
 
 def visits() -> Iterator[Record]:
@@ -84,7 +85,7 @@ def test_fifty_erased_subjects_are_nowhere_whatever_is_trained_or_read_again_mea
     service.start()
     service.until("the whole topic", lambda: service.decided() >= count)
 
-    assert tables_naming(service.engine, BEFORE[0]) == {"buffer_keys", "buffer_samples"}
+    assert tables_naming(service.engine, BEFORE[0]) - UNTRIMMED == {"buffer_keys", "buffer_samples"}
     done = json.loads(service.weir("erase", BEFORE[0], "--json"))
     assert done["rows"]["buffer_samples"] > 0
     assert [each["removed"] for each in done["topics"]] == [0, 2, 0]
@@ -130,7 +131,7 @@ def search(service: Service, published: dict[int, int]) -> None:
     tables, letters = Kept.of_tables(service.engine), Kept(topics)
     files = Kept.of_files(Path(service.settings.artifacts_url))
     other = SHOPPERS[1]
-    assert tables.naming(other) == {"buffer_keys", "buffer_samples"}
+    assert tables.naming(other) - UNTRIMMED == {"buffer_keys", "buffer_samples"}
     assert letters.naming(other) == {service.topics.dead, service.topics.importance}
     for name in ERASED:
         assert (tables.naming(name), letters.naming(name), files.naming(name)) == (set(), set(), set())
