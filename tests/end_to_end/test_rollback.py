@@ -11,7 +11,7 @@ from storage.registry import Registry, State
 from storage.runs import Runs
 from tests.support.eager import DUE_SAMPLES, eager
 from tests.support.feeder import Feeder
-from tests.support.role import running, until_alive
+from tests.support.role import not_ready, page, running, until_alive
 from tests.support.rollback import Watch, bare_load_seconds, promote, register
 from tests.support.service import Service
 
@@ -63,6 +63,16 @@ def test_a_rollback_wins_over_a_fine_tune_under_way_and_the_freeze_holds_until_i
         assert runs.latest() == [run]
         service.weir("models", "unfreeze", "--reason", "mended")
         wait("a fine-tune again", lambda: runs.latest() != [run])
+
+
+def test_an_announcement_wakes_an_api_that_looks_every_ten_minutes(service: Service) -> None:
+    newer = register(service, seed=2)
+    environment = service.environment | {"WEIR_API_PORT": "0", "WEIR_MODELS_POLL_SECONDS": "600"}
+    with running("api", service.home, environment) as api:
+        wait = partial(until_alive, roles=[api])
+        wait("version 1", lambda: page(api) is not None and not not_ready(api))
+        promote(service, newer)
+        wait("the newer version", lambda: api.said("model swapped")[-1]["version"] == newer)
 
 
 def there_and_back(watch: Watch, newer: list[str]) -> Iterator[str]:

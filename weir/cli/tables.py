@@ -34,7 +34,7 @@ class Tables:
         return Operations(self.engine, artifacts, _warn, Via.CLI, announce)
 
     def _warn_unannounced(self, problem: str) -> None:
-        wait = f"workers see it within {self.settings.models_poll_seconds:g} s by themselves"
+        wait = f"workers and apis see it within {self.settings.models_poll_seconds:g} s by themselves"
         _warn(f"not announced ({problem}); {wait}")
 
 

@@ -40,6 +40,7 @@ from weir.erasing import Eraser, topics_eraser
 from weir.operations import Operations
 from weir.process import logs
 from weir.process.signals import stopped_by_signals
+from weir.roles.announced import Listening
 from weir.roles.common import announcing, database, ready_database, retry_until_available, start_process
 from weir.roles.comparing import Comparing, comparing
 from weir.roles.heartbeat import heartbeat
@@ -63,12 +64,17 @@ _OFFSETS_SECONDS = 2.0  # for how long the end offsets of Kafka's partitions are
 def run(settings: Settings) -> int:
     """Serve until a signal; return the exit status."""
     start_process(settings, "api")
-    stop = Event()
+    stop, wake = Event(), Event()
+
+    def end() -> None:
+        stop.set()
+        wake.set()
+
     resources = _open(settings)
     context = _context(settings, resources)
     certificate = _certificate(settings)
     with (
-        stopped_by_signals(stop.set),
+        stopped_by_signals(end),
         closing(resources.rankings),
         serve(
             create_api(context),
@@ -80,10 +86,11 @@ def run(settings: Settings) -> int:
         ) as server,
         watched_storage(resources.engine, resources.reporting),
         resources.kafka,
+        Listening(settings, wake.set),
         heartbeat(settings.database_url, "api", resources.reporting.heartbeat),
     ):
         _log.info("api is served", url=server.url)
-        return _serve(settings, resources, server, certificate, stop)
+        return _serve(settings, resources, server, certificate, stop, wake)
 
 
 class _OtherRoles:
@@ -259,15 +266,27 @@ def _renew(certificate: Certificate) -> None:
 
 
 def _serve(
-    settings: Settings, resources: _Resources, server: ApiServer, certificate: Certificate | None, stop: Event
+    settings: Settings,
+    resources: _Resources,
+    server: ApiServer,
+    certificate: Certificate | None,
+    stop: Event,
+    wake: Event,
 ) -> int:
-    """Wait for tables and a model, then keep the model current until ``stop``; return the exit status."""
+    """Wait for tables and a model, then keep the model current until ``stop``; return the exit status.
+
+    ``wake`` is set at each announcement of a version, and after ``stop``.
+    """
     engine, serving, reporting = resources.engine, resources.serving, resources.reporting
     for attempt, dependency in ((lambda: _ready_storage(settings, engine), "storage"), (serving.start, "model")):
         if retry_until_available(attempt, dependency, settings, stop, reporting) is None:
             return 0
     reporting.started()
-    while not stop.wait(settings.models_poll_seconds):
+    while True:
+        wake.wait(settings.models_poll_seconds)
+        wake.clear()
+        if stop.is_set():
+            return 0
         try:
             serving.poll()
             resources.comparing.poll()
@@ -282,4 +301,3 @@ def _serve(
             _renew(certificate)
         if not server.alive:
             return 1
-    return 0

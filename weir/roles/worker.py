@@ -25,7 +25,6 @@ from storage.engine import Engine
 from storage.erasure import Erasure
 from storage.progress import Progresses
 from storage.registry import Registry
-from stream.announcements import follow
 from stream.app import STATUS_FAILED, StreamSettings, Worker
 from stream.codecs import WORKER_LIBRARY, require_codecs
 from stream.dead_letters import DeadLetter
@@ -35,6 +34,7 @@ from stream.topics import topic_id
 from weir.process import logs
 from weir.process.garbage_collection import calm_garbage_collection
 from weir.process.signals import stopped_by_signals
+from weir.roles.announced import listen
 from weir.roles.common import (
     database,
     ready_database,
@@ -195,7 +195,7 @@ async def _work(
     coroutines = (
         _end_when(stop, ended),
         _watch_topic(settings, topic),
-        _listen(settings, wake),
+        listen(settings, wake.set),
         _swap_when_woken(settings, serving, comparing, reporting, worker.pipeline.availability, wake),
     )
     tasks = [asyncio.create_task(each) for each in coroutines]
@@ -250,15 +250,6 @@ async def _watch_topic(settings: Settings, topic: UUID) -> None:
             continue
         if now != topic:
             raise NotFound(f"topic {name} was deleted and created again: the worker restarts")
-
-
-async def _listen(settings: Settings, wake: asyncio.Event) -> None:
-    """Wake at each announcement. While Kafka is unavailable, `_swap_when_woken` polls by itself."""
-    while True:
-        with contextlib.suppress(Unavailable):
-            async for _ in follow(kafka_connection(settings), named_topics(settings).models):
-                wake.set()
-        await asyncio.sleep(settings.models_poll_seconds)
 
 
 async def _swap_when_woken(

@@ -242,7 +242,7 @@ def test_a_change_that_nobody_could_be_told_of_holds_all_the_same(weir: Weir, re
     done = weir("models", "rollback", "--reason", "x")
     assert done.status == 0
     assert "v1 is active again" in done.out
-    assert done.err == "weir: not announced (no Kafka is known); workers see it within 2 s by themselves\n"
+    assert done.err == "weir: not announced (no Kafka is known); workers and apis see it within 2 s by themselves\n"
 
 
 def test_the_buffer_is_shown_by_stratum(weir: Weir, database: str) -> None:

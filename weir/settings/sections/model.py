@@ -30,5 +30,7 @@ class Model(Section):
         "covers a layer of WEIR_MODEL: exact, and slow",
     )
     models_poll_seconds: Seconds = Field(
-        default=2.0, gt=0, description="how often a worker looks for another active version by itself"
+        default=2.0,
+        gt=0,
+        description="how often a worker or api looks for another active version where no announcement woke it",
     )
