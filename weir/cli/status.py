@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from weir.cli.output import AsJson, columns, print_json
+from weir.cli.output import AsJson, columns, counted, print_json
 
 if TYPE_CHECKING:
     from weir.settings import Settings
     from weir.status.comparisons import LiveTests
+    from weir.status.selection import SelectionSummary
     from weir.status.service import Role, Status, Training
 
 
@@ -35,12 +36,13 @@ def read_status(settings: "Settings") -> "Status":
     from storage.engine import create_engine
     from weir.demo.addresses import located, remedy
     from weir.settings.topics import measured
+    from weir.status.selection import reader
     from weir.status.service import take
 
     resolved = located(settings, database=True)
     engine = create_engine(resolved.database_url, pool_size=1)
     try:
-        return take(engine, measured(resolved), remedy(resolved))
+        return take(engine, measured(resolved), remedy(resolved), reader(resolved, engine))
     finally:
         engine.dispose()
 
@@ -66,6 +68,7 @@ def _lines(found: "Status") -> Iterator[str]:
     yield f"model     {found.active or 'none yet: run weir models init'}"
     yield f"training  {training(found.training)}"
     yield from _live_tests(found.live_tests)
+    yield f"selection {selection(found.selection)}"
     errors = [role for role in found.roles if role.error]
     if errors:
         yield ""
@@ -112,6 +115,20 @@ def training(found: "Training") -> str:
         case "no_model":
             return "waits for a first model: run weir models init"
     return f"waits: {_waits(found)}{asked}"
+
+
+def selection(found: "SelectionSummary") -> str:
+    """Return the advantage of selected over uniform samples, and the leader of the race, in one line."""
+    parts = ["no control arm was made yet"]
+    if (pooled := found.advantage) is not None:
+        interval = f"{pooled.estimate:+.4f} in AUC over uniform [{pooled.low:+.4f}, {pooled.high:+.4f}]"
+        parts = [f"{interval}, {counted(found.comparisons, 'control arm')}"]
+    if found.uniform_only:
+        parts.append("has fallen back to uniform samples")
+    if found.leader is not None:
+        decisive = "decisively" if found.leader.is_better else "not decisively"
+        parts.append(f"the race is led by {found.leader.policy}, {decisive}")
+    return "; ".join(parts)
 
 
 def _waits(found: "Training") -> str:

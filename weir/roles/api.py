@@ -201,7 +201,7 @@ def _context(settings: Settings, resources: _Resources) -> ApiContext:
         recent_texts=_recent_texts(settings, resources),
         not_ready=resources.reporting.unavailable,
         degraded=lambda: resources.other_roles.degraded,
-        status=lambda: service.take(engine, offsets(), remedy(settings)),
+        status=lambda: service.take(engine, offsets(), remedy(settings), resources.selection),
         render_metrics=resources.render_metrics,
         metrics=resources.http_metrics,
         limits=_limits(settings),

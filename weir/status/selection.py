@@ -45,6 +45,30 @@ class SelectionStatus:
     race: Sequence[Runner] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class SelectionSummary:
+    """The state of selection without its history: ``comparisons`` of the control arm, and as in `SelectionStatus`.
+
+    ``leader``: the policy of the race with the largest mean gain, None without a race or before its first result.
+    """
+
+    advantage: Interval | None
+    uniform_only: bool
+    comparisons: int
+    leader: Runner | None
+
+    @classmethod
+    def of(cls, found: SelectionStatus) -> "SelectionSummary":
+        """Summarise a status.
+
+        >>> SelectionSummary.of(SelectionStatus(None, False, ()))
+        SelectionSummary(advantage=None, uniform_only=False, comparisons=0, leader=None)
+        """
+        raced = [each for each in found.race if each.results]
+        leader = max(raced, key=lambda each: each.gain.estimate, default=None)
+        return cls(found.advantage, found.uniform_only, len(found.results), leader)
+
+
 def selection_status(engine: Engine, falls_back: bool, competing: tuple[Policy, ...] = ()) -> SelectionStatus:
     """Read what was recorded; ``falls_back``: whether selection may fall back at all. Raises Unavailable."""
     results = ControlArm(engine).all()

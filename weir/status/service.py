@@ -21,6 +21,7 @@ from storage.runs import Run, Runs
 from trainer.triggers import Waits
 from weir.settings.topics import Measured
 from weir.status.comparisons import LiveTests, live_tests
+from weir.status.selection import SelectionStatus, SelectionSummary
 
 NEEDED = ("worker", "trainer", "api")
 """The roles without which the service is degraded."""
@@ -111,7 +112,7 @@ class Status:
 
     ``absent``: needed roles without a live process; ``degraded``: a line for each of them, and for each process that
     vanished and was not replaced. ``kafka``: why the broker could not be queried, None when it answered.
-    ``live_tests``: what is compared with the active version on live traffic.
+    ``live_tests``: what is compared with the active version on live traffic. ``selection``: whether it helps.
     """
 
     absent: Sequence[str]
@@ -123,6 +124,7 @@ class Status:
     sequence: int | None
     training: Training
     live_tests: LiveTests
+    selection: SelectionSummary
 
 
 def describe(role: Role) -> str:
@@ -292,8 +294,13 @@ def freeze_of(registry: Registry) -> Freeze | None:
     return None if entry is None else Freeze(entry.actor, entry.reason, entry.time)
 
 
-def take(engine: Engine, topic: Measured, remedy: Callable[[str], str]) -> Status:
-    """Read the status of the service; ``topic`` has no end offsets without Kafka. ``remedy``: see `degraded`."""
+def take(
+    engine: Engine, topic: Measured, remedy: Callable[[str], str], selection: Callable[[], SelectionStatus]
+) -> Status:
+    """Read the status of the service; ``topic`` has no end offsets without Kafka.
+
+    ``remedy``: see `degraded`; ``selection`` reads its status.
+    """
     registry, heartbeats = Registry(engine), Heartbeats(engine).all()
     active = registry.active()
     known = roles(heartbeats)
@@ -308,4 +315,5 @@ def take(engine: Engine, topic: Measured, remedy: Callable[[str], str]) -> Statu
         sequence=active.sequence if active else None,
         training=training(heartbeats, active, freeze_of(registry), Runs(engine).last(), Requests(engine).waits()),
         live_tests=live_tests(registry.comparisons, active.version if active else None),
+        selection=SelectionSummary.of(selection()),
     )

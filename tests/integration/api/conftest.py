@@ -162,7 +162,7 @@ class World:
         ]
 
     def status(self) -> service.Status:
-        return service.take(self.engine, Measured(self.topic, {0: 50}), start_it)
+        return service.take(self.engine, Measured(self.topic, {0: 50}), start_it, self.context.selection)
 
     def token(self, name: str, role: Role, lifetime: timedelta | None = None) -> dict[str, str]:
         """Create a token; gives the header that its holder sends."""

@@ -62,7 +62,9 @@ def test_the_status_names_roles_partitions_and_what_training_waits_for(world: Wo
     body = world.http.get("/v1/status").json()
     assert set(body) == {
         "absent", "degraded", "roles", "kafka", "partitions", "active", "sequence", "training", "live_tests",
+        "selection",
     }  # fmt: skip
+    assert body["selection"] == {"advantage": None, "uniform_only": False, "comparisons": 0, "leader": None}
     assert body["absent"] == ["trainer", "api"]
     assert body["degraded"] == ["no trainer is running: start weir trainer", "no api is running: start weir api"]
     (role,) = body["roles"]

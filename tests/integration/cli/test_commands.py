@@ -5,6 +5,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,14 +17,17 @@ from kafka import KafkaProducer
 
 from importance import strata
 from importance.ceilings import STEP_MS
+from importance.control_arm import Compared
 from importance.events import MAX_AHEAD_MS
 from importance.flush import Flush
 from importance.partition_progress import Progress
 from importance.quality import tally, tally_segments
+from importance.race.standing import Standing
 from importance.reservoir import admit
 from importance.scores import SERVING, Predictions, Scores
 from storage.artifacts import Artifacts
 from storage.buffer import Buffer
+from storage.control_arm import ControlArm
 from storage.engine import create_engine
 from storage.heartbeats import Assigned, Heartbeats, Model, Process, Report
 from storage.progress import Progresses
@@ -36,6 +40,7 @@ from tests.support.storage import CAPACITIES, TOPIC, Owner, offer
 from weir import settings
 from weir.cli import run
 from weir.settings import values
+from weir.settings.race import policies, race_name
 from weir.settings.topics import measured
 
 Weir = Callable[..., "Done"]
@@ -452,6 +457,31 @@ def test_status_and_check_tell_which_role_is_gone(weir: Weir, database: str, reg
     assert found["worker"][1].startswith("worker host-a/1 is gone: has not reported for 2")
     assert found["trainer"][0] == "wrong"
     assert found["trainer"][1].startswith("none is running: start weir trainer (trainer host-a/2 is gone")
+
+
+def test_status_has_a_line_on_whether_selection_helps(weir: Weir, database: str, registry: Registry) -> None:
+    assert "selection no control arm was made yet\n" in weir("status").out
+    engine = create_engine(database)
+    for _ in range(3):
+        ControlArm(engine).add(Runs(engine).start("amount", {}), Compared(-0.02, 0.005), uniform_only=False)
+    competing = policies(settings.Settings())
+    brier = np.full((400, len(competing)), 0.2)
+    brier[:, 2] = np.resize([0.1, 0.2], 400)  # ahead of all others in every second result
+    owner = Owner(engine, Buffer(engine, CAPACITIES, TOPIC), 0)
+    flush = owner.prepare([offer("i", 1.0)])
+    owner.buffer.persist(replace(flush, race={race_name(competing): Standing.of(brier)}))
+    engine.dispose()
+
+    found = json.loads(weir("status", "--json").out)["selection"]
+    assert (found["uniform_only"], found["comparisons"]) == (True, 3)
+    assert found["advantage"] == pytest.approx({"estimate": -0.02, "low": -0.0298, "high": -0.0102}, abs=1e-4)
+    leader = found["leader"]
+    assert (leader["policy"], leader["results"], leader["is_better"]) == (str(competing[2]), 400, True)
+    assert leader["gain"]["estimate"] == pytest.approx(0.05)
+    assert weir("status").out.splitlines()[-1] == (
+        "selection -0.0200 in AUC over uniform [-0.0298, -0.0102], 3 control arms; has fallen back to uniform samples; "
+        f"the race is led by {competing[2]}, decisively"
+    )
 
 
 YEAR_3000_MS = 32_503_680_000_000
