@@ -16,20 +16,22 @@ STEP_MS = 2_000  # event time between two visits: a window of a minute closes af
 
 def visits(
     first: int, count: int, start_ms: int = START_MS, step_ms: int = STEP_MS, click_share: float = 0.4,
-    taste: float = 0,
+    taste: float = 0, shown: int = 1, subjects: int = 500,
 ) -> Iterator[Record]:  # fmt: skip
-    """Visits number ``first`` and on: an impression each, and a share of them a click. The last thirty stay open.
+    """Visits number ``first`` and on: impressions, and a share of them clicked. The last thirty stay open.
 
     ``taste`` is how much more than this share the items of an even number are clicked, and others less.
     """
     for number in range(first, first + count):
         rng, at = random.Random(number), start_ms + number * step_ms
-        subject, name = f"subject-{rng.randrange(500)}", f"visit-{number}"
-        events = [impression(name, at, subject, rng)]
-        if rng.random() < click_share * (1 + taste * (-1) ** int(str(events[0]["item"])[-1])):
-            events.append(action(f"{name}-click", "click", at + 500, subject, name, rng))
-        for event in events:
-            yield Record(subject.encode(), json.dumps(event).encode(), at)
+        subject = f"subject-{rng.randrange(subjects)}"
+        for place in range(shown):
+            name = f"visit-{number}" if shown == 1 else f"visit-{number}-{place}"
+            events = [impression(name, at, subject, rng)]
+            if rng.random() < click_share * (1 + taste * (-1) ** int(str(events[0]["item"])[-1])):
+                events.append(action(f"{name}-click", "click", at + 500, subject, name, rng))
+            for event in events:
+                yield Record(subject.encode(), json.dumps(event).encode(), at)
 
 
 _PATIENCE_MS = 600_000  # longer than a broker is ever away here: what is sent arrives, once and in order
@@ -38,14 +40,16 @@ _PATIENCE_MS = 600_000  # longer than a broker is ever away here: what is sent a
 class Feeder:
     """Sends visits to ``topic`` from a thread of its own for the length of a ``with`` block, or until ended.
 
-    ``click_share`` and ``taste`` may be changed meanwhile.
+    ``click_share`` and ``taste`` may be changed meanwhile. A visit of one of ``subjects`` has ``shown`` impressions.
     """
 
     def __init__(
-        self, kafka: str, topic: str, per_second: int, start_ms: int = START_MS, step_ms: int = STEP_MS
-    ) -> None:
-        self.click_share, self.taste = 0.4, 0.0
+        self, kafka: str, topic: str, per_second: int, start_ms: int = START_MS, step_ms: int = STEP_MS,
+        taste: float = 0.0, shown: int = 1, subjects: int = 500,
+    ) -> None:  # fmt: skip
+        self.click_share, self.taste = 0.4, taste
         self._start_ms, self._step_ms = start_ms, step_ms
+        self._shown, self._subjects = shown, subjects
         self._kafka, self._topic, self._per_second = kafka, topic, per_second
         self._visits = 0
         self._stop = Event()
@@ -58,7 +62,7 @@ class Feeder:
         )  # fmt: skip
         at_once = self._per_second // 10
         while not self._stop.wait(0.1):
-            now = (self._start_ms, self._step_ms, self.click_share, self.taste)
+            now = (self._start_ms, self._step_ms, self.click_share, self.taste, self._shown, self._subjects)
             for key, value, at in visits(self._visits, at_once, *now):
                 producer.send(self._topic, value, key, timestamp_ms=at)
             self._visits += at_once
