@@ -6,8 +6,8 @@ trim deletes, are not seen.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import msgspec
 import numpy as np
@@ -67,6 +67,16 @@ class Draw:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def rows(self, numbers: NDArray[np.int64]) -> Self:
+        """Return those samples of the draw, by row number [m], in that order."""
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        taken: dict[str, Any] = {
+            name: [column[number] for number in numbers] if isinstance(column, list) else column[numbers]
+            for name, column in columns.items()
+            if name != "watermark"
+        }
+        return replace(self, **taken)
 
     @property
     def ids(self) -> list[str]:

@@ -20,14 +20,15 @@ FILE = "snapshot.msgpack"
 class Snapshot:
     """What a run trains on: rows that were ``drawn`` of all strata, or of the uniform one.
 
-    They are fresh where they were stored after ``watermark``. ``configuration`` describes all else that the weights of
-    the candidate depend on.
+    They are fresh where they were stored after ``watermark``. An early stop is decided by ``validation``.
+    ``configuration`` describes all else that the weights of the candidate depend on.
     """
 
     configuration: str
     watermark: int
     drawn: Draw
     uniform: Draw
+    validation: Draw
 
 
 def save(snapshot: Snapshot, directory: Path) -> Path:

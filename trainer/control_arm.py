@@ -8,10 +8,9 @@ import torch
 from importance.control_arm import Compared
 from importance.evidence import paired_auc
 from trainer import version_directory as versions
-from trainer.cycle import Start
+from trainer.cycle import Held, Start
 from trainer.forward import predict
 from trainer.judging import numbered
-from trainer.labelled import Labelled
 from trainer.memory import weights_of
 from trainer.tuning import FineTuning, TrainingRows, fine_tune
 from trainer.tuning.retention import interpolated
@@ -25,7 +24,7 @@ def compare_arms(
     first: Model,
     start: Start,
     rows: TrainingRows,
-    holdout: Labelled,
+    held: Held,
     tuning: FineTuning,
     seed: int,
     stop: Event | None = None,
@@ -36,12 +35,14 @@ def compare_arms(
     None where there is nothing to train or compare on, or when it was stopped. The standard error is that between
     subjects, whose samples are not independent.
     """
+    holdout = held.holdout
     labels = holdout.labels
     subjects = numbered(sample.subject for sample in holdout.samples)
     rarest = min(int((labels == 1).sum()), int((labels == 0).sum()), len(np.unique(subjects)))
     if not len(rows.samples) or rarest < _MIN_OF_EACH:
         return None
-    tuned = fine_tune(versions.load(start.base, device, with_moments=True), rows, tuning, seed, stop=stop)
+    base = versions.load(start.base, device, with_moments=True)
+    tuned = fine_tune(base, rows, tuning, seed, stop=stop, validation=held.validation)
     if not tuned.finished:
         return None
     other = interpolated(tuned.model, weights_of(versions.load(start.serving, device)), tuning.interpolation)

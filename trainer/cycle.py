@@ -25,11 +25,13 @@ class Held:
     """What a candidate is judged on, and what its estimators' state and scale are made of.
 
     ``holdout`` never trains. ``uniform`` are samples of the stream kept without regard to importance, which selection
-    does not rank: all that a key needs of a version is made of them.
+    does not rank: all that a key needs of a version is made of them. An early stop is decided by ``validation``, which
+    does not train either, of other subjects than the holdout: the gate does not judge by what chose the candidate.
     """
 
     holdout: Labelled
     uniform: Labelled
+    validation: Labelled | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -68,7 +70,7 @@ def learn(
     serving = versions.load(start.serving, device)
     base = versions.load(start.base, device, with_moments=True, with_auxiliary=True)
     before = weights_of(base)
-    tuned = fine_tune(base, rows, tuning, seed, stop=stop, checkpoints=start.checkpoints)
+    tuned = fine_tune(base, rows, tuning, seed, stop=stop, checkpoints=start.checkpoints, validation=held.validation)
     if not tuned.finished:
         return Candidate(tuned, Decision(False, "the fine-tune was stopped", nan, nan, ()), None)
     tuned = replace(tuned, model=interpolated(tuned.model, weights_of(serving), tuning.interpolation))

@@ -2,12 +2,14 @@
 
 In reading order: ``anatomy`` the parts of a network, ``methods`` what is trained of it, ``optimisation`` the
 parameters, ``rows`` what may be learned from, ``batches`` the rows of each step, ``moments`` the optimizer, ``rates``
-its learning rates, ``processes`` several that compute a batch together, ``loop`` the steps, with a state that can be
-taken between any two of them, ``checkpoint`` that state on disk, ``increment`` a fine-tune of some steps.
+its learning rates, ``processes`` several that compute a batch together, ``validation`` the loss on other samples,
+``early_stop`` when that ends a fine-tune, ``loop`` the steps, with a state that can be taken between any two of them,
+ ``checkpoint`` that state on disk, ``increment`` a fine-tune of some steps.
 """
 
 from trainer.tuning.batches import TrainingBatches, mixed_batches
 from trainer.tuning.checkpoint import Checkpoints
+from trainer.tuning.early_stop import EarlyStop, Evaluations
 from trainer.tuning.increment import Progress, fine_tune, train
 from trainer.tuning.loop import LoopState, TrainingLoop, Tuned
 from trainer.tuning.optimisation import FineTuning, Optimisation
@@ -15,6 +17,8 @@ from trainer.tuning.rows import TrainingRows
 
 __all__ = [
     "Checkpoints",
+    "EarlyStop",
+    "Evaluations",
     "FineTuning",
     "LoopState",
     "Optimisation",

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from trainer.tokens import Encoded
 from trainer.tuning.optimisation import FineTuning
+from trainer.tuning.validation import Validation
 
 Indices = NDArray[np.int64]
 
@@ -18,6 +19,7 @@ class TrainingBatches:
 
     ``origin`` [n]: the numbers of these samples among those that were given; None where all of them are here, in order.
     ``stored`` [n] are the logits that replayed samples were stored with; NaN where there is none, as for fresh ones.
+    ``validation`` are other samples, which an early stop is decided by.
     """
 
     encoded: Encoded
@@ -26,6 +28,7 @@ class TrainingBatches:
     batches: Sequence[Indices]
     origin: Indices | None = None
     stored: NDArray[np.float64] | None = None
+    validation: Validation | None = None
 
 
 def mixed_batches(fresh: NDArray[np.bool_], tuning: FineTuning, rng: np.random.Generator) -> Iterator[Indices]:

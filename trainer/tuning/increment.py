@@ -6,12 +6,14 @@ from threading import Event
 import numpy as np
 
 from importance.errors import InvalidInput
+from trainer.labelled import Labelled
 from trainer.tuning.batches import TrainingBatches, mixed_batches
 from trainer.tuning.checkpoint import Checkpoints
 from trainer.tuning.loop import TrainingLoop, Tuned
 from trainer.tuning.optimisation import FineTuning, Optimisation
 from trainer.tuning.retention import logits_of
 from trainer.tuning.rows import TrainingRows
+from trainer.tuning.validation import Validation
 from trainer.version_directory import Model
 
 Progress = Callable[[int, int, float], None]
@@ -26,16 +28,20 @@ def fine_tune(
     progress: Progress | None = None,
     stop: Event | None = None,
     checkpoints: Checkpoints | None = None,
+    validation: Labelled | None = None,
 ) -> Tuned:
     """Train ``model``, in place, on ``rows``: half fresh and half older, each drawn uniformly without replacement.
 
-    The same seed, model and rows give the same weights. The seed must not depend on keys of the buffer's draw.
+    The same seed, model, rows and ``validation`` samples, which an early stop is decided by, give the same weights.
+    The seed must not depend on keys of the buffer's draw.
     """
-    data = prepared(model, rows, tuning, seed)
+    data = prepared(model, rows, tuning, seed, validation)
     return train(model, data, tuning.optimisation, seed, progress, stop, checkpoints)
 
 
-def prepared(model: Model, rows: TrainingRows, tuning: FineTuning, seed: int) -> TrainingBatches:
+def prepared(
+    model: Model, rows: TrainingRows, tuning: FineTuning, seed: int, validation: Labelled | None = None
+) -> TrainingBatches:
     """Return the batches of a fine-tune, drawn by ``seed``, with the samples that they use encoded."""
     if not len(rows.samples):
         raise InvalidInput("there is nothing to train on: the buffer holds no training rows")
@@ -46,7 +52,10 @@ def prepared(model: Model, rows: TrainingRows, tuning: FineTuning, seed: int) ->
     stored = None
     if rows.predictions is not None:
         stored = np.where(rows.fresh, np.nan, logits_of(rows.predictions))[used]
-    return TrainingBatches(encoded, rows.labels[used], rows.weights[used], split, used, stored)
+    judged = None
+    if validation is not None and len(validation) and tuning.optimisation.early_stop.every_steps:
+        judged = Validation(model.tokens.encode(validation.samples), validation.labels)
+    return TrainingBatches(encoded, rows.labels[used], rows.weights[used], split, used, stored, judged)
 
 
 def train(
@@ -58,7 +67,7 @@ def train(
     stop: Event | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> Tuned:
-    """Take one step for each batch, in place of the model; ``stop`` ends it between two steps.
+    """Take one step for each batch, unless it stops early, in place of the model; ``stop`` ends it between two.
 
     With ``checkpoints`` it continues where another one ended, to the same weights, and keeps its state now and then.
     """

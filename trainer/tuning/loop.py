@@ -16,12 +16,14 @@ from importance.errors import InvalidInput
 from trainer.model import losses, positive_probability
 from trainer.tuning import anatomy
 from trainer.tuning.batches import Indices, TrainingBatches
+from trainer.tuning.early_stop import Evaluations, best
 from trainer.tuning.methods import Attached
 from trainer.tuning.moments import moments_of, put_moments, trained
 from trainer.tuning.optimisation import Optimisation
 from trainer.tuning.processes import Processes
 from trainer.tuning.rates import rate_groups, warm
 from trainer.tuning.retention import distances, from_start
+from trainer.tuning.validation import Validation
 from trainer.version_directory import Model, Weights
 
 
@@ -31,7 +33,8 @@ class LoopState:
 
     ``steps`` done, the sum ``loss`` of their means in nats, ``right`` [m] whether the model was, on each row met.
     ``weights`` are those that are trained, ``method`` what the fine-tuning method keeps besides them, ``random`` the
-    state of torch's generator by device type.
+    state of torch's generator by device type. ``validated`` [e] are the validation losses so far, float64, in nats, and
+    ``best`` the weights of the lowest one.
     """
 
     steps: int
@@ -41,15 +44,18 @@ class LoopState:
     moments: Weights
     method: Weights
     random: dict[str, Tensor]
+    validated: Tensor
+    best: Weights
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Tuned:
-    """The model after ``steps``; ``finished`` is False when it was stopped before the last one.
+    """The model after ``steps``; ``finished`` is False when it was told to stop before the last one.
 
     ``loss`` is the weighted mean over all steps, in nats, of each batch before the step it caused. ``met`` are the
     (query, item) numbers [m] of all batches' rows, in order, ``right`` [m] whether the model was, on each, and ``rows``
-    [m] their numbers among the samples that were given.
+    [m] their numbers among the samples that were given. ``evaluations``, where there were any, name the step whose
+    weights the model has.
     """
 
     model: Model
@@ -59,6 +65,7 @@ class Tuned:
     met: Indices
     right: NDArray[np.bool_]
     rows: Indices
+    evaluations: Evaluations | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -80,6 +87,8 @@ class TrainingLoop:
     _processes: Processes = field(default_factory=Processes.joined, init=False)
     _attached: Attached = field(init=False)
     _start: Weights | None = field(default=None, init=False)
+    _validated: list[float] = field(default_factory=list, init=False)
+    _best: Weights = field(default_factory=dict, init=False)
     _optimizer: torch.optim.AdamW = field(init=False)
 
     def __post_init__(self) -> None:
@@ -92,7 +101,7 @@ class TrainingLoop:
         if self.optimisation.recompute:
             anatomy.recompute(network, True)
         if self.optimisation.from_start:
-            self._start = _copied({name: one.detach() for name, one in trained(network).items()})
+            self._start = self._weights()
         network.train()
         rate = self.optimisation.rate_for(self.model.card.kind)
         self._optimizer = torch.optim.AdamW(
@@ -102,8 +111,8 @@ class TrainingLoop:
 
     @property
     def finished(self) -> bool:
-        """Return whether every batch has had its step."""
-        return self.steps == len(self.data.batches)
+        """Return whether every batch has had its step, or the last of them will have none: see `EarlyStop`."""
+        return self.steps == len(self.data.batches) or self.optimisation.early_stop.exhausted(self._validated)
 
     def step(self) -> float:
         """Learn from the next batch; return its mean loss in nats, before the step."""
@@ -121,7 +130,15 @@ class TrainingLoop:
         self._attached.after_step(self.steps)
         self._right.append(right)
         self._loss, self.steps = self._loss + loss, self.steps + 1
+        if self.data.validation is not None and self.optimisation.early_stop.due(self.steps, len(self.data.batches)):
+            self._evaluate(self.data.validation)
         return loss
+
+    def _evaluate(self, validation: Validation) -> None:
+        """Judge the weights as they are now, and keep them while no others are better."""
+        self._validated.append(validation.mean_loss(self.model, self._processes, self.optimisation.bfloat16))
+        if best(self._validated) == len(self._validated) - 1:
+            self._best = self._weights()
 
     def _gradients(self, rows: Indices) -> tuple[float, Tensor]:
         """Add the gradients of a batch's mean loss to the parameters'; return that loss, and whether right [n]."""
@@ -167,10 +184,12 @@ class TrainingLoop:
             self.steps,
             self._loss,
             self._answers(),
-            _copied({name: parameter.detach() for name, parameter in trained(network).items()}),
+            self._weights(),
             _copied(moments_of(network, self._optimizer)),
             self._attached.state(),
             dict(self._random),
+            torch.tensor(self._validated, dtype=torch.float64),
+            _copied(self._best),
         )
 
     def restore(self, state: LoopState) -> None:
@@ -183,19 +202,21 @@ class TrainingLoop:
             raise InvalidInput("the training state holds weights of another network; start the fine-tune again")
         if not 0 <= state.steps <= steps:
             raise InvalidInput(f"the training state is at step {state.steps} of {steps}; start the fine-tune again")
-        with torch.no_grad():
-            for name, parameter in own.items():
-                parameter.copy_(state.weights[name])
+        self._put(state.weights)
         self._optimizer.state.clear()
         put_moments(network, self._optimizer, state.moments)
         self._attached.restore(state.method)
         self._right = [state.right.to(self.model.device)]
         self.steps, self._loss, self._random = state.steps, state.loss, dict(state.random)
+        self._validated = state.validated.tolist()
+        self._best = {name: weight.to(self.model.device) for name, weight in _copied(state.best).items()}
 
     def result(self) -> Tuned:
         """End the loop: merge what the method added, and return the model, ready to predict, with its moments."""
         network = self.model.network
         self._optimizer.zero_grad()
+        if self.finished:
+            self._put(self._best)
         self._attached.merge()
         if self.optimisation.recompute:
             anatomy.recompute(network, False)
@@ -209,7 +230,23 @@ class TrainingLoop:
             self.data.encoded.pairs(rows),
             self._answers().numpy(),
             rows if self.data.origin is None else self.data.origin[rows],
+            self._evaluations(),
         )
+
+    def _evaluations(self) -> Evaluations | None:
+        if not self._validated:
+            return None
+        return Evaluations(self.optimisation.early_stop, tuple(self._validated), self.steps, len(self.data.batches))
+
+    def _weights(self) -> Weights:
+        """Return copies of what is trained."""
+        return _copied({name: parameter.detach() for name, parameter in trained(self.model.network).items()})
+
+    @torch.no_grad()
+    def _put(self, weights: Weights) -> None:
+        own = trained(self.model.network)
+        for name, weight in weights.items():
+            own[name].copy_(weight)
 
     def _answers(self) -> Tensor:
         return torch.cat([*self._right, torch.empty(0, dtype=torch.bool, device=self.model.device)]).cpu()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from importance.errors import InvalidInput
+from trainer.tuning.early_stop import EarlyStop
 from trainer.tuning.methods import Full, Method
 from trainer.version_directory import INTERACTION, PAIR
 
@@ -24,6 +25,7 @@ class Optimisation:
 
     The loss of a replayed row gains ``stored_logits`` times the squared distance of its logit to that stored with it,
     and the loss of a step ``from_start`` times half the squared distance of the trained weights from the start.
+    ``early_stop`` needs validation samples; without any, every step is taken.
     """
 
     batch_size: int = 64
@@ -38,6 +40,7 @@ class Optimisation:
     recompute: bool = False
     stored_logits: float = 0.0
     from_start: float = 0.0
+    early_stop: EarlyStop = field(default_factory=EarlyStop)
 
     def __post_init__(self) -> None:
         """Refuse what cannot train."""

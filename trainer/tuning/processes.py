@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
-from trainer.tuning.batches import Indices
+from importance.arrays import Integers
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Processes:
             return cls()
         return cls(distributed.get_rank(), distributed.get_world_size())
 
-    def share(self, rows: Indices) -> Indices:
+    def share(self, rows: Integers) -> Integers:
         """Return the part of a batch that this process computes.
 
         >>> [Processes(number, 2).share(np.arange(5)).tolist() for number in (0, 1)]

@@ -247,7 +247,7 @@ class LearningLoop:
         return True
 
     def _finish(self, run: int, outcome: Outcome, resumed: int) -> None:
-        if not self._runs.finish(run, outcome.result, [outcome.reason], outcome.version, resumed):
+        if not self._runs.finish(run, outcome.result, [outcome.reason, *outcome.notes], outcome.version, resumed):
             raise Unavailable(f"run {run} was resumed by another trainer: how it ended here is not recorded")
         self._metrics.training_runs.labels(outcome.result).inc()
 

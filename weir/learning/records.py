@@ -10,6 +10,7 @@ from storage.runs import Run, RunResult
 from trainer.cycle import Candidate
 from trainer.gate import OVERALL
 from trainer.triggers import Due
+from trainer.tuning import Evaluations
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,12 @@ def run_inputs(due: Due, sequence: int, watermark: int) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended and why, and the version that it registered, if any."""
+    """How a run ended and why, the version that it registered, if any, and further ``notes`` of its record."""
 
     result: RunResult
     reason: str
     version: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def candidate_metrics(candidate: Candidate) -> dict[str, object]:
@@ -59,9 +61,14 @@ def candidate_metrics(candidate: Candidate) -> dict[str, object]:
         "gate": candidate.decision.reason,
         "difference": finite_or_none(difference),
         "training_loss": candidate.tuned.loss,
+        **_early_stop(candidate.tuned.evaluations),
         "checks": [check.stored() for check in candidate.decision.checks],
         **(asdict(candidate.evaluation) if candidate.evaluation else {}),
     }
+
+
+def _early_stop(found: Evaluations | None) -> dict[str, object]:
+    return {} if found is None else {"early_stop": found.reason, "validation_loss": found.lowest}
 
 
 def gate_difference(metrics: Mapping[str, Any]) -> float:

@@ -1,8 +1,10 @@
 """One training run: draw the buffer, fine-tune, evaluate, register the candidate, and promote it by the gate."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
+
+import numpy as np
 
 from importance.errors import Conflict, Unavailable
 from importance.lineage import Lineage
@@ -33,6 +35,7 @@ from weir.learning.records import Outcome, RunInputs, candidate_metrics, gate_di
 from weir.learning.recovery import DECIDED
 from weir.learning.shadow_watch import ShadowWatch
 from weir.learning.store_health import StoreHealth
+from weir.learning.validation import divide
 from weir.operations import Operations
 from weir.process import logs
 from weir.process.scratch import scratch
@@ -69,7 +72,8 @@ class Training:
         Raises as `carry_out` does.
         """
         found = self.checkpoints.load(run, number)
-        if erased := self.erasure.count([*found.snapshot.drawn.samples, *found.snapshot.uniform.samples]):
+        drawn = (found.snapshot.drawn, found.snapshot.uniform, found.snapshot.validation)
+        if erased := self.erasure.count([sample for draw in drawn for sample in draw.samples]):
             return Outcome(RunResult.ABANDONED, f"{erased} of the rows that it drew were erased before it was resumed")
         return self.carry_out(active, found.snapshot.drawn, found.snapshot.watermark, run.id, found)
 
@@ -81,29 +85,26 @@ class Training:
         Raises BadArtifact, StoreUnavailable, Unavailable when the right to train is lost, OSError when a disk is full.
         """
         number = 0 if resumption is None else resumption.number
-        holdout = self.reader.draw((HOLDOUT,))
+        validation, holdout = self._holdout(resumption)
         uniform = self.reader.draw((UNIFORM,)) if resumption is None else resumption.snapshot.uniform
         arms = self.control.plan(len(uniform))
         trained, other = (uniform, drawn) if arms.uniform_only else (drawn, uniform)
         weights = self._weights(trained)
         self._report_weights(weights)
-        tuning, seed, judged = (
-            training.tuning(self.settings),
-            self.settings.seed + run,
-            Labelled(holdout.samples, holdout.label),
-        )
+        tuning, seed = training.tuning(self.settings), self.settings.seed + run
+        held = Held(*(Labelled(draw.samples, draw.label) for draw in (holdout, uniform, validation)))
         with scratch("train") as directory:
             serving = self.artifacts.fetch(active.artifact, active.sha256, directory)
             # Before the work whose result could not be stored.
             self.store.require(sum(file.stat().st_size for file in serving.rglob("*")))
             parent, base = self._base(active, serving, directory)
-            snapshot = Snapshot(self._configuration(run, parent, arms), watermark, drawn, uniform)
+            snapshot = Snapshot(self._configuration(run, parent, arms), watermark, drawn, uniform, validation)
             if resumption is not None and resumption.snapshot.configuration != snapshot.configuration:
                 return Outcome(RunResult.FAILED, "the configuration of training was changed before it was resumed")
             candidate = learn(
                 Start(serving, base, self.checkpoints.of(run, snapshot, resumption)),
                 _rows(trained, weights, watermark),
-                Held(judged, Labelled(uniform.samples, uniform.label)),
+                held,
                 tuning,
                 training.gate(self.settings),
                 seed,
@@ -115,17 +116,28 @@ class Training:
             made_of = lineage(trained, weights.values, candidate.tuned.rows, uniform, values.pseudonyms(self.settings))
             version = self._register(run, number, parent, candidate, directory / "candidate", made_of)
             outcome = self._decide(active, version, candidate)
+            if (found := candidate.tuned.evaluations) is not None:
+                outcome = replace(outcome, notes=(found.reason,))
+                _log.info("early stop", run=run, ended=found.reason, losses=[round(loss, 4) for loss in found.losses])
             if arms.compares:
                 try:
                     rows = _rows(other, self._weights(other), watermark)
                     tuned, start = candidate.tuned.model, Start(serving, base)
-                    compared = compare_arms(tuned, start, rows, judged, tuning, seed, self.stop, self.device)
+                    compared = compare_arms(tuned, start, rows, held, tuning, seed, self.stop, self.device)
                     self.control.record(run, arms, compared)
                 except Unavailable:
                     raise
                 except Exception:  # of any kind: the run is decided, and its record must say how
                     _log.exception("the control arm failed", run=run)
         return outcome
+
+    def _holdout(self, resumption: Resumption | None) -> tuple[Draw, Draw]:
+        """Return what an early stop is decided by, of the first draw of the run, and what the gate judges by."""
+        holdout = self.reader.draw((HOLDOUT,))
+        if not self.settings.train_validation_steps:
+            return holdout.rows(np.empty(0, np.int64)), holdout
+        validation, judged = divide(holdout, self.settings.salt)
+        return validation if resumption is None else resumption.snapshot.validation, judged
 
     def _weights(self, drawn: Draw) -> TrainingWeights:
         """Return the weights that undo a draw, over all its rows."""

@@ -3,7 +3,7 @@
 from trainer.gate import GatePolicy
 from trainer.shadow import ShadowPolicy
 from trainer.triggers import TriggerPolicy
-from trainer.tuning import FineTuning, Optimisation
+from trainer.tuning import EarlyStop, FineTuning, Optimisation
 from trainer.tuning.methods import method
 from weir.settings import Settings
 from weir.settings.values import train_after_samples
@@ -26,6 +26,7 @@ def tuning(settings: Settings) -> FineTuning:
             recompute=settings.train_recompute,
             stored_logits=settings.train_stored_logits,
             from_start=settings.train_from_start,
+            early_stop=EarlyStop(settings.train_validation_steps, settings.train_patience),
         ),
     )
 

@@ -10,6 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from importance.propensity import exposure
+from importance.sample import Action
+from importance.strata import HOLDOUT
 from importance.weights import training_weights
 from monitoring.metrics import TrainerMetrics, new_registry
 from storage.audit import Author, Via
@@ -20,15 +22,17 @@ from storage.registry import Version
 from storage.runs import Run
 from tests.conftest import TestPostgres
 from tests.integration.roles.test_trainer import Refusing, TrainerWorld
-from tests.support.storage import end_holders_of_advisory_locks
+from tests.support.storage import end_holders_of_advisory_locks, offer
 from tests.support.waiting import until
 from tests.unit.trainer.tuning.cases import parameters, same
 from trainer import version_directory as versions
 from trainer.device import use_threads
+from trainer.labelled import Labelled
 from trainer.tuning import TrainingRows, fine_tune
 from trainer.version_directory import Model
 from weir.learning.loop import LearningLoop
 from weir.learning.recovery import MAX_RESUMED
+from weir.learning.validation import divide
 from weir.settings import Settings
 from weir.settings.training import tuning
 from weir.settings.values import half_life_seconds, pseudonyms
@@ -81,7 +85,7 @@ class Mortal(TrainerWorld):
         directory = self.artifacts.fetch(version.artifact, version.sha256, self.settings.home / "fetched")
         return versions.load(directory, with_moments=True)
 
-    def uninterrupted(self) -> Model:
+    def uninterrupted(self, validation: Labelled | None = None) -> Model:
         """The candidate of the first run as it has to be: by one fine-tune, of what is in the buffer."""
         drawn = BufferReader(self.engine).draw()
         weights = training_weights(
@@ -92,7 +96,8 @@ class Mortal(TrainerWorld):
         ).values
         rows = TrainingRows(drawn.samples, drawn.label, weights, drawn.stored > 0)
         base = self.loaded(self.registry.version("v1"))
-        return fine_tune(base, rows, tuning(self.settings), self.settings.seed + 1).model
+        seed = self.settings.seed + 1
+        return fine_tune(base, rows, tuning(self.settings), seed, validation=validation).model
 
     def checkpoints(self) -> list[Path]:
         return sorted(Path(self.settings.artifacts_url).glob("runs/*"))
@@ -151,6 +156,26 @@ def test_a_run_whose_trainers_are_killed_ends_with_the_same_weights(postgres: Te
     active = world.registry.active()
     assert active is not None
     world.artifacts.check(active.artifact, active.sha256)
+    world.engine.dispose()
+
+
+def test_a_resumed_run_stops_by_the_validation_samples_that_it_started_with(
+    postgres: TestPostgres, tmp_path: Path
+) -> None:
+    world = Mortal(postgres.database(), tmp_path, **SETTINGS, train_validation_steps=2, learning_rate=0.05)
+    validation = divide(BufferReader(world.engine).draw((HOLDOUT,)), world.settings.salt)[0]
+    expected = world.uninterrupted(Labelled(validation.samples, validation.label))
+    world.lose_the_right(step=5)
+    late = [
+        offer(f"late{number}", 1e6 + number, HOLDOUT, actions=int(Action.CLICK), subject=f"late {number}")
+        for number in range(40)
+    ]
+    world.owner.flush(late)
+    world.trainer.poll()
+    assert world.run().resumed == 1
+    assert "stopped at step" in world.run().reasons[1]
+    assert same(parameters(expected), parameters(world.loaded(world.candidate())))
+    world.lock.release()
     world.engine.dispose()
 
 

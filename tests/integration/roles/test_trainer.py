@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -125,6 +126,28 @@ def test_a_request_becomes_a_run_whose_candidate_names_what_it_went_on_from(worl
     assert second is not None
     assert second.candidate is not None
     assert world.registry.version(second.candidate).parent == run.candidate
+
+
+def test_an_early_stop_is_recorded_with_its_step_and_reason(postgres: TestPostgres, tmp_path: Path) -> None:
+    changed = {"train_steps": 20, "train_validation_steps": 2, "train_patience": 1, "learning_rate": 0.5}
+    world = TrainerWorld(postgres.database(), tmp_path, **changed)
+    world.requests.ask("ann")
+    world.trainer.poll()
+    run = world.runs.last()
+    assert run is not None
+    assert run.candidate is not None
+    metrics = world.registry.version(run.candidate).metrics
+    assert re.fullmatch(
+        r"stopped at step \d+ of 20: 1 validation losses in a row not below .* of step \d+, whose weights were kept",
+        metrics["early_stop"],
+    )
+    assert metrics["validation_loss"] >= 0
+    assert run.reasons[1:] == [metrics["early_stop"]]
+    judged = re.match(r"holdout has (\d+) samples", metrics["gate"])
+    assert judged is not None
+    assert 0 < int(judged[1]) < 20, "of the 20 of the holdout some are for validation"
+    world.lock.release()
+    world.engine.dispose()
 
 
 def test_a_promotion_is_announced(postgres: TestPostgres, tmp_path: Path) -> None:

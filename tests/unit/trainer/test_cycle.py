@@ -105,16 +105,14 @@ def test_the_control_arm_of_wrong_labels_is_worse_and_that_of_the_same_rows_is_e
     first: Path, samples: list[Sample], labels: np.ndarray
 ) -> None:
     tuning = FineTuning(steps=60, optimisation=TUNING.optimisation)
-    rows, holdout = rows_of(samples, labels), held_out().holdout
-    candidate = learn(Start(first, first), rows, held_out(), tuning, GATE, seed=1).tuned.model
-    equal = compare_arms(candidate, Start(first, first), rows, holdout, tuning, seed=1)
-    better = compare_arms(candidate, Start(first, first), rows_of(samples, 1 - labels), holdout, tuning, seed=1)
+    rows, held = rows_of(samples, labels), held_out()
+    candidate = learn(Start(first, first), rows, held, tuning, GATE, seed=1).tuned.model
+    equal = compare_arms(candidate, Start(first, first), rows, held, tuning, seed=1)
+    better = compare_arms(candidate, Start(first, first), rows_of(samples, 1 - labels), held, tuning, seed=1)
     assert equal is not None
     assert equal.difference == 0
     assert better is not None
     assert better.difference > 3 * better.standard_error
-    assert compare_arms(candidate, Start(first, first), rows_of([], labels[:0]), holdout, tuning, seed=1) is None
-    assert (
-        compare_arms(candidate, Start(first, first), rows, Labelled(holdout.samples[:1], labels[:1]), tuning, seed=1)
-        is None
-    )
+    assert compare_arms(candidate, Start(first, first), rows_of([], labels[:0]), held, tuning, seed=1) is None
+    one = Labelled(held.holdout.samples[:1], labels[:1])
+    assert compare_arms(candidate, Start(first, first), rows, Held(one, one), tuning, seed=1) is None

@@ -105,6 +105,16 @@ class Training(Buffer):
     train_interpolation: Share = Field(
         default=1.0, description="part of the tuned weights in a candidate; the rest is of the serving version's"
     )
+    train_validation_steps: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="steps between two evaluations of a fine-tune, by a quarter of the holdout's subjects, which the "
+        "gate then leaves out; the candidate has the weights of the lowest loss; 0: never",
+    )
+    train_patience: int = Field(
+        default=3, ge=1, le=1_000_000, description="evaluations without a lower loss after which a fine-tune stops"
+    )
     learning_rate: float | None = Field(
         default=None,
         gt=0,

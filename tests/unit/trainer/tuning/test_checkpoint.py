@@ -12,7 +12,8 @@ from importance.errors import BadArtifact
 from importance.sample import Sample
 from tests.unit.trainer.tuning.cases import SMALL, parameters, rows_of, same
 from trainer import version_directory as versions
-from trainer.tuning import Checkpoints, LoopState, TrainingLoop, Tuned, checkpoint, fine_tune
+from trainer.labelled import Labelled
+from trainer.tuning import Checkpoints, EarlyStop, LoopState, TrainingLoop, Tuned, checkpoint, fine_tune
 from trainer.tuning.increment import prepared
 
 TUNING = replace(SMALL, steps=7)
@@ -22,18 +23,23 @@ class Killed(Exception):
     """Ends a fine-tune between two steps."""
 
 
+@pytest.mark.parametrize("early_stop", [EarlyStop(), EarlyStop(1, 2)], ids=["whole", "stops early"])
 def test_a_fine_tune_killed_at_any_step_ends_with_the_same_weights(
-    first: Path, samples: list[Sample], labels: np.ndarray, tmp_path: Path
+    early_stop: EarlyStop, first: Path, samples: list[Sample], labels: np.ndarray, tmp_path: Path
 ) -> None:
     """Killed twice, at random steps; the built-in network has dropout."""
 
     def run(checkpoints: Checkpoints | None) -> Tuned:
         model = versions.load(first, with_moments=True)
-        return fine_tune(model, rows_of(samples, labels), TUNING, seed=1, checkpoints=checkpoints)
+        tuning = replace(TUNING, optimisation=replace(TUNING.optimisation, early_stop=early_stop))
+        validation = Labelled(samples, 1 - labels)  # which the loss rises on
+        return fine_tune(
+            model, rows_of(samples, labels), tuning, seed=1, checkpoints=checkpoints, validation=validation
+        )
 
     whole = run(None)
     left: LoopState | None = None
-    for step in sorted(Random(2).sample(range(1, TUNING.steps + 1), 2)):
+    for step in sorted(Random(2).sample(range(1, whole.steps + 1), 2)):
 
         def keep(state: LoopState, step: int = step) -> None:
             if state.steps == step:
@@ -45,12 +51,14 @@ def test_a_fine_tune_killed_at_any_step_ends_with_the_same_weights(
         left = checkpoint.load(tmp_path / f"{step}")
     kept: list[int] = []
     resumed = run(Checkpoints(3, lambda state: kept.append(state.steps), left))
-    assert kept == [steps for steps in (3, 6) if left is not None and steps > left.steps]
+    assert kept == [steps for steps in (3, 6) if left is not None and left.steps < steps <= whole.steps]
     assert same(parameters(whole.model), parameters(resumed.model))
     assert whole.model.moments is not None
     assert resumed.model.moments is not None
     assert same(whole.model.moments, resumed.model.moments)
     assert (whole.steps, whole.loss, resumed.finished) == (resumed.steps, resumed.loss, True)
+    assert whole.evaluations == resumed.evaluations
+    assert (whole.steps < TUNING.steps) == (early_stop != EarlyStop())
     np.testing.assert_array_equal(whole.met, resumed.met)
     np.testing.assert_array_equal(whole.right, resumed.right)
 
