@@ -47,6 +47,7 @@ check: setup ## lint, format, types, layers, secrets
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy helm/*.py
 	@$(BIN)/lint-imports
 	@git ls-files -z -- ':!uv.lock' | xargs -0 -n 150 -P 4 $(BIN)/detect-secrets-hook $(GUESSES:%=--disable-plugin %)
 

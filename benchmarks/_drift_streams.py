@@ -76,7 +76,8 @@ def _embeddings(stream: Stream, random: np.random.Generator, level: Floats) -> F
     """Around a direction, at about 45° from it."""
     centre = np.zeros(WIDTH)
     centre[:2] = np.cos(stream.turn), np.sin(stream.turn)
-    return centre + random.standard_normal((len(level), WIDTH)) / WIDTH**0.5
+    vectors: Floats = centre + random.standard_normal((len(level), WIDTH)) / WIDTH**0.5
+    return vectors
 
 
 def _outcomes(stream: Stream, random: np.random.Generator, level: Floats) -> list[str]:

@@ -114,8 +114,11 @@ class Shop:
             values.half_life_seconds(settings),
             exposure(drawn.samples, settings.propensity_clip),
         ).values
+        serving_files, base_files = (
+            self.artifacts.fetch(each.artifact, each.sha256, into) for each in (served, parent)
+        )
         candidate = learn(
-            Start(*(self.artifacts.fetch(each.artifact, each.sha256, into) for each in (served, parent))),
+            Start(serving_files, base_files),
             TrainingRows(drawn.samples, drawn.label, weights, drawn.stored > found.watermark, drawn.prediction),
             Held(Labelled(holdout.samples, holdout.label), Labelled(found.uniform.samples, found.uniform.label)),
             training.tuning(settings),

@@ -51,7 +51,8 @@ def by_threshold(log_weights: Floats, rows: Rows, kappa: float) -> Floats:
 def by_share_of_the_weight(log_weights: Floats, rows: Rows, _kappa: float) -> Floats:
     """Return the naive and wrong probability p = min(1, k·w/Σw)."""
     weights = np.exp(log_weights)
-    return np.minimum(1, len(rows) * weights[rows] / weights.sum())
+    probabilities: Floats = np.minimum(1, len(rows) * weights[rows] / weights.sum())
+    return probabilities
 
 
 def largest(keys: Floats, capacity: int) -> tuple[Rows, float]:

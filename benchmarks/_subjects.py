@@ -29,6 +29,7 @@ class Subject(nn.Module):
     def forward(self, ids: Tensor, types: Tensor, mask: Tensor | None, labels: Tensor) -> Tensor:
         """The loss of each sample [n], of tokens [n, T] and labels [n]."""
         if isinstance(self.network, InteractionModel):
+            assert mask is not None
             logits = self.network(Batch(ids, types, mask)).logits
         else:
             logits = self.network(input_ids=ids, attention_mask=mask, token_type_ids=types).logits
@@ -74,7 +75,8 @@ def network(name: str, seed: int = 0) -> nn.Module:
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
-    return BertForSequenceClassification(config).eval()
+    network: nn.Module = BertForSequenceClassification(config).eval()
+    return network
 
 
 def rows(name: str, batch: int, tokens: int, seed: int = 0) -> Rows:

@@ -64,7 +64,7 @@ def opacus_ghost(subject: Subject, rows: Rows) -> Way:
 
     def run() -> Tensor:
         wrapped(*rows.tensors).sum().backward()
-        norms = wrapped.get_norm_sample()
+        norms: Tensor = wrapped.get_norm_sample()
         wrapped.zero_grad()
         return norms
 
@@ -98,7 +98,8 @@ def vmapped(subject: Subject, rows: Rows) -> Way:
 
     def loss(parameters: dict[str, Tensor], ids: Tensor, types: Tensor, label: Tensor) -> Tensor:
         arguments = (ids.unsqueeze(0), types.unsqueeze(0), None, label.unsqueeze(0))
-        return functional_call(subject, parameters, arguments).squeeze(0)
+        of_one: Tensor = functional_call(subject, parameters, arguments).squeeze(0)
+        return of_one
 
     each = vmap(grad(loss), in_dims=(None, 0, 0, 0))
 
@@ -158,4 +159,5 @@ WAYS: dict[str, Callable[[Subject, Rows], Way]] = {
 
 
 def _word_embeddings(subject: Subject) -> nn.Module:
-    return next(module for name, module in subject.named_modules() if name.endswith("word_embeddings"))
+    named: dict[str, nn.Module] = dict(subject.named_modules())
+    return named[next(name for name in named if name.endswith("word_embeddings"))]

@@ -21,7 +21,8 @@ from scipy import stats
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import _sampling as sampling
-from benchmarks._sampling import Bias, Floats, Probability, Rows
+from benchmarks._sampling import Bias, Probability, Rows
+from importance.arrays import Floats
 from importance.estimates import MIN_HITS, Estimate, mean, share, total
 from importance.hashing import uniforms
 from importance.reservoir import AdmissionPolicy, Reservoir, admit
@@ -73,7 +74,8 @@ def exact_pairs(weights: Floats) -> Floats:
         others = np.delete(np.arange(len(weights)), pair)
         of_both = above[pair[0]] * above[pair[1]]
         probabilities.append(np.sum((of_both[1:] + of_both[:-1]) / 2 * np.diff(np.prod(1 - above[others], axis=0))))
-    return np.array(probabilities) / sum(probabilities)
+    shares: Floats = np.array(probabilities) / sum(probabilities)
+    return shares
 
 
 def successive_pairs(weights: Floats) -> Floats:

@@ -103,6 +103,7 @@ def _norms(name: str, asked: argparse.Namespace) -> Iterator[str]:
     subject, rows = Subject(subjects.network(name)), subjects.rows(name, asked.batch, asked.tokens)
     ways = {way: make(subject, rows) for way, make in (WAYS | {"Gram products": products}).items()}
     expected = ways["loop"]()
+    assert expected is not None
     off = {way: _difference(run(), expected) for way, run in ways.items()}
     seconds = interleaved(ways, asked.pairs, warm_up=1)
     aims = AIMS[name]

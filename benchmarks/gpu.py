@@ -125,7 +125,7 @@ def _row(setting: Setting, device: torch.device, peak: float, asked: argparse.Na
 def _scoring(setting: Setting, batch: int, device: torch.device) -> Callable[[], Pass]:
     rows, model = subjects.rows(setting.network, batch, setting.tokens), subjects.model(setting.network, device)
     if setting.compiled:
-        encoder = model.network.bert if setting.network == "built-in" else model.network.network.bert
+        encoder = model.network.get_submodule("bert" if setting.network == "built-in" else "network.bert")
         encoder.compile(dynamic=False)
     estimators = [get(name) for name in WAYS[setting.way]]
     encoded, labels = rows.encoded, rows.labels.numpy()

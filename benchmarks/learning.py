@@ -17,9 +17,10 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -76,13 +77,13 @@ def row(data: str, seed: int, limit: int | None) -> str:
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
-def gain(means: dict[str, float | None]) -> str:
+def gain(means: Mapping[str, float | None]) -> str:
     """Return serving minus baseline; a dash where a stream is too short for it."""
     serving, frozen = means["serving"], means["frozen"]
     return "–" if serving is None or frozen is None else f"{serving - frozen:+.4f}"
 
 
-def service(data: str, seed: int, limit: int | None, home: Path) -> dict[str, dict[str, dict[str, float]]]:
+def service(data: str, seed: int, limit: int | None, home: Path) -> dict[str, Any]:
     """Run ``weir up --once --json`` and return its summary."""
     command = [
         sys.executable,

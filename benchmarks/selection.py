@@ -12,6 +12,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from time import process_time
 
@@ -95,6 +96,10 @@ def _shown(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def _always(followed: Followed, _round: Round) -> Followed:
+    return followed
+
+
 def _print_race(name: str, seeds: int, samples: int, cache: Path) -> None:
     settings = read()
     examples = shop_stream(name, settings.data_dir, settings.home, lambda *_: None).at_most(samples)
@@ -107,7 +112,7 @@ def _print_race(name: str, seeds: int, samples: int, cache: Path) -> None:
         stream, start = prepared(examples, learners, seed)
         racing = Following(policies)
         runs: dict[str, Callable[[Round], Followed]] = {"the race": racing}
-        runs |= {str(policy): lambda _, policy=policy: Followed(policy) for policy in policies}
+        runs |= {str(policy): partial(_always, Followed(policy)) for policy in policies}
         for label, follow in runs.items():
             service = Service(stream, start.clone(), NAMES, HALF_LIFE_SECONDS, seed)
             metric = auc_metric(stream.labels, service.run(follow), examples.groups[judged])

@@ -48,7 +48,7 @@ def non_inferiority(wins: Integers, losses: Integers) -> Floats:
 
 def naive(wins: Integers, losses: Integers) -> Floats:
     """The sign test's z so far, less the bound of a single look."""
-    z = (wins - losses) / np.sqrt(np.maximum(wins + losses, 1)) - Z
+    z: Floats = (wins - losses) / np.sqrt(np.maximum(wins + losses, 1)) - Z
     z[:, :FIRST_Z] = -np.inf
     return z
 

@@ -4,6 +4,7 @@ No container runs: kwok reports each pod as ready and each job as done. What is 
 object, that hooks run in their order, that selectors find their pods, and that each step of a release ends.
 """
 
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from release import Release, until
 from validation import CHART, validate
 
 from weir.local.install import tools_directory
+from weir.process.signals import handled, hangup, interrupt
 
 NAMESPACE = "weir"
 STEP_SECONDS = 180
@@ -257,4 +259,5 @@ def _is_served(cluster: Cluster, path: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with handled(interrupt, signal.SIGTERM, *hangup()):  # no server may be left
+        sys.exit(main())
