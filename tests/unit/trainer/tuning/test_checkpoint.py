@@ -32,9 +32,9 @@ def test_a_fine_tune_killed_at_any_step_ends_with_the_same_weights(
     def run(checkpoints: Checkpoints | None) -> Tuned:
         model = versions.load(first, with_moments=True)
         tuning = replace(TUNING, optimisation=replace(TUNING.optimisation, early_stop=early_stop))
-        validation = Labelled(samples, 1 - labels)  # which the loss rises on
+        validation = Labelled(samples, labels)  # it learns the opposite
         return fine_tune(
-            model, rows_of(samples, labels), tuning, seed=1, checkpoints=checkpoints, validation=validation
+            model, rows_of(samples, 1 - labels), tuning, seed=1, checkpoints=checkpoints, validation=validation
         )
 
     whole = run(None)
