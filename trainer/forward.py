@@ -169,15 +169,16 @@ def _average_logits(model: Model, batch: Batch, autocast: bool) -> Tensor | None
 
 @contextmanager
 def wearing(model: Model, weights: Weights) -> Iterator[None]:
-    """Let the network compute with other weights. Nothing is copied; not for two threads at once."""
-    own = {name: parameter.data for name, parameter in model.network.named_parameters()}
+    """Let the network compute with other weights, by name. Nothing is copied; not for two threads at once."""
+    parameters = dict(model.network.named_parameters())
+    own = {name: parameters[name].data for name in weights}
     try:
-        for name, parameter in model.network.named_parameters():
-            parameter.data = weights[name]
+        for name, weight in weights.items():
+            parameters[name].data = weight
         yield
     finally:
-        for name, parameter in model.network.named_parameters():
-            parameter.data = own[name]
+        for name, weight in own.items():
+            parameters[name].data = weight
 
 
 def predict(model: Model, samples: Sequence[Sample]) -> Floats:

@@ -3,8 +3,9 @@
 In reading order: ``anatomy`` the parts of a network, ``methods`` what is trained of it, ``optimisation`` the
 parameters, ``rows`` what may be learned from, ``batches`` the rows of each step, ``moments`` the optimizer, ``rates``
 its learning rates, ``processes`` several that compute a batch together, ``validation`` the loss on other samples,
-``early_stop`` when that ends a fine-tune, ``loop`` the steps, with a state that can be taken between any two of them,
- ``checkpoint`` that state on disk, ``increment`` a fine-tune of some steps.
+``early_stop`` when that ends a fine-tune, ``averaging`` the mean of the weights over the steps, ``loop`` the steps,
+with a state that can be taken between any two of them, ``checkpoint`` that state on disk, ``increment`` a fine-tune
+of some steps.
 """
 
 from trainer.tuning.batches import TrainingBatches, mixed_batches

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from importance.errors import InvalidInput
+from trainer.forward import wearing
 from trainer.model import losses, positive_probability
 from trainer.tuning import anatomy
+from trainer.tuning.averaging import averaged
 from trainer.tuning.batches import Indices, TrainingBatches
 from trainer.tuning.early_stop import Evaluations, best
 from trainer.tuning.methods import Attached
@@ -34,7 +36,7 @@ class LoopState:
     ``steps`` done, the sum ``loss`` of their means in nats, ``right`` [m] whether the model was, on each row met.
     ``weights`` are those that are trained, ``method`` what the fine-tuning method keeps besides them, ``random`` the
     state of torch's generator by device type. ``validated`` [e] are the validation losses so far, float64, in nats, and
-    ``best`` the weights of the lowest one.
+    ``best`` the weights of the lowest one; ``average`` that of the weights over the steps, empty without one.
     """
 
     steps: int
@@ -46,6 +48,7 @@ class LoopState:
     random: dict[str, Tensor]
     validated: Tensor
     best: Weights
+    average: Weights
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -89,6 +92,7 @@ class TrainingLoop:
     _start: Weights | None = field(default=None, init=False)
     _validated: list[float] = field(default_factory=list, init=False)
     _best: Weights = field(default_factory=dict, init=False)
+    _average: Weights = field(default_factory=dict, init=False)
     _optimizer: torch.optim.AdamW = field(init=False)
 
     def __post_init__(self) -> None:
@@ -130,15 +134,19 @@ class TrainingLoop:
         self._attached.after_step(self.steps)
         self._right.append(right)
         self._loss, self.steps = self._loss + loss, self.steps + 1
+        if self.optimisation.average_decay:
+            last = trained(network)
+            self._average = averaged(self._average, last, self.optimisation.average_decay, self.steps)
         if self.data.validation is not None and self.optimisation.early_stop.due(self.steps, len(self.data.batches)):
             self._evaluate(self.data.validation)
         return loss
 
     def _evaluate(self, validation: Validation) -> None:
-        """Judge the weights as they are now, and keep them while no others are better."""
-        self._validated.append(validation.mean_loss(self.model, self._processes, self.optimisation.bfloat16))
-        if best(self._validated) == len(self._validated) - 1:
-            self._best = self._weights()
+        """Judge the average, or the weights where there is none, and keep it while no other is better."""
+        with wearing(self.model, self._average):
+            self._validated.append(validation.mean_loss(self.model, self._processes, self.optimisation.bfloat16))
+            if best(self._validated) == len(self._validated) - 1:
+                self._best = self._weights()
 
     def _gradients(self, rows: Indices) -> tuple[float, Tensor]:
         """Add the gradients of a batch's mean loss to the parameters'; return that loss, and whether right [n]."""
@@ -190,6 +198,7 @@ class TrainingLoop:
             dict(self._random),
             torch.tensor(self._validated, dtype=torch.float64),
             _copied(self._best),
+            _copied(self._average),
         )
 
     def restore(self, state: LoopState) -> None:
@@ -209,14 +218,17 @@ class TrainingLoop:
         self._right = [state.right.to(self.model.device)]
         self.steps, self._loss, self._random = state.steps, state.loss, dict(state.random)
         self._validated = state.validated.tolist()
-        self._best = {name: weight.to(self.model.device) for name, weight in _copied(state.best).items()}
+        self._best, self._average = (
+            {name: weight.to(self.model.device) for name, weight in _copied(kept).items()}
+            for kept in (state.best, state.average)
+        )
 
     def result(self) -> Tuned:
         """End the loop: merge what the method added, and return the model, ready to predict, with its moments."""
         network = self.model.network
         self._optimizer.zero_grad()
         if self.finished:
-            self._put(self._best)
+            self._put(self._best or self._average)
         self._attached.merge()
         if self.optimisation.recompute:
             anatomy.recompute(network, False)

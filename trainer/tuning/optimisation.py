@@ -25,7 +25,8 @@ class Optimisation:
 
     The loss of a replayed row gains ``stored_logits`` times the squared distance of its logit to that stored with it,
     and the loss of a step ``from_start`` times half the squared distance of the trained weights from the start.
-    ``early_stop`` needs validation samples; without any, every step is taken.
+    ``early_stop`` needs validation samples; without any, every step is taken. Where ``average_decay`` is not 0 the
+    model has the moving average of the weights over the steps, which is then judged.
     """
 
     batch_size: int = 64
@@ -41,6 +42,7 @@ class Optimisation:
     stored_logits: float = 0.0
     from_start: float = 0.0
     early_stop: EarlyStop = field(default_factory=EarlyStop)
+    average_decay: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot train."""
@@ -56,6 +58,8 @@ class Optimisation:
             raise InvalidInput(f"warm-up is {self.warmup_steps} steps; it must be at least 0")
         if not 0 < self.layer_decay <= 1:
             raise InvalidInput(f"layer decay is {self.layer_decay}; it must be above 0 and at most 1")
+        if not 0 <= self.average_decay < 1:
+            raise InvalidInput(f"average decay is {self.average_decay}; it must be at least 0 and below 1")
         if self.micro_batches < 1:
             raise InvalidInput(f"micro-batches is {self.micro_batches}; it must be at least 1")
 

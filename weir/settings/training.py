@@ -26,6 +26,7 @@ def tuning(settings: Settings) -> FineTuning:
             recompute=settings.train_recompute,
             stored_logits=settings.train_stored_logits,
             from_start=settings.train_from_start,
+            average_decay=settings.train_ema,
             early_stop=EarlyStop(settings.train_validation_steps, settings.train_patience),
         ),
     )

@@ -105,6 +105,13 @@ class Training(Buffer):
     train_interpolation: Share = Field(
         default=1.0, description="part of the tuned weights in a candidate; the rest is of the serving version's"
     )
+    train_ema: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="decay of the moving average of the weights over the steps of a fine-tune, which the candidate "
+        "then has; 0: it has the last weights",
+    )
     train_validation_steps: int = Field(
         default=0,
         ge=0,

@@ -23,15 +23,16 @@ class Killed(Exception):
     """Ends a fine-tune between two steps."""
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.6], ids=["last", "averaged"])
 @pytest.mark.parametrize("early_stop", [EarlyStop(), EarlyStop(1, 2)], ids=["whole", "stops early"])
 def test_a_fine_tune_killed_at_any_step_ends_with_the_same_weights(
-    early_stop: EarlyStop, first: Path, samples: list[Sample], labels: np.ndarray, tmp_path: Path
+    early_stop: EarlyStop, decay: float, first: Path, samples: list[Sample], labels: np.ndarray, tmp_path: Path
 ) -> None:
     """Killed twice, at random steps; the built-in network has dropout."""
 
     def run(checkpoints: Checkpoints | None) -> Tuned:
         model = versions.load(first, with_moments=True)
-        tuning = replace(TUNING, optimisation=replace(TUNING.optimisation, early_stop=early_stop))
+        tuning = replace(TUNING, optimisation=replace(TUNING.optimisation, early_stop=early_stop, average_decay=decay))
         validation = Labelled(samples, labels)  # it learns the opposite
         return fine_tune(
             model, rows_of(samples, 1 - labels), tuning, seed=1, checkpoints=checkpoints, validation=validation
@@ -58,7 +59,7 @@ def test_a_fine_tune_killed_at_any_step_ends_with_the_same_weights(
     assert same(whole.model.moments, resumed.model.moments)
     assert (whole.steps, whole.loss, resumed.finished) == (resumed.steps, resumed.loss, True)
     assert whole.evaluations == resumed.evaluations
-    assert (whole.steps < TUNING.steps) == (early_stop != EarlyStop())
+    assert decay or (whole.steps < TUNING.steps) == (early_stop != EarlyStop())  # an average lags
     np.testing.assert_array_equal(whole.met, resumed.met)
     np.testing.assert_array_equal(whole.right, resumed.right)
 

@@ -99,7 +99,7 @@ def test_bfloat16_is_of_the_computation_only(first: Path, samples: list[Sample],
 def loop_of(directory: Path, samples: list[Sample], labels: np.ndarray, name: str = "full") -> TrainingLoop:
     model, optimisation = (
         versions.load(directory, with_moments=True),
-        replace(SMALL.optimisation, method=method(name, 2)),
+        replace(SMALL.optimisation, method=method(name, 2), average_decay=0.9),
     )
     data = prepared(model, rows_of(samples, labels), replace(SMALL, steps=7), 1)
     return TrainingLoop(model, data, optimisation, 1)

@@ -19,6 +19,8 @@ from trainer.tuning import FineTuning, Optimisation
         lambda: Optimisation(layer_decay=0.0),
         lambda: Optimisation(layer_decay=float("nan")),
         lambda: Optimisation(micro_batches=0),
+        lambda: Optimisation(average_decay=1.0),
+        lambda: Optimisation(average_decay=float("nan")),
     ],
 )
 def test_settings_that_cannot_train_are_refused(wrong) -> None:
