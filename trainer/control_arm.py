@@ -1,7 +1,5 @@
 """The control arm of a run: the same fine-tune on other rows, compared with the first on the same holdout."""
 
-from threading import Event
-
 import numpy as np
 import torch
 
@@ -12,7 +10,7 @@ from trainer.cycle import Held, Start
 from trainer.forward import predict
 from trainer.judging import numbered
 from trainer.memory import weights_of
-from trainer.tuning import FineTuning, TrainingRows, fine_tune
+from trainer.tuning import FineTuning, Stop, TrainingRows, fine_tune
 from trainer.tuning.retention import interpolated
 from trainer.version_directory import Model
 
@@ -27,7 +25,7 @@ def compare_arms(
     held: Held,
     tuning: FineTuning,
     seed: int,
-    stop: Event | None = None,
+    stop: Stop | None = None,
     device: torch.device | None = None,
 ) -> Compared | None:
     """Fine-tune the base of ``start`` on ``rows`` as the first arm was; return the first's AUC minus the other's.

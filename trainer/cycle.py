@@ -6,7 +6,6 @@ A function of its arguments: rows in, a candidate and a decision out. Reads and 
 from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
-from threading import Event
 
 import torch
 
@@ -16,7 +15,7 @@ from trainer.gate import Decision, GatePolicy
 from trainer.judging import judge
 from trainer.labelled import Labelled
 from trainer.memory import update_state, weights_of
-from trainer.tuning import Checkpoints, FineTuning, TrainingRows, Tuned, fine_tune
+from trainer.tuning import Checkpoints, FineTuning, Stop, TrainingRows, Tuned, fine_tune
 from trainer.tuning.retention import interpolated
 
 
@@ -63,7 +62,7 @@ def learn(
     tuning: FineTuning,
     gate: GatePolicy,
     seed: int,
-    stop: Event | None = None,
+    stop: Stop | None = None,
     device: torch.device | None = None,
 ) -> Candidate:
     """Fine-tune the base and judge the result against the serving version, unless ``stop`` ended it before its end."""

@@ -132,7 +132,9 @@ def test_the_same_seed_gives_the_same_weights(version: Path, rows: TrainingRows,
 
 def test_one_that_is_stopped_leaves_a_plain_network(version: Path, rows: TrainingRows, chosen: Method) -> None:
     stop = Event()
-    tuned = fine_tune(versions.load(version), rows, tuning_by(chosen), 1, progress=lambda *_: stop.set(), stop=stop)
+    tuned = fine_tune(
+        versions.load(version), rows, tuning_by(chosen), 1, progress=lambda *_: stop.set(), stop=stop.is_set
+    )
     assert (tuned.steps, tuned.finished) == (1, False)
     network = tuned.model.network
     assert list(trained(network)) == list(weights_of(versions.load(version)))

@@ -11,7 +11,7 @@ of some steps.
 from trainer.tuning.batches import TrainingBatches, mixed_batches
 from trainer.tuning.checkpoint import Checkpoints
 from trainer.tuning.early_stop import EarlyStop, Evaluations
-from trainer.tuning.increment import Progress, fine_tune, train
+from trainer.tuning.increment import Progress, Stop, fine_tune, train
 from trainer.tuning.loop import LoopState, TrainingLoop, Tuned
 from trainer.tuning.optimisation import FineTuning, Optimisation
 from trainer.tuning.rows import TrainingRows
@@ -24,6 +24,7 @@ __all__ = [
     "LoopState",
     "Optimisation",
     "Progress",
+    "Stop",
     "TrainingBatches",
     "TrainingLoop",
     "TrainingRows",

@@ -1,7 +1,6 @@
 """A fine-tune: draw the batches, encode their samples once, and take the steps until they are done or it must stop."""
 
 from collections.abc import Callable
-from threading import Event
 
 import numpy as np
 
@@ -19,6 +18,9 @@ from trainer.version_directory import Model
 Progress = Callable[[int, int, float], None]
 """Called after each step with the steps done, the steps in all, and the step's mean loss in nats."""
 
+Stop = Callable[[], bool]
+"""Asked before each step whether to end."""
+
 
 def fine_tune(
     model: Model,
@@ -26,7 +28,7 @@ def fine_tune(
     tuning: FineTuning,
     seed: int,
     progress: Progress | None = None,
-    stop: Event | None = None,
+    stop: Stop | None = None,
     checkpoints: Checkpoints | None = None,
     validation: Labelled | None = None,
 ) -> Tuned:
@@ -64,17 +66,17 @@ def train(
     optimisation: Optimisation,
     seed: int,
     progress: Progress | None = None,
-    stop: Event | None = None,
+    stop: Stop | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> Tuned:
-    """Take one step for each batch, unless it stops early, in place of the model; ``stop`` ends it between two.
+    """Take one step for each batch, unless it stops early, in place of the model; ``stop``, asked before each, ends it.
 
     With ``checkpoints`` it continues where another one ended, to the same weights, and keeps its state now and then.
     """
     loop = TrainingLoop(model, data, optimisation, seed)
     if checkpoints is not None and checkpoints.resumed is not None:
         loop.restore(checkpoints.resumed)
-    while not loop.finished and not (stop is not None and stop.is_set()):
+    while not loop.finished and not (stop is not None and stop()):
         loss = loop.step()
         if progress is not None:
             progress(loop.steps, len(data.batches), loss)

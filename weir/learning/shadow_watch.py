@@ -4,13 +4,14 @@ All state is in Postgres: a trainer that dies is replaced by one that reads the 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from time import monotonic, time
 
-from importance.errors import Conflict
+from importance.errors import Conflict, Unavailable
 from storage.comparisons import Comparison, Ending, LiveTest
 from storage.engine import Engine
 from storage.lock import TrainerLock
-from storage.registry import Registry
+from storage.registry import Active, Registry
 from trainer.shadow import Verdict, judge_mirror, judge_shadow
 from weir.operations import Operations
 from weir.process import logs
@@ -57,13 +58,35 @@ class ShadowWatch:
             self._next = monotonic() + _POLL_SECONDS
         return self._in_shadow
 
-    def doubt(self, active: str) -> str | None:
-        """Return the evidence of the running mirror test that the version before ``active`` is better; None without.
+    def poll_between_steps(self) -> None:
+        """Poll in the middle of a fine-tune, which goes on where Postgres does not answer."""
+        try:
+            self.poll()
+        except Unavailable:
+            self._next = monotonic() + _POLL_SECONDS
 
-        To be asked before a promotion, which ends that test: during a fine-tune nobody polls.
+    def trusted(self, active: Active) -> Active:
+        """Return what a fine-tune starts from and is judged by: the active version, unless its rollback is proposed.
+
+        Then it is the version before, so that nothing that is promoted descends from one that was found to be bad.
         """
+        found = self._comparisons.proposal(active.version)
+        if found is None:
+            return active
+        _log.info("training starts from the version before: a rollback is proposed", version=found.version)
+        before = self._registry.version(found.version)
+        return replace(active, version=before.version, artifact=before.artifact, sha256=before.sha256)
+
+    def doubt(self, version: str) -> str | None:
+        """Return the evidence that the one before ``version``, which is active, is better; None without.
+
+        To be asked before the promotion of what was tuned from it, which ends the mirror test.
+        """
+        proposed = self._comparisons.proposal(version)
+        if proposed is not None:
+            return proposed.reason
         running = (each for each in self._comparisons.running() if each.test is LiveTest.MIRROR)
-        verdicts = (judge_mirror(each.results, self._mirror_results) for each in running if each.against == active)
+        verdicts = (judge_mirror(each.results, self._mirror_results) for each in running if each.against == version)
         return next((verdict.reason for verdict in verdicts if verdict is not None and verdict.activate), None)
 
     def wake(self) -> None:

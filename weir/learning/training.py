@@ -93,14 +93,18 @@ class Training:
         self._report_weights(weights)
         tuning, seed = training.tuning(self.settings), self.settings.seed + run
         held = Held(*(Labelled(draw.samples, draw.label) for draw in (holdout, uniform, validation)))
+        trusted = self.watch.trusted(active)
         with scratch("train") as directory:
-            serving = self.artifacts.fetch(active.artifact, active.sha256, directory)
+            serving = self.artifacts.fetch(trusted.artifact, trusted.sha256, directory)
             # Before the work whose result could not be stored.
             self.store.require(sum(file.stat().st_size for file in serving.rglob("*")))
-            parent, base = self._base(active, serving, directory)
+            parent, base = self._base(active, trusted, serving, directory)
             snapshot = Snapshot(self._configuration(run, parent, arms), watermark, drawn, uniform, validation)
             if resumption is not None and resumption.snapshot.configuration != snapshot.configuration:
-                return Outcome(RunResult.FAILED, "the configuration of training was changed before it was resumed")
+                return Outcome(
+                    RunResult.FAILED,
+                    "the configuration of training, or what it starts from, changed before it was resumed",
+                )
             candidate = learn(
                 Start(serving, base, self.checkpoints.of(run, snapshot, resumption)),
                 _rows(trained, weights, watermark),
@@ -108,14 +112,14 @@ class Training:
                 tuning,
                 training.gate(self.settings),
                 seed,
-                self.stop,
+                self._stops,
                 self.device,
             )
             if not candidate.tuned.finished:
                 return Outcome(RunResult.INTERRUPTED, "told to stop")
             made_of = lineage(trained, weights.values, candidate.tuned.rows, uniform, values.pseudonyms(self.settings))
             version = self._register(run, number, parent, candidate, directory / "candidate", made_of)
-            outcome = self._decide(active, version, candidate)
+            outcome = self._decide(trusted, version, candidate)
             if (found := candidate.tuned.evaluations) is not None:
                 outcome = replace(outcome, notes=(found.reason,))
                 _log.info("early stop", run=run, ended=found.reason, losses=[round(loss, 4) for loss in found.losses])
@@ -123,7 +127,7 @@ class Training:
                 try:
                     rows = _rows(other, self._weights(other), watermark)
                     tuned, start = candidate.tuned.model, Start(serving, base)
-                    compared = compare_arms(tuned, start, rows, held, tuning, seed, self.stop, self.device)
+                    compared = compare_arms(tuned, start, rows, held, tuning, seed, self._stops, self.device)
                     self.control.record(run, arms, compared)
                 except Unavailable:
                     raise
@@ -148,15 +152,20 @@ class Training:
             exposure(drawn.samples, self.settings.propensity_clip),
         )
 
-    def _decide(self, active: Active, version: str, candidate: Candidate) -> Outcome:
-        """Promote or reject the candidate as the gate decided, unless the active version itself turned out bad."""
+    def _stops(self) -> bool:
+        """Return whether to end before the next step; a bad version that serves meanwhile does not wait for the end."""
+        self.watch.poll_between_steps()
+        return self.stop.is_set()
+
+    def _decide(self, trusted: Active, version: str, candidate: Candidate) -> Outcome:
+        """Promote or reject the candidate as the gate decided, unless what it started from turned out bad."""
         if not candidate.decision.promote:
             return self._reject(version, RunResult.REJECTED, candidate.decision.reason)
-        if (doubt := self.watch.doubt(active.version)) is not None:  # the candidate descends from that version
+        if (doubt := self.watch.doubt(trusted.version)) is not None:
             return self._reject(version, RunResult.SUPERSEDED, doubt)
         if self.settings.shadow == "on":
-            return self._shadow(active, version, candidate.decision.reason)
-        return self._promote(active, version, candidate.decision.reason)
+            return self._shadow(trusted, version, candidate.decision.reason)
+        return self._promote(trusted, version, candidate.decision.reason)
 
     def _configuration(self, run: int, parent: str, arms: Arms) -> str:
         """Describe what the weights depend on besides the data, to be compared."""
@@ -181,8 +190,13 @@ class Training:
                 floor=self.settings.selection_floor, propensity_clip=self.settings.propensity_clip,
             )  # fmt: skip
 
-    def _base(self, active: Active, serving: Path, directory: Path) -> tuple[str, Path]:
-        """Return the name and the directory of the version that the fine-tune starts from."""
+    def _base(self, active: Active, trusted: Active, serving: Path, directory: Path) -> tuple[str, Path]:
+        """Return the name and the directory of the version that the fine-tune starts from.
+
+        A candidate that was not good enough yet is not continued while the active version is not ``trusted``.
+        """
+        if trusted != active:
+            return trusted.version, serving
         base = base_version(active.version, active.sequence, self._rejected(), self.settings.gate_margin)
         if base == active.version:
             return base, serving

@@ -226,7 +226,7 @@ def test_other_settings_do_not_continue_what_was_started_with_these(mortal: Mort
     mortal.settings = mortal.settings.model_copy(update={"learning_rate": 0.01})
     mortal.trainer_until(Event()).poll()
     assert (mortal.run().result, mortal.run().reasons) == (
-        "failed", ["the configuration of training was changed before it was resumed"],
+        "failed", ["the configuration of training, or what it starts from, changed before it was resumed"],
     )  # fmt: skip
 
 

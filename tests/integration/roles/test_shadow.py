@@ -1,7 +1,9 @@
 """A candidate in shadow, the mirror test after its promotion, and the rollback, over a real registry and real files."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any, ClassVar
 
 import fsspec
@@ -19,7 +21,9 @@ from storage.training_decisions import TrainingDecisions
 from tests.conftest import TestPostgres
 from tests.integration.roles.test_serving import SHOP
 from tests.integration.roles.test_trainer import TrainerWorld
+from tests.support.waiting import until
 from trainer.scorer import Choose, Scorer, ScoringConfig
+from weir.learning.loop import LearningLoop
 from weir.roles.comparing import Comparing
 
 PERMISSIVE = {"gate_least_samples": 4, "gate_margin": 0.99, "shadow": "on", "shadow_promote_by": "superiority"}
@@ -60,7 +64,7 @@ class ShadowWorld(TrainerWorld):
     """A trainer whose candidates all pass the gate, and the scorer of a worker that follows it."""
 
     def __init__(self, database_url: str, home: Path, **settings: object) -> None:
-        super().__init__(database_url, home, **PERMISSIVE, **settings)
+        super().__init__(database_url, home, **PERMISSIVE | settings)
         self.worker = self.serving()
         self.worker.start()
         self.comparing = self.comparing_by(self.worker.scorer, 60.0)
@@ -175,6 +179,80 @@ def test_a_mirror_test_that_is_decided_during_a_fine_tune_keeps_its_candidate_fr
     assert "E that it was better" in run.reasons[0]
     world.trainer.poll()
     assert (world.registry.log()[-1].kind, world.registry.log()[-1].to_version) == ("rollback", "v1")
+
+
+def test_a_mirror_test_that_a_fine_tune_has_found_bad_keeps_its_candidate_from_use(
+    make: Callable[..., ShadowWorld], tmp_path: Path
+) -> None:
+    world = make(artifacts_url=f"meanwhile://{tmp_path}/artifacts")
+    world.promote("v2")
+
+    def propose() -> None:
+        (mirror,) = Comparisons(world.engine).running()
+        Comparisons(world.engine).end(mirror.id, Ending.PROPOSED, "v1 was better")
+
+    Meanwhile.calls = [propose]
+    candidate = world.learn()
+    run = world.runs.last()
+    assert run is not None
+    assert (run.result, run.reasons, world.registry.version(candidate).state) == (
+        "superseded", ["v1 was better"], "rejected",
+    )  # fmt: skip
+
+
+def test_a_bad_version_is_rolled_back_while_a_fine_tune_goes_on(make: Callable[..., ShadowWorld]) -> None:
+    world = make(auto_rollback="on", train_steps=100_000, train_checkpoint_steps=0)
+    world.promote("v2")
+    world.requests.ask("ann")
+    stop = Event()
+    trainer = LearningLoop(
+        world.settings, world.engine, world.lock, world.trainer_metrics, world.reporting, stop, world.announced.append
+    )
+    with ThreadPoolExecutor() as threads:
+        polling = threads.submit(trainer.poll)
+        try:
+            until("a run", lambda: bool(world.runs.left()))
+            world.results(MIRROR, "v1", "v2", dict.fromkeys(range(12), 1))
+            until("a rollback", lambda: world.registry.log()[-1].kind == "rollback")
+            assert len(world.runs.left()) == 1
+        finally:
+            stop.set()
+        polling.result()
+    active = world.registry.active()
+    assert active is not None
+    assert (active.version, active.frozen) == ("v1", True)
+
+
+def test_while_a_rollback_is_proposed_training_starts_from_the_version_before(
+    make: Callable[..., ShadowWorld],
+) -> None:
+    world = make(shadow="off")
+    world.promote("v2")
+    world.results(MIRROR, "v1", "v2", dict.fromkeys(range(12), 1))
+    world.poll()
+    assert Comparisons(world.engine).proposal("v2") is not None
+    candidate = world.learn()
+    active = world.registry.active()
+    assert active is not None
+    assert (active.version, world.registry.version(candidate).parent) == (candidate, "v1")
+    mirror = Comparisons(world.engine).last(LiveTest.MIRROR)
+    assert mirror is not None
+    assert (mirror.version, mirror.against, mirror.ended) == ("v2", candidate, None)
+    world.pass_cooldown()
+    assert world.registry.version(world.learn()).parent == candidate
+
+
+def test_while_a_rollback_is_proposed_no_rejected_candidate_is_continued(make: Callable[..., ShadowWorld]) -> None:
+    world = make(shadow="off", gate_least_samples=10_000)
+    world.promote("v2")
+    of_the_bad_one = world.learn()
+    world.results(MIRROR, "v1", "v2", dict.fromkeys(range(12), 1))
+    world.poll()
+    parents = []
+    for _ in range(2):
+        world.pass_cooldown()
+        parents.append(world.registry.version(world.learn()).parent)
+    assert (world.registry.version(of_the_bad_one).parent, parents) == ("v2", ["v1", "v1"])
 
 
 def test_a_version_that_cannot_be_loaded_stops_nothing_but_the_one_before_it(make: Callable[..., ShadowWorld]) -> None:

@@ -92,7 +92,7 @@ def test_a_fine_tune_that_was_stopped_is_not_finished_and_not_judged(
 ) -> None:
     stop = Event()
     stop.set()
-    candidate = learn(Start(first, first), rows_of(samples, labels), held_out(), TUNING, GATE, seed=1, stop=stop)
+    candidate = learn(Start(first, first), rows_of(samples, labels), held_out(), TUNING, GATE, seed=1, stop=stop.is_set)
     assert not candidate.tuned.finished
     assert (candidate.decision.promote, candidate.decision.checks, candidate.evaluation) == (False, (), None)
 

@@ -147,7 +147,7 @@ def test_a_fine_tune_ends_between_two_steps_when_it_is_reported_to(
 ) -> None:
     stop = Event()
     tuned = fine_tune(
-        versions.load(first), rows_of(samples, labels), SMALL, 1, progress=lambda *_: stop.set(), stop=stop
+        versions.load(first), rows_of(samples, labels), SMALL, 1, progress=lambda *_: stop.set(), stop=stop.is_set
     )
     assert (tuned.steps, tuned.finished) == (1, False)
 
