@@ -152,15 +152,15 @@ class Trainers:
         """Return the process whose session holds the right to train."""
         return next((each for each in self._processes if _ports(each).intersection(holders)), None)
 
-    def working(self) -> list[Path]:
+    def working(self) -> set[Path]:
         """Return the directories in which a trainer that lives fine-tunes: it holds a lock in its own."""
-        found = []
+        found = set()
         for lock in self._temporary.glob("weir-train-*/.lock"):
             with suppress(FileNotFoundError), lock.open() as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    found.append(lock.parent)
+                    found.add(lock.parent)
         return found
 
     def last_lines(self) -> str:

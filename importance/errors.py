@@ -9,7 +9,7 @@
     ├── Conflict              not now: the log moved on, or training is frozen; HTTP 409
     ├── Fenced                this worker lost its partition; its effects must not be stored
     ├── Unavailable           Kafka, Postgres or the artifact store does not answer; retried
-    │   └── StoreUnavailable  the artifact store does not answer, is read-only or full
+    │   └── StoreUnavailable  the artifact store does not answer; it or the local disk is read-only or full
     └── BadArtifact           a model file fails its checksum or does not load; never served
 """
 
@@ -51,7 +51,7 @@ class Unavailable(WeirError):
 
 
 class StoreUnavailable(Unavailable):
-    """The artifact store does not answer, or takes no files."""
+    """The artifact store does not answer, or it or the local disk takes no files."""
 
 
 class BadArtifact(WeirError):

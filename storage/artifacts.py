@@ -3,6 +3,7 @@
 Each version has a manifest, whose hash the registry keeps; nothing with another hash is fetched.
 """
 
+import errno
 import hashlib
 import re
 import shutil
@@ -22,6 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VERSION_CHARACTERS = 64
 _PROBE_BYTES = 1 << 20  # written at once
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Artifacts:
@@ -39,7 +41,10 @@ class Artifacts:
         self._url = url
 
     def save(self, version: str, directory: Path) -> tuple[str, str]:
-        """Store a directory's files; returns (artifact, sha256): the name to fetch them by, and the manifest's hash."""
+        """Store a directory's files; returns (artifact, sha256): the name to fetch them by, and the manifest's hash.
+
+        Of what the store does not take whole nothing is left, as far as it can be removed.
+        """
         if not _NAME.fullmatch(version) or len(version) > _VERSION_CHARACTERS:
             raise InvalidInput(
                 f"version {version!r} is not a valid name: letters, digits, '.', '_' and '-', at most 64 of them"
@@ -47,12 +52,17 @@ class Artifacts:
         manifest = manifest_of(directory)
         sha256 = hashlib.sha256(manifest.encode()).hexdigest()
         artifact = f"{version}-{sha256[:16]}"
-        with self._reported():
-            for _, name in _entries(manifest):
-                target = self._path(artifact, name)
-                self._files.makedirs(target.rpartition("/")[0], exist_ok=True)
-                self._files.put_file(str(directory / name), target)
-            self._files.pipe_file(self._path(artifact, MANIFEST), manifest.encode())
+        try:
+            with self._reported():
+                for _, name in _entries(manifest):
+                    target = self._path(artifact, name)
+                    self._files.makedirs(target.rpartition("/")[0], exist_ok=True)
+                    self._files.put_file(str(directory / name), target)
+                self._files.pipe_file(self._path(artifact, MANIFEST), manifest.encode())
+        except StoreUnavailable:
+            with suppress(StoreUnavailable):  # what is half written would take the space of what is tried next
+                self.remove(artifact)
+            raise
         return artifact, sha256
 
     def fetch(self, artifact: str, sha256: str, into: Path) -> Path:
@@ -136,7 +146,7 @@ class Artifacts:
             raise BadArtifact(f"artifact {artifact} in {self._url} lacks a file: {error}") from error
 
     def _download(self, artifact: str, sha256: str, into: Path) -> None:
-        with self._reported(), self._complete(artifact):
+        with self._reported(writes_to=str(into.parent)), self._complete(artifact):
             for _, name in _entries(self._manifest(artifact, sha256)):
                 (into / name).parent.mkdir(parents=True, exist_ok=True)
                 self._files.get_file(self._path(artifact, name), str(into / name))
@@ -147,12 +157,16 @@ class Artifacts:
         return f"{self._root.rstrip('/')}/{artifact}/{name}"
 
     @contextmanager
-    def _reported(self) -> Iterator[None]:
+    def _reported(self, writes_to: str = "") -> Iterator[None]:
+        """Convert failures into StoreUnavailable; ``writes_to`` is what is full where no space is left."""
         try:
             yield
         except WeirError:
             raise
         except Exception as error:  # each kind of store raises errors of its own; few of them are an OSError
+            if isinstance(error, OSError) and error.errno in _FULL:
+                full = writes_to or f"the artifact store {self._url}"
+                raise StoreUnavailable(f"no space is left in {full}: {error}: free space there") from error
             raise StoreUnavailable(f"the artifact store {self._url} does not answer: {error}") from error
 
 

@@ -69,10 +69,11 @@ class RunCheckpoints:
     def of(self, run: int, snapshot: Snapshot, resumption: Resumption | None) -> Checkpoints:
         """Return what keeps a run's state from now on: its data is written with the first.
 
-        While the store refuses files the run continues without.
+        While the store or the local disk refuses files the run continues without, which is logged once.
         """
         last = None if resumption is None else resumption.record
         number = 0 if resumption is None else resumption.number
+        refused = False
 
         def replace(state: LoopState) -> None:
             nonlocal last
@@ -85,13 +86,20 @@ class RunCheckpoints:
             _log.debug("checkpoint", run=run, steps=state.steps)
 
         def keep(state: LoopState) -> None:
+            nonlocal refused
             try:
                 replace(state)
-            except StoreUnavailable as error:
-                _log.warning(
-                    "a checkpoint was not kept, or the one before it not removed: the run continues",
-                    run=run, steps=state.steps, reason=str(error),
-                )  # fmt: skip
+            except (StoreUnavailable, OSError) as error:  # OSError: of the local disk
+                if not refused:
+                    _log.warning(
+                        "a checkpoint was not kept, or the one before it not removed: the run continues without",
+                        run=run, steps=state.steps, reason=str(error),
+                    )  # fmt: skip
+                refused = True
+                return
+            if refused:
+                _log.info("checkpoints are kept again", run=run, steps=state.steps)
+            refused = False
 
         return Checkpoints(self._every_steps, keep, None if resumption is None else resumption.state)
 

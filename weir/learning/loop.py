@@ -39,7 +39,7 @@ from weir.learning.shadow_watch import ShadowWatch
 from weir.learning.store_health import StoreHealth
 from weir.learning.training import Training
 from weir.operations import Announce, Operations
-from weir.process import logs
+from weir.process import logs, scratch
 from weir.roles.reporting import Reporting
 from weir.settings import Settings, training, values
 
@@ -213,12 +213,13 @@ class LearningLoop:
         try:
             outcome = train()
         except StoreUnavailable as error:  # what a run has done before it was left is not lost
-            outcome = Outcome(RunResult.INTERRUPTED if resumed else RunResult.FAILED, str(error))
-            self._store.refused(error)
+            outcome = self._refused(error, resumed)
+        except OSError as error:
+            outcome = self._refused(scratch.refused(error), resumed)
         except Unavailable:  # the database is, or the right to train is another's: who has it next ends or resumes it
             outcome = None
             raise
-        except (WeirError, OSError) as error:  # OSError: a local disk is full
+        except WeirError as error:
             outcome = Outcome(RunResult.FAILED, str(error))
         except RuntimeError as error:  # of torch, such as a GPU without memory
             outcome = Outcome(RunResult.FAILED, str(error).partition("\n")[0])
@@ -232,6 +233,11 @@ class LearningLoop:
             seconds=round(monotonic() - started, 2),
         )  # fmt: skip
         return ended
+
+    def _refused(self, error: StoreUnavailable, resumed: int) -> Outcome:
+        """Return how a run ends whose files a disk or the store did not take; until one does no other run starts."""
+        self._store.refused(error)
+        return Outcome(RunResult.INTERRUPTED if resumed else RunResult.FAILED, str(error))
 
     def _record(self, run: int, outcome: Outcome, seconds: float, resumed: int) -> bool:
         """Record the end of a run; False, and it has none, where it was interrupted and has a checkpoint."""

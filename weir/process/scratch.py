@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from importance.errors import StoreUnavailable
+
 PREFIX = "weir-"
 _LOCK = ".lock"
+_BLOCK = bytes(1 << 20)
 
 
 @contextmanager
@@ -38,3 +41,20 @@ def sweep(parent: Path | None = None) -> list[Path]:
         except OSError:  # it is in use, another user's, or just gone
             continue
     return left
+
+
+def probe(size_bytes: int) -> None:
+    """Write so many bytes and remove them; raises StoreUnavailable when the temporary directory does not take them."""
+    try:
+        with scratch("probe") as directory, (directory / "bytes").open("wb") as file:
+            for start in range(0, size_bytes, len(_BLOCK)):
+                file.write(_BLOCK[: size_bytes - start])
+    except OSError as error:
+        raise refused(error) from error
+
+
+def refused(error: OSError) -> StoreUnavailable:
+    """Return the error to report for a local file that was not written."""
+    return StoreUnavailable(
+        f"the local disk takes no files: {error}: free space in {tempfile.gettempdir()}, or set TMPDIR to another disk"
+    )

@@ -115,6 +115,18 @@ def test_a_save_that_stopped_half_way_is_completed_by_the_next_one(url: str, dir
     assert artifacts.fetch(artifact, sha256, tmp_path / "cache").is_dir()
 
 
+def test_nothing_is_left_of_what_the_store_does_not_take_whole(directory: Path, tmp_path: Path) -> None:
+    artifacts = Artifacts(str(tmp_path / "store"))
+    (artifact, _), content = artifacts.save("v1", directory), (directory / "model.safetensors").read_bytes()
+    artifacts.remove(artifact)
+    in_the_way = tmp_path / "store" / artifact / "tokens"
+    in_the_way.parent.mkdir()
+    in_the_way.write_bytes(content)
+    with pytest.raises(StoreUnavailable, match="tokens"):
+        artifacts.save("v1", directory)
+    assert stored(str(tmp_path / "store")) == {}
+
+
 def test_what_was_fetched_and_then_spoiled_is_fetched_again(url: str, directory: Path, tmp_path: Path) -> None:
     artifacts = Artifacts(url)
     artifact, sha256 = artifacts.save("v1", directory)

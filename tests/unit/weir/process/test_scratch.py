@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from weir.process.scratch import scratch, sweep
+from importance.errors import StoreUnavailable
+from weir.process.scratch import probe, scratch, sweep
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +24,15 @@ def test_a_directory_goes_with_its_block_and_is_not_swept_before() -> None:
         assert sweep() == []
         assert path.is_dir()
     assert not path.exists()
+
+
+def test_a_probe_leaves_nothing_and_a_disk_that_takes_no_files_is_named_with_the_remedy(tmp_path: Path) -> None:
+    probe(3_000_000)
+    assert list(tmp_path.iterdir()) == []
+    tmp_path.rmdir()
+    with pytest.raises(StoreUnavailable, match=rf"takes no files: .*: free space in {tmp_path}, or set TMPDIR"):
+        probe(1)
+    tmp_path.mkdir()
 
 
 @pytest.mark.parametrize("parent", [None, "models"])
