@@ -105,7 +105,10 @@ class Lineages:
     def _decoded(self, version: str, encoded: bytes) -> EncodedLineage:
         lineage = EncodedLineage(encoded)
         if lineage.summary.salt != self._pseudonyms.fingerprint:
-            raise InvalidInput(f"the lineage of {version} was recorded under another WEIR_SALT: set the one of then")
+            raise InvalidInput(
+                f"the lineage of {version} was recorded under another WEIR_SALT, under which samples and erased "
+                f"subjects have other pseudonyms: run the command with WEIR_SALT as it was then"
+            )
         return lineage
 
     def _one(self, connection: sa.Connection, wanted: sa.Select[Any], version: str) -> sa.Row[Any]:

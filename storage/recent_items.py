@@ -2,7 +2,9 @@
 
 The buffer holds a chosen part of the stream; here is every decided sample with a label of 1, for a while. Written in
 the transaction that stores a flush, so that a sample counts once; what is kept is the newest by event time, whatever
-the order in which they come. Bounded per subject, and in rows over all subjects.
+the order in which they come. Bounded per subject, and in rows over all subjects. An action that comes after its sample
+was decided adds nothing: it names the impression alone, and of an impression that the buffer did not admit nothing is
+known any more, so what a subject had to do with would depend on selection.
 """
 
 from collections.abc import Sequence

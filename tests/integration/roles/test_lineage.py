@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from importance.errors import NotFound
+from importance.errors import InvalidInput, NotFound
 from importance.pseudonyms import Pseudonyms
 from importance.strata import UNIFORM
 from importance.weights import training_weights
@@ -127,8 +127,12 @@ def test_what_was_recorded_under_another_salt_is_reported_and_stops_no_search(wo
         world.engine, other
     ).of(stored).why  # fmt: skip
     settings = world.settings.model_copy(update={"salt": "another"})
+    assert (lineages.summary(str(run.candidate)).draws, lineages.erased(str(run.candidate))) == (16, 0)
     report = Eraser(settings, world.engine, lambda _subject, _dry_run: []).erase("subject 1", OFFICER)
     assert (report.versions, report.unsearchable) == ([], [run.candidate])
+    for read in (lineages.lineage, lineages.erased):  # nothing could be found of what was just erased
+        with pytest.raises(InvalidInput, match=f"lineage of {run.candidate} was recorded under another WEIR_SALT.*run"):
+            read(str(run.candidate))
     assert Lineages(world.engine, values.pseudonyms(world.settings)).unsearchable() == []
 
 

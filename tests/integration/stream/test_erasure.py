@@ -3,6 +3,7 @@
 import asyncio
 import json
 import secrets
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -18,6 +19,7 @@ from stream.topics import Topics, planned, provision
 from tests.integration.stream.harness import Sandbox, impression
 from tests.support.shop import FIELDS
 from tests.support.topic import records
+from tests.support.waiting import until
 
 SHOP = {"user": {"id": 4711}, "event_id": "e", "what": "view"}
 
@@ -31,9 +33,13 @@ def letter(
 @pytest.fixture
 def topics(sandbox: Sandbox) -> Topics:
     """Topics of three partitions, with scores that are compacted."""
+    return topics_of(sandbox, {"cleanup.policy": "compact,delete"})
+
+
+def topics_of(sandbox: Sandbox, scores: dict[str, str]) -> Topics:
     name = secrets.token_hex(4)
     ours = Topics(f"{name}-interactions", f"{name}-dead", f"{name}-importance", f"{name}-models")
-    configs = {ours.importance: {"cleanup.policy": "compact,delete"}, ours.interactions: {"retention.ms": "86400000"}}
+    configs = {ours.importance: scores, ours.interactions: {"retention.ms": "86400000"}}
     plans = planned(ours, partitions=3, replication=1)
     provision(
         sandbox.connection, [replace(plan, config={**plan.config, **configs.get(plan.name, {})}) for plan in plans]
@@ -122,6 +128,27 @@ def test_scores_of_a_compacted_topic_get_a_record_without_value_and_others_are_r
     assert erasure.erase(sandbox.connection, topics, "annabel", None)[2].removed == 0
     scores = erasure.erase(sandbox.connection, sandbox.topics, "annabel", None)[2]
     assert scores == TopicErasure(sandbox.topics.importance, 0, "scores, which carry subject and item", None)
+
+
+def test_kafka_removes_the_scores_that_were_nulled_and_what_nulled_them(sandbox: Sandbox) -> None:
+    eager = {"min.cleanable.dirty.ratio": "0", "max.compaction.lag.ms": "1", "delete.retention.ms": "0"}
+    topics = topics_of(sandbox, {"cleanup.policy": "compact,delete", "segment.ms": "100", **eager})
+    bootstrap = sandbox.connection.bootstrap
+    with closing(KafkaProducer(bootstrap_servers=bootstrap, acks="all")) as producer:
+
+        def put_score(sample: str, subject: str) -> None:
+            value = json.dumps({"sample": sample, "subject": subject}).encode()
+            producer.send(topics.importance, value, sample.encode(), partition=0).get(timeout=30)
+
+        for sample, subject in (("s0", "annabel"), ("s1", "bernard")):
+            put_score(sample, subject)
+        assert erasure.erase(sandbox.connection, topics, "annabel", None)[2].removed == 1
+
+        def left() -> set[tuple[bytes | None, bool]]:
+            put_score("s2", "carla")  # the segment that is written to is never compacted
+            return {(each.key, each.value is None) for each in records(bootstrap, topics.importance)}
+
+        until("the cleaner", lambda: left() == {(b"s1", False), (b"s2", False)}, seconds=120)
 
 
 def test_a_topic_that_is_missing_is_named(sandbox: Sandbox) -> None:
