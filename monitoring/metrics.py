@@ -122,6 +122,9 @@ class TrainerMetrics:
         self.training_resumed = Counter(
             "weir_training_resumed_total", "fine-tunes of dead trainers that were continued", registry=registry
         )
+        self.mlflow_failures = Counter(
+            "weir_mlflow_failures_total", "attempts to mirror versions in MLflow that failed", registry=registry
+        )
         self.training_seconds = Histogram(
             "weir_training_seconds", "a fine-tune from draw to gate", buckets=_TRAINING_SECONDS, registry=registry
         )

@@ -146,9 +146,11 @@ def auc_gain() -> Lines:
 def training_runs() -> Lines:
     """Return the panel of fine-tunes by result."""
     return lines(
-        "Training runs", "short", "Fine-tunes that ended in the last hour, by result, and those that were continued.",
+        "Training runs", "short",
+        "Fine-tunes that ended in the last hour, by result, those continued, and failed attempts to mirror in MLflow.",
         ("sum by (result) (increase(weir_training_runs_total[1h]))", "{{result}}"),
         ("sum(increase(weir_training_resumed_total[1h]))", "continued"),
+        ("sum(increase(weir_mlflow_failures_total[1h]))", "MLflow mirror failed"),
     ).decimals(0)  # fmt: skip
 
 

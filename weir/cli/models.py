@@ -11,7 +11,7 @@ import typer
 from importance.errors import InvalidInput
 from weir.cli.authorship import Who, Why
 from weir.cli.models_diff import diff
-from weir.cli.models_exchange import card, export, import_
+from weir.cli.models_exchange import card, export, import_, mirror
 from weir.cli.output import AsJson, counted, print_columns, print_facts, print_json
 from weir.cli.reading import ColumnOption, DelimiterOption, PositiveOption
 from weir.cli.tables import opened
@@ -28,6 +28,7 @@ app.command()(diff)
 app.command()(export)
 app.command("import")(import_)
 app.command()(card)
+app.command()(mirror)
 
 VersionName = Annotated[str, typer.Argument(metavar="VERSION", help="A version of weir models list.")]
 

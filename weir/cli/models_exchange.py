@@ -1,11 +1,12 @@
-"""``weir models export|import|card``: versions as directories of transformers, and back."""
+"""``weir models export|import|card|mirror``: versions as directories of transformers, and back, and in MLflow."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from weir.cli.output import AsJson, print_json
+from importance.errors import InvalidInput
+from weir.cli.output import AsJson, counted, print_json
 from weir.cli.tables import opened
 
 _Version = Annotated[str, typer.Argument(metavar="VERSION", help="A version of weir models list.")]
@@ -53,3 +54,17 @@ def card(version: _Version, as_json: AsJson = False) -> None:
         print_json({"version": version, "card": text})
     else:
         typer.echo(text)
+
+
+def mirror(as_json: AsJson = False) -> None:
+    """Mirror the versions in MLflow now, as the trainer does: runs, model versions, and the alias champion."""
+    from weir.roles.mirroring import mlflow_mirror
+
+    with opened() as tables:
+        if not tables.settings.mlflow_uri:
+            raise InvalidInput("nothing is mirrored: set WEIR_MLFLOW_URI to a server or database of MLflow")
+        changes = mlflow_mirror(tables.settings, tables.engine).bring()
+    if as_json:
+        print_json({"model": tables.settings.mlflow_model, "changes": changes})
+    else:
+        typer.echo(f"{tables.settings.mlflow_model} in MLflow is up to date: {counted(changes, 'change')}")

@@ -101,6 +101,11 @@ class LearningLoop:
         self._waits: Waits | None = None
         reporting.training = self._progress
 
+    @property
+    def leads(self) -> bool:
+        """Return whether this trainer has the right to train."""
+        return self._leads
+
     def _progress(self) -> dict[str, Any]:
         """Return, for the heartbeat, whether this trainer has the right to train, and what its next run waits for."""
         found = self._waits

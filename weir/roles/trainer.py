@@ -18,6 +18,7 @@ from weir.process import logs
 from weir.process.signals import stopped_by_signals
 from weir.roles.common import announcing, database, ready_database, retry_until_available, start_process
 from weir.roles.heartbeat import heartbeat
+from weir.roles.mirroring import mirroring
 from weir.roles.reporting import Reporting
 from weir.roles.watching import watch_kafka, watched_storage
 from weir.settings import Settings
@@ -50,8 +51,9 @@ def run(settings: Settings) -> int:
         with TrainerLock(engine) as lock:
             loop = LearningLoop(settings, engine, lock, metrics, reporting, stop, announce)
             reporting.started()
-            while not stop.wait(_POLL_SECONDS):
-                retry_until_available(loop.poll, "storage", settings, stop, reporting)
+            with mirroring(settings, engine, metrics, lambda: loop.leads):
+                while not stop.wait(_POLL_SECONDS):
+                    retry_until_available(loop.poll, "storage", settings, stop, reporting)
     return 0
 
 

@@ -30,6 +30,17 @@ class Addresses(Section):
         json_schema_extra={"secret": "password"},
         description="fsspec URL or directory of model files; default: a directory under WEIR_HOME",
     )
+    mlflow_uri: str = Field(
+        default="",
+        repr=False,
+        json_schema_extra={"secret": "password"},
+        description="MLflow tracking and registry URI in which the trainer mirrors the versions; empty: none",
+    )
+    mlflow_model: str = Field(
+        default="weir",
+        pattern=r"^[\w .-]{1,200}$",
+        description="registered model and experiment there, of this service alone",
+    )
     data_dir: AbsolutePath | None = Field(default=None, description="directory of data sets; empty: the usual ones")
     tools_dir: AbsolutePath | None = Field(
         default=None, description="directory of the local stack's programs; empty: .tools in the checkout"

@@ -48,7 +48,7 @@ def test_every_command_of_the_contract_exists() -> None:
         "up", "worker", "trainer", "api", "migrate", "topics", "check", "status", "settings", "replay",
         "models init", "models list", "models show", "models promote", "models rollback", "models freeze",
         "models unfreeze", "models log", "models lift", "models diff",
-        "models export", "models import", "models card", "train runs", "train run", "train decisions",
+        "models export", "models import", "models card", "models mirror", "train runs", "train run", "train decisions",
         "models lineage",
         "train simulate",
         "buffer stats", "buffer explain", "buffer rescore", "buffer export", "dead-letters list",
