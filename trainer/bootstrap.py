@@ -22,6 +22,7 @@ from trainer import version_directory as versions
 from trainer.labelled import Labelled
 from trainer.memory import update_state
 from trainer.model import InteractionModel, PairClassifier, Shape
+from trainer.tasks import with_tasks
 from trainer.tokens import MAX_TOKENS, Tokens, item_text
 from trainer.tuning import Optimisation, Progress, TrainingBatches, train
 from trainer.validation import validate
@@ -55,12 +56,13 @@ def train_first(
 
     ``uniform``: the part of it that belongs to the stratum uniform, by which this version's estimators are measured.
     Without ``base`` the built-in model starts from scratch, with a tokenizer of the history's items; else the version
-    in ``base`` (see `from_pretrained`) is trained further. The classes are taken as they come: no reweighting.
+    in ``base`` (see `from_pretrained`) is trained further, without logits of further tasks. The classes are taken as
+    they come: no reweighting.
     """
     samples, labels = history.samples, history.labels
     if len(set(labels.tolist())) < 2:
         raise InvalidInput(f"the history has {len(samples)} samples of fewer than two classes; a model needs both")
-    model = versions.load(base, device) if base else build(samples, training, seed, device)
+    model = with_tasks(versions.load(base, device), ()) if base else build(samples, training, seed, device)
     rng = np.random.default_rng(seed)
     size = training.optimisation.batch_size
     order = np.concatenate([rng.permutation(len(samples)) for _ in range(training.epochs)])

@@ -10,6 +10,7 @@ from trainer.cycle import Held, Start
 from trainer.forward import predict
 from trainer.judging import numbered
 from trainer.memory import weights_of
+from trainer.tasks import with_tasks
 from trainer.tuning import FineTuning, Stop, TrainingRows, fine_tune
 from trainer.tuning.retention import interpolated
 from trainer.version_directory import Model
@@ -39,10 +40,12 @@ def compare_arms(
     rarest = min(int((labels == 1).sum()), int((labels == 0).sum()), len(np.unique(subjects)))
     if not len(rows.samples) or rarest < _MIN_OF_EACH:
         return None
-    base = versions.load(start.base, device, with_moments=True)
+    tasks = tuning.optimisation.tasks.names
+    base = with_tasks(versions.load(start.base, device, with_moments=True), tasks)
     tuned = fine_tune(base, rows, tuning, seed, stop=stop, validation=held.validation)
     if not tuned.finished:
         return None
-    other = interpolated(tuned.model, weights_of(versions.load(start.serving, device)), tuning.interpolation)
+    serving = with_tasks(versions.load(start.serving, device), tasks)
+    other = interpolated(tuned.model, weights_of(serving), tuning.interpolation)
     found = paired_auc(labels, predict(first, holdout.samples), predict(other, holdout.samples), subjects)
     return Compared(found.difference, max(found.standard_error, _SMALLEST_ERROR))

@@ -3,7 +3,8 @@
 A function of its arguments: rows in, a candidate and a decision out. Reads and writes nothing else.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from math import nan
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from trainer.gate import Decision, GatePolicy
 from trainer.judging import judge
 from trainer.labelled import Labelled
 from trainer.memory import update_state, weights_of
+from trainer.tasks import TaskEvaluation, evaluate_tasks, with_tasks
 from trainer.tuning import Checkpoints, FineTuning, Stop, TrainingRows, Tuned, fine_tune
 from trainer.tuning.retention import interpolated
 
@@ -48,11 +50,15 @@ class Start:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Candidate:
-    """A tuned model with what its estimators need, the gate's decision, and its metrics on the holdout."""
+    """A tuned model with what its estimators need, the gate's decision, and its metrics on the holdout.
+
+    ``by_task`` are those of its further tasks, which the gate does not read.
+    """
 
     tuned: Tuned
     decision: Decision
     evaluation: Evaluation | None
+    by_task: Mapping[str, TaskEvaluation] = field(default_factory=dict)
 
 
 def learn(
@@ -67,12 +73,15 @@ def learn(
 ) -> Candidate:
     """Fine-tune the base and judge the result against the serving version, unless ``stop`` ended it before its end."""
     serving = versions.load(start.serving, device)
-    base = versions.load(start.base, device, with_moments=True, with_auxiliary=True)
+    tasks = tuning.optimisation.tasks.names
+    base = with_tasks(versions.load(start.base, device, with_moments=True, with_auxiliary=True), tasks)
     before = weights_of(base)
     tuned = fine_tune(base, rows, tuning, seed, stop=stop, checkpoints=start.checkpoints, validation=held.validation)
     if not tuned.finished:
         return Candidate(tuned, Decision(False, "the fine-tune was stopped", nan, nan, ()), None)
-    tuned = replace(tuned, model=interpolated(tuned.model, weights_of(serving), tuning.interpolation))
+    anchor = weights_of(with_tasks(serving, tasks))
+    tuned = replace(tuned, model=interpolated(tuned.model, anchor, tuning.interpolation))
     tuned = replace(tuned, model=update_state(tuned, before, held.uniform))
     judged = judge(held.holdout, tuned.model, serving, gate, seed)
-    return Candidate(tuned, judged.decision, judged.evaluation)
+    by_task = evaluate_tasks(tuned.model, held.holdout.samples)
+    return Candidate(tuned, judged.decision, judged.evaluation, by_task)

@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 from importance.errors import InvalidInput
 from importance.evidence import PairedAuc, paired_auc
 from trainer.labelled import Labelled
+from trainer.tasks import with_tasks
 from trainer.version_directory import Model
 
 
@@ -33,9 +34,11 @@ class PredictionDifference:
 def weight_changes(a: Model, b: Model) -> Mapping[str, float]:
     """Return ‖W_B − W_A‖ / ‖W_A‖ of each module that holds parameters, by its name; ``all`` is that of all together.
 
-    Raises InvalidInput where the networks are of different shape.
+    A task that B has and A lacks counts from where it started, a copy of the scored logit. Raises InvalidInput
+    where the networks are of different shape.
     """
-    of_a, of_b = dict(a.network.named_parameters()), dict(b.network.named_parameters())
+    of_a = dict(with_tasks(a, b.card.tasks).network.named_parameters())
+    of_b = dict(b.network.named_parameters())
     if {name: each.shape for name, each in of_a.items()} != {name: each.shape for name, each in of_b.items()}:
         raise InvalidInput("the two versions are networks of different shape; their weights cannot be compared")
     squares: dict[str, tuple[float, float]] = {"all": (0.0, 0.0)}

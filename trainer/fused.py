@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.model import InteractionModel
+from trainer.model import InteractionModel, last_layer
 from trainer.tokens import Encoded
 
 MAX_PACKED_TOKENS = 2_048
@@ -106,7 +106,9 @@ class FusedNetwork:
         self._max_tokens = len(positions)
         self._norm = _Norm.of(embeddings.LayerNorm)
         self._layers = [_Layer.of(layer) for layer in network.bert.encoder.layer]
-        self._compare, self._final = _Affine.of(network.compare), _Affine.of(network.final)
+        scored = last_layer(network)
+        self._compare = _Affine.of(network.compare)
+        self._final = _Affine(scored[:, :-1].t().contiguous(), scored[:, -1])
         self._special = np.array(network.shape.special_ids)
 
     @torch.inference_mode()

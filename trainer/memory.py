@@ -19,6 +19,7 @@ from importance.estimators.memory import choose_centres, count_forgotten, fit_ho
 from importance.mixture import GUARD
 from trainer.forward import passes, provided, run
 from trainer.labelled import Labelled
+from trainer.model import last_layer
 from trainer.tokens import Encoded
 from trainer.tuning import Tuned
 from trainer.version_directory import Model, Weights
@@ -83,14 +84,11 @@ def _moved(average: Weights, now: Weights) -> Weights:
 
 def _learned(model: Model, encoded: Encoded, labels: NDArray[np.int64]) -> State:
     """Return the state with holdout layer, validation gradient, direction (where defined) and centres of these."""
-    final = model.network.final
-    bias = torch.zeros_like(final.weight[:, :1]) if final.bias is None else final.bias.unsqueeze(1)
-    start = torch.cat([final.weight, bias], dim=1).detach()
     rows = _spread(len(encoded), COSTLY)
     seen = _joined([forward for _, forward in passes(model, encoded, labels, frozenset({"logits", "hidden", "label"}))])
     return replace(
         model.state,
-        holdout=fit_holdout(seen, start),
+        holdout=fit_holdout(seen, last_layer(model.network)),
         validation=validation_gradient(seen),
         direction=_direction(model, encoded.rows(rows), labels[rows]),
         centres=choose_centres(seen.inputs),

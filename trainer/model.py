@@ -17,11 +17,15 @@ from trainer.tokens import Batch
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Output:
-    """logits: [n, 1 or 2]; hidden: [n, H], the input of the final Linear; embeddings: [n, T, D], when asked for."""
+    """logits: [n, 1 or 2]; hidden: [n, H], the input of the final Linear; embeddings: [n, T, D], when asked for.
+
+    ``further``: [n, k − 1], the logits of further tasks, None without any.
+    """
 
     logits: Tensor
     hidden: Tensor
     embeddings: Tensor | None = None
+    further: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +48,17 @@ class InteractionModel(nn.Module):
 
     u and v are the means of the item's and of the query's vectors (encoder output plus word embedding); the head is
     an MLP on [u, v, u·v, |u − v|, cos(u, v), has query]. A plain pair classifier of this size cannot use the query.
+    Each of ``tasks`` labels has a logit of its own, the scored one the first.
     """
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, tasks: int = 1) -> None:
         super().__init__()
         self.shape = shape
+        self.tasks = tasks
         self.bert = BertModel(_bert_config(shape), add_pooling_layer=False)
         self.compare = nn.Linear(4 * shape.width + 2, shape.head_width)
         self.dropout = nn.Dropout(shape.dropout)
-        self.final = nn.Linear(shape.head_width, 1)
+        self.final = nn.Linear(shape.head_width, tasks)
         self.register_buffer("special", torch.tensor(shape.special_ids), persistent=False)
         for layer in (self.compare, self.final):
             nn.init.xavier_uniform_(layer.weight)
@@ -73,22 +79,25 @@ class InteractionModel(nn.Module):
         cosine = functional.cosine_similarity(u, v, dim=1).unsqueeze(1)
         features = torch.cat([u, v, u * v, (u - v).abs(), cosine, has_query], dim=1)
         hidden = self.dropout(functional.gelu(self.compare(features)))
-        return Output(self.final(hidden), hidden, words if embeddings else None)
+        logits, further = _divided(self.final(hidden), self.tasks)
+        return Output(logits, hidden, words if embeddings else None, further)
 
 
 class PairClassifier(nn.Module):
-    """Any sequence classifier of transformers with one or two logits, read as P(label = 1).
+    """Any sequence classifier of transformers with one or two logits, read as P(label = 1), or one for each task.
 
     One that classifies by the last token, as GPT-2 does, must have a padding token in its configuration.
     """
 
-    def __init__(self, network: Any, reads_types: bool) -> None:
+    def __init__(self, network: Any, reads_types: bool, tasks: int = 1) -> None:
         super().__init__()
         self.network = network
+        self.tasks = tasks
         self._reads_types = reads_types
         name, outputs, self._by_token = _final_linear(network)
-        if outputs not in (1, 2):
-            raise InvalidInput(f"the model has {outputs} outputs; it must have 1 or 2: choose another base model")
+        if outputs not in ((1, 2) if tasks == 1 else (tasks,)):
+            allowed = "1 or 2" if tasks == 1 else f"one for each of {tasks} tasks"
+            raise InvalidInput(f"the model has {outputs} outputs; it must have {allowed}: choose another base model")
         self.final: nn.Linear = network.get_submodule(name)
 
     def forward(self, batch: Batch, embeddings: bool = False) -> Output:
@@ -113,7 +122,8 @@ class PairClassifier(nn.Module):
         hidden = seen["hidden"]
         if self._by_token:
             hidden = hidden[torch.arange(len(hidden), device=hidden.device), batch.mask.sum(dim=1) - 1]
-        return Output(logits, hidden, seen.get("words"))
+        scored, further = _divided(logits, self.tasks)
+        return Output(scored, hidden, seen.get("words"), further)
 
     def _arguments(self, batch: Batch) -> dict[str, Tensor]:
         arguments = {"input_ids": batch.ids, "attention_mask": batch.mask}
@@ -121,6 +131,14 @@ class PairClassifier(nn.Module):
 
 
 Network = InteractionModel | PairClassifier
+
+
+def last_layer(network: Network) -> Tensor:
+    """Return weight and bias of the scored label's logits [1 or 2, H + 1], the bias last and 0 where there is none."""
+    final = network.final
+    bias = torch.zeros_like(final.weight[:, 0]) if final.bias is None else final.bias
+    layer = torch.cat([final.weight, bias.unsqueeze(1)], dim=1).detach()
+    return layer[:1] if network.tasks > 1 else layer
 
 
 def positive_probability(logits: Tensor) -> Tensor:
@@ -141,6 +159,21 @@ def losses(logits: Tensor, labels: Tensor) -> Tensor:
     logits = logits.float()
     margin = logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits[:, 0]
     return functional.softplus((1 - 2 * labels) * margin)
+
+
+def task_losses(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Return Σ_t w_t ℓ_t [n], in nats, over the tasks whose label is known, ℓ as in `losses`; 0 where none is.
+
+    logits [n, t], labels [n, t] in {0, 1} or negative where missing, weights [t]. A missing label has no gradient.
+    """
+    logits, known = logits.float(), labels >= 0
+    each = functional.softplus((1 - 2 * labels.clamp(min=0)) * logits)
+    return torch.where(known, each, 0.0) @ weights
+
+
+def _divided(logits: Tensor, tasks: int) -> tuple[Tensor, Tensor | None]:
+    """Divide logits into those of the scored label, and those of further tasks."""
+    return (logits[:, :1], logits[:, 1:]) if tasks > 1 else (logits, None)
 
 
 def _with_gradient(words: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from importance.scale import TOP_FRACTION, Scale, complete
 from importance.scores import BASELINE, MIRROR, REFERENCE, SERVING, SHADOW, Embeddings, Predictions, Scores
 from trainer import version_directory as versions
 from trainer.forward import MICRO_BATCH, Pass, provided, run
+from trainer.model import last_layer
 from trainer.tokens import Encoded
 from trainer.validation import validate
 from trainer.version_directory import Model
@@ -296,9 +297,7 @@ def _embeddings(predictions: Mapping[str, Predictions], hidden: Mapping[str, Vec
 
 def _last_layer(model: Model) -> Floats:
     """Return the last layer [H + 1] as that of a single logit: of two the difference, which the softmax reads."""
-    final = model.network.final
-    bias = torch.zeros(final.out_features) if final.bias is None else final.bias
-    layer = torch.cat([final.weight.detach().cpu(), bias.detach().cpu()[:, None]], dim=1).double()
+    layer = last_layer(model.network).cpu().double()
     single: Floats = (layer[-1] - layer[0] if len(layer) > 1 else layer[0]).numpy()
     return single
 

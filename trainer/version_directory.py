@@ -57,6 +57,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is to be known before the other files can be read.
 
     ``gradient_fallback``: whether gradient norms may be computed sample by sample where nothing faster covers them.
+    ``tasks``: the names of the labels, each of which has a logit, the scored one first; empty where it is the only one.
     """
 
     kind: Literal["interaction", "pair"]
@@ -65,6 +66,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
     reads_types: bool = True
     gradient_fallback: bool = False
+    tasks: tuple[str, ...] = ()
     format: Literal[1] = 1
     input: Literal["item text, price band | query"] = "item text, price band | query"
 
@@ -115,7 +117,10 @@ def save(model: Model, directory: Path) -> Path:
     else:
         model.network.network.save_pretrained(directory)
     model.tokens.save(directory / _TOKENIZER)
-    (directory / _CARD).write_bytes(msgspec.json.format(msgspec.json.encode(model.card)))
+    described = msgspec.structs.asdict(model.card)
+    if not model.card.tasks:  # so that releases that do not know the field read the card
+        del described["tasks"]
+    (directory / _CARD).write_bytes(msgspec.json.format(msgspec.json.encode(described)))
     _write_json(directory / _KNOWN, sorted(model.known_items))
     for name, tensors in ((_OPTIMIZER, model.moments), (_AVERAGE, model.average), (_EARLIER, model.earlier)):
         (directory / name).unlink(missing_ok=True)
@@ -174,9 +179,9 @@ def checked(file: Path, read: Callable[[Path], T]) -> T:
         raise BadArtifact(f"{file} does not load: {type(error).__name__}: {reason}") from error
 
 
-def _interaction(directory: Path, _: Card) -> InteractionModel:
+def _interaction(directory: Path, card: Card) -> InteractionModel:
     shape = msgspec.convert(json.loads((directory / _CONFIG).read_text(encoding="utf-8")), Shape)
-    network = InteractionModel(shape)
+    network = InteractionModel(shape, max(1, len(card.tasks)))
     network.load_state_dict(load_file(directory / _WEIGHTS))
     return network
 
@@ -188,7 +193,7 @@ def _pair(directory: Path, card: Card) -> PairClassifier:
     )
     if info["missing_keys"]:
         raise BadArtifact(f"{directory / _WEIGHTS} lacks {len(info['missing_keys'])} of the network's weights")
-    return PairClassifier(network, card.reads_types)
+    return PairClassifier(network, card.reads_types, max(1, len(card.tasks)))
 
 
 def _optional(file: Path) -> Weights | None:

@@ -1,4 +1,4 @@
-"""What every fine-tuning method promises, on the built-in network and on one of transformers."""
+"""What every fine-tuning method promises, on the built-in network and two of transformers, of one label or three."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,12 +12,15 @@ import transformers
 from torch import nn
 
 from importance.errors import InvalidInput
+from importance.sample import Outcome
+from importance.tasks import Tasks
 from tests.unit.trainer.conftest import SIZE, hugging_face_directory, shop
 from trainer import version_directory as versions
 from trainer.bootstrap import FirstTraining, build, from_pretrained
 from trainer.device import use_threads
 from trainer.forward import run
 from trainer.memory import weights_of
+from trainer.tasks import with_tasks
 from trainer.tuning import FineTuning, Optimisation, TrainingLoop, TrainingRows, anatomy, fine_tune
 from trainer.tuning.increment import prepared
 from trainer.tuning.methods import METHODS, AdaLoRA, Adapters, LoRA, Method, method
@@ -36,20 +39,23 @@ CONFIGURATIONS = {
     ),
 }  # fmt: skip
 FRESH = np.arange(200) >= 100
+TASKS = Tasks(further=((Outcome.ADD_TO_CART, 0.5), (Outcome.PURCHASE, 1.0)))
 
 
-@pytest.fixture(scope="module", params=["built-in", "bert", "gpt2"])
+@pytest.fixture(scope="module", params=["built-in", "bert", "gpt2", "built-in of three tasks", "gpt2 of three tasks"])
 def version(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained version, whose biases are not 0; to be read only."""
     use_threads(1)
     directory = tmp_path_factory.mktemp("tuning")
     torch.manual_seed(0)
-    if request.param == "built-in":
+    name, _, of_tasks = request.param.partition(" of ")
+    if name == "built-in":
         model, scale = build(SAMPLES, FirstTraining(vocabulary=120), seed=0), 0.05
     else:
-        config = CONFIGURATIONS[request.param]()
+        config = CONFIGURATIONS[name]()
         source = hugging_face_directory(directory / "source", config)
         model, scale = versions.load(from_pretrained(str(source), directory / "taken")), 0.3
+    model = with_tasks(model, TASKS.names if of_tasks else ())
     random = torch.Generator().manual_seed(3)
     for parameter in model.network.parameters():
         parameter.data.add_(scale * torch.randn(parameter.shape, generator=random))
@@ -61,8 +67,18 @@ def chosen(request: pytest.FixtureRequest) -> Method:
     return method(request.param, rank=4)
 
 
-def tuning_by(chosen: Method, steps: int = 6) -> FineTuning:
-    return FineTuning(steps, optimisation=Optimisation(32, 1e-2, method=chosen))
+TuningBy = Callable[..., FineTuning]
+
+
+@pytest.fixture(scope="module")
+def tuning_by(version: Path) -> TuningBy:
+    """Returns a fine-tune of the version by a method, of 6 steps unless another number is given."""
+    tasks = TASKS if versions.load(version).card.tasks else Tasks()
+
+    def tuning(chosen: Method, steps: int = 6) -> FineTuning:
+        return FineTuning(steps, optimisation=Optimisation(32, 1e-2, method=chosen, tasks=tasks))
+
+    return tuning
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +104,9 @@ def may_change(model: Model, chosen: Method) -> set[str]:
     return set(names.values()) if chosen.name == "full" else head
 
 
-def test_only_what_the_method_names_changes(version: Path, rows: TrainingRows, chosen: Method) -> None:
+def test_only_what_the_method_names_changes(
+    version: Path, rows: TrainingRows, chosen: Method, tuning_by: TuningBy
+) -> None:
     model = versions.load(version)
     before, allowed = weights_of(model), may_change(model, chosen)
     tuned = fine_tune(model, rows, tuning_by(chosen), seed=1)
@@ -100,7 +118,9 @@ def test_only_what_the_method_names_changes(version: Path, rows: TrainingRows, c
         assert changed == allowed
 
 
-def test_what_is_learnable_is_learned_and_all_is_finite(version: Path, rows: TrainingRows, chosen: Method) -> None:
+def test_what_is_learnable_is_learned_and_all_is_finite(
+    version: Path, rows: TrainingRows, chosen: Method, tuning_by: TuningBy
+) -> None:
     losses: list[float] = []
     tuned = fine_tune(
         versions.load(version), rows, tuning_by(chosen, 60), 1, progress=lambda *told: losses.append(told[2])
@@ -110,7 +130,9 @@ def test_what_is_learnable_is_learned_and_all_is_finite(version: Path, rows: Tra
     assert all(bool(weight.isfinite().all()) for weight in weights_of(tuned.model).values())
 
 
-def test_the_merged_network_computes_what_the_unmerged_did(version: Path, rows: TrainingRows, chosen: Method) -> None:
+def test_the_merged_network_computes_what_the_unmerged_did(
+    version: Path, rows: TrainingRows, chosen: Method, tuning_by: TuningBy
+) -> None:
     model, tuning = versions.load(version), tuning_by(chosen)
     loop = TrainingLoop(model, prepared(model, rows, tuning, 1), tuning.optimisation, 1)
     while not loop.finished:
@@ -123,14 +145,18 @@ def test_the_merged_network_computes_what_the_unmerged_did(version: Path, rows: 
     torch.testing.assert_close(merged, unmerged, rtol=0, atol=1e-5)
 
 
-def test_the_same_seed_gives_the_same_weights(version: Path, rows: TrainingRows, chosen: Method) -> None:
+def test_the_same_seed_gives_the_same_weights(
+    version: Path, rows: TrainingRows, chosen: Method, tuning_by: TuningBy
+) -> None:
     one, again = (
         weights_of(fine_tune(versions.load(version), rows, tuning_by(chosen), seed=1).model) for _ in range(2)
     )
     assert all(torch.equal(one[name], again[name]) for name in one)
 
 
-def test_one_that_is_stopped_leaves_a_plain_network(version: Path, rows: TrainingRows, chosen: Method) -> None:
+def test_one_that_is_stopped_leaves_a_plain_network(
+    version: Path, rows: TrainingRows, chosen: Method, tuning_by: TuningBy
+) -> None:
     stop = Event()
     tuned = fine_tune(
         versions.load(version), rows, tuning_by(chosen), 1, progress=lambda *_: stop.set(), stop=stop.is_set
@@ -141,13 +167,13 @@ def test_one_that_is_stopped_leaves_a_plain_network(version: Path, rows: Trainin
     assert not any("lora" in name or "layer.layer" in name for name, _ in network.named_modules())
 
 
-def test_nothing_fresh_is_no_obstacle(version: Path, rows: TrainingRows, chosen: Method) -> None:
+def test_nothing_fresh_is_no_obstacle(version: Path, rows: TrainingRows, chosen: Method, tuning_by: TuningBy) -> None:
     tuned = fine_tune(versions.load(version), replace(rows, fresh=np.zeros(200, bool)), tuning_by(chosen, 2), 1)
     assert np.isfinite(tuned.loss)
 
 
 def test_a_saved_version_is_plain_and_predicts_the_same_and_has_moments_of_what_was_trained(
-    version: Path, rows: TrainingRows, chosen: Method, tmp_path: Path
+    version: Path, rows: TrainingRows, chosen: Method, tuning_by: TuningBy, tmp_path: Path
 ) -> None:
     tuned = fine_tune(versions.load(version), rows, tuning_by(chosen), seed=1)
     again = versions.load(versions.save(tuned.model, tmp_path / "v"), with_moments=True)

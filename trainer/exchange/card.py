@@ -10,7 +10,10 @@ from trainer.version_directory import INTERACTION
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """What is known of a version. ``line`` are its ancestors, the parent first; ``log`` its entries of the log."""
+    """What is known of a version. ``line`` are its ancestors, the parent first; ``log`` its entries of the log.
+
+    ``tasks`` are the names of its logits where it has one for each of several labels.
+    """
 
     version: str
     kind: str
@@ -22,12 +25,14 @@ class CardFacts:
     metrics: Mapping[str, Any]
     log: Sequence[str]
     sha256: str
+    tasks: Sequence[str] = ()
 
 
 def model_card(facts: CardFacts) -> str:
     """Return the card in Markdown, with the front matter that the Hub reads."""
     code = ", trust_remote_code=True" if facts.kind == INTERACTION else ""
     metrics = [f"| {name} | {_shown(value)} |" for name, value in facts.metrics.items() if not _is_nested(value)]
+    metrics += [f"| auc of {task} | {_shown(of['auc'])} |" for task, of in facts.metrics.get("tasks", {}).items()]
     return "\n".join(
         [
             "---", "library_name: transformers", "pipeline_tag: text-classification", "tags: [weir]", "---", "",
@@ -40,8 +45,7 @@ def model_card(facts: CardFacts) -> str:
             f"- sha256 of its artifact: `{facts.sha256}`.", "",
             "## Input and output", "",
             "A pair of texts: the item's text, followed by a space and `price0` to `price19` where its price is known "
-            "(half an octave a band), and the query. The output is one logit z, P = 1 / (1 + exp(−z)), or two, "
-            "P = softmax(z)[1].", "",
+            f"(half an octave a band), and the query. {_output(facts.tasks)}", "",
             "```python",
             "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
             "",
@@ -63,6 +67,16 @@ def model_card(facts: CardFacts) -> str:
             "is unknown to it, and a position's effect on clicks is part of what it learned.", "",
         ]
     )  # fmt: skip
+
+
+def _output(tasks: Sequence[str]) -> str:
+    if not tasks:
+        return "The output is one logit z, P = 1 / (1 + exp(−z)), or two, P = softmax(z)[1]."
+    first, *further = tasks
+    return (
+        f"The output is a logit z for each label, P = 1 / (1 + exp(−z)): {first}, by which it was judged, "
+        f"{', '.join(further)}."
+    )
 
 
 def _is_nested(value: object) -> bool:

@@ -5,6 +5,7 @@ the tokenizer of transformers beside it, and the network's code where it is the 
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from importance.errors import InvalidInput
 from trainer import version_directory as versions
 from trainer.exchange import standalone
 from trainer.model import InteractionModel
+from trainer.tasks import named_logits
 from trainer.version_directory import Model
 
 CODE: Final = "modeling_weir.py"
@@ -35,12 +37,12 @@ def export(model: Model, into: Path, card: str) -> Path:
     (into / CARD).write_text(card, encoding="utf-8")
     _save_tokenizer(model, into)
     if isinstance(model.network, InteractionModel):
-        _save_interaction(model.network, into)
+        _save_interaction(model.network, model.card.tasks, into)
     return into
 
 
-def _save_interaction(network: InteractionModel, into: Path) -> None:
-    config = standalone.InteractionConfig(**asdict(network.shape))
+def _save_interaction(network: InteractionModel, tasks: Sequence[str], into: Path) -> None:
+    config = standalone.InteractionConfig(**asdict(network.shape), **named_logits(tasks))
     stem = CODE.removesuffix(".py")
     described = config.to_dict() | {
         "architectures": [standalone.InteractionForSequenceClassification.__name__],

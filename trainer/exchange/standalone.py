@@ -35,7 +35,9 @@ class InteractionConfig(PretrainedConfig):
         self.vocabulary, self.width, self.layers, self.heads = vocabulary, width, layers, heads
         self.head_width, self.max_tokens, self.dropout = head_width, max_tokens, dropout
         self.special_ids = list(special_ids)
-        super().__init__(**{"num_labels": 1, "pad_token_id": self.special_ids[0], **others})
+        if others.get("id2label") is None:
+            others = {"num_labels": 1, **others}
+        super().__init__(**{"pad_token_id": self.special_ids[0], **others})
 
 
 class InteractionForSequenceClassification(PreTrainedModel):
@@ -60,7 +62,7 @@ class InteractionForSequenceClassification(PreTrainedModel):
         self.bert = BertModel(bert, add_pooling_layer=False)
         self.compare = nn.Linear(4 * config.width + 2, config.head_width)
         self.dropout = nn.Dropout(config.dropout)
-        self.final = nn.Linear(config.head_width, 1)
+        self.final = nn.Linear(config.head_width, config.num_labels)
         self.post_init()
 
     def forward(
@@ -70,7 +72,7 @@ class InteractionForSequenceClassification(PreTrainedModel):
         token_type_ids: Tensor | None = None,
         **_: Any,
     ) -> SequenceClassifierOutput:
-        """Return logits [n, 1] of pairs [n, T] of item (type 0) and query (type 1)."""
+        """Return logits [n, num_labels] of pairs [n, T] of item (type 0) and query (type 1)."""
         types = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
         words = self.bert.embeddings.word_embeddings(input_ids)
         encoded = self.bert(inputs_embeds=words, attention_mask=attention_mask, token_type_ids=types)

@@ -20,6 +20,7 @@ class TrainingBatches:
     ``origin`` [n]: the numbers of these samples among those that were given; None where all of them are here, in order.
     ``stored`` [n] are the logits that replayed samples were stored with; NaN where there is none, as for fresh ones.
     ``validation`` are other samples, which an early stop is decided by.
+    ``further`` [n, k − 1] are the labels of further tasks, `importance.tasks.MISSING` where not known.
     """
 
     encoded: Encoded
@@ -29,6 +30,7 @@ class TrainingBatches:
     origin: Indices | None = None
     stored: NDArray[np.float64] | None = None
     validation: Validation | None = None
+    further: NDArray[np.int8] | None = None
 
 
 def mixed_batches(fresh: NDArray[np.bool_], tuning: FineTuning, rng: np.random.Generator) -> Iterator[Indices]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from importance.errors import InvalidInput
+from importance.tasks import task_labels
 from trainer.labelled import Labelled
 from trainer.tuning.batches import TrainingBatches, mixed_batches
 from trainer.tuning.checkpoint import Checkpoints
@@ -35,7 +36,8 @@ def fine_tune(
     """Train ``model``, in place, on ``rows``: half fresh and half older, each drawn uniformly without replacement.
 
     The same seed, model, rows and ``validation`` samples, which an early stop is decided by, give the same weights.
-    The seed must not depend on keys of the buffer's draw.
+    The seed must not depend on keys of the buffer's draw. The model has the logits of ``tuning``'s tasks
+    (`trainer.tasks.with_tasks`).
     """
     data = prepared(model, rows, tuning, seed, validation)
     return train(model, data, tuning.optimisation, seed, progress, stop, checkpoints)
@@ -49,7 +51,8 @@ def prepared(
         raise InvalidInput("there is nothing to train on: the buffer holds no training rows")
     batches = list(mixed_batches(rows.fresh, tuning, np.random.default_rng(seed)))
     used, positions = np.unique(np.concatenate(batches), return_inverse=True)
-    encoded = model.tokens.encode([rows.samples[row] for row in used])
+    samples = [rows.samples[row] for row in used]
+    encoded = model.tokens.encode(samples)
     split = np.split(positions, np.cumsum([len(batch) for batch in batches])[:-1])
     stored = None
     if rows.predictions is not None:
@@ -57,7 +60,9 @@ def prepared(
     judged = None
     if validation is not None and len(validation) and tuning.optimisation.early_stop.every_steps:
         judged = Validation(model.tokens.encode(validation.samples), validation.labels)
-    return TrainingBatches(encoded, rows.labels[used], rows.weights[used], split, used, stored, judged)
+    tasks = tuning.optimisation.tasks.names[1:]
+    further = task_labels(samples, tasks) if tasks else None
+    return TrainingBatches(encoded, rows.labels[used], rows.weights[used], split, used, stored, judged, further)
 
 
 def train(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from importance.errors import InvalidInput
 from trainer.forward import wearing
-from trainer.model import losses, positive_probability
+from trainer.model import losses, positive_probability, task_losses
 from trainer.tuning import anatomy
 from trainer.tuning.averaging import averaged
 from trainer.tuning.batches import Indices, TrainingBatches
@@ -97,7 +97,9 @@ class TrainingLoop:
 
     def __post_init__(self) -> None:
         """Attach the method, and make the optimizer, which continues with the model's moments where it has them."""
-        network = self.model.network
+        network, has, wanted = self.model.network, self.model.card.tasks, self.optimisation.tasks.names
+        if has != wanted:
+            raise InvalidInput(f"the model has the tasks {has}; they must be {wanted}: give it those by with_tasks")
         with _forked(self.model.device):
             torch.manual_seed(self.seed)
             self._attached = self.optimisation.method.attach(network, len(self.data.batches))
@@ -177,13 +179,17 @@ class TrainingLoop:
         labels = torch.from_numpy(self.data.labels[rows]).to(device)
         weights = torch.from_numpy(self.data.weights[rows]).float().to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.optimisation.bfloat16):
-            logits = self.model.network(self.data.encoded.batch(rows).to(device)).logits
+            output = self.model.network(self.data.encoded.batch(rows).to(device))
+        logits, each = output.logits, losses(output.logits, labels)
+        if self.data.further is not None:
+            further = torch.from_numpy(self.data.further[rows]).to(device)
+            each = each + task_losses(output.further, further, torch.tensor(self.optimisation.tasks.weights).to(device))
         kept = None
         if self.optimisation.stored_logits and self.data.stored is not None:
             stored = torch.from_numpy(self.data.stored[rows]).float().to(device)
             kept = self.optimisation.stored_logits * distances(logits, stored) * weights
         right = (positive_probability(logits.detach()) >= 0.5) == labels.bool()
-        return losses(logits, labels) * weights, kept, right
+        return each * weights, kept, right
 
     def state(self) -> LoopState:
         """Return a copy of all that changes from step to step."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from importance.errors import InvalidInput
+from importance.tasks import Tasks
 from trainer.tuning.early_stop import EarlyStop
 from trainer.tuning.methods import Full, Method
 from trainer.version_directory import INTERACTION, PAIR
@@ -27,6 +28,9 @@ class Optimisation:
     and the loss of a step ``from_start`` times half the squared distance of the trained weights from the start.
     ``early_stop`` needs validation samples; without any, every step is taken. Where ``average_decay`` is not 0 the
     model has the moving average of the weights over the steps, which is then judged.
+
+    The loss of a row is that of its label, and of the further ``tasks`` by their weights, as far as their labels are
+    known.
     """
 
     batch_size: int = 64
@@ -43,6 +47,7 @@ class Optimisation:
     from_start: float = 0.0
     early_stop: EarlyStop = field(default_factory=EarlyStop)
     average_decay: float = 0.0
+    tasks: Tasks = field(default_factory=Tasks)
 
     def __post_init__(self) -> None:
         """Refuse what cannot train."""

@@ -179,7 +179,9 @@ def _facts(version: "Version", parent: "Version | None") -> Iterator[tuple[str, 
     note = " (rejected, but on average good enough to go on from)" if parent and parent.state == "rejected" else ""
     yield "parent", version.parent and f"{version.parent}{note}"
     yield "created", f"{version.created:%Y-%m-%d %H:%M:%S}Z"
-    yield from ((name, value) for name, value in version.metrics.items() if name != "checks")
+    yield from ((name, value) for name, value in version.metrics.items() if name not in ("checks", "tasks"))
+    for task, of in version.metrics.get("tasks", {}).items():
+        yield f"auc of {task}", f"{of['auc']} ({of['samples']} labels, {of['positives']} of them 1)"
     for name, value in version.statistics.items():
         if isinstance(value, Mapping):
             yield from ((f"{name.replace('_', ' ')}, {key}", each) for key, each in value.items())

@@ -17,6 +17,7 @@ from trainer.exchange.export import export
 from trainer.forward import predict
 from trainer.labelled import Labelled
 from trainer.memory import mean_importance, measured
+from trainer.tasks import evaluate_tasks
 from trainer.version_directory import Model
 from weir.process.scratch import scratch
 from weir.settings import Settings
@@ -55,6 +56,8 @@ def import_version(settings: Settings, registry: Registry, reader: BufferReader,
         metrics: dict[str, object] = {"gate": f"imported from {source}: no gate"}
         if len(set(holdout.label.tolist())) == 2:
             metrics |= asdict(evaluate(holdout.label, predict(model, holdout.samples)))
+        if by_task := evaluate_tasks(model, holdout.samples):
+            metrics["tasks"] = {task: asdict(of) for task, of in by_task.items()}
         name = registry.new_version()
         stored = Artifacts(settings.artifacts_url).save(name, versions.save(model, directory / "version"))
     registry.register(name, *stored, metrics=metrics, statistics={"mean_importance": mean_importance(model)})
@@ -83,6 +86,7 @@ def _card(registry: Registry, version: Version, model: Model) -> str:
         metrics=version.metrics,
         log=log,
         sha256=version.sha256,
+        tasks=model.card.tasks,
     )
     return model_card(facts)
 

@@ -64,6 +64,7 @@ def candidate_metrics(candidate: Candidate) -> dict[str, object]:
         **_early_stop(candidate.tuned.evaluations),
         "checks": [check.stored() for check in candidate.decision.checks],
         **(asdict(candidate.evaluation) if candidate.evaluation else {}),
+        **({"tasks": {task: asdict(of) for task, of in candidate.by_task.items()}} if candidate.by_task else {}),
     }
 
 

@@ -1,12 +1,12 @@
 """Convert settings into the policies of training. Separate from `values`, because it loads torch."""
 
+from importance import tasks
 from trainer.gate import GatePolicy
 from trainer.shadow import ShadowPolicy
 from trainer.triggers import TriggerPolicy
 from trainer.tuning import EarlyStop, FineTuning, Optimisation
 from trainer.tuning.methods import method
-from weir.settings import Settings
-from weir.settings.values import train_after_samples
+from weir.settings import Settings, values
 
 
 def tuning(settings: Settings) -> FineTuning:
@@ -28,6 +28,7 @@ def tuning(settings: Settings) -> FineTuning:
             from_start=settings.train_from_start,
             average_decay=settings.train_ema,
             early_stop=EarlyStop(settings.train_validation_steps, settings.train_patience),
+            tasks=tasks.parse(settings.train_tasks, values.positive_from(settings)),
         ),
     )
 
@@ -57,7 +58,7 @@ def shadow(settings: Settings) -> ShadowPolicy:
 def trigger(settings: Settings, after_failure: bool = False) -> TriggerPolicy:
     """Return when a fine-tune starts; after a failed one it waits as long as before any other retry."""
     return TriggerPolicy(
-        after_samples=train_after_samples(settings),
+        after_samples=values.train_after_samples(settings),
         after_seconds=settings.train_after_seconds,
         cooldown_seconds=max(settings.train_cooldown_seconds, settings.retry_limit_seconds if after_failure else 0.0),
         min_samples=settings.train_least_samples,

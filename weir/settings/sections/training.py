@@ -5,6 +5,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from importance.errors import InvalidInput
+from importance.sample import Outcome
+from importance.tasks import parse as parse_tasks
 from weir.settings.sections.base import Count, Seconds, Share
 from weir.settings.sections.buffer import MIN_SAMPLES, Buffer, trainable_capacity
 
@@ -122,6 +125,12 @@ class Training(Buffer):
     train_patience: int = Field(
         default=3, ge=1, le=1_000_000, description="evaluations without a lower loss after which a fine-tune stops"
     )
+    train_tasks: str = Field(
+        default="",
+        max_length=1_000,
+        description="further labels that a fine-tune learns, each with its weight in the loss, "
+        "e.g. add_to_cart,purchase=0.5",
+    )
     learning_rate: float | None = Field(
         default=None,
         gt=0,
@@ -157,6 +166,10 @@ class Training(Buffer):
                 "for samples that may train (WEIR_BUFFER_CAPACITY less WEIR_HOLDOUT_CAPACITY_SHARE of it), or no "
                 "fine-tune would ever start"
             )
+        try:
+            parse_tasks(self.train_tasks, Outcome(self.positive_from))
+        except InvalidInput as error:
+            yield f"WEIR_TRAIN_TASKS does not fit: {error}"
 
 
 def _capacity(known: Mapping[str, Any]) -> int:
