@@ -6,6 +6,8 @@ its checksums. In the end each run that was resumed is made again, undisturbed, 
 files of the two candidates are compared.
 
     python benchmarks/kills.py --kills 200 > benchmarks/results/kills.md
+
+Interrupted (^C), it kills no more, and prints what it has.
 """
 
 import argparse
@@ -207,9 +209,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         started = time.monotonic()
         drill = Drill(shop, Trainers(settings, 2, home), home, Random(options.seed))
         try:
-            for number in range(options.kills):
-                drill.kill()
-                print(f"{number + 1} kills, {len(drill.violations)} violations", file=sys.stderr, flush=True)
+            with suppress(KeyboardInterrupt):
+                for number in range(options.kills):
+                    drill.kill()
+                    print(f"{number + 1} kills, {len(drill.violations)} violations", file=sys.stderr, flush=True)
             drill.settle()
         finally:
             drill.trainers.stop()
@@ -228,7 +231,7 @@ def _print(drill: Drill, options: argparse.Namespace, seconds: float) -> None:
     print(report.conditions("torch", "sqlalchemy", "psycopg") + "\n")
     print(f"Two trainers, {STEPS} steps of {BATCH} samples a run, a checkpoint every {options.checkpoint_steps}; "
           f"{seconds:,.0f} s.\n")  # fmt: skip
-    rows: list[tuple[object, ...]] = [("kills (-9) of the trainer that had the right", options.kills)]
+    rows: list[tuple[object, ...]] = [("kills (-9) of the trainer that had the right", drill.phases.total())]
     rows += [(f"killed at: {phase}", drill.phases[phase]) for phase in PHASES]
     rows += [("runs", len(runs)), *((f"ended: {result}", ended[result]) for result in RunResult if ended[result])]
     rows += [
