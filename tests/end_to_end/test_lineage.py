@@ -97,13 +97,13 @@ def train(service: Service, watermark: int) -> Trained:
     return Trained(run, drawn, Counter(row for batch in batches for row in batch.tolist()), weights)
 
 
-def test_twenty_random_samples_are_told_as_the_topics_and_the_trainings_had_them(
+def test_twenty_random_samples_are_shown_as_the_topics_and_the_trainings_had_them(
     service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in VARIABLES:
         monkeypatch.setenv(name, service.environment.get(name, ""))
 
-    def told(*words: str) -> dict[str, Any] | None:
+    def as_json(*words: str) -> dict[str, Any] | None:
         capsys.readouterr()
         status, shown = weir([*words, "--json"]), capsys.readouterr()
         assert status == 0 or "is not in the buffer: not stored, and no version learned from it" in shown.err
@@ -114,7 +114,7 @@ def test_twenty_random_samples_are_told_as_the_topics_and_the_trainings_had_them
     Registry(service.engine).unfreeze(actor="test", reason="learn")
     first = train(service, 0)
     service.until("the swap", lambda: first.run.candidate in [x["version"] for x in worker.said("model swapped")])
-    send(service, SECOND + 100, 500)  # the buffer has 400 places: some of the first leave
+    send(service, SECOND + 100, 500)  # the buffer holds 400 samples: some of the first are evicted
     second = train(service, first.drawn.watermark)
     trained = [first, second]
     log, reader = scores(service), BufferReader(service.engine)
@@ -128,7 +128,7 @@ def test_twenty_random_samples_are_told_as_the_topics_and_the_trainings_had_them
     chosen = random.Random(7).sample(known, SAMPLES)
     assert 0 < sum(sample in held for sample in chosen) < SAMPLES
     for sample in chosen:
-        found, score = told("buffer", "explain", sample), log[sample]
+        found, score = as_json("buffer", "explain", sample), log[sample]
         learned = {} if found is None else {each["version"]: _used(each["use"]) for each in found["versions"]}
         assert learned == _expected(trained, sample)
         if found is None or not found["in_buffer"]:
@@ -144,7 +144,7 @@ def test_twenty_random_samples_are_told_as_the_topics_and_the_trainings_had_them
         assert found["standing"] == "held"
         assert found["threshold"] is None or found["key"] > found["threshold"]
     for each in trained:
-        lineage = told("models", "lineage", str(each.run.candidate), "--samples")
+        lineage = as_json("models", "lineage", str(each.run.candidate), "--samples")
         assert lineage is not None
         assert (lineage["samples"], lineage["draws"]) == (len(each.times), each.times.total())
         times = {row["id"]: row["times"] for row in lineage["of"] if row["id"] in chosen}

@@ -1,7 +1,7 @@
 """Write a version as a directory that transformers loads without Weir, and Weir takes over again.
 
 The directory is that of a version (`trainer.version_directory`) without what only a trainer needs, with the config and
-the tokenizer of transformers beside it, and the network's code where it is the built-in one.
+the tokenizer of transformers, and the network's code where it is the built-in one.
 """
 
 import json

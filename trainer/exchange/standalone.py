@@ -1,6 +1,6 @@
 """The built-in network as a model of transformers, which needs torch and transformers only.
 
-``weir models export`` copies this file beside the weights, so that ``AutoModelForSequenceClassification`` can load them
+``weir models export`` copies this file to the weights, so that ``AutoModelForSequenceClassification`` can load them
 where Weir is not installed, with ``trust_remote_code=True``. It computes what `trainer.model.InteractionModel` does, by
 parameters of the same names; a test holds the two together.
 """

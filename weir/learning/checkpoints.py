@@ -121,7 +121,7 @@ class RunCheckpoints:
         return kept is not None
 
     def clear(self) -> None:
-        """Remove all checkpoints: to be called with the right to train, while no run goes on."""
+        """Remove all checkpoints: to be called with the right to train, while no run is in progress."""
         for name in filter(_OURS.fullmatch, self._store.names()):
             self._store.remove(name)
 

@@ -59,7 +59,7 @@ class ShadowWatch:
         return self._in_shadow
 
     def poll_between_steps(self) -> None:
-        """Poll in the middle of a fine-tune, which goes on where Postgres does not answer."""
+        """Poll in the middle of a fine-tune, which continues where Postgres does not answer."""
         try:
             self.poll()
         except Unavailable:

@@ -196,12 +196,12 @@ def test_steps_split_by_a_state_are_the_same_steps(first: Path, mixed: list[Samp
         model = with_tasks(versions.load(first, with_moments=True), TASKS.names)
         return TrainingLoop(model, prepared(model, rows, tuning(), 1), tuning().optimisation, 1)
 
-    whole, begun, continued = loop(), loop(), loop()
+    whole, interrupted, continued = loop(), loop(), loop()
     while not whole.finished:
         whole.step()
     for _ in range(3):
-        begun.step()
-    continued.restore(checkpoint.load(checkpoint.save(begun.state(), tmp_path / "state")))
+        interrupted.step()
+    continued.restore(checkpoint.load(checkpoint.save(interrupted.state(), tmp_path / "state")))
     while not continued.finished:
         continued.step()
     assert same(parameters(whole.result().model), parameters(continued.result().model))
