@@ -18,10 +18,12 @@ from tests.unit.trainer.conftest import SIZE, hugging_face_directory, shop
 from trainer import version_directory as versions
 from trainer.bootstrap import FirstTraining, build, from_pretrained
 from trainer.device import use_threads
+from trainer.evaluation import evaluate
 from trainer.forward import run
+from trainer.labelled import Labelled
 from trainer.memory import weights_of
 from trainer.tasks import with_tasks
-from trainer.tuning import FineTuning, Optimisation, TrainingLoop, TrainingRows, anatomy, fine_tune
+from trainer.tuning import EarlyStop, FineTuning, Optimisation, TrainingLoop, TrainingRows, anatomy, fine_tune
 from trainer.tuning.increment import prepared
 from trainer.tuning.methods import METHODS, AdaLoRA, Adapters, LoRA, Method, method
 from trainer.tuning.moments import trained
@@ -79,6 +81,12 @@ def tuning_by(version: Path) -> TuningBy:
         return FineTuning(steps, optimisation=Optimisation(32, 1e-2, method=chosen, tasks=tasks))
 
     return tuning
+
+
+def averaging(tuning: FineTuning, early_stop: EarlyStop | None = None) -> FineTuning:
+    """Return the fine-tune with an average of the weights, and with an early stop where one is given."""
+    changed = replace(tuning.optimisation, average_decay=0.5, early_stop=early_stop or EarlyStop())
+    return replace(tuning, optimisation=changed)
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +160,47 @@ def test_the_same_seed_gives_the_same_weights(
         weights_of(fine_tune(versions.load(version), rows, tuning_by(chosen), seed=1).model) for _ in range(2)
     )
     assert all(torch.equal(one[name], again[name]) for name in one)
+
+
+@pytest.mark.parametrize("opposite", [False, True], ids=["learns what it is validated by", "learns the opposite"])
+def test_an_early_stop_keeps_the_average_of_the_lowest_loss(
+    opposite: bool, version: Path, rows: TrainingRows, chosen: Method, tuning_by: TuningBy
+) -> None:
+    """The loss was computed before what the method added was merged."""
+    model, labels = versions.load(version), 1 - rows.labels if opposite else rows.labels
+    before, allowed = weights_of(model), may_change(model, chosen)
+    tuning = averaging(tuning_by(chosen, 8), EarlyStop(2, 2))
+    tuned = fine_tune(model, rows, tuning, seed=1, validation=Labelled(SAMPLES, labels))
+    assert tuned.finished
+    assert tuned.evaluations is not None
+    expected = evaluate(labels, run(tuned.model, tuned.model.tokens.encode(SAMPLES)).prediction).log_loss
+    assert tuned.evaluations.lowest == pytest.approx(expected, rel=1e-4)
+    after = weights_of(tuned.model)
+    assert list(before) == list(after)
+    assert {name for name in before if not torch.equal(before[name], after[name])} <= allowed
+    assert list(trained(tuned.model.network)) == list(before)
+
+
+def test_the_average_is_of_the_weights_of_each_step_without_what_was_cut(
+    version: Path, rows: TrainingRows, chosen: Method, tuning_by: TuningBy
+) -> None:
+    model, tuning = versions.load(version), averaging(tuning_by(chosen, 9))
+    loop = TrainingLoop(model, prepared(model, rows, tuning, 1), tuning.optimisation, 1)
+    each: list[dict[str, torch.Tensor]] = []
+    while not loop.finished:
+        loop.step()
+        each.append(loop.state().weights)
+    average, shares = loop.state().average, 0.5 ** np.arange(9)[::-1]
+    assert list(average) == list(each[-1])
+    for name, last in each[-1].items():
+        expected = sum(share * one[name] for share, one in zip(shares / shares.sum(), each, strict=True))
+        is_cut = (last == 0) if "lora_E" in name else torch.zeros_like(last, dtype=torch.bool)
+        assert not average[name][is_cut].any()
+        stayed = torch.stack([one[name] != 0 for one in each]).all(dim=0) | ("lora_E" not in name)
+        torch.testing.assert_close(average[name][stayed], expected[stayed], rtol=1e-4, atol=1e-6)
+    if isinstance(chosen, AdaLoRA):
+        parts = [weights for name, weights in average.items() if "lora_E" in name]
+        assert sum(int(part.count_nonzero()) for part in parts) <= chosen.rank * len(parts)
 
 
 def test_one_that_is_stopped_leaves_a_plain_network(

@@ -139,6 +139,7 @@ class TrainingLoop:
         if self.optimisation.average_decay:
             last = trained(network)
             self._average = averaged(self._average, last, self.optimisation.average_decay, self.steps)
+            self._attached.cut(self._average)
         if self.data.validation is not None and self.optimisation.early_stop.due(self.steps, len(self.data.batches)):
             self._evaluate(self.data.validation)
         return loss

@@ -18,7 +18,8 @@ class AdaLoRA:
 
     Zhang et al. 2023, arXiv:2303.10512. The mean over the layers is ``rank``; one layer may keep more than another.
     The first tenth of the steps cuts nothing, the last third trains what was kept; fewer than 3 steps cut nothing.
-    A penalty keeps A and B near orthogonal.
+    A penalty keeps A and B near orthogonal. An average of the weights is cut with them; an early stop that keeps the
+    weights of a step before the last third keeps the parts that they had.
     """
 
     rank: int = 8
@@ -63,6 +64,12 @@ class _Allocated(Injected):
     def after_step(self, step: int) -> None:
         """Smooth the sensitivities |w ∂ℓ/∂w| and cut down to the budget of this step."""
         self.tuner.update_and_allocate(step)
+
+    def cut(self, average: Weights) -> None:
+        """Set λ to 0 in the average where it was cut: its values of earlier steps would bring the part back."""
+        for name, parameter in self.network.named_parameters():
+            if "lora_E" in name:
+                average[name].masked_fill_(parameter.detach() == 0, 0)
 
     def state(self) -> Weights:
         """Return the sensitivities, their uncertainty, and the parts that were kept."""

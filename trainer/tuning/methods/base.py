@@ -23,6 +23,9 @@ class Attached:
     def after_step(self, step: int) -> None:
         """Adjust to the step of that number, from 0, that was taken; gradients are still those of the step."""
 
+    def cut(self, average: Weights) -> None:
+        """Set to 0, in place, those entries of the weights' average that the method holds at 0 since the last step."""
+
     def state(self) -> Weights:
         """Return copies of what the method keeps from step to step besides the weights that it trains."""
         return {}

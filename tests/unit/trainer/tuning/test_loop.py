@@ -15,7 +15,8 @@ from tests.unit.trainer.conftest import ARCHITECTURES, hugging_face_directory
 from tests.unit.trainer.tuning.cases import SMALL, parameters, rows_of, same, without_dropout
 from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
-from trainer.tuning import TrainingLoop, checkpoint, fine_tune
+from trainer.labelled import Labelled
+from trainer.tuning import EarlyStop, TrainingLoop, checkpoint, fine_tune
 from trainer.tuning.increment import prepared
 from trainer.tuning.methods import METHODS, method
 
@@ -33,13 +34,13 @@ def test_steps_split_by_a_state_are_the_same_steps(
     if architecture is not None:
         source = hugging_face_directory(tmp_path / "source", ARCHITECTURES[architecture](1))
         directory = from_pretrained(str(source), tmp_path / "version")
-    whole, begun, continued = (loop_of(directory, samples, labels, name) for _ in range(3))
+    whole, interrupted, continued = (loop_of(directory, samples, labels, name) for _ in range(3))
     for _ in range(7):
         whole.step()
     for _ in range(3):
-        begun.step()
-    state = checkpoint.load(checkpoint.save(begun.state(), tmp_path / "state"))
-    begun.step()  # what happens after a state was taken does not change it
+        interrupted.step()
+    state = checkpoint.load(checkpoint.save(interrupted.state(), tmp_path / "state"))
+    interrupted.step()  # what happens after a state was taken does not change it
     torch.rand(3)
     continued.restore(state)
     while not continued.finished:
@@ -49,6 +50,8 @@ def test_steps_split_by_a_state_are_the_same_steps(
     assert expected.model.moments is not None
     assert result.model.moments is not None
     assert same(expected.model.moments, result.model.moments)
+    assert expected.evaluations is not None
+    assert expected.evaluations == result.evaluations
     assert (expected.steps, expected.loss, expected.finished) == (result.steps, result.loss, result.finished)
     np.testing.assert_array_equal(expected.met, result.met)
     np.testing.assert_array_equal(expected.right, result.right)
@@ -99,7 +102,8 @@ def test_bfloat16_is_of_the_computation_only(first: Path, samples: list[Sample],
 def loop_of(directory: Path, samples: list[Sample], labels: np.ndarray, name: str = "full") -> TrainingLoop:
     model, optimisation = (
         versions.load(directory, with_moments=True),
-        replace(SMALL.optimisation, method=method(name, 2), average_decay=0.9),
+        replace(SMALL.optimisation, method=method(name, 2), average_decay=0.9, early_stop=EarlyStop(2, 9)),
     )
-    data = prepared(model, rows_of(samples, labels), replace(SMALL, steps=7), 1)
+    tuning = replace(SMALL, steps=7, optimisation=optimisation)
+    data = prepared(model, rows_of(samples, labels), tuning, 1, Labelled(samples, labels))
     return TrainingLoop(model, data, optimisation, 1)
