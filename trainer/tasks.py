@@ -3,7 +3,8 @@
 The further ones are learned with it and evaluated here; importance, gate and rankings do not read them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,9 @@ from trainer.evaluation import evaluate
 from trainer.forward import MICRO_BATCH
 from trainer.model import InteractionModel, Network
 from trainer.version_directory import Model, Weights
+
+Chosen = Callable[[Tensor], Tensor]
+"""Returns the rows of the last layer's weight or bias that a model of other tasks has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,33 +52,39 @@ def with_tasks(model: Model, names: Sequence[str]) -> Model:
     def chosen(layer: Tensor) -> Tensor:
         return (layer[1:] - layer[:1] if two else layer)[rows]
 
-    own = {id(one): name for name, one in model.network.named_parameters()}
-    final = {own[id(one)] for one in model.network.final.parameters()}
-
-    def moved(weights: Weights | None) -> Weights | None:
-        return weights and {name: chosen(one) if name in final else one for name, one in weights.items()}
-
-    moments: Weights = {}
-    for name, one in (model.moments or {}).items():
-        parameter, _, part = name.rpartition(".")
-        if parameter not in final:
-            moments[name] = one
-        elif not two:
-            moments[name] = one if part == "step" else chosen(one)
+    last = set(map(id, model.network.final.parameters()))
+    final = {name for name, one in model.network.named_parameters() if id(one) in last}
     network = deepcopy(model.network)
     _put_last_layer(network, chosen, names)
     return replace(
         model,
         network=network,
         card=msgspec.structs.replace(model.card, tasks=tuple(names)),
-        moments=model.moments and moments,
-        average=moved(model.average),
-        earlier=moved(model.earlier),
+        moments=model.moments and _chosen_moments(model.moments, final, None if two else chosen),
+        average=model.average and _chosen_weights(model.average, final, chosen),
+        earlier=model.earlier and _chosen_weights(model.earlier, final, chosen),
         state=replace(model.state, holdout=None, validation=None, direction=None),
     )
 
 
-def _put_last_layer(network: Network, chosen: Any, names: Sequence[str]) -> None:
+def _chosen_weights(weights: Weights, final: AbstractSet[str], chosen: Chosen) -> Weights:
+    """Return the weights with the chosen rows of those that are named ``final``."""
+    return {name: chosen(one) if name in final else one for name, one in weights.items()}
+
+
+def _chosen_moments(moments: Weights, final: AbstractSet[str], chosen: Chosen | None) -> Weights:
+    """Return Adam's moments with the chosen rows of those of the parameters ``final``, or without these."""
+    found: Weights = {}
+    for name, one in moments.items():
+        parameter, _, part = name.rpartition(".")
+        if parameter not in final:
+            found[name] = one
+        elif chosen is not None:
+            found[name] = one if part == "step" else chosen(one)
+    return found
+
+
+def _put_last_layer(network: Network, chosen: Chosen, names: Sequence[str]) -> None:
     final = network.final
     final.weight = nn.Parameter(chosen(final.weight.detach()))
     if final.bias is not None:
