@@ -10,6 +10,7 @@ from importance.errors import Conflict, Unavailable
 from importance.lineage import Lineage
 from importance.propensity import exposure
 from importance.strata import HOLDOUT, UNIFORM
+from importance.tasks import unknown_observed
 from importance.weights import TrainingWeights, training_weights
 from monitoring.metrics import TrainerMetrics
 from storage.artifacts import Artifacts
@@ -42,6 +43,9 @@ from weir.process.scratch import scratch
 from weir.settings import Settings, training, values
 
 _log = logs.logger(__name__)
+
+_NAMES_SHOWN = 10
+"""A producer may write anything into an attribute; a log line stays readable."""
 ACTOR = "trainer"
 
 
@@ -91,8 +95,9 @@ class Training:
         trained, other = (uniform, drawn) if arms.uniform_only else (drawn, uniform)
         weights = self._weights(trained)
         self._report_weights(weights)
+        self._report_observed(trained)
         tuning, seed = training.tuning(self.settings), self.settings.seed + run
-        held = Held(*(Labelled(draw.samples, draw.label) for draw in (holdout, uniform, validation)))
+        held = Held(holdout=_labelled(holdout), uniform=_labelled(uniform), validation=_labelled(validation))
         trusted = self.watch.trusted(active)
         with scratch("train") as directory:
             serving = self.artifacts.fetch(trusted.artifact, trusted.sha256, directory)
@@ -190,6 +195,18 @@ class Training:
                 floor=self.settings.selection_floor, propensity_clip=self.settings.propensity_clip,
             )  # fmt: skip
 
+    def _report_observed(self, drawn: Draw) -> None:
+        """Log which names in the attribute ``observed`` are unknown, where further tasks are learned."""
+        if not self.settings.train_tasks:
+            return
+        names, rows = unknown_observed(drawn.samples)
+        if rows:
+            _log.warning(
+                "unknown names in the attribute observed: the labels of the tasks that it does not name are missing; "
+                "name them click, add_to_cart, purchase",
+                names=names[:_NAMES_SHOWN], rows=rows, of=len(drawn.samples),
+            )  # fmt: skip
+
     def _base(self, active: Active, trusted: Active, serving: Path, directory: Path) -> tuple[str, Path]:
         """Return the name and the directory of the version that the fine-tune starts from.
 
@@ -260,6 +277,10 @@ class Training:
         except Conflict as error:
             return self._reject(version, RunResult.SUPERSEDED, str(error))
         return Outcome(RunResult.PROMOTED, reason, version)
+
+
+def _labelled(drawn: Draw) -> Labelled:
+    return Labelled(drawn.samples, drawn.label)
 
 
 def _rows(drawn: Draw, weights: TrainingWeights, watermark: int) -> TrainingRows:

@@ -14,7 +14,9 @@ MAX_ROWS = 2_000
 def divide(holdout: Draw, salt: str) -> tuple[Draw, Draw]:
     """Return the validation samples, at most `MAX_ROWS` evenly spread, and those that the gate judges by.
 
-    By a hash of the subject, the same in every run: what chose one version never judges a later one.
+    By a hash of the subject, the same in every run: what chose one version never judges a later one, while every run
+    divides the holdout, by the same salt. One that is judged by the whole holdout, or by another salt's part, is judged
+    by samples that chose an earlier version too, which favours that version.
     """
     chosen = uniforms(holdout.subject, salt, "validation") < SHARE
     rows = np.flatnonzero(chosen)

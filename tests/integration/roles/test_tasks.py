@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from importance.sample import Action, Correction
 from storage.registry import Version
@@ -76,3 +77,19 @@ def test_versions_gain_tasks_keep_them_and_lose_them_as_the_settings_name_them(f
     assert model.card.tasks == ()
     assert "tasks" not in last.metrics
     assert model.network.final.out_features == 1
+
+
+def test_unknown_names_of_what_is_observed_are_logged_once_a_run(funnel: Funnel) -> None:
+    funnel.owner.flush(
+        [
+            offer(f"k{number}", 0.5, "negative", attributes={"observed": observed}, subject=f"other {number}")
+            for number, observed in enumerate(("clicks, add-to-cart", "click, carts", "click"))
+        ]
+    )
+    with capture_logs() as logged:
+        funnel.learn(train_tasks="add_to_cart,purchase")
+    found = [line for line in logged if "attribute observed" in line["event"]]
+    assert [(line["names"], line["rows"]) for line in found] == [(("add-to-cart", "carts", "clicks"), 2)]
+    with capture_logs() as logged:
+        funnel.learn(train_tasks="")  # which does not read the attribute
+    assert not [line for line in logged if "attribute observed" in line["event"]]

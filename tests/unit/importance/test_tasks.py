@@ -1,12 +1,14 @@
 """Labels of further tasks: what is known of a sample, and what is not."""
 
+from math import nan
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from importance.errors import InvalidInput
 from importance.sample import Action, Outcome, Sample
-from importance.tasks import MISSING, TASK_ACTIONS, Tasks, parse, task_labels
+from importance.tasks import MISSING, TASK_ACTIONS, Tasks, parse, task_labels, unknown_observed
 
 TASKS = tuple(str(task) for task in TASK_ACTIONS)
 ACTIONS = st.integers(0, 2 * max(Action) - 1)
@@ -27,6 +29,9 @@ def labels(actions: int, **attributes: str | float) -> list[int]:
         pytest.param(Action.CLICK | Action.PURCHASE, [1, MISSING, 1], id="bought, the cart was not seen"),
         pytest.param(Action.PURCHASE, [MISSING, MISSING, 1], id="bought, and nothing else was seen"),
         pytest.param(Action.CLICK | Action.ADD_TO_CART | Action.PURCHASE | Action.RETURN, [1, 1, 0], id="given back"),
+        pytest.param(Action.RETURN, [MISSING, MISSING, 0], id="given back, so bought before, which was not seen"),
+        pytest.param(Action.PURCHASE | Action.RETURN, [MISSING, MISSING, 0], id="bought and given back"),
+        pytest.param(Action.CLICK | Action.RETURN, [1, MISSING, 0], id="a click, and given back"),
         pytest.param(Action.RATING, [0, 0, 0], id="a rating"),
     ],
 )
@@ -56,6 +61,15 @@ def test_an_attribute_that_names_nothing_readable_hides_nothing() -> None:
     assert labels(int(Action.CLICK), observed=3.0) == labels(int(Action.CLICK))
 
 
+def test_names_that_are_no_outcomes_are_found_and_their_samples_counted() -> None:
+    samples = [
+        Sample("s", "u", "ad", "", "i", "", 0, 0, 0, attributes={"observed": observed})
+        for observed in ("clicks, add-to-cart", "click,,return", "click, add-to-cart", 3.0, "")
+    ]
+    assert unknown_observed(samples) == (("add-to-cart", "clicks"), 2)
+    assert unknown_observed([]) == ((), 0)
+
+
 def test_no_samples_and_no_tasks_have_labels_of_their_shape() -> None:
     assert task_labels([], TASKS).shape == (0, 3)
     assert task_labels([Sample("s", "u", "ad", "", "i", "", 0, 0, 0)], ()).shape == (1, 0)
@@ -74,7 +88,7 @@ def test_a_weight_is_one_unless_given_and_the_scored_label_comes_first() -> None
         ("click", "'click' is not a further task: choose of add_to_cart, purchase"),
         ("rating", "'rating' is not a further task"),
         ("purchase,purchase=2", "purchase is named twice"),
-        ("purchase=0", "the weight of purchase is '0'; it must be a number above 0"),
+        ("purchase=0", "the weight of purchase is 0; it must be a number above 0"),
         ("purchase=inf", "it must be a number above 0"),
         ("purchase=nan", "it must be a number above 0"),
         ("purchase=", "the weight of purchase is ''"),
@@ -83,3 +97,20 @@ def test_a_weight_is_one_unless_given_and_the_scored_label_comes_first() -> None
 def test_what_is_not_a_list_of_tasks_is_refused(text: str, reason: str) -> None:
     with pytest.raises(InvalidInput, match=reason):
         parse(text, Outcome.CLICK)
+
+
+@pytest.mark.parametrize(
+    ("further", "reason"),
+    [
+        (((Outcome.CLICK, 1.0),), "'click' is not a further task: choose of add_to_cart, purchase"),
+        (((Outcome.NONE, 1.0),), "'none' is not a further task"),
+        (((Outcome.PURCHASE, 1.0), (Outcome.PURCHASE, 2.0)), "purchase is named twice"),
+        (((Outcome.PURCHASE, nan),), "the weight of purchase is nan; it must be a number above 0"),
+        (((Outcome.PURCHASE, -1.0),), "the weight of purchase is -1; it must be a number above 0"),
+    ],
+)
+def test_tasks_that_cannot_be_learned_are_refused_however_they_are_made(
+    further: tuple[tuple[Outcome, float], ...], reason: str
+) -> None:
+    with pytest.raises(InvalidInput, match=reason):
+        Tasks(further=further)
