@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from benchmarks._servers import Servers
 from datasets import open_dataset, simulation
+from importance.errors import InvalidInput
 from importance.flush import Flush
 from importance.partition_progress import Progress
 from importance.propensity import exposure
@@ -38,6 +39,7 @@ from storage.requests import Requests
 from storage.runs import Run, Runs
 from trainer import version_directory as versions
 from trainer.cycle import Held, Start, learn
+from trainer.device import choose
 from trainer.labelled import Labelled
 from trainer.tuning import TrainingRows
 from weir.learning.first_version import make_first
@@ -61,7 +63,8 @@ class Shop:
     _stored: int = 0
 
     def __post_init__(self) -> None:
-        """Connect; what is stored is up to `prepare`."""
+        """Connect; what is stored is up to `prepare`. Raises InvalidInput for settings that `undisturbed` lacks."""
+        _check_covered(self.settings)
         self.engine = create_engine(self.settings.database_url)
         self.registry, self.runs = Registry(self.engine), Runs(self.engine)
         self.requests, self.reader = Requests(self.engine), BufferReader(self.engine)
@@ -124,6 +127,7 @@ class Shop:
             training.tuning(settings),
             training.gate(settings),
             settings.seed + run.id,
+            device=choose(settings.device),
         )
         return versions.save(candidate.tuned.model, into / f"run{run.id}")
 
@@ -189,6 +193,17 @@ class Trainers:
         return process
 
 
+def _check_covered(settings: Settings) -> None:
+    """Refuse settings by which a trainer makes its run of other rows, or from another base, than `undisturbed`."""
+    for name, value, covered in (
+        ("WEIR_TRAIN_VALIDATION_STEPS", settings.train_validation_steps, 0),
+        ("WEIR_SELECTION_FALLBACK", settings.selection_fallback, "off"),
+        ("WEIR_MIRROR_SHARE", settings.mirror_share, 0.0),
+    ):
+        if value != covered:
+            raise InvalidInput(f"{name} is {value}; a run is not made again by it: set it to {covered}")
+
+
 def _ports(process: BaseProcess) -> set[int]:
     try:
         return {each.laddr.port for each in psutil.Process(process.pid).net_connections("tcp")}
@@ -199,6 +214,7 @@ def _ports(process: BaseProcess) -> set[int]:
 def _train(settings: Settings, log: Path, temporary: Path) -> None:
     from weir.roles.trainer import run  # loads torch; the fork server has it already
 
+    os.setpgrp()  # ^C is for the benchmark alone: what goes on is to end, and a trainer would stop at once
     os.dup2(os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY), 2)
     tempfile.tempdir = str(temporary)
     run(settings)

@@ -26,7 +26,7 @@ from importance.sample import Sample, labels
 from importance.scores import BASELINE, Offer, Scores
 from importance.strata import HOLDOUT, UNIFORM
 from importance.weights import training_weights
-from storage.training_decisions import TrainingDecision, TrainingDecisions
+from storage.training_decisions import TrainingDecision
 from trainer import evaluation
 from trainer import version_directory as versions
 from trainer.cycle import Candidate, Held, Start, learn
@@ -74,8 +74,8 @@ def first_version(name: str, settings: Settings, into: Path) -> First:
     return build_first(settings, lambda: list(data.history()), into, lambda _what, _done, _total: None)
 
 
-class Record(TrainingDecisions):
-    """The table of decisions in memory: rows are kept as the JSON that the table would hold."""
+class Record:
+    """The decisions of a trainer in memory: rows are kept as the JSON that the table would hold."""
 
     def __init__(self) -> None:
         self._rows: list[bytes] = []

@@ -7,7 +7,7 @@ files of the two candidates are compared.
 
     python benchmarks/kills.py --kills 200 > benchmarks/results/kills.md
 
-Interrupted (^C), it kills no more, and prints what it has.
+Interrupted (^C), it lets the run that goes on end, and prints what it has; a second ^C ends the wait.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import Random
+from signal import SIGINT
 from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # else a neighbour's name may hide a package of ours
@@ -31,6 +32,8 @@ from importance.errors import BadArtifact, StoreUnavailable
 from storage.registry import State
 from storage.runs import LEARNED, Run, RunResult
 from trainer.device import use_threads
+from weir.learning.recovery import MAX_RESUMED
+from weir.process.signals import handled
 
 HISTORY, SAMPLES, FED = 600, 700, 4
 STEPS, BATCH = 16, 16
@@ -46,6 +49,12 @@ DRAW, STEP, GATE, REGISTERED, DECIDED, BETWEEN = (
     "candidate registered", "promoted or rejected, not yet recorded", "between two runs",
 )  # fmt: skip
 PHASES = (DRAW, STEP, GATE, REGISTERED, DECIDED, BETWEEN)
+EXPLANATION = f"""\
+A run is abandoned where its trainer was killed before the first checkpoint, failed where {MAX_RESUMED + 1} were.
+A violation would be: after a kill, a file of the active version without its checksum; at any poll, two sessions with
+the right to train, two trainers at work or two runs that go on; in the end, a run without an end or a reason, or one
+that was resumed and has another candidate than the undisturbed run.
+"""
 
 
 @dataclass(eq=False)
@@ -58,7 +67,14 @@ class Drill:
     random: Random
     phases: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
+    settled: bool = False
+    interrupted: bool = False
     _rows: dict[int, Path] = field(default_factory=dict)
+
+    @property
+    def kills(self) -> int:
+        """How many trainers were killed."""
+        return self.phases.total()
 
     def kill(self) -> None:
         """Kill the trainer that has the right, at a moment of a run; check what it leaves, and replace it."""
@@ -75,6 +91,7 @@ class Drill:
     def settle(self) -> None:
         """Let the runs that go on end, without kills."""
         self._until(lambda: self._open() is None and not self.shop.requests.waits())
+        self.settled = True
 
     def compare(self) -> tuple[int, int]:
         """Return how many runs were resumed and carried through, and how many of their candidates are the same."""
@@ -82,26 +99,34 @@ class Drill:
         same = 0
         for run in resumed:
             if run.id not in self._rows:
-                self.violations.append(f"run {run.id} was resumed, and its rows were not there after the kill")
+                self.report(f"run {run.id} was resumed, and its rows were gone when its checkpoint was first seen")
                 continue
             with TemporaryDirectory(dir=self.home) as directory:
                 differing = self.shop.differing(run, self._rows[run.id], Path(directory))
             same += not differing
             if differing:
-                self.violations.append(f"run {run.id}: {', '.join(differing)} of its candidate differ")
+                self.report(f"run {run.id}: {', '.join(differing)} of its candidate differ")
         return len(resumed), same
 
-    def ended(self) -> Counter[str]:
-        """Count the runs by how they ended; one without end or reason is a violation."""
+    def ended(self) -> Counter[RunResult | None]:
+        """Count the runs by how they ended; one without end, if they have settled, or reason is a violation."""
         runs = self.shop.runs.latest(10_000)
-        self.violations += [f"run {run.id} has no end" for run in runs if run.result is None]
-        self.violations += [f"run {run.id} has no reason" for run in runs if not "".join(run.reasons).strip()]
-        return Counter(str(run.result) for run in runs)
+        for run in runs:
+            if run.result is None and self.settled:
+                self.report(f"run {run.id} has no end")
+            if run.result is not None and not "".join(run.reasons).strip():
+                self.report(f"run {run.id} has no reason")
+        return Counter(run.result for run in runs)
 
     def unnamed(self) -> int:
         """Return how many directories of the store no version is registered for."""
         named = {version.artifact for version in self.shop.registry.versions()}
         return len({*self.shop.artifacts.names()} - named - {"runs"})
+
+    def report(self, violation: str) -> None:
+        """Add a violation, once: a state that lasts is seen at every poll."""
+        if violation not in self.violations:
+            self.violations.append(violation)
 
     def _moment(self) -> Callable[[], bool]:
         """Draw what the kill waits for, of the run that goes on or, where there is none, of the next one."""
@@ -130,13 +155,8 @@ class Drill:
         try:
             self.shop.artifacts.check(active.artifact, active.sha256)
         except BadArtifact as error:
-            self.violations.append(f"the active version {active.version}: {error}")
-        if run is not None and run.checkpoint is not None and run.id not in self._rows:
-            rows = run.checkpoint["rows"]
-            with suppress(BadArtifact, StoreUnavailable):  # another trainer has just ended the run
-                self._rows[run.id] = self.shop.kept.fetch(
-                    rows["artifact"], rows["sha256"], self.home / f"rows-{run.id}"
-                )
+            self.report(f"the active version {active.version}: {error}")
+        self._watch()
 
     def _phase(self, run: Run | None) -> str:
         if run is None:
@@ -147,12 +167,16 @@ class Drill:
         return DRAW if run.checkpoint is None else GATE if _steps(run) >= STEPS else STEP
 
     def _until(self, reached: Callable[[], bool]) -> None:
-        """Wait, and see to it meanwhile that one trainer works at most."""
+        """Wait, and see to it meanwhile that one trainer works at most. Raises KeyboardInterrupt, TimeoutError."""
         deadline = time.monotonic() + LIMIT_SECONDS
         while not reached():
             self._watch()
+            if self.interrupted:
+                self.interrupted = False
+                raise KeyboardInterrupt
             if time.monotonic() > deadline:
-                raise SystemExit(f"nothing for {LIMIT_SECONDS} s; the trainers' log:\n{self.trainers.last_lines()}")
+                print(self.trainers.last_lines(), file=sys.stderr)
+                raise TimeoutError(f"after {self.kills} kills the trainers did nothing for {LIMIT_SECONDS} s")
             time.sleep(POLL_SECONDS)
 
     def _leader(self) -> BaseProcess:
@@ -168,15 +192,29 @@ class Drill:
         return found[0]
 
     def _watch(self) -> None:
-        """More than one that holds the right to train, or two at work at a time, is a violation."""
+        """Copy the rows of a run that has a checkpoint: the trainer that ends the run removes them.
+
+        More than one that holds the right to train, or two at work at a time, is a violation.
+        """
+        left = self.shop.runs.left()
+        for run in left:
+            self._copy_rows(run)
+        after = f"after {self.kills} kills"
+        if len(left) > 1:
+            self.report(f"{after} runs {[run.id for run in left]} went on at a time")
         if len(holders := self.shop.holders()) > 1:
-            self.violations.append(f"{len(holders)} sessions held the right to train")
+            self.report(f"{after} {len(holders)} sessions held the right to train")
         if len(working := self.trainers.working()) > 1:
             time.sleep(SWEEP_SECONDS)  # one that starts holds the lock of what a killed one left, to remove it
             if len(working := working & self.trainers.working()) > 1:
-                self.violations.append(f"trainers trained at a time: {sorted(working)}")
-        if len(left := self.shop.runs.left()) > 1:
-            self.violations.append(f"runs {[run.id for run in left]} went on at a time")
+                self.report(f"{after} {len(working)} trainers trained at a time")
+
+    def _copy_rows(self, run: Run) -> None:
+        if run.checkpoint is None or run.id in self._rows:
+            return
+        rows = run.checkpoint["rows"]
+        with suppress(BadArtifact, StoreUnavailable):  # the run has just ended
+            self._rows[run.id] = self.shop.kept.fetch(rows["artifact"], rows["sha256"], self.home / f"rows-{run.id}")
 
     def _ask(self) -> None:
         if not self.shop.requests.waits():
@@ -202,18 +240,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         home = Path(directory)
         settings = settings_for(
             servers, home, train_steps=STEPS, train_batch=BATCH, train_checkpoint_steps=options.checkpoint_steps,
-            gate_least_samples=20, gate_margin=0.02, selection_fallback="off",
+            gate_least_samples=20, gate_margin=0.02, selection_fallback="off", mirror_share=0.0,
         )  # fmt: skip
         shop = Shop(settings)
         shop.prepare(HISTORY, SAMPLES)
         started = time.monotonic()
         drill = Drill(shop, Trainers(settings, 2, home), home, Random(options.seed))
         try:
-            with suppress(KeyboardInterrupt):
-                for number in range(options.kills):
-                    drill.kill()
-                    print(f"{number + 1} kills, {len(drill.violations)} violations", file=sys.stderr, flush=True)
-            drill.settle()
+            with handled(lambda *_: setattr(drill, "interrupted", True), SIGINT):
+                with suppress(KeyboardInterrupt):
+                    while drill.kills < options.kills:
+                        drill.kill()
+                        print(f"{drill.kills} kills, {len(drill.violations)} violations", file=sys.stderr, flush=True)
+                with suppress(KeyboardInterrupt):
+                    drill.settle()
+        except TimeoutError as error:
+            drill.report(str(error))
         finally:
             drill.trainers.stop()
         seconds = time.monotonic() - started
@@ -227,14 +269,16 @@ def _print(drill: Drill, options: argparse.Namespace, seconds: float) -> None:
     runs = drill.shop.runs.latest(10_000)
     print("# Trainers that are killed\n")
     print(f"`python benchmarks/kills.py --kills {options.kills} --checkpoint-steps {options.checkpoint_steps} "
-          f"--seed {options.seed}`\n")  # fmt: skip
+          f"--seed {options.seed}`"
+          + (f", ended after {drill.kills} kills" if drill.kills < options.kills else "") + "\n")  # fmt: skip
     print(report.conditions("torch", "sqlalchemy", "psycopg") + "\n")
     print(f"Two trainers, {STEPS} steps of {BATCH} samples a run, a checkpoint every {options.checkpoint_steps}; "
           f"{seconds:,.0f} s.\n")  # fmt: skip
-    rows: list[tuple[object, ...]] = [("kills (-9) of the trainer that had the right", drill.phases.total())]
+    rows: list[tuple[object, ...]] = [("kills (-9) of the trainer that had the right", drill.kills)]
     rows += [(f"killed at: {phase}", drill.phases[phase]) for phase in PHASES]
     rows += [("runs", len(runs)), *((f"ended: {result}", ended[result]) for result in RunResult if ended[result])]
     rows += [
+        *([("left when the drill was interrupted", ended[None])] if ended[None] else []),
         ("runs that were resumed, at least once", sum(run.resumed > 0 for run in runs)),
         ("of them carried through", resumed),
         ("of these with the candidate of an undisturbed run, every file to the bit", same),
@@ -242,6 +286,7 @@ def _print(drill: Drill, options: argparse.Namespace, seconds: float) -> None:
         ("violations", len(drill.violations)),
     ]
     print(report.table("Runs", ("", ""), rows))
+    print(EXPLANATION)
     for violation in drill.violations:
         print(f"- {violation}")
 

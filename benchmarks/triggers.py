@@ -4,8 +4,8 @@
 
 The service's loop in memory (`benchmarks/_trigger_loop.py`), on the stream that ``weir up`` replays by default. AUC of
 predictions made before anything learned from the sample; differences are paired by seed and subject. Then each policy
-is simulated over its own recorded decisions, as ``weir train simulate`` does, which must give the very runs that were
-live, and over those of `amount`.
+is simulated over its own recorded decisions, as ``weir train simulate`` does, and over those of `amount`. Exits with 1
+where the simulation of a policy over its own decisions does not give the very runs that were live.
 """
 
 import argparse
@@ -78,6 +78,38 @@ def simulated(record: Played, policy: TriggerPolicy) -> list[Fired]:
     return [Fired(x.time, x.trigger, x.fresh, x.fresh_mass, x.waited) for x in firings]
 
 
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A policy simulated over its own record, and over another's: runs of all seeds.
+
+    ``differences``: runs that are live or simulated over the own record, and not both, by time, trigger and inputs;
+    ``elsewhere``: runs over the other record, of which ``same`` are at the time of a live one.
+    """
+
+    name: str
+    policy: TriggerPolicy
+    decisions: int
+    live: int
+    differences: int
+    elsewhere: int
+    same: int
+
+    @classmethod
+    def of(cls, name: str, policy: TriggerPolicy, own: Sequence[Played], other: Sequence[Played]) -> "Replayed":
+        """Simulate."""
+        fired, again = [live(each) for each in own], [simulated(each, policy) for each in own]
+        elsewhere = [simulated(each, policy) for each in other]
+        return cls(
+            name,
+            policy,
+            sum(len(each.decisions) for each in own),
+            sum(map(len, fired)),
+            sum(len({*a} ^ {*b}) for a, b in zip(fired, again, strict=True)),
+            sum(map(len, elsewhere)),
+            sum(len({x.time for x in a} & {x.time for x in b}) for a, b in zip(fired, elsewhere, strict=True)),
+        )
+
+
 def main() -> None:
     """Play every policy for every seed, and print the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -98,6 +130,7 @@ def main() -> None:
                 loop = Loop(stream, first, settings, policy, Path(directory) / name.replace(" ", "-"))
                 played.setdefault(name, []).append(loop.play())
                 print(f"seed {seed}: {name}, {len(played[name][-1].runs)} runs", file=sys.stderr, flush=True)
+    tuning = training.tuning(read())
     days = (stream.samples[-1].time_ms / 1_000 - stream.start) / DAY
     print("# Policies of triggers over a recorded stream\n")
     print(f"`python benchmarks/triggers.py {' '.join(sys.argv[1:])}`\n")
@@ -105,12 +138,17 @@ def main() -> None:
     print(
         f"{options.data}, {len(stream.samples):,} samples of {groups.max() + 1:,} subjects over {days:.0f} days; "
         f"{len(options.seeds)} seed(s). The trainer polls every {POLL_SECONDS / 3_600:.0f} hours of event time, a run "
-        f"is taken to last {RUN_SECONDS:.0f} s, and the cool-down is {COOLDOWN_SECONDS / DAY:.0f} days for all.\n"
+        f"is taken to last {RUN_SECONDS:.0f} s of it, and the cool-down is {COOLDOWN_SECONDS / DAY:.0f} days for all. "
+        f"The first version counts as a run at the start. A run has {tuning.steps} steps of "
+        f"{tuning.optimisation.batch_size} samples. The budgets of the policies were set from the rate of samples, and "
+        "are only roughly equal.\n"
     )
     print(_gains(played, stream, groups))
-    print(_simulations(played, policies))
+    replays = [Replayed.of(name, policy, played[name], played[AMOUNT]) for name, policy in policies.items()]
+    print(_simulations(replays))
     print(_settings())
     print(_times(played))
+    sys.exit(1 if any(replay.differences for replay in replays) else 0)
 
 
 def _gains(played: Mapping[str, Sequence[Played]], stream: Stream, groups: np.ndarray) -> str:
@@ -125,15 +163,12 @@ def _gains(played: Mapping[str, Sequence[Played]], stream: Stream, groups: np.nd
         found = bootstrap.difference(ours, metrics[other]).interval
         return f"{100 * found.estimate:+.2f} [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
 
-    tuning = training.tuning(read())
-    per_run = tuning.steps * tuning.optimisation.batch_size
     rows = [
         (
             name,
             _each(len(each.runs) for each in runs),
             _each(each.promoted for each in runs),
             _span(runs[0]),
-            f"{per_run * np.mean([len(each.runs) for each in runs]):,.0f}",
             f"{np.mean([each.cpu_seconds for each in runs]):.0f}",
             f"{np.mean([metric.value for metric in metrics[name]]):.4f}",
             cell(metrics[name], NO_TRAINING),
@@ -142,40 +177,22 @@ def _gains(played: Mapping[str, Sequence[Played]], stream: Stream, groups: np.nd
         for name, runs in played.items()
     ]
     columns = (
-        "policy", "runs", "promoted", "first … last, median gap", "samples × steps", "CPU s", "AUC",
+        "policy", "runs", "promoted", "first … last, median gap", "CPU s of training", "AUC",
         "− no training, points", "− amount, points",
     )  # fmt: skip
     return report.table("What each policy costs and gains; by seed where there are several", columns, rows)
 
 
-def _simulations(played: Mapping[str, Sequence[Played]], policies: Mapping[str, TriggerPolicy]) -> str:
+def _simulations(replays: Sequence[Replayed]) -> str:
     rows = []
-    for name, policy in policies.items():
-        own, other = played[name], played[AMOUNT]
-        fired = [live(each) for each in own]
-        again = [simulated(each, policy) for each in own]
-        elsewhere = [simulated(each, policy) for each in other]
-        same = [len({x.time for x in a} & {x.time for x in b}) for a, b in zip(fired, elsewhere, strict=True)]
-        rows.append(
-            (
-                name,
-                f"{sum(len(each.decisions) for each in own):,}",
-                sum(map(len, fired)),
-                sum(map(len, again)),
-                "equal" if again == fired else "DIFFERENT",
-                "–"
-                if policy.on_drift or policy.drop is not None
-                else f"{sum(map(len, elsewhere))}, {sum(same)} at live times",
-            )
-        )
+    for each in replays:
+        unknown = each.policy.on_drift or each.policy.drop is not None
+        other = ("–", "–") if unknown else (each.elsewhere, each.same)
+        rows.append((each.name, f"{each.decisions:,}", each.live, each.differences, *other))
     columns = (
-        "policy",
-        "decisions recorded",
-        "runs live",
-        "runs simulated",
-        "time, trigger and inputs",
-        "runs over the record of amount",
-    )
+        "policy", "decisions recorded", "runs live", "simulated otherwise", "runs over the record of amount",
+        "of them at live times",
+    )  # fmt: skip
     title = "Simulated over its own record, and over that of amount, which has neither alarms nor recent AUC"
     return report.table(title, columns, rows)
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from storage.runs import LEARNED, Run
-from storage.training_decisions import TrainingDecision, TrainingDecisions
+from storage.training_decisions import TrainingDecision
 from trainer.triggers import LearningState, RecentQuality, TriggerPolicy
 from trainer.triggers.simulation import Decided, Ran
 from trainer.triggers.waiting import Observed, waited
@@ -13,6 +13,16 @@ from trainer.triggers.waiting import Observed, waited
 STORE: Final = "artifact store"
 """What holds a run back whose result could not be stored."""
 _RECORD_SECONDS: Final = 60.0
+
+
+class Record(Protocol):
+    """Where decisions are kept, in the order of their times: a table, or memory where a stream is played offline."""
+
+    def add(self, decision: TrainingDecision) -> None:
+        """Append a decision."""
+
+    def last(self) -> TrainingDecision | None:
+        """Return the last decision; None before the first."""
 
 
 class DecisionLog:
@@ -23,7 +33,7 @@ class DecisionLog:
     continues from the record.
     """
 
-    def __init__(self, decisions: TrainingDecisions) -> None:
+    def __init__(self, decisions: Record) -> None:
         self._decisions = decisions
         self._last = decisions.last()
 
