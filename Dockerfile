@@ -1,6 +1,6 @@
 # One image for every role: `docker build -t weir:0.1.0 .`, then `docker run weir:0.1.0 worker`.
 # DEVICE=cuda takes PyTorch with CUDA from the lock file; DEVICE=cpu takes the build of the same version for CPUs.
-# EXTRAS adds optional dependencies of pyproject.toml, separated by spaces: s3, gcs, azure, minilm.
+# EXTRAS adds optional dependencies of pyproject.toml, separated by spaces: s3, gcs, azure, minilm, mlflow.
 # Kubernetes probes the roles, so the image has no HEALTHCHECK.
 ARG PYTHON_VERSION=3.13
 ARG DEBIAN=bookworm

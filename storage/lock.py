@@ -1,4 +1,7 @@
-"""Advisory locks on migrating, trimming, training, rescoring, erasing. Postgres releases them when a session ends."""
+"""Advisory locks on migrating, trimming, training, rescoring, erasing, mirroring.
+
+Postgres releases them when a session ends.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +27,7 @@ class Right(IntEnum):
     TRAIN = 3
     RESCORE = 4  # shared by those who store samples
     ERASE = 5
+    MIRROR = 6
 
 
 def wait_for(connection: sa.Connection, right: Right) -> None:

@@ -17,6 +17,7 @@ Nothing in it can run code: no pickle, no remote code. What does not load is `Ba
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -139,7 +140,7 @@ def load(
     directory: Path, device: torch.device | None = None, with_moments: bool = False, with_auxiliary: bool = False
 ) -> Model:
     """Read a version, in evaluation mode; `BadArtifact` when anything in it is missing, damaged or out of shape."""
-    card = checked(directory / _CARD, lambda file: msgspec.json.decode(file.read_bytes(), type=Card))
+    card = _read_card(directory)
     read = _interaction if card.kind == INTERACTION else _pair
     network = checked(directory / _WEIGHTS, lambda _: read(directory, card))
     known = checked(directory / _KNOWN, lambda file: msgspec.json.decode(file.read_bytes(), type=frozenset[str]))
@@ -153,6 +154,15 @@ def load(
     )
     state, measured = _load_state(directory, network.final.weight.device)
     return Model(network, tokens, card, known, moments, average, earlier, state, measured)
+
+
+def outline(directory: Path) -> tuple[Card, int]:
+    """Return a version's card and the number of its network's parameters, without building the network.
+
+    Building one draws from torch's process-wide generator, which a fine-tune on another thread may be using. Only the
+    header of the weights is read. Raises `BadArtifact` when it, or the card, is missing or damaged.
+    """
+    return _read_card(directory), checked(directory / _WEIGHTS, _parameters)
 
 
 def is_version(directory: Path) -> bool:
@@ -177,6 +187,17 @@ def checked(file: Path, read: Callable[[Path], T]) -> T:
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise BadArtifact(f"{file} does not load: {type(error).__name__}: {reason}") from error
+
+
+def _read_card(directory: Path) -> Card:
+    return checked(directory / _CARD, lambda file: msgspec.json.decode(file.read_bytes(), type=Card))
+
+
+def _parameters(file: Path) -> int:
+    """Return the number of floating-point values: buffers of a network, such as ids of tokens, are integers."""
+    with safe_open(file, "pt") as opened:
+        slices = [opened.get_slice(name) for name in opened.keys()]  # noqa: SIM118
+    return sum(math.prod(each.get_shape()) for each in slices if each.get_dtype().startswith(("F", "BF")))
 
 
 def _interaction(directory: Path, card: Card) -> InteractionModel:

@@ -74,6 +74,8 @@ def inspect(settings: "Settings") -> Iterator[Finding]:
     if resolved.database_url:
         yield from _roles(resolved)
     yield _finding("artifacts", lambda: _artifacts(resolved))
+    if resolved.mlflow_uri:
+        yield _finding("mlflow", lambda: _mlflow(resolved))
     yield _finding("data set", _dataset)
     yield _finding("model", lambda: _model(resolved))
     yield _finding("device", lambda: _device(resolved))
@@ -258,6 +260,16 @@ def _active_files(settings: "Settings", store: tuple[State, str]) -> tuple[State
         return store
     Artifacts(settings.artifacts_url).check(active.artifact, active.sha256)
     return "ok", f"{store[1]}, version {active.version} intact"
+
+
+def _mlflow(settings: "Settings") -> tuple[State, str]:
+    from weir.learning.mlflow_client import has_model
+    from weir.process.masking import masked_url
+
+    address = masked_url(settings.mlflow_uri)
+    if has_model(settings.mlflow_uri, settings.mlflow_model):
+        return "ok", f"registered model {settings.mlflow_model} at {address}"
+    return "note", f"{address} has no registered model {settings.mlflow_model}; the trainer makes it"
 
 
 def _dataset() -> tuple[State, str]:

@@ -63,7 +63,7 @@ def mirror(as_json: AsJson = False) -> None:
     with opened() as tables:
         if not tables.settings.mlflow_uri:
             raise InvalidInput("nothing is mirrored: set WEIR_MLFLOW_URI to a server or database of MLflow")
-        changes = mlflow_mirror(tables.settings, tables.engine).bring()
+        changes = mlflow_mirror(tables.settings, tables.engine).synchronise()
     if as_json:
         print_json({"model": tables.settings.mlflow_model, "changes": changes})
     else:

@@ -18,8 +18,7 @@ from trainer.forward import predict
 from trainer.labelled import Labelled
 from trainer.memory import mean_importance, measured
 from trainer.tasks import evaluate_tasks
-from trainer.version_directory import Model
-from weir.process.scratch import scratch
+from weir.process.scratch import refused, scratch
 from weir.settings import Settings
 
 
@@ -27,15 +26,21 @@ def export_version(settings: Settings, registry: Registry, name: str, into: Path
     """Write a version as a directory of transformers; raise InvalidInput where there is something already."""
     found = registry.version(name)
     with scratch("export") as directory:
-        model = _fetched(settings, found, directory)
-        export(model, into, _card(registry, found, model))
+        files = _fetched(settings, found, directory)
+        export(versions.load(files), into, _card(registry, found, files))
 
 
 def card_of(settings: Settings, registry: Registry, name: str) -> str:
-    """Return the model card of a version, in Markdown."""
+    """Return the model card of a version, in Markdown; builds no network.
+
+    Raises BadArtifact when its files are not as registered, StoreUnavailable when the local disk takes no files.
+    """
     found = registry.version(name)
-    with scratch("card") as directory:
-        return _card(registry, found, _fetched(settings, found, directory))
+    try:
+        with scratch("card") as directory:
+            return _card(registry, found, _fetched(settings, found, directory))
+    except OSError as error:
+        raise refused(error) from error
 
 
 def import_version(settings: Settings, registry: Registry, reader: BufferReader, source: str) -> str:
@@ -64,12 +69,12 @@ def import_version(settings: Settings, registry: Registry, reader: BufferReader,
     return name
 
 
-def _fetched(settings: Settings, version: Version, directory: Path) -> Model:
-    files = Artifacts(settings.artifacts_url).fetch(version.artifact, version.sha256, directory)
-    return versions.load(files)
+def _fetched(settings: Settings, version: Version, directory: Path) -> Path:
+    return Artifacts(settings.artifacts_url).fetch(version.artifact, version.sha256, directory)
 
 
-def _card(registry: Registry, version: Version, model: Model) -> str:
+def _card(registry: Registry, version: Version, files: Path) -> str:
+    card, parameters = versions.outline(files)
     log = [
         f"{entry.time:%Y-%m-%d %H:%M:%S} UTC, {entry.kind} by {entry.actor}: {entry.reason}"
         for entry in registry.log(version.version)
@@ -77,16 +82,16 @@ def _card(registry: Registry, version: Version, model: Model) -> str:
     ]
     facts = CardFacts(
         version=version.version,
-        kind=model.card.kind,
-        parameters=sum(each.numel() for each in model.network.parameters()),
-        max_tokens=model.card.max_tokens,
+        kind=card.kind,
+        parameters=parameters,
+        max_tokens=card.max_tokens,
         created=version.created,
         state=version.state,
         line=_line(registry, version),
         metrics=version.metrics,
         log=log,
         sha256=version.sha256,
-        tasks=model.card.tasks,
+        tasks=card.tasks,
     )
     return model_card(facts)
 

@@ -1,26 +1,27 @@
 """Versions in an MLflow registry: what is registered, promoted or rolled back here is found there, too.
 
-Postgres holds the truth, and MLflow a copy: whatever is missing or out of date there is brought up by `bring`, also
-after an outage. Weights are not copied: a model version's source is the address of the artifact.
+Postgres holds the truth, and MLflow a copy: `synchronise` adds and updates whatever differs there, also after an
+outage. Weights are not copied: a model version names the address of the artifact.
 """
 
-import os
-from collections.abc import Callable, Mapping
-from importlib.util import find_spec
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from importance.errors import InvalidInput, Unavailable, WeirError
+from importance.errors import BadArtifact, Conflict, StoreUnavailable, Unavailable
+from storage.engine import Engine
+from storage.lock import Right, alone
 from storage.registry import Registry, Version
 from storage.runs import Run, Runs
+from weir.learning.mlflow_client import new_client, reported
 from weir.process.masking import masked_url
 
 CHAMPION: Final = "champion"
 """The alias of the active version."""
-_VERSION, _STATE = "weir.version", "weir.state"
+_VERSION, _STATE, _ARTIFACT = "weir.version", "weir.state", "weir.artifact"
 _RUNS_READ = 10_000
 _DESCRIPTION_CHARACTERS = 5_000  # what MLflow's database takes
-_REFUSED = ("MLFLOW_DISABLE_TELEMETRY", "true")  # it reports its use to its vendor otherwise
 
 
 class MlflowMirror:
@@ -31,64 +32,75 @@ class MlflowMirror:
     A registered model is for one service: another database would have other versions of the same names.
     """
 
-    def __init__(
-        self, uri: str, model: str, registry: Registry, runs: Runs, card: Callable[[str], str], artifacts_url: str
-    ) -> None:
+    def __init__(self, uri: str, model: str, engine: Engine, card: Callable[[str], str], artifacts_url: str) -> None:
         self._uri, self._model = uri, model
-        self._registry, self._runs = registry, runs
+        self._engine, self._registry, self._runs = engine, Registry(engine), Runs(engine)
         self._card, self._artifacts_url = card, artifacts_url
-        self._brought: object = None
+        self._synchronised: object = None
 
-    def bring(self) -> int:
+    def synchronise(self) -> int:
         """Mirror what is missing or has changed; return how many changes that took.
 
-        Nothing is asked of MLflow while the registry is as it was. Raises Unavailable when MLflow or the registry does
-        not answer, InvalidInput when the package is not installed.
+        Nothing is asked of MLflow while the registry is as it was. A version that fails holds up no other one. Raises
+        Unavailable when MLflow or the registry does not answer, or a version failed; Conflict while another process
+        mirrors; InvalidInput when the package is not installed.
         """
-        versions, pointer = self._registry.versions(), self._registry.active()
-        active = None if pointer is None else pointer.version
-        found = [(version.version, version.state) for version in versions], active
-        if found == self._brought:
+        if _states(*self._found()) == self._synchronised:
             return 0
-        if find_spec("mlflow") is None:
-            raise InvalidInput(
-                "WEIR_MLFLOW_URI is set, but the package mlflow is not installed: pip install 'weirstream[mlflow]'"
-            )
-        try:
-            changes = self._bring(versions, active)
-        except WeirError:
-            raise
-        except Exception as error:  # of MLflow, its HTTP client or its database
-            reason = masked_url(str(error).partition("\n")[0])
-            raise Unavailable(f"MLflow at {masked_url(self._uri)}: {reason or type(error).__name__}") from error
-        self._brought = found
+        with alone(self._engine, Right.MIRROR) as free:  # two would both add a version that neither finds
+            if not free:
+                raise Conflict("another process is mirroring the versions in MLflow: nothing was done")
+            active, versions = self._found()
+            changes = self._mirror(active, versions)
+        self._synchronised = _states(active, versions)
         return changes
 
-    def _bring(self, versions: list[Version], active: str | None) -> int:
-        os.environ.setdefault(*_REFUSED)
-        from mlflow import MlflowClient
+    def _found(self) -> tuple[str | None, list[Version]]:
+        """Return the active version and all versions, read in this order so that the one is among the others."""
+        pointer = self._registry.active()
+        return None if pointer is None else pointer.version, self._registry.versions()
 
-        client = MlflowClient(self._uri, self._uri)
-        experiment = self._prepared(client)
-        mirrored = {each.tags.get(_VERSION): each for each in self._model_versions(client)}
+    def _mirror(self, active: str | None, versions: list[Version]) -> int:
+        client = new_client(self._uri)
         runs = {run.candidate: run for run in self._runs.latest(_RUNS_READ)}
-        changes = 0
+        with reported(self._uri):
+            experiment = self._prepared(client)
+            mirrored = {each.tags.get(_VERSION): each for each in self._model_versions(client)}
+        changes, failed = 0, []
         for version in versions:
             known = mirrored.get(version.version)
-            if known is None:
-                mirrored[version.version] = self._add(client, experiment, version, runs.get(version.version))
-            elif known.tags.get(_STATE) != version.state:
-                client.update_model_version(self._model, known.version, self._description(version))
-                client.set_model_version_tag(self._model, known.version, _STATE, str(version.state))
-            else:
+            if known is not None and known.tags.get(_STATE) == version.state:
+                continue
+            try:
+                description = self._description(version)
+            except StoreUnavailable as error:
+                failed.append(f"{version.version}: {error}")
+                continue
+            try:
+                with reported(self._uri):
+                    if known is None:
+                        run = self._run(client, experiment, version, runs.get(version.version))
+                        mirrored[version.version] = self._add(client, run, version, description)
+                    else:
+                        self._update(client, str(known.version), version, description)
+            except Unavailable as error:
+                with reported(self._uri):
+                    client.get_registered_model(self._model)  # an outage, which fails this too, ends the attempt
+                failed.append(f"{version.version}: {error}")
                 continue
             changes += 1
-        if active is not None:
-            number = str(mirrored[active].version)
-            if str(client.get_registered_model(self._model).aliases.get(CHAMPION)) != number:
-                client.set_registered_model_alias(self._model, CHAMPION, number)
-                changes += 1
+        if active is not None and active in mirrored:
+            changes += self._set_champion(client, str(mirrored[active].version))
+        if failed:
+            raise Unavailable(f"{len(failed)} of {len(versions)} versions are not mirrored, the first is {failed[0]}")
         return changes
+
+    def _set_champion(self, client: Any, number: str) -> int:
+        with reported(self._uri):
+            if str(client.get_registered_model(self._model).aliases.get(CHAMPION)) == number:
+                return 0
+            client.set_registered_model_alias(self._model, CHAMPION, number)
+        return 1
 
     def _prepared(self, client: Any) -> str:
         """Return the id of the experiment of the runs; make it, and the registered model, where there is none."""
@@ -107,22 +119,34 @@ class MlflowMirror:
             if not token:
                 return found
 
-    def _add(self, client: Any, experiment: str, version: Version, run: Run | None) -> Any:
+    def _add(self, client: Any, run: str, version: Version, description: str) -> Any:
+        address = _address(self._artifacts_url, version.artifact)
+        tags = {
+            _VERSION: version.version,
+            _STATE: str(version.state),
+            _ARTIFACT: address,
+            "weir.sha256": version.sha256,
+        }
         return client.create_model_version(
             self._model,
-            source=_address(self._artifacts_url, version.artifact),
-            run_id=self._run(client, experiment, version, run),
-            tags={_VERSION: version.version, _STATE: str(version.state), "weir.sha256": version.sha256},
-            description=self._description(version),
+            source=source(address, run),
+            run_id=run,
+            tags=tags,
+            description=description,
+            await_creation_for=0,  # there are no files to wait for
         )
 
+    def _update(self, client: Any, number: str, version: Version, description: str) -> None:
+        client.update_model_version(self._model, number, description)
+        client.set_model_version_tag(self._model, number, _STATE, str(version.state))
+
     def _run(self, client: Any, experiment: str, version: Version, run: Run | None) -> str:
-        """Return the id of the version's MLflow run; one that was begun before an outage is completed."""
+        """Return the id of the version's MLflow run; one that was started before an outage is completed."""
         from mlflow.entities import Metric, Param
 
-        begun = client.search_runs([experiment], f"tags.`{_VERSION}` = '{version.version}'", max_results=1)
+        started = client.search_runs([experiment], f"tags.`{_VERSION}` = '{version.version}'", max_results=1)
         created_ms = round(version.created.timestamp() * 1_000)
-        info = (begun[0] if begun else client.create_run(
+        info = (started[0] if started else client.create_run(
             experiment, created_ms, tags={_VERSION: version.version}, run_name=version.version
         )).info  # fmt: skip
         if info.status != "FINISHED":
@@ -137,7 +161,7 @@ class MlflowMirror:
     def _description(self, version: Version) -> str:
         try:
             return self._card(version.version)[:_DESCRIPTION_CHARACTERS]
-        except WeirError as error:  # such as files that are gone: the version is mirrored all the same
+        except BadArtifact as error:  # such as files that are gone: the version is mirrored all the same
             return f"no model card: {error}"[:_DESCRIPTION_CHARACTERS]
 
 
@@ -168,6 +192,21 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
     for name, value in values.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return flat
+
+
+def _states(active: str | None, versions: Sequence[Version]) -> tuple[object, ...]:
+    return active, *((version.version, version.state) for version in versions)
+
+
+def source(address: str, run: str) -> str:
+    """Return what a model version is made from: its artifact's address, or its run where that is a local directory.
+
+    A server of MLflow refuses local files outside the directory of the run.
+
+    >>> source("s3://models/weir/v3-abc", "5d1c"), source("file:///srv/models/v3-abc", "5d1c")
+    ('s3://models/weir/v3-abc', 'runs:/5d1c')
+    """
+    return f"runs:/{run}" if urlsplit(address).scheme in ("file", "local") else address
 
 
 def _address(artifacts_url: str, artifact: str) -> str:

@@ -5,11 +5,10 @@ from contextlib import contextmanager
 from functools import partial
 from threading import Event
 
-from importance.errors import WeirError
+from importance.errors import Conflict, WeirError
 from monitoring.metrics import TrainerMetrics
 from storage.engine import Engine
 from storage.registry import Registry
-from storage.runs import Runs
 from weir.learning.exchange import card_of
 from weir.learning.mlflow_mirror import MlflowMirror
 from weir.process import logs
@@ -22,11 +21,8 @@ _POLL_SECONDS = 2.0
 
 def mlflow_mirror(settings: Settings, engine: Engine) -> MlflowMirror:
     """Return the mirror that the settings name."""
-    registry = Registry(engine)
-    card = partial(card_of, settings, registry)
-    return MlflowMirror(
-        settings.mlflow_uri, settings.mlflow_model, registry, Runs(engine), card, settings.artifacts_url
-    )
+    card = partial(card_of, settings, Registry(engine))
+    return MlflowMirror(settings.mlflow_uri, settings.mlflow_model, engine, card, settings.artifacts_url)
 
 
 @contextmanager
@@ -44,19 +40,25 @@ def mirroring(settings: Settings, engine: Engine, metrics: TrainerMetrics, leads
 def _mirror(
     mirror: MlflowMirror, metrics: TrainerMetrics, leads: Callable[[], bool], stop: Event, retry_seconds: float
 ) -> None:
-    """Mirror until ``stop``. Each failed attempt is counted, and logged once until one succeeds."""
-    failed, pause = False, _POLL_SECONDS
+    """Mirror until ``stop``. Each failed attempt is counted, and logged unless the one before failed alike."""
+    failure: type[Exception] | None = None
+    pause = _POLL_SECONDS
     while not stop.wait(pause):
         if not leads():
             continue
         try:
-            changes = mirror.bring()
-        except WeirError as error:
-            metrics.mlflow_failures.inc()
-            if not failed:
-                _log.warning("versions are not mirrored in MLflow; learning continues", reason=str(error))
-            failed, pause = True, max(_POLL_SECONDS, retry_seconds)
+            changes = mirror.synchronise()
+        except Conflict:  # another trainer until now, or `weir models mirror`: what it leaves is seen next time
             continue
-        if failed:
+        except Exception as error:
+            metrics.mlflow_failures.inc()
+            if type(error) is not failure:
+                trace = None if isinstance(error, WeirError) else error
+                _log.warning(
+                    "versions are not mirrored in MLflow; learning continues", reason=str(error), exc_info=trace
+                )
+            failure, pause = type(error), max(_POLL_SECONDS, retry_seconds)
+            continue
+        if failure is not None:
             _log.info("versions are mirrored in MLflow again", changes=changes)
-        failed, pause = False, _POLL_SECONDS
+        failure, pause = None, _POLL_SECONDS

@@ -48,12 +48,13 @@ def run(settings: Settings) -> int:
         _log.info("metrics endpoint started", url=endpoint.url)
         if retry_until_available(lambda: ready_database(engine), "storage", settings, stop, reporting) is None:
             return 0
-        with TrainerLock(engine) as lock:
-            loop = LearningLoop(settings, engine, lock, metrics, reporting, stop, announce)
-            reporting.started()
-            with mirroring(settings, engine, metrics, lambda: loop.leads):
-                while not stop.wait(_POLL_SECONDS):
-                    retry_until_available(loop.poll, "storage", settings, stop, reporting)
+        lock = TrainerLock(engine)
+        loop = LearningLoop(settings, engine, lock, metrics, reporting, stop, announce)
+        reporting.started()
+        # The lock is released first: a request to MLflow may have to be waited for.
+        with mirroring(settings, engine, metrics, lambda: loop.leads), lock:
+            while not stop.wait(_POLL_SECONDS):
+                retry_until_available(loop.poll, "storage", settings, stop, reporting)
     return 0
 
 

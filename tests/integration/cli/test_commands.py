@@ -30,6 +30,7 @@ from storage.buffer import Buffer
 from storage.control_arm import ControlArm
 from storage.engine import create_engine
 from storage.heartbeats import Assigned, Heartbeats, Model, Process, Report
+from storage.lock import Right, alone
 from storage.progress import Progresses
 from storage.registry import Registry
 from storage.runs import Runs
@@ -248,6 +249,32 @@ def test_a_change_that_nobody_could_be_told_of_holds_all_the_same(weir: Weir, re
     assert done.status == 0
     assert "v1 is active again" in done.out
     assert done.err == "weir: not announced (no Kafka is known); workers and apis see it within 2 s by themselves\n"
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow's own, of the libraries that it uses
+def test_versions_are_mirrored_in_mlflow_by_hand(
+    weir: Weir, registry: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    register(registry, "v1")
+    done = weir("models", "mirror")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "nothing is mirrored: set WEIR_MLFLOW_URI" in done.err
+    monkeypatch.setenv("WEIR_MLFLOW_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert json.loads(weir("models", "mirror", "--json").out) == {"model": "weir", "changes": 2}
+    assert weir("models", "mirror").out == "weir in MLflow is up to date: 0 changes\n"
+    engine = create_engine(settings.read().database_url)
+    with alone(engine, Right.MIRROR):
+        register(registry, "v2")
+        done = weir("models", "mirror")
+    engine.dispose()
+    assert (done.status, done.err) == (
+        1,
+        "weir: another process is mirroring the versions in MLflow: nothing was done\n",
+    )
+    monkeypatch.setenv("WEIR_MLFLOW_URI", "http://t0k3n@127.0.0.1:1")
+    done = weir("models", "mirror")
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert "t0k3n" not in done.err
 
 
 def test_the_buffer_is_shown_by_stratum(weir: Weir, database: str) -> None:

@@ -62,6 +62,19 @@ def test_transformers_loads_it_alone_and_computes_the_same_logits(
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["interaction", *ARCHITECTURES])
+def test_an_outline_is_that_of_the_loaded_version_and_draws_nothing(kind: str, first: Path, tmp_path: Path) -> None:
+    own = first
+    if kind != "interaction":
+        own = from_pretrained(
+            str(hugging_face_directory(tmp_path / "source", ARCHITECTURES[kind](1))), tmp_path / "version"
+        )
+    model = versions.load(own)
+    before = torch.get_rng_state()
+    assert versions.outline(own) == (model.card, sum(each.numel() for each in model.network.parameters()))
+    assert torch.get_rng_state().equal(before)
+
+
 def test_weir_takes_an_export_over_with_the_same_weights(first: Path, samples: list[Sample], tmp_path: Path) -> None:
     exported = export(versions.load(first), tmp_path / "exported", "# card")
     again = versions.load(from_pretrained(str(exported), tmp_path / "again"))
