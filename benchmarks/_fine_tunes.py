@@ -20,12 +20,10 @@ from datasets import open_dataset, simulation
 from importance.errors import InvalidInput
 from importance.flush import Flush
 from importance.partition_progress import Progress
-from importance.propensity import exposure
 from importance.reservoir import admit
 from importance.sample import Sample
 from importance.scores import Scores
 from importance.strata import HOLDOUT
-from importance.weights import training_weights
 from storage import snapshot as snapshots
 from storage.artifacts import Artifacts, manifest_of
 from storage.audit import Via
@@ -44,6 +42,7 @@ from trainer.labelled import Labelled
 from trainer.tuning import TrainingRows
 from weir.learning.first_version import make_first
 from weir.learning.records import RunInputs
+from weir.learning.weights import row_weights
 from weir.operations import Operations
 from weir.settings import Settings, training, values
 
@@ -111,12 +110,7 @@ class Shop:
         serving = next(entry.to_version for entry in self.registry.log() if entry.sequence == sequence)
         served = self.registry.version(serving or "")
         drawn, holdout = found.drawn, self.reader.draw((HOLDOUT,))
-        weights = training_weights(
-            drawn.probability,
-            drawn.time_ms,
-            values.half_life_seconds(settings),
-            exposure(drawn.samples, settings.propensity_clip),
-        ).values
+        weights = row_weights(settings, drawn.samples, drawn.probability).values
         serving_files, base_files = (
             self.artifacts.fetch(each.artifact, each.sha256, into) for each in (served, parent)
         )

@@ -20,12 +20,10 @@ from importance.attribution import replay_partition
 from importance.drift.block import Block
 from importance.drift.evaluation import DriftState, evaluate
 from importance.drift.registry import Monitor
-from importance.propensity import exposure
 from importance.reservoir import Reservoir, admit
 from importance.sample import Sample, labels
 from importance.scores import BASELINE, Offer, Scores
 from importance.strata import HOLDOUT, UNIFORM
-from importance.weights import training_weights
 from storage.training_decisions import TrainingDecision
 from trainer import evaluation
 from trainer import version_directory as versions
@@ -41,6 +39,7 @@ from weir.learning.base_version import RejectedCandidate, base_version
 from weir.learning.decisions import DecisionLog
 from weir.learning.first_version import First, build_first
 from weir.learning.records import candidate_metrics, gate_difference
+from weir.learning.weights import row_weights
 from weir.settings import Settings, training, values
 from weir.settings.drift import drift_monitors, drift_sketch
 
@@ -249,12 +248,7 @@ class Loop:
     def _training_rows(self, rows: Sequence[Offer]) -> TrainingRows:
         """Return the rows with their weights; those after the last run are fresh."""
         settings, samples = self._settings, [row.sample for row in rows]
-        weights = training_weights(
-            np.array([row.probability for row in rows]),
-            np.array([sample.time_ms for sample in samples]),
-            values.half_life_seconds(settings),
-            exposure(samples, settings.propensity_clip),
-        )
+        weights = row_weights(settings, samples, np.array([row.probability for row in rows]))
         position = np.array([self._position[sample.id] for sample in samples])
         predictions = np.array([np.nan if row.prediction is None else row.prediction for row in rows])
         known = np.array([row.label for row in rows], np.int64)

@@ -3,7 +3,6 @@
 Each version has a manifest, whose hash the registry keeps; nothing with another hash is fetched.
 """
 
-import errno
 import hashlib
 import re
 import shutil
@@ -17,13 +16,13 @@ import fsspec
 
 from importance.checksums import sha256_of
 from importance.errors import BadArtifact, InvalidInput, StoreUnavailable, WeirError
+from storage import disk
 
 MANIFEST = "SHA256SUMS"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VERSION_CHARACTERS = 64
 _PROBE_BYTES = 1 << 20  # written at once
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Artifacts:
@@ -158,15 +157,15 @@ class Artifacts:
 
     @contextmanager
     def _reported(self, writes_to: str = "") -> Iterator[None]:
-        """Convert failures into StoreUnavailable; ``writes_to`` is what is full where no space is left."""
+        """Convert failures into StoreUnavailable; ``writes_to`` is whose disk it is that refuses files."""
         try:
             yield
         except WeirError:
             raise
         except Exception as error:  # each kind of store raises errors of its own; few of them are an OSError
-            if isinstance(error, OSError) and error.errno in _FULL:
-                full = writes_to or f"the artifact store {self._url}"
-                raise StoreUnavailable(f"no space is left in {full}: {error}: free space there") from error
+            if disk.refuses(error):
+                refusing = writes_to or f"the artifact store {self._url}"
+                raise StoreUnavailable(f"{refusing} refuses files: {error}: free space there, or repair it") from error
             raise StoreUnavailable(f"the artifact store {self._url} does not answer: {error}") from error
 
 

@@ -28,7 +28,7 @@ class RunResult(StrEnum):
 
 
 LEARNED = (RunResult.PROMOTED, RunResult.REJECTED, RunResult.SHADOW, RunResult.SUPERSEDED)
-"""The results of runs that were completed. After any other, its samples still count as new."""
+"""The results of runs that were completed, or superseded before. After any other, its samples still count as new."""
 RESULTS = tuple(RunResult)
 
 

@@ -18,7 +18,10 @@ Nothing in it can run code: no pickle, no remote code. What does not load is `Ba
 
 import json
 import math
-from collections.abc import Callable, Mapping
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +50,7 @@ _CONFIG, _WEIGHTS, _TOKENIZER = "config.json", "model.safetensors", "tokenizer.j
 _CARD, _KNOWN, _OPTIMIZER = "weir.json", "known_items.json", "optimizer.safetensors"
 _AVERAGE, _EARLIER, _STATE = "average.safetensors", "earlier.safetensors", "state.safetensors"
 _MEASURED = "measured."
+_ERROR_NUMBER = re.compile(r"\(os error (\d+)\)")
 
 Weights = dict[str, Tensor]
 """A network's parameters by name."""
@@ -116,7 +120,8 @@ def save(model: Model, directory: Path) -> Path:
         # The metadata is what transformers asks for.
         save_tensors(model.network.state_dict(), directory / _WEIGHTS, {"format": "pt"})
     else:
-        model.network.network.save_pretrained(directory)
+        with _file_errors(directory):
+            model.network.network.save_pretrained(directory)
     model.tokens.save(directory / _TOKENIZER)
     described = msgspec.structs.asdict(model.card)
     if not model.card.tasks:  # so that releases that do not know the field read the card
@@ -171,11 +176,21 @@ def is_version(directory: Path) -> bool:
 
 
 def save_tensors(tensors: Weights, file: Path, about: dict[str, str] | None = None) -> None:
-    """Write tensors of any device; OSError when that fails, as for any other file."""
-    try:
+    """Write tensors of any device; OSError when that fails, with its number, as for any other file."""
+    with _file_errors(file):
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, file, about)
-    except SafetensorError as error:  # what the library makes of a full disk
-        raise OSError(f"{file} was not written: {error}") from error
+
+
+@contextmanager
+def _file_errors(path: Path) -> Iterator[None]:
+    """Raise as an OSError what safetensors made of one: its number is in the text alone."""
+    try:
+        yield
+    except SafetensorError as error:
+        found = _ERROR_NUMBER.search(str(error))
+        if found is None:
+            raise OSError(f"{path} was not written: {error}") from error
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
 
 
 def checked(file: Path, read: Callable[[Path], T]) -> T:

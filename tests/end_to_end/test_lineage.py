@@ -12,9 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from importance.propensity import exposure
 from importance.strata import UNIFORM
-from importance.weights import training_weights
 from monitoring.metrics import DependencyMetrics, TrainerMetrics, WorkerMetrics, new_registry
 from storage.buffer_reader import BufferReader, Draw
 from storage.lock import TrainerLock
@@ -29,8 +27,9 @@ from tests.support.traffic import START_MS
 from trainer.tuning import mixed_batches
 from weir.cli import run as weir
 from weir.learning.loop import LearningLoop
+from weir.learning.weights import row_weights
 from weir.roles.reporting import Reporting
-from weir.settings import VARIABLES, training, values
+from weir.settings import VARIABLES, training
 
 SAMPLES, SECOND = 20, 500  # samples that are explained, and where the second half of the visits begins
 TOLERANCE = 1e-3  # a weight is kept as float16
@@ -90,10 +89,7 @@ def train(service: Service, watermark: int) -> Trained:
     assert (run.result, run.inputs["cut"]) == ("promoted", drawn.watermark)
     random_ = np.random.default_rng(settings.seed + run.id)
     batches = mixed_batches(drawn.stored > watermark, training.tuning(settings), random_)
-    weights = training_weights(
-        drawn.probability, drawn.time_ms, values.half_life_seconds(settings),
-        exposure(drawn.samples, settings.propensity_clip),
-    ).values  # fmt: skip
+    weights = row_weights(settings, drawn.samples, drawn.probability).values
     return Trained(run, drawn, Counter(row for batch in batches for row in batch.tolist()), weights)
 
 

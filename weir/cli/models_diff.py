@@ -30,6 +30,7 @@ def diff(
     from trainer.forward import predict
     from trainer.labelled import Labelled
     from weir.cli.tables import opened
+    from weir.learning.validation import split_holdout
     from weir.process.scratch import scratch
 
     with opened() as tables, scratch("diff") as directory:
@@ -37,7 +38,7 @@ def diff(
         use_threads(tables.settings.threads)
         artifacts, device = Artifacts(tables.settings.artifacts_url), choose(tables.settings.device)
         models = [versions.load(artifacts.fetch(each.artifact, each.sha256, directory), device) for each in found]
-        holdout = BufferReader(tables.engine).draw((HOLDOUT,))
+        _, holdout = split_holdout(BufferReader(tables.engine).draw((HOLDOUT,)), tables.settings)
         rows = Labelled(holdout.samples, holdout.label)
         changes = weight_changes(*models)
         predicted = prediction_difference(rows, *(predict(each, rows.samples) for each in models))

@@ -18,6 +18,7 @@ from trainer.forward import predict
 from trainer.labelled import Labelled
 from trainer.memory import mean_importance, measured
 from trainer.tasks import evaluate_tasks
+from weir.learning.validation import split_holdout
 from weir.process.scratch import refused, scratch
 from weir.settings import Settings
 
@@ -46,13 +47,14 @@ def card_of(settings: Settings, registry: Registry, name: str) -> str:
 def import_version(settings: Settings, registry: Registry, reader: BufferReader, source: str) -> str:
     """Register a model of transformers, or an exported version, as a candidate; return its name.
 
-    It is judged on the buffer's holdout and measured on the stratum uniform, as far as the buffer has samples of them.
+    It is judged on the samples of the buffer's holdout that the gate judges by, and measured on the stratum uniform, as
+    far as the buffer has samples of them.
     Raises BadArtifact and InvalidInput, as `from_pretrained` does, and InvalidInput where there is no first version.
     """
     if registry.first_version() is None:
         raise InvalidInput("there is no first version yet: run 'weir models init', which takes WEIR_MODEL")
     use_threads(settings.threads)
-    holdout, uniform = reader.draw((HOLDOUT,)), reader.draw((UNIFORM,))
+    (_, holdout), uniform = split_holdout(reader.draw((HOLDOUT,)), settings), reader.draw((UNIFORM,))
     with scratch("import") as directory:
         taken = from_pretrained(
             source, directory / "taken", settings.seed, gradient_fallback=settings.gradient_fallback

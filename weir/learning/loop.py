@@ -11,6 +11,7 @@ from typing import Any
 
 from importance.errors import Conflict, StoreUnavailable, Unavailable, WeirError
 from monitoring.metrics import TrainerMetrics
+from storage import disk
 from storage.artifacts import Artifacts
 from storage.audit import Via
 from storage.buffer_reader import BufferReader
@@ -34,7 +35,7 @@ from weir.learning.drift_watch import DriftWatch
 from weir.learning.performance_watch import PerformanceWatch
 from weir.learning.quarantine_watch import QuarantineWatch
 from weir.learning.records import NOTHING_LEARNED, Outcome, RunInputs, run_inputs
-from weir.learning.recovery import ending
+from weir.learning.recovery import MAX_REFUSED, ending
 from weir.learning.shadow_watch import ShadowWatch
 from weir.learning.store_health import StoreHealth
 from weir.learning.training import Training
@@ -220,7 +221,8 @@ class LearningLoop:
         except StoreUnavailable as error:  # what a run has done before it was left is not lost
             outcome = self._refused(error, resumed)
         except OSError as error:
-            outcome = self._refused(scratch.refused(error), resumed)
+            full = disk.refuses(error)
+            outcome = self._refused(scratch.refused(error), resumed) if full else Outcome(RunResult.FAILED, str(error))
         except Unavailable:  # the database is, or the right to train is another's: who has it next ends or resumes it
             outcome = None
             raise
@@ -240,9 +242,13 @@ class LearningLoop:
         return ended
 
     def _refused(self, error: StoreUnavailable, resumed: int) -> Outcome:
-        """Return how a run ends whose files a disk or the store did not take; until one does no other run starts."""
+        """Return how a run ends whose files a disk or the store did not take; until one does no other run starts.
+
+        A resumed one is left to be resumed again, unless it was so often that it may be the run that cannot be stored.
+        """
         self._store.refused(error)
-        return Outcome(RunResult.INTERRUPTED if resumed else RunResult.FAILED, str(error))
+        left = 0 < resumed < MAX_REFUSED
+        return Outcome(RunResult.INTERRUPTED if left else RunResult.FAILED, str(error))
 
     def _record(self, run: int, outcome: Outcome, seconds: float, resumed: int) -> bool:
         """Record the end of a run; False, and it has none, where it was interrupted and has a checkpoint."""

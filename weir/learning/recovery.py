@@ -9,8 +9,13 @@ from weir.learning.records import Outcome, RunInputs
 
 MAX_RESUMED: Final = 3
 """A run that ends its trainer each time must not do so for ever."""
+MAX_REFUSED: Final = 10
+"""A run that was resumed so often, for any reason, fails where its files are refused once more, instead of waiting."""
 STOPS: Final = "stops"
-"""The field of a checkpoint that counts the resumptions which do not count: their trainers left the run, and lived."""
+"""The field of a checkpoint that counts the resumptions which do not count: their trainers left the run, and lived.
+
+It grows by a stop from outside, or by a refusal of files, of which there are `MAX_REFUSED` at most.
+"""
 
 DECIDED: Final = MappingProxyType(
     {

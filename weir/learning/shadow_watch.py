@@ -11,7 +11,7 @@ from importance.errors import Conflict, Unavailable
 from storage.comparisons import Comparison, Ending, LiveTest
 from storage.engine import Engine
 from storage.lock import TrainerLock
-from storage.registry import Active, Registry
+from storage.registry import Active, Kind, Registry
 from trainer.shadow import Verdict, judge_mirror, judge_shadow
 from weir.operations import Operations
 from weir.process import logs
@@ -58,12 +58,25 @@ class ShadowWatch:
             self._next = monotonic() + _POLL_SECONDS
         return self._in_shadow
 
-    def poll_between_steps(self) -> None:
-        """Poll in the middle of a fine-tune, which continues where Postgres does not answer."""
+    def poll_between_steps(self) -> bool:
+        """Poll in the middle of a fine-tune, which continues where Postgres does not answer; return whether it did."""
+        due = monotonic() >= self._next
         try:
             self.poll()
         except Unavailable:
             self._next = monotonic() + _POLL_SECONDS
+            return False
+        return due
+
+    def superseded(self, active: Active, trusted: Active) -> str | None:
+        """Return why nothing that is tuned from ``trusted`` since ``active`` can be promoted any more; None if it can.
+
+        Raises Unavailable.
+        """
+        last = self._registry.last_entry(tuple(Kind))
+        if last is not None and last.sequence != active.sequence:
+            return f"{last.kind} by {last.actor} before the fine-tune ended: {last.reason}"
+        return self.doubt(trusted.version)
 
     def trusted(self, active: Active) -> Active:
         """Return what a fine-tune starts from and is judged by: the active version, unless its rollback is proposed.

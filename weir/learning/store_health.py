@@ -30,11 +30,11 @@ class StoreHealth:
         self._next_probe: float | None = None  # None while the store takes files
 
     def require(self, size_bytes: int) -> None:
-        """Raise StoreUnavailable unless both take so many bytes."""
+        """Raise StoreUnavailable unless both take so many bytes; OSError for what is not the disk's."""
         self._size_bytes = size_bytes
         self._probe()
 
-    def refused(self, error: StoreUnavailable) -> None:
+    def refused(self, error: StoreUnavailable | OSError) -> None:
         """Record that one of them refused files."""
         self._next_probe = self._clock() + self._pause_seconds
         self._on_change(False, str(error))
@@ -44,7 +44,7 @@ class StoreHealth:
         if self._next_probe is not None and self._clock() >= self._next_probe:
             try:
                 self._probe()
-            except StoreUnavailable as error:
+            except (StoreUnavailable, OSError) as error:
                 self.refused(error)
             else:
                 self._next_probe = None

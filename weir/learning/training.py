@@ -4,14 +4,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
-import numpy as np
-
-from importance.errors import Conflict, Unavailable
+from importance.errors import BadArtifact, Conflict, Unavailable
 from importance.lineage import Lineage
-from importance.propensity import exposure
 from importance.strata import HOLDOUT, UNIFORM
 from importance.tasks import unknown_observed
-from importance.weights import TrainingWeights, training_weights
+from importance.weights import TrainingWeights
 from monitoring.metrics import TrainerMetrics
 from storage.artifacts import Artifacts
 from storage.buffer_reader import BufferReader, Draw
@@ -31,12 +28,14 @@ from trainer.tuning import TrainingRows
 from weir.learning.base_version import RejectedCandidate, base_version
 from weir.learning.checkpoints import Resumption, RunCheckpoints
 from weir.learning.control import Arms, Control
+from weir.learning.interruption import Interruption
 from weir.learning.lineage import lineage
 from weir.learning.records import Outcome, RunInputs, candidate_metrics, gate_difference
 from weir.learning.recovery import DECIDED
 from weir.learning.shadow_watch import ShadowWatch
 from weir.learning.store_health import StoreHealth
-from weir.learning.validation import divide
+from weir.learning.validation import split_holdout
+from weir.learning.weights import row_weights
 from weir.operations import Operations
 from weir.process import logs
 from weir.process.scratch import scratch
@@ -93,23 +92,23 @@ class Training:
         uniform = self.reader.draw((UNIFORM,)) if resumption is None else resumption.snapshot.uniform
         arms = self.control.plan(len(uniform))
         trained, other = (uniform, drawn) if arms.uniform_only else (drawn, uniform)
-        weights = self._weights(trained)
+        weights = row_weights(self.settings, trained.samples, trained.probability)
         self._report_weights(weights)
         self._report_observed(trained)
         tuning, seed = training.tuning(self.settings), self.settings.seed + run
         held = Held(holdout=_labelled(holdout), uniform=_labelled(uniform), validation=_labelled(validation))
         trusted = self.watch.trusted(active)
+        parent = self._parent(active, trusted)
+        snapshot = Snapshot(self._configuration(run, parent, arms), watermark, drawn, uniform, validation)
+        if resumption is not None and resumption.snapshot.configuration != snapshot.configuration:
+            unchanged = self._configuration(run, self._parent(active, active), arms)
+            return _changed(active, trusted, resumption.snapshot.configuration == unchanged)
+        interruption = Interruption(self.watch, self.stop, active, trusted)
         with scratch("train") as directory:
-            serving = self.artifacts.fetch(trusted.artifact, trusted.sha256, directory)
+            serving = self._fetch_trusted(active, trusted, directory)
             # Before the work whose result could not be stored.
             self.store.require(sum(file.stat().st_size for file in serving.rglob("*")))
-            parent, base = self._base(active, trusted, serving, directory)
-            snapshot = Snapshot(self._configuration(run, parent, arms), watermark, drawn, uniform, validation)
-            if resumption is not None and resumption.snapshot.configuration != snapshot.configuration:
-                return Outcome(
-                    RunResult.FAILED,
-                    "the configuration of training, or what it starts from, changed before it was resumed",
-                )
+            base = serving if parent == trusted.version else self._fetch(parent, directory)
             candidate = learn(
                 Start(serving, base, self.checkpoints.of(run, snapshot, resumption)),
                 _rows(trained, weights, watermark),
@@ -117,11 +116,11 @@ class Training:
                 tuning,
                 training.gate(self.settings),
                 seed,
-                self._stops,
+                interruption,
                 self.device,
             )
             if not candidate.tuned.finished:
-                return Outcome(RunResult.INTERRUPTED, "told to stop")
+                return interruption.outcome
             made_of = lineage(trained, weights.values, candidate.tuned.rows, uniform, values.pseudonyms(self.settings))
             version = self._register(run, number, parent, candidate, directory / "candidate", made_of)
             outcome = self._decide(trusted, version, candidate)
@@ -130,7 +129,8 @@ class Training:
                 _log.info("early stop", run=run, ended=found.reason, losses=[round(loss, 4) for loss in found.losses])
             if arms.compares:
                 try:
-                    rows = _rows(other, self._weights(other), watermark)
+                    other_weights = row_weights(self.settings, other.samples, other.probability)
+                    rows = _rows(other, other_weights, watermark)
                     tuned, start = candidate.tuned.model, Start(serving, base)
                     compared = compare_arms(tuned, start, rows, held, tuning, seed, self._stops, self.device)
                     self.control.record(run, arms, compared)
@@ -142,23 +142,11 @@ class Training:
 
     def _holdout(self, resumption: Resumption | None) -> tuple[Draw, Draw]:
         """Return what an early stop is decided by, of the first draw of the run, and what the gate judges by."""
-        holdout = self.reader.draw((HOLDOUT,))
-        if not self.settings.train_validation_steps:
-            return holdout.rows(np.empty(0, np.int64)), holdout
-        validation, judged = divide(holdout, self.settings.salt)
+        validation, judged = split_holdout(self.reader.draw((HOLDOUT,)), self.settings)
         return validation if resumption is None else resumption.snapshot.validation, judged
 
-    def _weights(self, drawn: Draw) -> TrainingWeights:
-        """Return the weights that undo a draw, over all its rows."""
-        return training_weights(
-            drawn.probability,
-            drawn.time_ms,
-            values.half_life_seconds(self.settings),
-            exposure(drawn.samples, self.settings.propensity_clip),
-        )
-
     def _stops(self) -> bool:
-        """Return whether to end before the next step; a bad version that serves meanwhile does not wait for the end."""
+        """Return whether to end the control arm, of a run that is decided, before the next step."""
         self.watch.poll_between_steps()
         return self.stop.is_set()
 
@@ -207,18 +195,31 @@ class Training:
                 names=names[:_NAMES_SHOWN], rows=rows, of=len(drawn.samples),
             )  # fmt: skip
 
-    def _base(self, active: Active, trusted: Active, serving: Path, directory: Path) -> tuple[str, Path]:
-        """Return the name and the directory of the version that the fine-tune starts from.
+    def _parent(self, active: Active, trusted: Active) -> str:
+        """Return the name of the version that the fine-tune starts from.
 
         A candidate that was not good enough yet is not continued while the active version is not ``trusted``.
         """
         if trusted != active:
-            return trusted.version, serving
-        base = base_version(active.version, active.sequence, self._rejected(), self.settings.gate_margin)
-        if base == active.version:
-            return base, serving
-        found = self.registry.version(base)
-        return base, self.artifacts.fetch(found.artifact, found.sha256, directory)
+            return trusted.version
+        return base_version(active.version, active.sequence, self._rejected(), self.settings.gate_margin)
+
+    def _fetch(self, version: str, directory: Path) -> Path:
+        found = self.registry.version(version)
+        return self.artifacts.fetch(found.artifact, found.sha256, directory)
+
+    def _fetch_trusted(self, active: Active, trusted: Active, directory: Path) -> Path:
+        """Return the files that the fine-tune is judged by; BadArtifact with the remedy where they are damaged."""
+        try:
+            return self.artifacts.fetch(trusted.artifact, trusted.sha256, directory)
+        except BadArtifact as error:
+            if trusted == active:
+                raise
+            raise BadArtifact(
+                f"{error}; fine-tunes start from version {trusted.version} because a rollback of {active.version} is "
+                f"proposed: restore its files, or end the proposal by 'weir models rollback --to VERSION' or "
+                f"'weir models promote VERSION' with an intact one"
+            ) from error
 
     def _rejected(self) -> RejectedCandidate | None:
         last = self.runs.last(LEARNED)
@@ -281,6 +282,19 @@ class Training:
 
 def _labelled(drawn: Draw) -> Labelled:
     return Labelled(drawn.samples, drawn.label)
+
+
+def _changed(active: Active, trusted: Active, otherwise_same: bool) -> Outcome:
+    """Return how a run ends that would not continue as it started, perhaps only as a rollback is proposed since."""
+    if trusted != active and otherwise_same:
+        return Outcome(
+            RunResult.ABANDONED,
+            f"a rollback of {active.version} was proposed before it was resumed: the next run starts from "
+            f"{trusted.version}",
+        )
+    return Outcome(
+        RunResult.FAILED, "the configuration of training, or what it starts from, changed before it was resumed"
+    )
 
 
 def _rows(drawn: Draw, weights: TrainingWeights, watermark: int) -> TrainingRows:

@@ -4,11 +4,19 @@ import numpy as np
 
 from importance.hashing import uniforms
 from storage.buffer_reader import Draw
+from weir.settings import Settings
 
 SHARE = 0.25
 """Of the holdout's subjects: the gate's bound is then wider by 15 %, 1 / √(1 − share)."""
 MAX_ROWS = 2_000
 """The mean of losses that scatter by half a nat is then right within .011 (one sigma), differences far more."""
+
+
+def split_holdout(holdout: Draw, settings: Settings) -> tuple[Draw, Draw]:
+    """Return what an early stop is decided by, nothing where there is none, and what versions are judged by."""
+    if not settings.train_validation_steps:
+        return holdout.rows(np.empty(0, np.int64)), holdout
+    return divide(holdout, settings.salt)
 
 
 def divide(holdout: Draw, salt: str) -> tuple[Draw, Draw]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from importance.errors import StoreUnavailable
+from storage import disk
 
 PREFIX = "weir-"
 _LOCK = ".lock"
@@ -44,17 +45,19 @@ def sweep(parent: Path | None = None) -> list[Path]:
 
 
 def probe(size_bytes: int) -> None:
-    """Write so many bytes and remove them; raises StoreUnavailable when the temporary directory does not take them."""
+    """Write so many bytes and remove them; raises StoreUnavailable when the disk refuses them, OSError otherwise."""
     try:
         with scratch("probe") as directory, (directory / "bytes").open("wb") as file:
             for start in range(0, size_bytes, len(_BLOCK)):
                 file.write(_BLOCK[: size_bytes - start])
     except OSError as error:
+        if not (disk.refuses(error) or isinstance(error, FileNotFoundError)):  # not found: TMPDIR is gone
+            raise
         raise refused(error) from error
 
 
 def refused(error: OSError) -> StoreUnavailable:
-    """Return the error to report for a local file that was not written."""
+    """Return the error to report for a local file that the disk refused."""
     return StoreUnavailable(
         f"the local disk takes no files: {error}: free space in {tempfile.gettempdir()}, or set TMPDIR to another disk"
     )

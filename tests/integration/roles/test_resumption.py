@@ -1,5 +1,6 @@
 """Trainers that die in the middle of a run, over a real registry, buffer and store."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from multiprocessing import get_context
@@ -9,13 +10,12 @@ from threading import Event
 import pytest
 import sqlalchemy as sa
 
-from importance.propensity import exposure
 from importance.sample import Action
 from importance.strata import HOLDOUT
-from importance.weights import training_weights
 from monitoring.metrics import TrainerMetrics, new_registry
 from storage.audit import Author, Via
 from storage.buffer_reader import BufferReader
+from storage.comparisons import Comparisons, Ending
 from storage.erasure import Erasure
 from storage.lock import TrainerLock
 from storage.registry import Version
@@ -31,11 +31,12 @@ from trainer.labelled import Labelled
 from trainer.tuning import TrainingRows, fine_tune
 from trainer.version_directory import Model
 from weir.learning.loop import LearningLoop
-from weir.learning.recovery import MAX_RESUMED
+from weir.learning.recovery import MAX_REFUSED, MAX_RESUMED
 from weir.learning.validation import divide
+from weir.learning.weights import row_weights
 from weir.settings import Settings
 from weir.settings.training import tuning
-from weir.settings.values import half_life_seconds, pseudonyms
+from weir.settings.values import pseudonyms
 
 SETTINGS = {"train_steps": 60, "train_checkpoint_steps": 1, "threads": 1, "gate_least_samples": 4}
 
@@ -52,6 +53,13 @@ class At(Event):
         if self._left == 0:
             self._act()
         return super().is_set()
+
+
+def _fails(number: int) -> Callable[[], None]:
+    def fail() -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
 
 
 class Mortal(TrainerWorld):
@@ -71,6 +79,12 @@ class Mortal(TrainerWorld):
         assert run.checkpoint is not None
         assert run.checkpoint["steps"] == step - 1
 
+    def propose_rollback(self) -> None:
+        """Let the mirror test find that the version before was better."""
+        comparisons = Comparisons(self.engine)
+        (mirror,) = comparisons.running()
+        comparisons.end(mirror.id, Ending.PROPOSED, "it was better")
+
     def run(self) -> Run:
         run = self.runs.last()
         assert run is not None
@@ -88,12 +102,7 @@ class Mortal(TrainerWorld):
     def uninterrupted(self, validation: Labelled | None = None) -> Model:
         """The candidate of the first run as it has to be: by one fine-tune, of what is in the buffer."""
         drawn = BufferReader(self.engine).draw()
-        weights = training_weights(
-            drawn.probability,
-            drawn.time_ms,
-            half_life_seconds(self.settings),
-            exposure(drawn.samples, self.settings.propensity_clip),
-        ).values
+        weights = row_weights(self.settings, drawn.samples, drawn.probability).values
         rows = TrainingRows(drawn.samples, drawn.label, weights, drawn.stored > 0)
         base = self.loaded(self.registry.version("v1"))
         seed = self.settings.seed + 1
@@ -230,6 +239,29 @@ def test_other_settings_do_not_continue_what_was_started_with_these(mortal: Mort
     )  # fmt: skip
 
 
+def test_a_run_is_not_resumed_once_a_rollback_of_what_it_started_from_is_proposed(mortal: Mortal) -> None:
+    mortal.promote("v2")
+    mortal.lose_the_right(step=3)
+    mortal.propose_rollback()
+    mortal.trainer.poll()
+    assert (mortal.run().result, mortal.run().reasons, mortal.requests.waits()) == (
+        "abandoned",
+        ["a rollback of v2 was proposed before it was resumed: the next run starts from v1"],
+        True,
+    )
+    mortal.pass_cooldown()
+    mortal.trainer.poll()
+    assert (mortal.run().id, mortal.candidate().parent) == (2, "v1")
+
+
+def test_a_run_that_started_from_the_version_before_is_resumed(mortal: Mortal) -> None:
+    mortal.promote("v2")
+    mortal.propose_rollback()
+    mortal.lose_the_right(step=3)
+    mortal.trainer.poll()
+    assert (mortal.run().result, mortal.run().resumed, mortal.candidate().parent) == ("promoted", 1, "v1")
+
+
 def test_what_no_weight_depends_on_may_change_before_it_is_resumed(mortal: Mortal) -> None:
     mortal.lose_the_right(step=3)
     mortal.settings = mortal.settings.model_copy(update={"control_every": 1})  # so that it makes the other arm too
@@ -259,6 +291,27 @@ def test_an_error_of_torch_ends_the_run_and_not_the_trainer(mortal: Mortal) -> N
     mortal.requests.ask("ann")
     mortal.trainer_until(At(5, fail)).poll()
     assert (mortal.run().result, mortal.run().reasons) == ("failed", ["CUDA error: out of memory"])
+
+
+def test_an_error_that_is_not_the_disks_ends_a_resumed_run(mortal: Mortal) -> None:
+    mortal.lose_the_right(step=5)
+    trainer = mortal.trainer_until(At(1, _fails(errno.EMFILE)))
+    trainer.poll()
+    assert (mortal.run().result, mortal.run().reasons) == ("failed", ["[Errno 24] Too many open files"])
+    assert not any("disk" in reason for reason in mortal.reporting.reasons())
+    mortal.pass_cooldown()
+    trainer.poll()
+    assert (mortal.run().id, mortal.run().result) == (2, "promoted")
+
+
+def test_a_run_whose_files_are_refused_each_time_is_not_resumed_for_ever(mortal: Mortal) -> None:
+    mortal.lose_the_right(step=5)
+    for number in range(1, MAX_REFUSED):
+        mortal.trainer_until(At(1, _fails(errno.ENOSPC))).poll()
+        assert (mortal.run().resumed, mortal.run().ended) == (number, None)
+    mortal.trainer_until(At(1, _fails(errno.ENOSPC))).poll()
+    assert (mortal.run().resumed, mortal.run().result) == (MAX_REFUSED, "failed")
+    assert "the local disk takes no files" in mortal.run().reasons[0]
 
 
 def test_an_operator_who_decides_about_the_candidate_first_decides_how_its_run_ends(mortal: Mortal) -> None:

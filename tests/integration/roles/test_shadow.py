@@ -200,8 +200,14 @@ def test_a_mirror_test_that_a_fine_tune_has_found_bad_keeps_its_candidate_from_u
     )  # fmt: skip
 
 
-def test_a_bad_version_is_rolled_back_while_a_fine_tune_goes_on(make: Callable[..., ShadowWorld]) -> None:
-    world = make(auto_rollback="on", train_steps=100_000, train_checkpoint_steps=0)
+@pytest.mark.parametrize(
+    ("auto_rollback", "active", "reason"),
+    [("on", ("v1", True), "rollback by mirror before the fine-tune ended: against"), ("off", ("v2", False), "against")],
+)
+def test_a_bad_version_is_found_between_two_steps_and_its_fine_tune_ends(
+    make: Callable[..., ShadowWorld], auto_rollback: str, active: tuple[str, bool], reason: str
+) -> None:
+    world = make(auto_rollback=auto_rollback, train_steps=100_000, train_checkpoint_steps=0)
     world.promote("v2")
     world.requests.ask("ann")
     stop = Event()
@@ -213,14 +219,33 @@ def test_a_bad_version_is_rolled_back_while_a_fine_tune_goes_on(make: Callable[.
         try:
             until("a run", lambda: bool(world.runs.left()))
             world.results(MIRROR, "v1", "v2", dict.fromkeys(range(12), 1))
-            until("a rollback", lambda: world.registry.log()[-1].kind == "rollback")
-            assert len(world.runs.left()) == 1
+            until("its end", lambda: not world.runs.left())
         finally:
             stop.set()
         polling.result()
-    active = world.registry.active()
-    assert active is not None
-    assert (active.version, active.frozen) == ("v1", True)
+    run, found = world.runs.last(), world.registry.active()
+    assert run is not None
+    assert found is not None
+    assert (run.result, run.candidate, (found.version, found.frozen)) == ("superseded", None, active)
+    assert run.reasons[0].startswith(reason)
+
+
+def test_damaged_files_of_the_version_before_are_reported_with_the_remedy(make: Callable[..., ShadowWorld]) -> None:
+    world = make(shadow="off")
+    world.promote("v2")
+    world.results(MIRROR, "v1", "v2", dict.fromkeys(range(12), 1))
+    world.poll()
+    world.spoil("v1")
+    world.requests.ask("ann")
+    world.poll()
+    run = world.runs.last()
+    assert run is not None
+    assert run.result == "failed"
+    assert "fine-tunes start from version v1 because a rollback of v2 is proposed" in run.reasons[0]
+    assert "'weir models promote VERSION'" in run.reasons[0]
+    world.promote("v3")
+    world.pass_cooldown()
+    assert world.registry.version(world.learn()).parent == "v3"
 
 
 def test_while_a_rollback_is_proposed_training_starts_from_the_version_before(

@@ -1,6 +1,8 @@
 """Model files are stored whole, fetched only with the right hash, and never outside their directory."""
 
+import errno
 import hashlib
+import os
 from pathlib import Path
 from uuid import uuid4
 
@@ -206,6 +208,29 @@ def test_an_error_of_the_stores_own_kind_is_unavailable_too(directory: Path) -> 
     fsspec.register_implementation("away", AwayFileSystem, clobber=True)
     with pytest.raises(Unavailable, match="does not answer: credentials expired"):
         Artifacts("away://models").save("v1", directory)
+
+
+class RefusingFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]  # fsspec publishes no types
+    """A store whose disk takes no files."""
+
+    protocol = "full"
+    number = 0
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        raise OSError(self.number, os.strerror(self.number))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
+def test_a_disk_that_refuses_files_is_told_from_a_store_that_does_not_answer(
+    directory: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec.register_implementation("full", RefusingFileSystem, clobber=True)
+    monkeypatch.setattr(RefusingFileSystem, "number", number)
+    with pytest.raises(StoreUnavailable, match=rf"full://models refuses files: .*{os.strerror(number)}: free space"):
+        Artifacts("full://models").save("v1", directory)
+    monkeypatch.setattr(RefusingFileSystem, "number", errno.EMFILE)
+    with pytest.raises(StoreUnavailable, match=r"full://models does not answer: .*Too many open files"):
+        Artifacts("full://models").save("v1", directory)
 
 
 def test_an_unknown_kind_of_store_is_a_wrong_setting() -> None:

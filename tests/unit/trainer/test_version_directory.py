@@ -166,3 +166,8 @@ def test_a_missing_weight_is_a_bad_artifact_and_never_drawn_again(kind: str, fir
     save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(BadArtifact):
         versions.load(directory)
+
+
+def test_a_file_that_cannot_be_written_is_an_error_with_its_number(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: .*gone"):
+        versions.save_tensors({"a": torch.zeros(2)}, tmp_path / "gone" / "a.safetensors")

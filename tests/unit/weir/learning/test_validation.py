@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from importance.sample import Sample
 from storage.buffer_reader import Draw
-from weir.learning.validation import MAX_ROWS, SHARE, divide
+from weir.learning.validation import MAX_ROWS, SHARE, divide, split_holdout
+from weir.settings import Settings
 
 
 def draw(subjects: list[str]) -> Draw:
@@ -35,3 +36,11 @@ def test_a_quarter_of_the_subjects_is_for_validation_and_no_more_than_suffice() 
     assert len(validation) == MAX_ROWS
     assert abs(len(judged) - (1 - SHARE) * 10_000) < 3 * (10_000 * SHARE * (1 - SHARE)) ** 0.5
     assert not set(divide(draw(subjects[:100]), salt="s")[0].subject) & set(judged.subject), "one choice for all runs"
+
+
+def test_versions_are_judged_by_the_whole_holdout_unless_a_part_decides_an_early_stop() -> None:
+    whole = draw([str(number) for number in range(200)])
+    validation, judged = split_holdout(whole, Settings())
+    assert (validation.ids, judged.ids) == ([], whole.ids)
+    validation, judged = split_holdout(whole, Settings(train_validation_steps=8, salt="s"))
+    assert (validation.ids, judged.ids) == tuple(part.ids for part in divide(whole, "s"))
