@@ -42,7 +42,8 @@ class Artifacts:
     def save(self, version: str, directory: Path) -> tuple[str, str]:
         """Store a directory's files; returns (artifact, sha256): the name to fetch them by, and the manifest's hash.
 
-        Of what the store does not take whole nothing is left, as far as it can be removed.
+        Of what the store does not take whole nothing is left, as far as it can be removed, but of an artifact that was
+        whole before: another trainer's, which is the same to the bit.
         """
         if not _NAME.fullmatch(version) or len(version) > _VERSION_CHARACTERS:
             raise InvalidInput(
@@ -51,6 +52,8 @@ class Artifacts:
         manifest = manifest_of(directory)
         sha256 = hashlib.sha256(manifest.encode()).hexdigest()
         artifact = f"{version}-{sha256[:16]}"
+        with self._reported():
+            was_whole = self._files.exists(self._path(artifact, MANIFEST))
         try:
             with self._reported():
                 for _, name in _entries(manifest):
@@ -59,8 +62,9 @@ class Artifacts:
                     self._files.put_file(str(directory / name), target)
                 self._files.pipe_file(self._path(artifact, MANIFEST), manifest.encode())
         except StoreUnavailable:
-            with suppress(StoreUnavailable):  # what is half written would take the space of what is tried next
-                self.remove(artifact)
+            if not was_whole:
+                with suppress(StoreUnavailable):  # what is half written would take the space of what is tried next
+                    self.remove(artifact)
             raise
         return artifact, sha256
 

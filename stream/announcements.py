@@ -1,4 +1,4 @@
-"""The topic ``models``: the active version, announced to every worker.
+"""The topic ``models``: the active version, announced to every worker and api.
 
 Postgres is the truth and this a wake-up. An announcement that is older than one already seen is ignored.
 """

@@ -50,7 +50,7 @@ _PATTERN = re.compile("|".join(rf"(?<![\w`/.-])(?:{word})(?![\w`/])" for word in
 
 def documents() -> Iterator[tuple[str, str]]:
     """Prose of README and guides, without code; the log of experiments and the changelog are history."""
-    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))):
         if page.name != "log.md":
             text = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)", " ", page.read_text(), flags=re.DOTALL)
             yield from ((f"{page.name}", line) for line in text.splitlines())

@@ -2,7 +2,7 @@
 
 Each operation takes an actor and a reason, which the promotion log or the training request keeps, and the audit log
 with the way by which the change was made. The change is made
-first and then announced on the topic ``models``: Postgres holds the truth, the topic only wakes the workers, and a
+first and then announced on the topic ``models``: Postgres holds the truth, the topic only wakes workers and apis, and a
 change that is made never fails because Kafka is unavailable.
 """
 

@@ -1,30 +1,39 @@
 """Wake a role at each announcement of a version: an outage of Kafka delays what the role finds by itself."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from threading import Event
 
 from importance.errors import NotFound, Unavailable
 from stream.announcements import follow
 from stream.topics import topic_id
+from weir.process import logs
 from weir.process.background import Attempts, Background
 from weir.settings import Settings
 from weir.settings.connection import kafka_connection
 from weir.settings.topics import named_topics
 
+_log = logs.logger(__name__)
 _STOP_POLL_SECONDS = 0.2
 
 
 async def listen(settings: Settings, wake: Callable[[], object]) -> None:
     """Call ``wake`` at each announcement. While Kafka is unavailable, the role polls by itself; never ends."""
     connection, topic = kafka_connection(settings), named_topics(settings).models
+    failure = ""
     while True:
-        with contextlib.suppress(Unavailable, NotFound):
+        try:
             await asyncio.to_thread(topic_id, connection, topic)  # a broker may create what a consumer asks for
+            if failure:
+                _log.info("announcements are read again", topic=topic)
+                failure = ""
             async for _ in follow(connection, topic):
                 wake()
-        await asyncio.sleep(settings.models_poll_seconds)
+        except (Unavailable, NotFound) as error:
+            if str(error) != failure:
+                _log.warning("announcements are not read", topic=topic, reason=str(error))
+                failure = str(error)
+        await asyncio.sleep(min(settings.models_poll_seconds, settings.retry_limit_seconds))
 
 
 class Listening(Background):

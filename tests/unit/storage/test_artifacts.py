@@ -107,6 +107,20 @@ def test_an_artifact_without_its_manifest_does_not_count(url: str, directory: Pa
         artifacts.fetch(artifact, sha256, tmp_path / "cache")
 
 
+def test_a_save_that_fails_leaves_the_same_artifact_of_another(directory: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    artifacts = Artifacts(str(store))
+    artifact, sha256 = artifacts.save("v1", directory)
+    refused = next(path for path in sorted((store / artifact).rglob("*")) if path.is_file())
+    kept = refused.rename(tmp_path / "kept")
+    refused.mkdir()  # the store does not take this file
+    with pytest.raises(StoreUnavailable):
+        artifacts.save("v1", directory)
+    refused.rmdir()
+    kept.rename(refused)
+    artifacts.check(artifact, sha256)
+
+
 def test_a_save_that_stopped_half_way_is_completed_by_the_next_one(url: str, directory: Path, tmp_path: Path) -> None:
     artifacts = Artifacts(url)
     artifact, sha256 = artifacts.save("v1", directory)

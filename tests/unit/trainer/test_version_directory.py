@@ -171,3 +171,17 @@ def test_a_missing_weight_is_a_bad_artifact_and_never_drawn_again(kind: str, fir
 def test_a_file_that_cannot_be_written_is_an_error_with_its_number(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"No such file or directory: .*gone"):
         versions.save_tensors({"a": torch.zeros(2)}, tmp_path / "gone" / "a.safetensors")
+
+
+@pytest.mark.parametrize("architecture", [None, "bert"])
+def test_weights_that_cannot_be_written_are_an_error_of_files(
+    first: Path, tmp_path: Path, architecture: str | None
+) -> None:
+    source = first
+    if architecture is not None:
+        foreign = hugging_face_directory(tmp_path / "foreign", ARCHITECTURES[architecture](1))
+        source = from_pretrained(str(foreign), tmp_path / "version")
+    directory = tmp_path / "no-room"
+    (directory / "model.safetensors").mkdir(parents=True)  # a full disk of its own would need a mount
+    with pytest.raises(IsADirectoryError, match="model.safetensors"):
+        versions.save(versions.load(source), directory)
