@@ -306,10 +306,10 @@ class Registry:
             log = _log(change.connection)
             stack = walk_back(log) or [""]
             below = stack[:-1]
-            if not below:
-                raise Conflict(f"no version to roll back to: {_nothing_below(log, change.active)}")
             if to is not None and to == change.active:
                 raise Conflict(f"version {to} is active already: nothing was changed")
+            if not below:
+                raise Conflict(f"no version to roll back to: {_nothing_below(log, change.active)}")
             if to is not None and to not in below:
                 raise Conflict(
                     f"version {to} is not among those below the serving one ({', '.join(below)}): promote it instead"

@@ -115,6 +115,8 @@ def from_pretrained(
     """
     source = minilm.directory() if name_or_directory == minilm.NAME else Path(name_or_directory).expanduser()
     local = source.is_dir()
+    if not local and (source.is_absolute() or name_or_directory.startswith(".")):
+        raise InvalidInput(f"there is no directory {name_or_directory}: name one, or a model of the Hub")
     if local and versions.is_version(source):
         version = versions.load(source, with_moments=True, with_auxiliary=True)
         allowed = version.card.gradient_fallback or gradient_fallback

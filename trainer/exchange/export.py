@@ -38,6 +38,9 @@ def export(model: Model, into: Path, card: str) -> Path:
     _save_tokenizer(model, into)
     if isinstance(model.network, InteractionModel):
         _save_interaction(model.network, model.card.tasks, into)
+    mode = (into / CARD).stat().st_mode  # safetensors lets the owner alone read its files
+    for file in into.glob("*.safetensors"):
+        file.chmod(mode)
     return into
 
 

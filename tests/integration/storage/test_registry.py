@@ -137,6 +137,8 @@ def test_consecutive_rollbacks_walk_back(registry: Registry) -> None:
         Conflict, match=r"no version to roll back to: v1 is the first of all; 'weir models promote' lets"
     ):
         rollback(registry)
+    with pytest.raises(Conflict, match="v1 is active already"):
+        registry.rollback("v1", actor="bob", reason="twice")
 
 
 def test_a_rollback_with_nothing_below_says_why(registry: Registry) -> None:

@@ -86,6 +86,11 @@ def test_a_directory_that_is_no_model_is_a_bad_artifact(tmp_path: Path) -> None:
         from_pretrained(str(tmp_path / "source"), tmp_path / "version")
 
 
+def test_a_path_without_a_directory_is_not_taken_for_a_name_of_the_hub(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="there is no directory"):
+        from_pretrained(str(tmp_path / "nowhere"), tmp_path / "version")
+
+
 def test_a_model_with_pickled_weights_only_is_refused(tmp_path: Path) -> None:
     source = hugging_face_directory(tmp_path / "source", ARCHITECTURES["bert"](1))
     (source / "model.safetensors").rename(source / "pytorch_model.bin")

@@ -90,6 +90,11 @@ def test_what_only_a_trainer_needs_is_left_out(first: Path, tmp_path: Path) -> N
     assert not names & {"optimizer.safetensors", "average.safetensors", "earlier.safetensors"}
 
 
+def test_who_may_read_its_card_may_read_its_weights(first: Path, tmp_path: Path) -> None:
+    directory = export(versions.load(first), tmp_path / "out", "")
+    assert len({file.stat().st_mode for file in directory.iterdir()}) == 1
+
+
 def test_nothing_is_overwritten(first: Path, tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "notes.txt").write_text("mine")
