@@ -61,11 +61,12 @@ class Trained:
 
 
 def send(service: Service, first: int, count: int) -> None:
-    """Visits, all of them decided when this returns."""
-    before = decided(service.engine).samples
+    """Visits, decided by a worker that has ended when this returns: a trim may come after the last decision."""
+    before, worker = decided(service.engine).samples, service.start()
     service.send(visits(first, count))
     service.beat(START_MS + (first + count) * STEP_MS + 2 * WINDOW_MS)
     service.until("their samples", lambda: decided(service.engine).samples == before + count)
+    service.end(worker)
 
 
 def scores(service: Service) -> dict[str, Importance]:
@@ -105,11 +106,9 @@ def test_twenty_random_samples_are_shown_as_the_topics_and_the_trainings_had_the
         assert status == 0 or "is not in the buffer: not stored, and no version learned from it" in shown.err
         return json.loads(shown.out) if status == 0 else None
 
-    worker = service.start()
-    send(service, 0, SECOND)
     Registry(service.engine).unfreeze(actor="test", reason="learn")
+    send(service, 0, SECOND)
     first = train(service, 0)
-    service.until("the swap", lambda: first.run.candidate in [x["version"] for x in worker.said("model swapped")])
     send(service, SECOND + 100, 500)  # the buffer holds 400 samples: some of the first are evicted
     second = train(service, first.drawn.watermark)
     trained = [first, second]
