@@ -7,6 +7,7 @@ from importance.errors import InvalidInput
 from importance.strata import HOLDOUT, UNIFORM
 from storage.artifacts import Artifacts
 from storage.buffer_reader import BufferReader
+from storage.disk import refuses
 from storage.registry import Kind, Registry, Version
 from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
@@ -41,7 +42,9 @@ def card_of(settings: Settings, registry: Registry, name: str) -> str:
         with scratch("card") as directory:
             return _card(registry, found, _fetched(settings, found, directory))
     except OSError as error:
-        raise refused(error) from error
+        if refuses(error):
+            raise refused(error) from error
+        raise
 
 
 def import_version(settings: Settings, registry: Registry, reader: BufferReader, source: str) -> str:

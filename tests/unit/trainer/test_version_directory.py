@@ -183,5 +183,5 @@ def test_weights_that_cannot_be_written_are_an_error_of_files(
         source = from_pretrained(str(foreign), tmp_path / "version")
     directory = tmp_path / "no-room"
     (directory / "model.safetensors").mkdir(parents=True)  # a full disk of its own would need a mount
-    with pytest.raises(IsADirectoryError, match="model.safetensors"):
+    with pytest.raises(IsADirectoryError):
         versions.save(versions.load(source), directory)
