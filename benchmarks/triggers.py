@@ -1,6 +1,6 @@
 """When to train? Policies of triggers over a recorded stream: when each starts a run, what that costs, what it gains.
 
-    nice python benchmarks/triggers.py --limit 47000 > benchmarks/results/triggers.md
+    nice python benchmarks/triggers.py --limit 20000 > benchmarks/results/triggers.md
 
 The service's loop in memory (`benchmarks/_trigger_loop.py`), on the stream that ``weir up`` replays by default. AUC of
 predictions made before anything learned from the sample; differences are paired by seed and subject. Then each policy
