@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 
+import pytest
 import sqlalchemy as sa
 
 from monitoring.metrics import DependencyMetrics, TrainerMetrics, WorkerMetrics, new_registry
@@ -26,6 +27,8 @@ from weir.erasing import Eraser, ErasureReport, topics_eraser
 from weir.learning.loop import LearningLoop
 from weir.roles.reporting import Reporting
 from weir.settings import values
+
+pytestmark = pytest.mark.timeout(900)  # two minutes on an idle machine; several processes start meanwhile
 
 SHOPPERS = [f"shopper{number:03d}x" for number in range(200)]
 ERASED = SHOPPERS[::4]

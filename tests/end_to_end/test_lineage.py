@@ -31,6 +31,8 @@ from weir.learning.weights import row_weights
 from weir.roles.reporting import Reporting
 from weir.settings import VARIABLES, training
 
+pytestmark = pytest.mark.timeout(900)  # two minutes on an idle machine; several processes start meanwhile
+
 SAMPLES, SECOND = 20, 500  # samples that are explained, and where the second half of the visits begins
 TOLERANCE = 1e-3  # a weight is kept as float16
 SMALL = {

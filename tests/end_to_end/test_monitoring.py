@@ -26,6 +26,8 @@ from tests.support.traffic import NO_EVENTS, Record, impression
 from tests.support.visitors import Request, Visitor
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.timeout(900)  # two minutes on an idle machine; several processes start meanwhile
+
 SHORT_BLOCKS = {  # of event time, of which a second has a hundred here
     "WEIR_DRIFT_BLOCK_SECONDS": "60",
     "WEIR_DRIFT_REFERENCE_BLOCKS": "8",

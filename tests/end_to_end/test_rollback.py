@@ -15,6 +15,8 @@ from tests.support.role import not_ready, page, running, until_alive
 from tests.support.rollback import Watch, bare_load_seconds, promote, register
 from tests.support.service import Service
 
+pytestmark = pytest.mark.timeout(900)  # two minutes on an idle machine; several processes start meanwhile
+
 FEW_AND_FIFTY = [pytest.param(4, id="few"), pytest.param(50, id="fifty", marks=pytest.mark.soak)]
 
 

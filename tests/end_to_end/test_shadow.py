@@ -24,6 +24,8 @@ from trainer import version_directory as versions
 from trainer.tuning import FineTuning, Optimisation, TrainingRows, fine_tune
 from weir.status.comparisons import live_tests
 
+pytestmark = pytest.mark.timeout(900)  # two minutes on an idle machine; several processes start meanwhile
+
 ON_REQUEST = {
     "WEIR_TRAIN_AFTER_SAMPLES": "1000000",
     "WEIR_TRAIN_ON_DRIFT": "off",
