@@ -115,6 +115,11 @@ class Artifacts:
                 if found != expected:
                     raise BadArtifact(f"{name} of artifact {artifact} does not have the sha256 of its manifest")
 
+    def sha256_of(self, artifact: str, sha256: str, name: str) -> str | None:
+        """Return the sha256 of one file of an artifact by its manifest, None where it has none of that name."""
+        with self._reported(), self._complete(artifact):
+            return {name: expected for expected, name in _entries(self._manifest(artifact, sha256))}.get(name)
+
     def probe(self, size_bytes: int = 1) -> None:
         """Write so many bytes and remove them; raises StoreUnavailable when the store takes no more files.
 

@@ -46,7 +46,8 @@ from trainer.tokens import Tokens
 
 INTERACTION: Final = "interaction"
 PAIR: Final = "pair"
-_CONFIG, _WEIGHTS, _TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+WEIGHTS: Final = "model.safetensors"
+_CONFIG, _TOKENIZER = "config.json", "tokenizer.json"
 _CARD, _KNOWN, _OPTIMIZER = "weir.json", "known_items.json", "optimizer.safetensors"
 _AVERAGE, _EARLIER, _STATE = "average.safetensors", "earlier.safetensors", "state.safetensors"
 _MEASURED = "measured."
@@ -118,7 +119,7 @@ def save(model: Model, directory: Path) -> Path:
     if isinstance(model.network, InteractionModel):
         _write_json(directory / _CONFIG, asdict(model.network.shape))
         # The metadata is what transformers asks for.
-        save_tensors(model.network.state_dict(), directory / _WEIGHTS, {"format": "pt"})
+        save_tensors(model.network.state_dict(), directory / WEIGHTS, {"format": "pt"})
     else:
         with _file_errors(directory):
             model.network.network.save_pretrained(directory)
@@ -137,7 +138,7 @@ def save(model: Model, directory: Path) -> Path:
         _MEASURED + name: torch.from_numpy(scores).float() for name, scores in model.measured.items()
     }
     if stored:
-        save_tensors(stored, directory / _STATE, {"weights": sha256_of(directory / _WEIGHTS)})
+        save_tensors(stored, directory / _STATE, {"weights": sha256_of(directory / WEIGHTS)})
     return directory
 
 
@@ -147,7 +148,7 @@ def load(
     """Read a version, in evaluation mode; `BadArtifact` when anything in it is missing, damaged or out of shape."""
     card = _read_card(directory)
     read = _interaction if card.kind == INTERACTION else _pair
-    network = checked(directory / _WEIGHTS, lambda _: read(directory, card))
+    network = checked(directory / WEIGHTS, lambda _: read(directory, card))
     known = checked(directory / _KNOWN, lambda file: msgspec.json.decode(file.read_bytes(), type=frozenset[str]))
     tokens = Tokens.load(directory / _TOKENIZER, card.pad_id, card.max_tokens)
     network.eval()
@@ -167,7 +168,7 @@ def outline(directory: Path) -> tuple[Card, int]:
     Building one draws from torch's process-wide generator, which a fine-tune on another thread may be using. Only the
     header of the weights is read. Raises `BadArtifact` when it, or the card, is missing or damaged.
     """
-    return _read_card(directory), checked(directory / _WEIGHTS, _parameters)
+    return _read_card(directory), checked(directory / WEIGHTS, _parameters)
 
 
 def is_version(directory: Path) -> bool:
@@ -218,7 +219,7 @@ def _parameters(file: Path) -> int:
 def _interaction(directory: Path, card: Card) -> InteractionModel:
     shape = msgspec.convert(json.loads((directory / _CONFIG).read_text(encoding="utf-8")), Shape)
     network = InteractionModel(shape, max(1, len(card.tasks)))
-    network.load_state_dict(load_file(directory / _WEIGHTS))
+    network.load_state_dict(load_file(directory / WEIGHTS))
     return network
 
 
@@ -228,7 +229,7 @@ def _pair(directory: Path, card: Card) -> PairClassifier:
         directory, local_files_only=True, trust_remote_code=False, use_safetensors=True, output_loading_info=True
     )
     if info["missing_keys"]:
-        raise BadArtifact(f"{directory / _WEIGHTS} lacks {len(info['missing_keys'])} of the network's weights")
+        raise BadArtifact(f"{directory / WEIGHTS} lacks {len(info['missing_keys'])} of the network's weights")
     return PairClassifier(network, card.reads_types, max(1, len(card.tasks)))
 
 
@@ -258,7 +259,7 @@ def _load_state(directory: Path, device: torch.device) -> tuple[State, dict[str,
             return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata()["weights"]  # noqa: SIM118
 
     tensors, belongs_to = checked(file, read)
-    if belongs_to != sha256_of(directory / _WEIGHTS):
+    if belongs_to != sha256_of(directory / WEIGHTS):
         raise BadArtifact(f"{file} does not belong to this version's weights")
     measured = {
         name.removeprefix(_MEASURED): tensor.double().numpy()

@@ -1,9 +1,11 @@
 """``weir models export|card|import``: versions as directories of transformers, and back."""
 
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from importance.errors import InvalidInput
+from importance.checksums import sha256_of
+from importance.errors import BadArtifact, InvalidInput
 from importance.strata import HOLDOUT, UNIFORM
 from storage.artifacts import Artifacts
 from storage.buffer_reader import BufferReader
@@ -52,6 +54,7 @@ def import_version(settings: Settings, registry: Registry, reader: BufferReader,
 
     It is judged on the samples of the buffer's holdout that the gate judges by, and measured on the stratum uniform, as
     far as the buffer has samples of them.
+    A version that has the same weights becomes its parent: what that learned from, this one did.
     Raises BadArtifact and InvalidInput, as `from_pretrained` does, and InvalidInput where there is no first version.
     """
     if registry.first_version() is None:
@@ -68,10 +71,21 @@ def import_version(settings: Settings, registry: Registry, reader: BufferReader,
             metrics |= asdict(evaluate(holdout.label, predict(model, holdout.samples)))
         if by_task := evaluate_tasks(model, holdout.samples):
             metrics["tasks"] = {task: asdict(of) for task, of in by_task.items()}
-        name = registry.new_version()
-        stored = Artifacts(settings.artifacts_url).save(name, versions.save(model, directory / "version"))
-    registry.register(name, *stored, metrics=metrics, statistics={"mean_importance": mean_importance(model)})
+        name, store = registry.new_version(), Artifacts(settings.artifacts_url)
+        parent = _with_weights(registry, store, sha256_of(directory / "taken" / versions.WEIGHTS))
+        stored = store.save(name, versions.save(model, directory / "version"))
+    statistics = {"mean_importance": mean_importance(model)}
+    registry.register(name, *stored, parent=parent, metrics=metrics, statistics=statistics)
     return name
+
+
+def _with_weights(registry: Registry, store: Artifacts, sha256: str) -> str | None:
+    """Return the first version with these weights; one whose files are damaged is passed over."""
+    for version in registry.versions():
+        with suppress(BadArtifact):
+            if store.sha256_of(version.artifact, version.sha256, versions.WEIGHTS) == sha256:
+                return version.version
+    return None
 
 
 def _fetched(settings: Settings, version: Version, directory: Path) -> Path:

@@ -38,6 +38,9 @@ from stream.connection import KafkaConnection
 from stream.dead_letters import DeadLetter
 from stream.topics import end_offsets
 from tests.support.storage import CAPACITIES, TOPIC, Owner, offer
+from tests.support.traffic import samples
+from trainer.bootstrap import FirstTraining, build
+from trainer.version_directory import save
 from weir import settings
 from weir.cli import run
 from weir.settings import values
@@ -204,6 +207,16 @@ def test_the_first_version_learns_from_a_file_of_ones_own(weir: Weir, database: 
     Path("pairs.csv").unlink()
     assert weir(*words, "--if-missing", "--json").data == json.loads(done.out)
     assert weir("models", "init", "--if-missing").out == "v1 is active already (entry 1 of the log)\n"
+
+
+def test_what_is_imported_descends_from_the_version_whose_weights_it_has(weir: Weir, registry: Registry) -> None:
+    first = registry.new_version()
+    made = save(build(samples(), FirstTraining(), seed=0), Path("made"))
+    registry.register(first, *Artifacts(str(Path(".weir") / "artifacts")).save(first, made))
+    registry.promote(first, expected_sequence=None, actor="test", reason="made for a test")
+    assert weir("models", "export", first, "exported").status == 0
+    imported = [weir("models", "import", "exported", "--json").data["version"] for _ in range(2)]
+    assert [registry.version(version).parent for version in imported] == [first, first]
 
 
 def is_held(subject: str) -> bool:
