@@ -44,7 +44,7 @@ def card_of(settings: Settings, registry: Registry, name: str) -> str:
         with scratch("card") as directory:
             return _card(registry, found, _fetched(settings, found, directory))
     except OSError as error:
-        if refuses(error):
+        if refuses(error) or isinstance(error, FileNotFoundError):  # TMPDIR may be gone
             raise refused(error) from error
         raise
 
