@@ -3,6 +3,7 @@
 Every process is real. A candidate is poisoned by labels that were shuffled before it learned.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -68,6 +69,14 @@ class Live:
         assert found is not None
         return found
 
+    def promoted(self, wait: Callable[[str, Callable[[], bool]], None]) -> str:
+        """Ask for a fine-tune once there are samples, and wait for its promotion; the version that serves then."""
+        wait("samples to train on", lambda: self.samples > 500)
+        self.registry.unfreeze(actor="test", reason="learn")
+        Requests(self.service.engine).ask("test")
+        wait("a promotion", lambda: self.active != "v1")
+        return self.active
+
     def poisoned(self) -> str:
         """Register what the first version learns from the buffer once its labels are shuffled; its name."""
         drawn, first = BufferReader(self.service.engine).draw(), self.registry.version("v1")
@@ -89,11 +98,7 @@ def test_live_traffic_promotes_a_candidate_refuses_a_poisoned_one_and_takes_it_b
     service.start()
     with Shop(service), running("trainer", service.home / "trainer", live.environment) as trainer:
         wait = partial(until_alive, roles=[trainer])
-        wait("samples to train on", lambda: live.samples > 500)
-        live.registry.unfreeze(actor="test", reason="learn")
-        Requests(service.engine).ask("test")
-        wait("a promotion", lambda: live.active != "v1")
-        good = live.active
+        good = live.promoted(wait)
         shadow, entry = live.last(LiveTest.SHADOW), live.registry.log()[-1]
         assert (shadow.version, shadow.result, entry.actor) == (good, Ending.PROMOTED, "trainer")
         assert "E of superiority" in entry.reason
@@ -130,11 +135,7 @@ def test_a_version_that_turns_bad_long_after_its_promotion_is_proposed_for_rollb
     service.start()
     with Shop(service) as shop, running("trainer", service.home / "trainer", live.environment) as trainer:
         wait = partial(until_alive, roles=[trainer])
-        wait("samples to train on", lambda: live.samples > 500)
-        live.registry.unfreeze(actor="test", reason="learn")
-        Requests(service.engine).ask("test")
-        wait("a promotion", lambda: live.active != "v1")
-        good = live.active
+        good = live.promoted(wait)
         wait("results for it", lambda: live.last(LiveTest.MIRROR).results.losses >= 30)
         before, shop.taste = live.samples, -shop.taste
         wait("the end of the mirror test", lambda: live.last(LiveTest.MIRROR).ended is not None)

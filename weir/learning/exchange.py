@@ -9,7 +9,6 @@ from importance.errors import BadArtifact, InvalidInput
 from importance.strata import HOLDOUT, UNIFORM
 from storage.artifacts import Artifacts
 from storage.buffer_reader import BufferReader
-from storage.disk import refuses
 from storage.registry import Kind, Registry, Version
 from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
@@ -22,7 +21,7 @@ from trainer.labelled import Labelled
 from trainer.memory import mean_importance, measured
 from trainer.tasks import evaluate_tasks
 from weir.learning.validation import split_holdout
-from weir.process.scratch import refused, scratch
+from weir.process.scratch import refused, refuses, scratch
 from weir.settings import Settings
 
 
@@ -44,7 +43,7 @@ def card_of(settings: Settings, registry: Registry, name: str) -> str:
         with scratch("card") as directory:
             return _card(registry, found, _fetched(settings, found, directory))
     except OSError as error:
-        if refuses(error) or isinstance(error, FileNotFoundError):  # TMPDIR may be gone
+        if refuses(error):
             raise refused(error) from error
         raise
 

@@ -51,9 +51,14 @@ def probe(size_bytes: int) -> None:
             for start in range(0, size_bytes, len(_BLOCK)):
                 file.write(_BLOCK[: size_bytes - start])
     except OSError as error:
-        if not (disk.refuses(error) or isinstance(error, FileNotFoundError)):  # not found: TMPDIR is gone
+        if not refuses(error):
             raise
         raise refused(error) from error
+
+
+def refuses(error: OSError) -> bool:
+    """Return whether the local disk is why no temporary file could be written: it takes none, or TMPDIR is gone."""
+    return disk.refuses(error) or isinstance(error, FileNotFoundError)
 
 
 def refused(error: OSError) -> StoreUnavailable:
