@@ -176,7 +176,7 @@ def show(version: VersionName, as_json: AsJson = False) -> None:
 def _facts(version: "Version", parent: "Version | None") -> Iterator[tuple[str, object]]:
     """Yield name and value of each fact about a version."""
     yield from (("version", version.version), ("state", version.state))
-    note = " (rejected, but on average good enough to go on from)" if parent and parent.state == "rejected" else ""
+    note = " (rejected, but on average good enough to continue from)" if parent and parent.state == "rejected" else ""
     yield "parent", version.parent and f"{version.parent}{note}"
     yield "created", f"{version.created:%Y-%m-%d %H:%M:%S}Z"
     yield from ((name, value) for name, value in version.metrics.items() if name not in ("checks", "tasks"))
@@ -247,7 +247,7 @@ def unfreeze(reason: Why = "asked for by hand", actor: Who = None, as_json: AsJs
     """Resume training."""
     with opened() as tables:
         entry = tables.operations().unfreeze(actor=actor or this_user(), reason=reason)
-    _print_entry(entry, "training goes on", as_json)
+    _print_entry(entry, "training resumes", as_json)
 
 
 def _refuse_together(options: Mapping[str, object]) -> None:

@@ -70,7 +70,7 @@ def replay(
     if as_json:
         print_json({"position": ended.position, "sent": ended.sent, "finished": ended.finished})
     else:
-        state = "finished" if ended.finished else "stopped; run it again to go on"
+        state = "finished" if ended.finished else "stopped; run it again to continue"
         typer.echo(f"{source}: sent {counted(ended.sent, 'event')}; the topic holds {ended.position:,} of it; {state}")
     return 0 if ended.finished else 1
 

@@ -174,7 +174,7 @@ def test_models_are_listed_promoted_rolled_back_and_frozen(weir: Weir, registry:
     assert "v1 is active again; training is frozen" in done.out
     assert done.err == ""
     assert weir("models", "freeze").status == 1
-    assert "training goes on" in weir("models", "unfreeze").out
+    assert "training resumes" in weir("models", "unfreeze").out
     assert weir("models", "promote", "v3", "--reason", "it was the shop").status == 0
     shown = weir("models", "show", "v3", "--json").data
     assert (shown["state"], shown["metrics"]["auc"]) == ("active", 0.81)
