@@ -63,7 +63,7 @@ def run(reason: Why = "asked for by hand", actor: Who = None, as_json: AsJson = 
     if as_json:
         print_json({"state": state})
     else:
-        typer.echo("a run is asked for" if is_new else "a run is asked for already, or one is in progress: the two become one")
+        typer.echo("a run is asked for" if is_new else "a run is asked for already, or runs: the two become one")
 
 
 @app.command()
