@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from importance.arrays import Floats
 from importance.sample import Sample
-from importance.tasks import MISSING, task_labels
+from importance.task_labels import MISSING, task_labels
 from trainer.evaluation import evaluate
 from trainer.forward import MICRO_BATCH
 from trainer.model import InteractionModel, Network

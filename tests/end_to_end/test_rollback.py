@@ -56,8 +56,8 @@ def test_a_rollback_wins_over_a_fine_tune_under_way_and_the_freeze_holds_until_i
         wait("its end", lambda: runs.latest()[0].ended is not None)
         (run,) = runs.latest()
         assert run.result == "superseded"
-        assert run.candidate is not None
-        assert registry.version(run.candidate).state is State.REJECTED
+        # A rollback between two steps leaves no candidate; one that comes after the last step leaves it rejected.
+        assert run.candidate is None or registry.version(run.candidate).state is State.REJECTED
 
         begun = decided(service.engine).samples
         wait("far more than is due", lambda: decided(service.engine).samples > begun + 10 * DUE_SAMPLES)

@@ -20,7 +20,7 @@ class TrainingBatches:
     ``origin`` [n]: the numbers of these samples among those that were given; None where all of them are here, in order.
     ``stored`` [n] are the logits that replayed samples were stored with; NaN where there is none, as for fresh ones.
     ``validation`` are other samples, which an early stop is decided by.
-    ``further`` [n, k − 1] are the labels of further tasks, `importance.tasks.MISSING` where not known.
+    ``further`` [n, k − 1] are the labels of further tasks, `importance.task_labels.MISSING` where not known.
     """
 
     encoded: Encoded

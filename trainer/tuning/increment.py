@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from importance.errors import InvalidInput
-from importance.tasks import task_labels
+from importance.task_labels import task_labels
 from trainer.labelled import Labelled
 from trainer.tuning.batches import TrainingBatches, mixed_batches
 from trainer.tuning.checkpoint import Checkpoints

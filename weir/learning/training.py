@@ -7,7 +7,7 @@ from threading import Event
 from importance.errors import BadArtifact, Conflict, Unavailable
 from importance.lineage import Lineage
 from importance.strata import HOLDOUT, UNIFORM
-from importance.tasks import unknown_observed
+from importance.task_labels import unknown_observed
 from importance.weights import TrainingWeights
 from monitoring.metrics import TrainerMetrics
 from storage.artifacts import Artifacts

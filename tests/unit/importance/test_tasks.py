@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from importance.errors import InvalidInput
 from importance.sample import Action, Outcome, Sample
-from importance.tasks import MISSING, TASK_ACTIONS, Tasks, parse, task_labels, unknown_observed
+from importance.task_labels import MISSING, task_labels, unknown_observed
+from importance.tasks import TASK_ACTIONS, Tasks, parse
 
 TASKS = tuple(str(task) for task in TASK_ACTIONS)
 ACTIONS = st.integers(0, 2 * max(Action) - 1)

@@ -5,6 +5,7 @@ from random import Random
 
 import numpy as np
 import pytest
+import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
@@ -105,13 +106,14 @@ def deberta() -> transformers.DebertaV2Config:
 
 
 def hugging_face_directory(into: Path, config: transformers.PretrainedConfig, classifier: bool = True) -> Path:
-    """A random network with a word tokenizer, in the layout of transformers."""
+    """A random network, the same at each call, with a word tokenizer, in the layout of transformers."""
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *COLOURS, *THINGS, *(f"price{band}" for band in range(20))]
     tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
+    torch.manual_seed(0)
     auto = transformers.AutoModelForSequenceClassification if classifier else transformers.AutoModel
     auto.from_config(config).save_pretrained(into)
     transformers.PreTrainedTokenizerFast(

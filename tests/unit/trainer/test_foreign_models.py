@@ -93,10 +93,12 @@ def test_pickled_weights_are_refused_with_the_remedy(tmp_path: Path) -> None:
 
 
 def adapter(base: Path, into: Path) -> Path:
-    """A LoRA adapter of a base model, with weights that are not zero."""
+    """A LoRA adapter of a base model, whose weights move the logits by far more than rounding does."""
     torch.manual_seed(1)
     network = transformers.AutoModelForSequenceClassification.from_pretrained(base)
-    config = LoraConfig(task_type=TaskType.SEQ_CLS, r=2, target_modules=["query", "value"], init_lora_weights=False)
+    config = LoraConfig(
+        task_type=TaskType.SEQ_CLS, r=2, lora_alpha=64, target_modules=["query", "value"], init_lora_weights=False
+    )
     get_peft_model(network, config).save_pretrained(into)
     return into
 

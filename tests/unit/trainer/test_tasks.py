@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from importance import estimators
 from importance.errors import InvalidInput
 from importance.sample import Action, Outcome, Sample
-from importance.tasks import MISSING, Tasks, task_labels
+from importance.task_labels import MISSING, task_labels
+from importance.tasks import Tasks
 from trainer import version_directory as versions
 from trainer.bootstrap import from_pretrained
 from trainer.difference import weight_changes
