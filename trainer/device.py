@@ -24,6 +24,22 @@ def choose(name: str = "auto") -> torch.device:
     return device
 
 
+def device_of(first: torch.device, number: int) -> torch.device:
+    """Return the device of the ``number``-th further process: the same CPU, or the next GPU.
+
+    Raises InvalidInput where there is no such GPU.
+    """
+    if first.type != "cuda":
+        return first
+    index, there = (first.index or 0) + number, torch.cuda.device_count()
+    if index >= there:
+        raise InvalidInput(
+            f"process {number + 1} of a fine-tune needs GPU {index}, the last one is {there - 1}: "
+            "lower WEIR_TRAIN_PROCESSES"
+        )
+    return torch.device("cuda", index)
+
+
 def use_threads(count: int = 1) -> None:
     """Let torch compute with that many threads in this process. One is best for a small model."""
     if count < 1:

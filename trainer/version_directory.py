@@ -84,7 +84,7 @@ class Model:
     ``moments`` are Adam's, by name, None unless requested and stored. So are the auxiliary weights: ``average``, the
     moving average of the weights, and ``earlier``, those of the previous version. ``state`` is the estimators' state.
     ``measured`` are the scores [n] by estimator of the same n samples of the stream, kept without regard to importance,
-    NaN where a costly one was not computed.
+    NaN where a costly one was not computed. ``directory`` is where it was read from.
     """
 
     network: Network
@@ -96,6 +96,7 @@ class Model:
     earlier: Weights | None = None
     state: State = field(default_factory=State)
     measured: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    directory: Path | None = None
 
     @property
     def device(self) -> torch.device:
@@ -159,7 +160,7 @@ def load(
         _of_network(directory / name, network) if with_auxiliary else None for name in (_AVERAGE, _EARLIER)
     )
     state, measured = _load_state(directory, network.final.weight.device)
-    return Model(network, tokens, card, known, moments, average, earlier, state, measured)
+    return Model(network, tokens, card, known, moments, average, earlier, state, measured, directory)
 
 
 def outline(directory: Path) -> tuple[Card, int]:

@@ -122,7 +122,9 @@ def test_an_erasure_removes_a_subject_s_rows_and_moves_no_threshold(buffer: Shar
     """All before it is offered again behind it, together with other samples, and with later ones of the subject."""
     capacities = {name: data.draw(st.integers(1, 6)) for name in STRATA}
     most = {name: data.draw(st.integers(1, 4)) for name in STRATA}
-    before, after = data.draw(offered()), data.draw(offered())
+    offers = data.draw(offered())  # split, as their keys must differ
+    many = data.draw(st.integers(0, len(offers)))
+    before, after = offers[:many], offers[many:]
     later_ms = 4_000_000_000_000
     after = [
         msgspec.structs.replace(

@@ -9,6 +9,7 @@ from importance.task_labels import task_labels
 from trainer.labelled import Labelled
 from trainer.tuning.batches import TrainingBatches, mixed_batches
 from trainer.tuning.checkpoint import Checkpoints
+from trainer.tuning.group import Group, Work, group
 from trainer.tuning.loop import TrainingLoop, Tuned
 from trainer.tuning.optimisation import FineTuning, Optimisation
 from trainer.tuning.retention import logits_of
@@ -37,10 +38,15 @@ def fine_tune(
 
     The same seed, model, rows and ``validation`` samples, which an early stop is decided by, give the same weights.
     The seed must not depend on keys of the buffer's draw. The model has the logits of ``tuning``'s tasks
-    (`trainer.tasks.with_tasks`).
+    (`trainer.tasks.with_tasks`). Where ``tuning`` wants several processes, each loads it from its directory; the
+    weights are then those of one process up to rounding and dropout. Raises `FineTuneFailed` when one ends.
     """
     data = prepared(model, rows, tuning, seed, validation)
-    return train(model, data, tuning.optimisation, seed, progress, stop, checkpoints)
+    if tuning.processes == 1:
+        return train(model, data, tuning.optimisation, seed, progress, stop, checkpoints)
+    resumed = None if checkpoints is None else checkpoints.resumed
+    with group(tuning.processes, Work.of(model, data, tuning.optimisation, seed), resumed) as found:
+        return train(model, data, tuning.optimisation, seed, progress, stop, checkpoints, found)
 
 
 def prepared(
@@ -73,15 +79,19 @@ def train(
     progress: Progress | None = None,
     stop: Stop | None = None,
     checkpoints: Checkpoints | None = None,
+    group: Group | None = None,
 ) -> Tuned:
     """Take one step for each batch, unless it stops early, in place of the model; ``stop``, asked before each, ends it.
 
     With ``checkpoints`` it continues where another one ended, to the same weights, and keeps its state now and then.
+    The further processes of a ``group`` make the same steps.
     """
-    loop = TrainingLoop(model, data, optimisation, seed)
+    group = group or Group()
+    loop = TrainingLoop(model, data, optimisation, seed, group.processes)
     if checkpoints is not None and checkpoints.resumed is not None:
         loop.restore(checkpoints.resumed)
     while not loop.finished and not (stop is not None and stop()):
+        group.step()
         loss = loop.step()
         if progress is not None:
             progress(loop.steps, len(data.batches), loss)

@@ -34,9 +34,9 @@ class LoopState:
     """All that a loop's next steps depend on besides its arguments: tensors by name and two numbers, all copies.
 
     ``steps`` done, the sum ``loss`` of their means in nats, ``right`` [m] whether the model was, on each row met.
-    ``weights`` are those that are trained, ``method`` what the fine-tuning method keeps besides them, ``random`` the
-    state of torch's generator by device type. ``validated`` [e] are the validation losses so far, float64, in nats, and
-    ``best`` the weights of the lowest one; ``average`` that of the weights over the steps, empty without one.
+    ``weights`` are those that are trained, ``method`` what the fine-tuning method keeps besides them.
+    ``validated`` [e] are the validation losses so far, float64, in nats, and ``best`` the weights of the lowest one;
+    ``average`` that of the weights over the steps, empty without one.
     """
 
     steps: int
@@ -45,7 +45,6 @@ class LoopState:
     weights: Weights
     moments: Weights
     method: Weights
-    random: dict[str, Tensor]
     validated: Tensor
     best: Weights
     average: Weights
@@ -73,8 +72,9 @@ class Tuned:
 
 @dataclass(eq=False, slots=True)
 class TrainingLoop:
-    """One AdamW step for each batch, on the weighted loss, in place of the model; dropout comes from ``seed``.
+    """One AdamW step for each batch, on the weighted loss, in place of the model.
 
+    Dropout depends on ``seed`` and the step's number alone, and with several ``processes`` on which one this is.
     The same arguments, and the same calls of `step`, give the same weights; so does any split of them over two loops
     by `state` and `restore`. What others draw from torch's generators does not matter, and theirs stay as they were.
     """
@@ -83,11 +83,10 @@ class TrainingLoop:
     data: TrainingBatches
     optimisation: Optimisation
     seed: int
+    processes: Processes = field(default_factory=Processes)
     steps: int = field(default=0, init=False)
     _loss: float = field(default=0.0, init=False)
     _right: list[Tensor] = field(default_factory=list, init=False)
-    _random: dict[str, Tensor] = field(init=False)
-    _processes: Processes = field(default_factory=Processes.joined, init=False)
     _attached: Attached = field(init=False)
     _start: Weights | None = field(default=None, init=False)
     _validated: list[float] = field(default_factory=list, init=False)
@@ -103,7 +102,6 @@ class TrainingLoop:
         with _forked(self.model.device):
             torch.manual_seed(self.seed)
             self._attached = self.optimisation.method.attach(network, len(self.data.batches))
-            self._random = _random_state(self.model.device)
         if self.optimisation.recompute:
             anatomy.recompute(network, True)
         if self.optimisation.from_start:
@@ -124,11 +122,10 @@ class TrainingLoop:
         """Learn from the next batch; return its mean loss in nats, before the step."""
         network, rows = self.model.network, self.data.batches[self.steps]
         with _forked(self.model.device):
-            _put_random_state(self.model.device, self._random)
+            torch.manual_seed(self.processes.seed(self.seed, self.steps))
             self._optimizer.zero_grad()
             loss, right = self._gradients(rows)
-            self._random = _random_state(self.model.device)
-        self._processes.sum_gradients(trained(network).values())
+        self.processes.sum_gradients(trained(network).values())
         nn.utils.clip_grad_norm_(network.parameters(), self.optimisation.clip_norm)
         for group in self._optimizer.param_groups:
             group["lr"] = group["full_rate"] * warm(self.steps, self.optimisation.warmup_steps)
@@ -147,14 +144,14 @@ class TrainingLoop:
     def _evaluate(self, validation: Validation) -> None:
         """Judge the average, or the weights where there is none, and keep it while no other is better."""
         with wearing(self.model, self._average):
-            self._validated.append(validation.mean_loss(self.model, self._processes, self.optimisation.bfloat16))
+            self._validated.append(validation.mean_loss(self.model, self.processes, self.optimisation.bfloat16))
             if best(self._validated) == len(self._validated) - 1:
                 self._best = self._weights()
 
     def _gradients(self, rows: Indices) -> tuple[float, Tensor]:
         """Add the gradients of a batch's mean loss to the parameters'; return that loss, and whether right [n]."""
         loss, right = torch.zeros((), device=self.model.device), torch.zeros(len(rows), device=self.model.device)
-        for part in np.array_split(self._processes.share(np.arange(len(rows))), self.optimisation.micro_batches):
+        for part in np.array_split(self.processes.share(np.arange(len(rows))), self.optimisation.micro_batches):
             if not len(part):
                 continue
             each, kept, correct = self._forward(rows[part])
@@ -164,14 +161,14 @@ class TrainingLoop:
             right[torch.from_numpy(part).to(self.model.device)] = correct.float()
         for penalty in self._penalties():
             torch.autograd.backward(penalty)
-        return self._processes.sum(loss).item(), self._processes.sum(right) > 0
+        return self.processes.sum(loss).item(), self.processes.sum(right) > 0
 
     def _penalties(self) -> Iterator[Tensor]:
         """Yield what is added to the loss of a step once, by the first process."""
         found = self._attached.penalty()
-        if self._processes.number == 0 and found is not None:
+        if self.processes.number == 0 and found is not None:
             yield found
-        if self._processes.number == 0 and self._start is not None:
+        if self.processes.number == 0 and self._start is not None:
             yield self.optimisation.from_start * from_start(dict(trained(self.model.network)), self._start)
 
     def _forward(self, rows: Indices) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -202,7 +199,6 @@ class TrainingLoop:
             self._weights(),
             _copied(moments_of(network, self._optimizer)),
             self._attached.state(),
-            dict(self._random),
             torch.tensor(self._validated, dtype=torch.float64),
             _copied(self._best),
             _copied(self._average),
@@ -223,7 +219,7 @@ class TrainingLoop:
         put_moments(network, self._optimizer, state.moments)
         self._attached.restore(state.method)
         self._right = [state.right.to(self.model.device)]
-        self.steps, self._loss, self._random = state.steps, state.loss, dict(state.random)
+        self.steps, self._loss = state.steps, state.loss
         self._validated = state.validated.tolist()
         self._best, self._average = (
             {name: weight.to(self.model.device) for name, weight in _copied(kept).items()}
@@ -276,17 +272,6 @@ def _forked(device: torch.device) -> Iterator[None]:
     """Leave the generators of this process as they are, whatever is drawn inside."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield
-
-
-def _random_state(device: torch.device) -> dict[str, Tensor]:
-    cuda = {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
-    return {"cpu": torch.get_rng_state()} | cuda
-
-
-def _put_random_state(device: torch.device, state: dict[str, Tensor]) -> None:
-    torch.set_rng_state(state["cpu"])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(state["cuda"], device)
 
 
 def _copied(tensors: Weights) -> Weights:

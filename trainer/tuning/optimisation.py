@@ -77,18 +77,22 @@ class Optimisation:
 class FineTuning:
     """An increment: ``steps`` batches, of which ``fresh_share`` is newer than the last watermark and the rest older.
 
-    The candidate has ``interpolation`` of the tuned weights, and the rest of the serving version's.
+    The candidate has ``interpolation`` of the tuned weights, and the rest of the serving version's. So many
+    ``processes`` of this host compute each batch together.
     """
 
     steps: int = 32
     fresh_share: float = 0.5
     optimisation: Optimisation = field(default_factory=Optimisation)
     interpolation: float = 1.0
+    processes: int = 1
 
     def __post_init__(self) -> None:
         """Refuse an increment that is none."""
         if self.steps < 1:
             raise InvalidInput(f"steps is {self.steps}; it must be at least 1")
+        if self.processes < 1:
+            raise InvalidInput(f"processes is {self.processes}; it must be at least 1")
         for name, value in (("fresh share", self.fresh_share), ("interpolation", self.interpolation)):
             if not 0 <= value <= 1:
                 raise InvalidInput(f"{name} is {value}; it must be from 0 to 1")

@@ -25,7 +25,7 @@ from storage.registry import Active, Registry, State
 from storage.requests import Requests
 from storage.runs import LEARNED, Run, RunResult, Runs
 from storage.training_decisions import TrainingDecisions
-from trainer.device import choose
+from trainer.device import choose, device_of
 from trainer.triggers import Due, LearningState, Waits, held_back, training_due, waits
 from weir.learning.checkpoints import RunCheckpoints
 from weir.learning.control import Control
@@ -74,6 +74,8 @@ class LearningLoop:
         self._checkpoints = RunCheckpoints(settings.artifacts_url, self._runs, lock, settings.train_checkpoint_steps)
         operations = Operations(engine, artifacts, _log.warning, Via.TRAINER, announce)
         self._shadow = ShadowWatch(settings, engine, operations, lock)
+        device = choose(settings.device)
+        device_of(device, settings.train_processes - 1)  # refuses more processes than GPUs
         self._training = Training(
             settings=settings,
             registry=self._registry,
@@ -89,7 +91,7 @@ class LearningLoop:
             erasure=Erasure(engine, values.pseudonyms(settings)),
             lock=lock,
             metrics=metrics,
-            device=choose(settings.device),
+            device=device,
             stop=stop,
         )
         self._drift = DriftWatch(settings, engine)

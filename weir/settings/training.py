@@ -15,6 +15,7 @@ def tuning(settings: Settings) -> FineTuning:
         steps=settings.train_steps,
         fresh_share=settings.train_fresh_share,
         interpolation=settings.train_interpolation,
+        processes=settings.train_processes,
         optimisation=Optimisation(
             batch_size=settings.train_batch,
             learning_rate=settings.learning_rate,

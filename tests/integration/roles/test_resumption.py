@@ -129,11 +129,14 @@ def _train(settings: Settings, log: Path) -> None:
     run(settings)
 
 
-def test_a_run_whose_trainers_are_killed_ends_with_the_same_weights(postgres: TestPostgres, tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_run_whose_trainers_are_killed_ends_with_the_same_weights(
+    processes: int, postgres: TestPostgres, tmp_path: Path
+) -> None:
     """By SIGKILL, and twice; its weights are those of a fine-tune that nothing happened to."""
     use_threads(1)
     url = postgres.database()
-    world = Mortal(url, tmp_path / "killed", **SETTINGS)
+    world = Mortal(url, tmp_path / "killed", **SETTINGS | {"train_processes": processes})
     world.requests.ask("ann")
     log = tmp_path / "log"
     settings = world.settings.model_copy(update={"database_url": url, "metrics_port": 0})

@@ -86,6 +86,12 @@ class Training(Buffer):
         le=65_536,
         description="parts in which a batch is computed, for less memory; the step is the same",
     )
+    train_processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="processes of one host that compute each batch together, with WEIR_THREADS each, or a GPU each",
+    )
     train_precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="what a network computes in when it trains; bfloat16 is for GPUs"
     )
