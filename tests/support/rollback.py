@@ -90,7 +90,7 @@ class Watch:
         self._through(lambda: promote(self._service, version))
 
     def rollback(self, *options: str) -> Entry:
-        """``weir models rollback``, until the version before alone serves; measured until the last worker swapped."""
+        """``weir models rollback``, until the version before alone serves; measured until the last process swapped."""
         begun = time.time()
 
         def change() -> Entry:
@@ -141,8 +141,8 @@ class Watch:
     def table(self, bare: list[float]) -> str:
         """The times of all rollbacks so far, as lines to print."""
         rows = [
-            ("command to last worker swapped", self._from_command),
-            ("entry of the log to last worker swapped", self._from_entry),
+            ("command to last process swapped", self._from_command),
+            ("entry of the log to last process swapped", self._from_entry),
             ("bare: fetch, check, load, warm up", bare),
         ]
         head = f"{'seconds':42}{'n':>4}{'median':>9}{'maximum':>9}"
