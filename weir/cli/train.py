@@ -100,9 +100,9 @@ def simulate(
     from trainer.triggers.simulation import simulate as simulated
     from weir.learning.decisions import STORE, decided, ran
     from weir.settings import read
-    from weir.settings.training import trigger
+    from weir.settings.training import OF_TRIGGERS, trigger
 
-    settings = read(_assignments(instead or []))
+    settings = read(_assignments(instead or [], OF_TRIGGERS))
     with opened() as tables:
         recorded = TrainingDecisions(tables.engine).latest(KEPT)[::-1]
         ended = [ran(run) for run in tables.runs.latest(KEPT)[::-1] if run.ended is not None]
@@ -145,13 +145,17 @@ def _counts(firings: Sequence["Firing"]) -> dict[str, int]:
     return {name: names.count(name) for name in dict.fromkeys(names)}
 
 
-def _assignments(given: Sequence[str]) -> dict[str, str]:
-    """Return the values by variable of ``--set``; raise InvalidInput for what is no assignment."""
+def _assignments(given: Sequence[str], of_triggers: Sequence[str]) -> dict[str, str]:
+    """Return the values by variable of ``--set``; raise InvalidInput for what no trigger depends on."""
     pairs = [each.partition("=") for each in given]
     wrong = next(("".join(pair) for pair in pairs if not pair[0] or not pair[1]), None)
     if wrong is not None:
         raise InvalidInput(f"--set is {wrong!r}; it must be NAME=VALUE, such as WEIR_TRAIN_AFTER_MASS=900")
-    return {name.upper(): value for name, _, value in pairs}
+    found = {name.upper(): value for name, _, value in pairs}
+    known = [f"WEIR_{name.upper()}" for name in of_triggers]
+    if (other := next((name for name in found if name not in known), None)) is not None:
+        raise InvalidInput(f"--set names {other}, on which no trigger depends; it must be one of {', '.join(known)}")
+    return found
 
 
 def _moment(seconds: float) -> datetime:

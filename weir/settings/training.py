@@ -8,6 +8,12 @@ from trainer.tuning import EarlyStop, FineTuning, Optimisation
 from trainer.tuning.methods import method
 from weir.settings import Settings, values
 
+OF_TRIGGERS = (
+    "train_after_samples", "train_after_seconds", "train_after_mass", "train_on_drift", "train_on_drop",
+    "train_cost_rate", "train_cooldown_seconds", "train_least_samples", "retry_limit_seconds",
+)  # fmt: skip
+"""The settings that `trigger` reads."""
+
 
 def tuning(settings: Settings) -> FineTuning:
     """Return the parameters of a fine-tune."""

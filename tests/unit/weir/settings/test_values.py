@@ -22,6 +22,21 @@ def test_what_passes_can_be_handed_to_every_room(monkeypatch: pytest.MonkeyPatch
     assert values.capacities(found)["holdout"] == training.gate(found).min_samples == 4
 
 
+def test_the_settings_of_triggers_are_those_that_make_the_policy() -> None:
+    read: set[str] = set()
+
+    class Recorded(Settings):
+        def __getattribute__(self, name: str) -> Any:
+            if name in Settings.model_fields:
+                read.add(name)
+            return super().__getattribute__(name)
+
+    found = Recorded(**dict(settings.read()) | {"train_after_samples": 5})  # the default depends on the model
+    read.clear()
+    training.trigger(found, after_failure=True)
+    assert read == set(training.OF_TRIGGERS)
+
+
 def test_what_makes_the_keys_of_each_stratum_follows_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEIR_SEGMENT_ATTRIBUTE", "country")
     monkeypatch.setenv("WEIR_SEGMENT_SHARES", "France=0.1,Spain=0")
