@@ -1,7 +1,6 @@
 """A database that goes away is unavailable, loses nothing that was stored, and is found again by itself."""
 
 from collections.abc import Iterator
-from itertools import count
 
 import pytest
 import sqlalchemy as sa
@@ -43,15 +42,19 @@ def test_a_session_that_ends_in_the_middle_of_a_copy_is_not_used_again(engine: s
     owner.flush([offer("a", 1.0)])
     other = create_engine(engine.url.render_as_string(hide_password=False))
 
-    def endless() -> Iterator[Offer]:
-        yield offer("b", 2.0)
-        here = "query LIKE 'COPY%' AND datname = current_database()"
-        rows(other, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {here}")
-        for number in count():
-            yield offer(f"i{number}", 1.0)
+    class Ending(list[Offer]):
+        """Far more rows than the client holds back; the session ends after the first."""
 
+        def __iter__(self) -> Iterator[Offer]:
+            for number, each in enumerate(super().__iter__()):
+                if number == 1:
+                    here = "query LIKE 'COPY%' AND datname = current_database()"
+                    rows(other, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {here}")
+                yield each
+
+    many = Ending(offer(f"i{number}", 2.0) for number in range(50_000))
     with pytest.raises(Unavailable), transaction(engine) as connection:
-        stage(connection, endless(), Pseudonyms("weir"))
+        stage(connection, many, Pseudonyms("weir"))
     owner.flush([offer("c", 3.0)])
     assert set(held(engine)) == {"a", "c"}
     other.dispose()

@@ -211,7 +211,7 @@ def test_weights_come_back_when_a_pass_with_others_fails(model: Model) -> None:
 
 
 @every_estimator
-def test_bfloat16_moves_the_mean_by_a_hundredth_and_a_score_by_a_twentieth_of_it(
+def test_bfloat16_moves_the_mean_by_a_hundredth_and_a_score_by_a_tenth_of_it(
     name: str, builtin: Model, samples: list[Sample]
 ) -> None:
     """It has 8 bits. What a score is compared with is the mean, by which it is divided; large ones lose 3 %."""
@@ -224,7 +224,7 @@ def test_bfloat16_moves_the_mean_by_a_hundredth_and_a_score_by_a_twentieth_of_it
     assert np.isfinite(half).all()
     assert (half >= 0).all()
     assert half.mean() == pytest.approx(exact.mean(), rel=0.01)
-    np.testing.assert_allclose(half, exact, rtol=0.03, atol=0.05 * exact.mean())
+    np.testing.assert_allclose(half, exact, rtol=0.03, atol=0.1 * exact.mean())
 
 
 def test_in_bfloat16_only_the_network_computes_so(builtin: Model, samples: list[Sample]) -> None:
