@@ -84,7 +84,7 @@ class Model:
     ``moments`` are Adam's, by name, None unless requested and stored. So are the auxiliary weights: ``average``, the
     moving average of the weights, and ``earlier``, those of the previous version. ``state`` is the estimators' state.
     ``measured`` are the scores [n] by estimator of the same n samples of the stream, kept without regard to importance,
-    NaN where a costly one was not computed. ``directory`` is where it was read from.
+    NaN where a costly one was not computed. ``directory`` has it, if any does.
     """
 
     network: Network

@@ -45,7 +45,7 @@ def fine_tune(
     if tuning.processes == 1:
         return train(model, data, tuning.optimisation, seed, progress, stop, checkpoints)
     resumed = None if checkpoints is None else checkpoints.resumed
-    with group(tuning.processes, Work.of(model, data, tuning.optimisation, seed), resumed) as found:
+    with group(tuning.processes, Work.of(model, data, tuning.optimisation, seed), resumed, stop) as found:
         return train(model, data, tuning.optimisation, seed, progress, stop, checkpoints, found)
 
 
@@ -90,6 +90,7 @@ def train(
     loop = TrainingLoop(model, data, optimisation, seed, group.processes)
     if checkpoints is not None and checkpoints.resumed is not None:
         loop.restore(checkpoints.resumed)
+    loop.check()
     while not loop.finished and not (stop is not None and stop()):
         group.step()
         loss = loop.step()

@@ -118,6 +118,12 @@ class TrainingLoop:
         """Return whether every batch has had its step, or the last of them will have none: see `EarlyStop`."""
         return self.steps == len(self.data.batches) or self.optimisation.early_stop.exhausted(self._validated)
 
+    def check(self) -> None:
+        """Raise InvalidInput unless all processes start from the same weights and optimizer; `ProcessLost`."""
+        moments = moments_of(self.model.network, self._optimizer)
+        if not self.processes.agree({**self._weights(), **{f"moments/{name}": one for name, one in moments.items()}}):
+            raise InvalidInput("the processes of the fine-tune do not start from the same weights")
+
     def step(self) -> float:
         """Learn from the next batch; return its mean loss in nats, before the step."""
         network, rows = self.model.network, self.data.batches[self.steps]
@@ -165,10 +171,11 @@ class TrainingLoop:
 
     def _penalties(self) -> Iterator[Tensor]:
         """Yield what is added to the loss of a step once, by the first process."""
-        found = self._attached.penalty()
-        if self.processes.number == 0 and found is not None:
+        if self.processes.number > 0:
+            return
+        if (found := self._attached.penalty()) is not None:
             yield found
-        if self.processes.number == 0 and self._start is not None:
+        if self._start is not None:
             yield self.optimisation.from_start * from_start(dict(trained(self.model.network)), self._start)
 
     def _forward(self, rows: Indices) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -238,7 +245,7 @@ class TrainingLoop:
         network.eval()
         rows = np.concatenate([*self.data.batches[: self.steps], np.empty(0, np.int64)])
         return Tuned(
-            replace(self.model, moments=moments_of(network, self._optimizer)),
+            replace(self.model, moments=moments_of(network, self._optimizer), directory=None),
             self.steps,
             self._loss / max(self.steps, 1),
             self.finished,

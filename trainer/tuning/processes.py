@@ -3,8 +3,9 @@
 Every process has the same version, rows and seed, and makes the same steps: gradients are summed over all of them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Protocol
 
 import numpy as np
@@ -22,7 +23,7 @@ class Reduction(Protocol):
 
 
 class Collective(Protocol):
-    """What joins the processes: a backend of torch.distributed."""
+    """What joins the processes: a backend of torch.distributed, for tensors on the CPU."""
 
     def allreduce(self, tensors: list[Tensor]) -> Reduction:
         """Begin to replace the tensors by their sums over all processes."""
@@ -57,24 +58,44 @@ class Processes:
         return int(np.random.SeedSequence([seed, self.number, step]).generate_state(1, np.uint64)[0])
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replace the gradients by their sums over all processes; one that computed nothing has zeros.
+        """Replace the gradients by their sums over all processes; a parameter that has none in any keeps none.
 
         Raises `ProcessLost`.
         """
-        if self.count == 1:
+        if self.joined_by is None:
             return
         found = list(parameters)
         grads = [torch.zeros_like(one) if one.grad is None else one.grad for one in found]
-        flat = self.sum(torch.cat([grad.reshape(-1) for grad in grads]))
-        parts = torch.split(flat, [grad.numel() for grad in grads])
-        for parameter, part in zip(found, parts, strict=True):
-            parameter.grad = part.view_as(parameter).clone()
+        has = grads[0].new_tensor([one.grad is not None for one in found])
+        *parts, has = torch.split(
+            self.sum(torch.cat([*(grad.reshape(-1) for grad in grads), has])),
+            [*(grad.numel() for grad in grads), len(found)],
+        )
+        for parameter, part, any_has in zip(found, parts, has.tolist(), strict=True):
+            parameter.grad = part.view_as(parameter).clone() if any_has else None
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """Return the sum over all processes, in place. Raises `ProcessLost`."""
-        if self.joined_by is not None:
-            try:
-                self.joined_by.allreduce([tensor]).wait()
-            except RuntimeError as error:  # of the library, whose text depends on what its socket met
-                raise ProcessLost(str(error).partition("\n")[0]) from error
-        return tensor
+        """Return the sum over all processes, computed in the memory of the host. Raises `ProcessLost`."""
+        if self.joined_by is None:
+            return tensor
+        summed = tensor.cpu()
+        try:
+            self.joined_by.allreduce([summed]).wait()
+        except RuntimeError as error:  # of the library, whose text depends on what its socket met
+            raise ProcessLost(str(error).partition("\n")[0]) from error
+        return summed.to(tensor.device)
+
+    def agree(self, tensors: Mapping[str, Tensor]) -> bool:
+        """Return whether all processes have the same tensors, to the bit. Raises `ProcessLost`.
+
+        >>> Processes().agree({"weight": torch.ones(3)})
+        True
+        """
+        if self.joined_by is None:
+            return True
+        digest = blake2b(digest_size=24)
+        for name in sorted(tensors):
+            digest.update(name.encode())
+            digest.update(tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        own = torch.from_numpy(np.frombuffer(digest.digest(), ">u4").astype(np.float64))  # their sums are exact
+        return bool(torch.equal(self.sum(own.clone()), own * self.count))

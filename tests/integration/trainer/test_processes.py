@@ -1,11 +1,13 @@
 """A fine-tune in two processes is the one in one, whatever is killed, and no process outlives it."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import psutil
@@ -56,7 +58,8 @@ def tuned(version: Path, tuning: FineTuning, checkpoints: Checkpoints | None = N
 
 def further() -> list[psutil.Process]:
     """The processes that this one has started for a fine-tune."""
-    return [one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())]
+    alive = (one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE)
+    return [one for one in alive if "spawn_main" in " ".join(one.cmdline())]
 
 
 def at_step(wanted: int, act: Callable[[], object]) -> Checkpoints:
@@ -67,6 +70,14 @@ def at_step(wanted: int, act: Callable[[], object]) -> Checkpoints:
             act()
 
     return Checkpoints(1, keep)
+
+
+def script(code: str, version: Path, directory: Path) -> "subprocess.Popen[str]":
+    """A program that makes a fine-tune of its own."""
+    file = directory / "program.py"
+    file.write_text(code)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen([sys.executable, file, version], stdout=subprocess.PIPE, text=True, env=environment)
 
 
 @pytest.mark.parametrize(
@@ -130,14 +141,51 @@ def test_a_process_that_cannot_begin_says_why(with_dropout: Path, tmp_path: Path
     assert sorted(file.name for file in tmp_path.iterdir()) == ["version"]
 
 
-def test_a_signal_to_all_is_for_the_first_process_to_decide_about(with_dropout: Path) -> None:
-    def signal_others() -> None:
-        for other in further():
-            other.send_signal(signal.SIGTERM)
-            other.send_signal(signal.SIGINT)
+def test_a_process_that_is_killed_while_it_starts_ends_the_fine_tune_with_the_reason(with_dropout: Path) -> None:
+    def kill() -> None:
+        until("a process", lambda: bool(further()))
+        further()[0].kill()
 
-    whole = tuned(with_dropout, TWO)
-    assert same(parameters(whole.model), parameters(tuned(with_dropout, TWO, at_step(3, signal_others)).model))
+    with ThreadPoolExecutor() as threads:
+        killed = threads.submit(kill)
+        with pytest.raises(FineTuneFailed, match=r"^process 2 of 2 of the fine-tune ended with exit code -9$"):
+            tuned(with_dropout, TWO)
+        killed.result()
+
+
+def test_a_stop_while_they_start_ends_the_fine_tune_before_its_first_step(with_dropout: Path) -> None:
+    rows = TrainingRows(SAMPLES, LABELS, np.ones(120), np.arange(120) >= 60)
+    told = Event()
+
+    def stop() -> bool:
+        if further():
+            told.set()
+        return told.is_set()
+
+    stopped = fine_tune(versions.load(with_dropout), rows, TWO, 1, stop=stop)
+    assert (stopped.steps, stopped.finished) == (0, False)
+    assert not further()
+
+
+SIGNALLED = """
+import signal, sys
+from pathlib import Path
+from tests.integration.trainer import test_processes as t
+
+def signal_others():
+    for other in t.further():
+        other.send_signal(signal.SIGTERM)
+        other.send_signal(signal.SIGINT)
+
+if __name__ == "__main__":
+    print(t.tuned(Path(sys.argv[1]), t.TWO, t.at_step(3, signal_others)).steps)
+"""
+
+
+def test_a_signal_to_all_is_for_the_first_process_to_decide_about(with_dropout: Path, tmp_path: Path) -> None:
+    """In a fresh interpreter: what the first start of a process does to the signals is done once."""
+    with script(SIGNALLED, with_dropout, tmp_path) as first:
+        assert first.communicate()[0] == f"{STEPS}\n"
 
 
 def test_an_error_in_the_first_process_ends_the_others(with_dropout: Path) -> None:
@@ -149,20 +197,53 @@ def test_an_error_in_the_first_process_ends_the_others(with_dropout: Path) -> No
     assert not further()
 
 
-def test_the_others_end_when_the_first_process_is_killed(with_dropout: Path) -> None:
-    code = (
-        "from pathlib import Path; import sys, time; from tests.integration.trainer import test_processes as t\n"
-        "if __name__ == '__main__': t.tuned(Path(sys.argv[1]), t.TWO, "
-        "t.at_step(3, lambda: (print(*[one.pid for one in t.further()], flush=True), time.sleep(600))))"
-    )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", code, str(with_dropout)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as first:
+KILLED = {
+    "while they start": """
+import sys, threading
+from pathlib import Path
+from tests.integration.trainer import test_processes as t
+
+def report():
+    t.until("a process", lambda: bool(t.further()))
+    print(t.further()[0].pid, flush=True)
+
+if __name__ == "__main__":
+    threading.Thread(target=report).start()
+    t.tuned(Path(sys.argv[1]), t.TWO)
+""",
+    "between two steps": """
+import signal, sys
+from pathlib import Path
+from tests.integration.trainer import test_processes as t
+
+def report():
+    print(t.further()[0].pid, flush=True)
+    signal.pause()
+
+if __name__ == "__main__":
+    t.tuned(Path(sys.argv[1]), t.TWO, t.at_step(3, report))
+""",
+}
+
+
+@pytest.mark.parametrize("when", KILLED)
+def test_the_others_end_when_the_first_process_is_killed(when: str, with_dropout: Path, tmp_path: Path) -> None:
+    with script(KILLED[when], with_dropout, tmp_path) as first:
         assert first.stdout is not None
-        others = [psutil.Process(int(number)) for number in first.stdout.readline().split()]
+        other = psutil.Process(int(first.stdout.readline()))
         first.kill()
-    assert len(others) == 1
-    until("its end", lambda: not any(other.is_running() and other.status() != "zombie" for other in others))
+    until("its end", lambda: not other.is_running() or other.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_what_was_trained_is_in_no_directory_and_cannot_be_trained_again_by_several(with_dropout: Path) -> None:
+    rows = TrainingRows(SAMPLES, LABELS, np.ones(120), np.arange(120) >= 60)
+    with pytest.raises(InvalidInput, match="a model that no directory has"):
+        fine_tune(tuned(with_dropout, replace(TWO, processes=1)).model, rows, TWO, 1)
+    model = versions.load(with_dropout)
+    model.network.final.weight.data.mul_(1.5)
+    with pytest.raises(InvalidInput, match="do not start from the same weights"):
+        fine_tune(model, rows, TWO, 1)
+    assert not further()
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,9 +251,3 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
     assert device_of(torch.device("cuda"), 1) == torch.device("cuda", 1)
     with pytest.raises(InvalidInput, match="process 3 of a fine-tune needs GPU 2, the last one is 1"):
         device_of(torch.device("cuda"), 2)
-
-
-def test_a_model_that_has_no_directory_is_refused() -> None:
-    rows = TrainingRows(SAMPLES, LABELS, np.ones(120), np.arange(120) >= 60)
-    with pytest.raises(InvalidInput, match="was not read from a directory"):
-        fine_tune(build(SAMPLES, FirstTraining(vocabulary=120), seed=0), rows, TWO, 1)
