@@ -31,6 +31,7 @@ def test_tensorboard_reads_back_the_metrics_and_the_curve(tmp_path: Path) -> Non
 def test_mlflow_reads_back_the_metrics_and_the_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow
 
+    mlflow.set_tracking_uri(None)  # that of another test in this process
     monkeypatch.chdir(tmp_path)
     tracker("mlflow", tmp_path / "out")(OUTCOME)
     assert (tmp_path / "out" / "mlflow.db").exists()
