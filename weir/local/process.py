@@ -128,8 +128,16 @@ class Child:
 
     def stop(self) -> int:
         """Ask the program to end, and kill it when it does not in time; return the exit status."""
+        self.ask()
+        return self.end()
+
+    def ask(self) -> None:
+        """Ask the program to end, which is to be done once: a role takes a second signal as an order to end at once."""
         self.send(self.ending.asked)
         self.send(signal.SIGCONT)  # a stopped process does not handle signals
+
+    def end(self) -> int:
+        """Wait for a program that was asked to end, and kill it when it does not in time; return the exit status."""
         try:
             return self.wait(self.ending.seconds)
         except TimeoutError:

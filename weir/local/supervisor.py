@@ -112,9 +112,9 @@ class Supervisor:
             self.ask_to_end()  # again: the watch may have just started a child
             self._watch.join(0.1)
         for watched in self._roles:
-            watched.child.send(watched.child.ending.asked)
+            watched.child.ask()
         for watched in (*self._roles, *reversed(self._servers)):
-            status = watched.child.stop()
+            status = watched.child.end() if watched in self._roles else watched.child.stop()
             in_order = status in (0, 128 + watched.child.ending.asked)
             self._report(f"{watched.child.name} ended" + ("" if in_order else f" with status {status}"))
 
